@@ -1,0 +1,124 @@
+"""Typed settings from YAML: one way to read a file, override a key and report a mistake."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Self, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from curate.errors import RecipeError
+
+__all__ = ["Config", "find_recipe", "fingerprint"]
+
+
+class Config(BaseModel):
+    """A group of settings: immutable, with every key known in advance.
+
+    Subclasses give each field a default where one is sensible and a one-line description.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @classmethod
+    def load(cls, path: str | Path, overrides: Iterable[str] = ()) -> Self:
+        """Read a YAML file, apply `a.b=c` overrides (values are YAML) and check everything.
+
+        Raises:
+            RecipeError: if the file can't be read or a key or value is wrong; names the nearest known key.
+        """
+        source = find_recipe(path)
+        try:
+            data = yaml.safe_load(source.read_text(encoding="utf-8")) or {}
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"can't read recipe {source}: {error}") from error
+        except yaml.YAMLError as error:
+            raise RecipeError(f"{source} is no valid YAML: {' '.join(str(error).split())}") from error
+        if not isinstance(data, dict):
+            raise RecipeError(f"{source} must hold `key: value` pairs, not a {type(data).__name__}")
+        for override in overrides:
+            _override(data, override)
+        return cls.parse(data, where=str(source))
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any], where: str) -> Self:
+        """Check settings that were read already; `where` names them in errors."""
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise RecipeError(f"{where}: {'; '.join(_explain(cls, dict(e)) for e in error.errors())}") from error
+
+    def to_yaml(self) -> str:
+        """The settings with every default spelled out, in the order of their definition."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+
+
+def fingerprint(value: Any) -> str:
+    """SHA-256 of a value's canonical JSON: the same for equal settings, whatever their order."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def find_recipe(path: str | Path) -> Path:
+    """The file a recipe's path or bare name (`hq50k`, `train/moe_ir_30g`) means.
+
+    Raises:
+        RecipeError: if there is none; lists the recipes that ship with the package.
+    """
+    given = Path(path)
+    if given.is_file():
+        return given
+    folders = [Path(__file__).resolve().parent.parent / "pipelines", Path(sys.prefix) / "share/curate/pipelines"]
+    for folder in folders:
+        shipped = folder / given.with_suffix(".yaml")
+        if shipped.is_file():
+            return shipped
+    known = sorted({p.relative_to(f).with_suffix("").as_posix() for f in folders for p in f.rglob("*.yaml")})
+    raise RecipeError(f"no recipe {str(path)!r}: give a YAML file, or one of {', '.join(known)}")
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise RecipeError(f"--set wants key=value, as in --set select.train=60, not {override!r}")
+    *parents, last = key.split(".")
+    for parent in parents:
+        node = data.get(parent)
+        if node is None:
+            node = data[parent] = {}
+        if not isinstance(node, dict):
+            raise RecipeError(f"--set {override}: {parent!r} is a value, not a group of settings")
+        data = node
+    try:
+        data[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {override}: the value is no valid YAML") from error
+
+
+def _explain(cls: type[BaseModel], error: dict[str, Any]) -> str:
+    path = [str(part) for part in error["loc"]]
+    key = ".".join(path)
+    if error["type"] != "extra_forbidden":
+        got = "" if error["type"] == "missing" else f" (got {error['input']!r})"
+        return f"{key}: {error['msg'].lower().removeprefix('value error, ')}{got}"
+    known = _fields_at(cls, path[:-1])
+    near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
+    hint = f"did you mean {'.'.join([*path[:-1], near[0]])!r}?" if near else f"known here: {', '.join(known)}"
+    return f"unknown key {key!r}; {hint}"
+
+
+def _fields_at(cls: type[BaseModel], path: list[str]) -> list[str]:
+    """Names of the settings in the group at `path`."""
+    for part in path:
+        annotation = cls.model_fields[part].annotation if part in cls.model_fields else None
+        groups = [a for a in (annotation, *get_args(annotation)) if isinstance(a, type) and issubclass(a, BaseModel)]
+        if not groups:
+            break
+        cls = groups[0]
+    return list(cls.model_fields)

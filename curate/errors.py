@@ -1,0 +1,131 @@
+"""Every way a run can go wrong, and every reason a candidate can be rejected for.
+
+    CurateError               what a user can cause or mend; the command line prints it as one line and exits with 1
+    ├── RecipeError           a recipe that can't be used: unreadable, an unknown key, a value out of range
+    ├── InputError            candidates that can't be read
+    ├── RunError              a run folder that can't be used: unwritable, corrupt, in use, made from another recipe
+    ├── ManifestError         a manifest that breaks its schema or points at bytes that aren't there
+    ├── LabelError            a labeller or taxonomy that can't be loaded
+    ├── RestoreError          a restorer that can't be built, trained, loaded or applied
+    ├── MissingExtra          a part of the package that needs `pip install 'curate[...]'`
+    └── ImageError            one image that can't be measured; carries the Reason its candidate is rejected for
+
+An error's message says what was wrong, where, and what to do about it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = [
+    "CurateError",
+    "ImageError",
+    "InputError",
+    "LabelError",
+    "ManifestError",
+    "MissingExtra",
+    "Reason",
+    "RecipeError",
+    "RestoreError",
+    "RunError",
+]
+
+
+class CurateError(Exception):
+    """The root of every error a user can cause."""
+
+
+class RecipeError(CurateError):
+    """A recipe that can't be used."""
+
+
+class InputError(CurateError):
+    """Candidates that can't be read."""
+
+
+class RunError(CurateError):
+    """A run folder that can't be used."""
+
+
+class ManifestError(CurateError):
+    """A manifest that breaks its schema or points at bytes that aren't there."""
+
+
+class LabelError(CurateError):
+    """A labeller or taxonomy that can't be loaded."""
+
+
+class RestoreError(CurateError):
+    """A restorer that can't be built, trained, loaded or applied."""
+
+
+class MissingExtra(CurateError):  # noqa: N818 - reads as the noun it is
+    """A part of the package whose libraries aren't installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs libraries that aren't installed: run  pip install 'curate[{extra}]'")
+
+
+class ImageError(CurateError):
+    """An image that can't be measured."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+
+
+class Reason(StrEnum):
+    """Why a candidate was rejected: a closed list, so that every figure of a report is a count.
+
+    `stage` names the stage that gives the reason, `meaning` says it in a line, and `transient` tells whether another try
+    may end differently.
+    """
+
+    stage: str
+    meaning: str
+    transient: bool
+
+    def __new__(cls, value: str, stage: str, meaning: str, transient: bool = False) -> Reason:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.stage = stage
+        member.meaning = meaning
+        member.transient = transient
+        return member
+
+    BAD_URL = "bad_url", "fetch", "the line is no absolute URL"
+    FORBIDDEN_SCHEME = "forbidden_scheme", "fetch", "neither http nor https"
+    FORBIDDEN_ADDRESS = "forbidden_address", "fetch", "the host's address is not public and not allowed by the recipe"
+    CREDENTIALS = "credentials", "fetch", "the URL carries a user name or password"
+    ROBOTS = "robots", "fetch", "the host's robots.txt forbids it"
+    OPTED_OUT = "opted_out", "fetch", "an X-Robots-Tag header forbids it"
+    DNS = "dns", "fetch", "the host name did not resolve", True
+    CONNECT = "connect", "fetch", "no connection, or it broke before an answer", True
+    TLS = "tls", "fetch", "the certificate could not be verified"
+    TIMEOUT = "timeout", "fetch", "not finished within the deadline", True
+    REDIRECTS = "redirects", "fetch", "too many redirects, or a loop of them"
+    HTTP_404 = "http_404", "fetch", "gone: status 404 or 410"
+    HTTP_4XX = "http_4xx", "fetch", "refused: another 4xx status"
+    HTTP_429 = "http_429", "fetch", "the host asked for fewer requests", True
+    HTTP_5XX = "http_5xx", "fetch", "the host failed", True
+    HTTP_OTHER = "http_other", "fetch", "a status that is neither success, redirect nor error"
+    TOO_LARGE = "too_large", "fetch", "more bytes than the recipe's limit"
+    TRUNCATED = "truncated", "fetch", "fewer bytes than promised", True
+    EMPTY = "empty", "fetch", "a body of no bytes"
+    NOT_IMAGE = "not_image", "fetch", "the bytes are no image in a known format"
+    FORMAT_UNSUPPORTED = "format_unsupported", "measure", "a known format that this installation can't decode"
+    TOO_MANY_PIXELS = "too_many_pixels", "measure", "more pixels than the recipe's limit"
+    DECODE_FAILED = "decode_failed", "measure", "the image is damaged"
+    CRASHED = "crashed", "measure", "decoding it killed a worker, again and again"
+    TOO_SMALL = "too_small", "label", "a side shorter than the recipe's minimum"
+    TOO_FEW_BYTES = "too_few_bytes", "label", "fewer bytes than the recipe's minimum"
+    LOW_BPP = "low_bpp", "label", "compressed harder than the recipe allows"
+    LOW_TEXTURE = "low_texture", "label", "a high-frequency ratio under the recipe's minimum"
+    ANIMATED = "animated", "label", "more than one frame"
+    BELOW_MINIMUM = "below_minimum", "label", "under another minimum of the recipe's filters"
+    ABOVE_MAXIMUM = "above_maximum", "label", "over a maximum of the recipe's filters"
+    NOT_ALLOWED = "not_allowed", "label", "a value that the recipe's filters do not list"
+    DUPLICATE = "duplicate", "select", "the same bytes as an image that was preferred"
+    CONTAMINATED = "contaminated", "select", "part of a benchmark that restorers are judged on"
+    SURPLUS = "surplus", "select", "good, but the balance had no place for it"
+    QUARANTINED = "quarantined", "engine", "its shard failed again and again", True

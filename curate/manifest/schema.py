@@ -1,0 +1,92 @@
+"""Manifest schema 1: every column's type, unit and meaning. The only place that names them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+__all__ = ["BROAD", "LEDGER", "MANIFEST", "NAMED_CATEGORIES", "SCHEMA_VERSION", "Column", "arrow_schema", "huggingface_features"]
+
+SCHEMA_VERSION = "1.0"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the manifest and the ledger."""
+
+    name: str
+    type: pa.DataType
+    meaning: str
+    unit: str = ""
+    required: bool = False
+    """Never null in a manifest."""
+
+
+MANIFEST: tuple[Column, ...] = (
+    Column("id", pa.string(), "first 16 hex digits of SHA-256 of the normalised URL", required=True),
+    Column("url", pa.string(), "the candidate's URL as it was given", required=True),
+    Column("final_url", pa.string(), "where redirects led"),
+    Column("host", pa.string(), "host name of `url`, lower case"),
+    Column("source", pa.string(), "the list, folder or collection that named the candidate"),
+    Column("licence", pa.string(), "licence as the source states it"),
+    Column("caption", pa.string(), "text that the source gives with the image"),
+    Column("http_status", pa.int16(), "status of the last answer; null for local files"),
+    Column("sha256", pa.string(), "SHA-256 of the bytes as served, 64 hex digits", required=True),
+    Column("tar", pa.string(), "tar that holds the bytes, relative to the manifest's root", required=True),
+    Column("offset", pa.int64(), "where the bytes start in the tar", "bytes", required=True),
+    Column("nbytes", pa.int64(), "length of the bytes as served", "bytes", required=True),
+    Column("format", pa.string(), "true format by content: JPEG, PNG, WEBP, ...", required=True),
+    Column("mode", pa.string(), "Pillow mode as decoded: L, RGB, RGBA, CMYK, I;16, ..."),
+    Column("bit_depth", pa.int8(), "bits a sample", "bits"),
+    Column("icc", pa.bool_(), "whether an ICC profile is embedded"),
+    Column("orientation", pa.int8(), "EXIF orientation, 1 to 8; 1 when absent"),
+    Column("animated", pa.bool_(), "whether there is more than one frame"),
+    Column("width", pa.int32(), "width after EXIF orientation", "pixels", required=True),
+    Column("height", pa.int32(), "height after EXIF orientation", "pixels", required=True),
+    Column("pixels", pa.int64(), "width x height", "pixels", required=True),
+    Column("bpp", pa.float64(), "8 x nbytes / pixels, of the bytes as served", "bits/pixel", required=True),
+    Column("jpeg_quality", pa.int8(), "IJG quality nearest to the luma quantisation table; null for other formats"),
+    Column("hf_ratio", pa.float64(), "share of DFT power beyond 0.5 of the half-diagonal, eqs. (3)-(6) as printed", "1"),
+    Column("hf_ratio_032", pa.float64(), "the same beyond 0.32, the scale of the paper's figures and thresholds", "1"),
+    Column("phash", pa.uint64(), "64-bit DCT perceptual hash of the luma"),
+    Column("broad", pa.string(), "Outdoor, Indoor or Artificial"),
+    Column("category", pa.string(), "sub-category of the taxonomy; 'others' carries its broad class's name before it"),
+    Column("label_score", pa.float32(), "probability of the category", "1"),
+    Column("label_margin", pa.float32(), "probability of the category less that of the runner-up", "1"),
+    Column("label_model", pa.string(), "model and weights that gave the label"),
+    Column("dup_cluster", pa.string(), "id of the cluster's kept image; null where there are no duplicates"),
+    Column("contaminated_by", pa.string(), "benchmark image that it matches"),
+    Column("frequency_bin", pa.int16(), "bin of the balanced frequency measure, 0 the lowest"),
+    Column("split", pa.string(), "train or test", required=True),
+)
+
+LEDGER: tuple[Column, ...] = (
+    *(Column(c.name, c.type, c.meaning, c.unit, required=c.name in ("id", "url")) for c in MANIFEST),
+    Column("status", pa.string(), "kept or rejected", required=True),
+    Column("reason", pa.string(), "why it was rejected, one of curate.errors.Reason; null when kept"),
+)
+
+# Section 3 and appendix A.2 of the paper: 13 named sub-categories in 3 broad classes, each class with its "others"
+NAMED_CATEGORIES: dict[str, tuple[str, ...]] = {
+    "Outdoor": ("Animals", "People", "Nature", "Transportation", "Architecture"),
+    "Indoor": ("Indoor Scenes", "Furniture", "Food", "Indoor Object"),
+    "Artificial": ("Comic", "Poster", "Map", "Text Scene"),
+}
+BROAD: tuple[str, ...] = tuple(NAMED_CATEGORIES)
+
+
+def arrow_schema(columns: tuple[Column, ...] = MANIFEST) -> pa.Schema:
+    """The columns as an Arrow schema, without file metadata."""
+    return pa.schema([pa.field(c.name, c.type) for c in columns])
+
+
+def huggingface_features(schema: pa.Schema) -> bytes:
+    """The value of the `huggingface` metadata key: what lets `datasets.load_dataset` type the columns."""
+    features = {field.name: {"dtype": _hf_dtype(field.type), "_type": "Value"} for field in schema}
+    return json.dumps({"info": {"features": features}}, separators=(",", ":")).encode()
+
+
+def _hf_dtype(type_: pa.DataType) -> str:
+    return {pa.float32(): "float32", pa.float64(): "float64", pa.bool_(): "bool"}.get(type_, str(type_))
