@@ -1,0 +1,1 @@
+"""curate: restoration-grade image datasets from crawled URLs."""

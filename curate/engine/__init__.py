@@ -1,0 +1,24 @@
+"""Shards, commit records and resume; runs a shard function serially or on Dask. Knows nothing of images."""
+
+from curate.engine.executor import Executor, SerialExecutor, open_executor
+from curate.engine.record import CommitRecord
+from curate.engine.runner import StageOutcome, rows_of, run_stage, run_whole
+from curate.engine.stage import Progress, Shard, ShardFunction, Stage
+from curate.engine.storage import RunFolder, Sink
+
+__all__ = [
+    "CommitRecord",
+    "Executor",
+    "Progress",
+    "RunFolder",
+    "SerialExecutor",
+    "Shard",
+    "ShardFunction",
+    "Sink",
+    "Stage",
+    "StageOutcome",
+    "open_executor",
+    "rows_of",
+    "run_stage",
+    "run_whole",
+]

@@ -1,0 +1,143 @@
+"""Manifests on disk: read, write, fingerprint, and reach the image bytes behind a row."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import posixpath
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePath
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curate._version import __version__
+from curate.errors import ManifestError
+from curate.manifest.schema import MANIFEST, SCHEMA_VERSION, huggingface_features
+
+__all__ = ["Manifest", "encode_manifest", "read_manifest", "write_manifest"]
+
+_ROOT = "curate.root"
+_VERSION = "curate.schema"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A table of selected images, and the folder that its tars stand in."""
+
+    path: str
+    table: pa.Table
+    metadata: Mapping[str, str]
+    """How it was made: recipe, fingerprint, seed, versions."""
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the ids and image hashes in order: which images these are, wherever they lie."""
+        digest = hashlib.sha256()
+        for id_, sha256 in zip(self._column("id"), self._column("sha256"), strict=True):
+            digest.update(f"{id_} {sha256}\n".encode())
+        return digest.hexdigest()
+
+    @cached_property
+    def root(self) -> str:
+        """Path or URL that the `tar` column is relative to."""
+        folder = posixpath.dirname(self.path.replace("\\", "/"))
+        scheme, separator, rest = folder.rpartition("://")
+        return f"{scheme}{separator}{posixpath.normpath(posixpath.join(rest, self.metadata.get('root', '.')))}"
+
+    def read_bytes(self, row: int) -> bytes:
+        """The bytes of a row's image, exactly as served.
+
+        Raises:
+            ManifestError: if the tar isn't there or ends too early.
+        """
+        tar, offset, nbytes = (self._column(name)[row] for name in ("tar", "offset", "nbytes"))
+        url = posixpath.join(self.root, tar)
+        try:
+            with fsspec.open(url, "rb") as file:
+                file.seek(offset)
+                data: bytes = file.read(nbytes)
+        except FileNotFoundError as error:
+            raise ManifestError(f"{self.path} row {row}: {url} is not there; keep the manifest in its run folder") from error
+        if len(data) != nbytes:
+            raise ManifestError(f"{self.path} row {row}: {url} ends before byte {offset + nbytes}; fetch it again")
+        return data
+
+    def _column(self, name: str) -> list[Any]:
+        if name not in self._columns:
+            if name not in self.table.column_names:
+                raise ManifestError(f"{self.path} has no column {name!r}; see  curate manifest validate {self.path}")
+            self._columns[name] = self.table.column(name).to_pylist()
+        return self._columns[name]
+
+    @cached_property
+    def _columns(self) -> dict[str, list[Any]]:
+        return {}
+
+
+def read_manifest(path: str | PurePath) -> Manifest:
+    """Read a manifest from a path or fsspec URL.
+
+    Raises:
+        ManifestError: if it isn't there, is no Parquet file, or has a schema version that this code doesn't know.
+    """
+    url = str(path)
+    try:
+        with fsspec.open(url, "rb") as file:
+            table = pq.read_table(file)
+    except FileNotFoundError as error:
+        raise ManifestError(f"no manifest at {url}") from error
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ManifestError(f"{url} is no readable Parquet file: {error}") from error
+    raw = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+    version = raw.get(_VERSION)
+    if version is None:
+        raise ManifestError(f"{url} is a Parquet file, but no manifest: it has no {_VERSION!r} in its metadata")
+    if version.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
+        raise ManifestError(f"{url} has schema {version}, this curate reads {SCHEMA_VERSION}: update curate")
+    metadata = {key.removeprefix("curate."): value for key, value in raw.items() if key.startswith("curate.")}
+    return Manifest(url, table.replace_schema_metadata(), metadata)
+
+
+def encode_manifest(table: pa.Table, metadata: Mapping[str, str], *, root: str = "..") -> bytes:
+    """A manifest as the bytes of a Parquet file: the same bytes for the same rows and metadata.
+
+    Args:
+        table: rows; columns of the schema in any order, further ones after them.
+        metadata: how it was made; becomes `curate.<key>` in the file's metadata.
+        root: where the tars' folder lies as seen from the manifest's own.
+
+    Raises:
+        ManifestError: if a required column is missing or a column has another type.
+    """
+    known = {c.name: c for c in MANIFEST}
+    missing = [c.name for c in MANIFEST if c.required and c.name not in table.column_names]
+    if missing:
+        raise ManifestError(f"a manifest needs the columns {', '.join(missing)}")
+    order = [name for name in known if name in table.column_names]
+    order += [name for name in table.column_names if name not in known]
+    try:
+        types = [known[name].type if name in known else table.schema.field(name).type for name in order]
+        table = table.select(order).cast(pa.schema(list(zip(order, types, strict=True))))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise ManifestError(f"a column has the wrong type: {error}") from error
+    own = {_VERSION: SCHEMA_VERSION, _ROOT: root, "curate.code": __version__}
+    own |= {f"curate.{key}": value for key, value in sorted(metadata.items())}
+    table = table.replace_schema_metadata({**own, "huggingface": huggingface_features(table.schema)})
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd", row_group_size=10_000)
+    return buffer.getvalue()
+
+
+def write_manifest(path: str | PurePath, table: pa.Table, metadata: Mapping[str, str], *, root: str = "..") -> None:
+    """Write a manifest to a path or fsspec URL; see `encode_manifest`."""
+    data = encode_manifest(table, metadata, root=root)
+    with fsspec.open(str(path), "wb", auto_mkdir=True) as file:
+        file.write(data)

@@ -1,0 +1,178 @@
+"""The typed recipe of a curation run: one class per stage, one line per setting."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+
+from curate.config import Config
+from curate.manifest.schema import NAMED_CATEGORIES
+
+__all__ = ["Candidates", "Fetch", "Filters", "Frequency", "Label", "Measure", "Recipe", "Select", "TestSplit"]
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Candidates(Config):
+    """Where candidates come from."""
+
+    format: Literal["auto", "txt", "csv", "tsv", "jsonl", "parquet", "folder", "img2dataset"] = "auto"
+    """Form of the input; `auto` goes by what the path is."""
+    columns: dict[str, str] = {}
+    """Our column -> the input's, for url, caption, licence, claimed_width and claimed_height; by default LAION's names
+    and ours, whatever their case."""
+    keep: tuple[str, ...] = ("similarity", "punsafe", "pwatermark")
+    """Further columns to carry along when the input has them; numbers, usable in `filters`."""
+    source: str | None = None
+    """Name of the collection, for the `source` column; by default the input's file or folder name."""
+    licence: str | None = None
+    """Licence of every candidate that states none itself."""
+    shard_size: Annotated[int, Field(ge=1, le=10_000)] = 1000
+    """Candidates per shard: the unit of work, of resume and of distribution."""
+
+
+class Fetch(Config):
+    """How bytes are downloaded, and within which bounds."""
+
+    engine: Literal["stream", "img2dataset"] = "stream"
+    """`stream` is ours; `img2dataset` runs that package's downloader behind the same contract."""
+    user_agent: str = "curate/0.1 (+https://pypi.org/project/curate)"
+    """Sent with every request: say who you are and how to reach you."""
+    concurrency: PositiveInt = 64
+    """Requests under way at once in one worker."""
+    per_host: PositiveInt = 8
+    """Requests under way at once to one host in one worker."""
+    deadline: PositiveFloat = 60.0
+    """Seconds for one candidate, retries of the connection and redirects included, whatever drips."""
+    max_bytes: PositiveInt = 64 * 2**20
+    """Bytes of body after which a response is given up."""
+    retries: Annotated[int, Field(ge=0, le=10)] = 2
+    """Further tries after a transient failure."""
+    backoff: Annotated[float, Field(ge=0)] = 1.0
+    """Seconds before the first retry; doubles with each, and gives way to a server's Retry-After."""
+    max_redirects: Annotated[int, Field(ge=0, le=20)] = 5
+    """Redirects followed."""
+    allow_networks: tuple[str, ...] = ()
+    """CIDR blocks that may be contacted though they are not public, such as 127.0.0.1/32."""
+
+    @field_validator("allow_networks")
+    @classmethod
+    def _are_networks(cls, blocks: tuple[str, ...]) -> tuple[str, ...]:
+        import ipaddress
+
+        for block in blocks:
+            ipaddress.ip_network(block)
+        return blocks
+
+
+class Measure(Config):
+    """How bytes become numbers."""
+
+    cutoffs: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+    """Further cut-offs of the high-frequency ratio, as shares of the half-diagonal; 0.25 becomes column hf_ratio_025."""
+    max_pixels: PositiveInt = 200_000_000
+    """Images with more pixels are rejected before decoding."""
+
+
+class Filters(Config):
+    """Which measured images may go on. Bounds name columns; a null value passes no bound."""
+
+    min: dict[str, float] = {}
+    """Column -> smallest allowed value."""
+    max: dict[str, float] = {}
+    """Column -> largest allowed value."""
+    allow: dict[str, tuple[str, ...]] = {}
+    """Column -> allowed values, such as `format: [JPEG, PNG]`."""
+    animated: bool = False
+    """Whether images of several frames may stay."""
+
+
+class Label(Config):
+    """The CLIP model that names each image's category."""
+
+    model: str = "ViT-B-32"
+    """open_clip model name, `bundled` for the demo labeller, or `local-dir:PATH` of an open_clip model folder."""
+    pretrained: str | None = "laion2b_s34b_b79k"
+    """open_clip weights tag, or path of a local checkpoint."""
+    taxonomy: str | None = None
+    """YAML file of classes and prompts; the paper's 16 sub-categories by default."""
+    batch_size: PositiveInt = 64
+    """Images per forward pass."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the model runs; `auto` takes a GPU when there is one."""
+    precision: Literal["fp32", "fp16", "bf16"] = "fp32"
+    """Arithmetic of the image tower."""
+
+
+class Frequency(Config):
+    """The distribution that the high-frequency ratio is balanced to: normal over log10 of the ratio."""
+
+    column: str = "hf_ratio_032"
+    """The measure that is balanced."""
+    bins: Annotated[int, Field(ge=1, le=100)] = 12
+    """Bins of equal width in log10; the outer two are open."""
+    mean: float | None = None
+    """Mean of log10(ratio) of the target; fitted to the pool by default."""
+    std: PositiveFloat | None = None
+    """Standard deviation of log10(ratio) of the target; fitted to the pool by default."""
+
+
+class TestSplit(Config):
+    """The benchmark split: so many images of each named sub-category."""
+
+    __test__ = False  # no test class, whatever its name
+
+    per_category: Annotated[int, Field(ge=0)] = 100
+    """Images of each named sub-category."""
+    overrides: dict[str, Annotated[int, Field(ge=0)]] = {"Text Scene": 50}
+    """Sub-category -> its own number."""
+    max_share: Share = 0.2
+    """At most this share of a sub-category's images goes to the test split, so that train isn't starved."""
+
+    def quota(self, category: str) -> int:
+        """Images wanted of a category; 0 for the `others`."""
+        named = {name for names in NAMED_CATEGORIES.values() for name in names}
+        return self.overrides.get(category, self.per_category if category in named else 0)
+
+
+class Select(Config):
+    """How many images are chosen, and how they are balanced."""
+
+    train: PositiveInt = 50_000
+    """Images of the training split."""
+    test: TestSplit = TestSplit()
+    """The benchmark split."""
+    frequency: Frequency = Frequency()
+    """Target of the frequency distribution."""
+    category_weights: dict[str, Annotated[float, Field(ge=0)]] = {}
+    """Sub-category -> weight in the target distribution; 1 for those not named."""
+
+
+class Recipe(Config):
+    """Everything that a curation run needs, with nothing hidden in code."""
+
+    name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    """Name of the recipe, shown in the report and the manifest."""
+    seed: int = 0
+    """Seed of every random choice."""
+    candidates: Candidates = Candidates()
+    fetch: Fetch = Fetch()
+    measure: Measure = Measure()
+    filters: Filters = Filters()
+    label: Label = Label()
+    select: Select = Select()
+
+    @model_validator(mode="after")
+    def _columns_exist(self) -> Recipe:
+        from curate.manifest.schema import LEDGER
+
+        cutoffs = {f"hf_ratio_{cutoff:.2f}".replace("0.", "0") for cutoff in self.measure.cutoffs}
+        numbers = {c.name for c in LEDGER} | {"claimed_width", "claimed_height"} | set(self.candidates.keep) | cutoffs
+        for group in ("min", "max", "allow"):
+            for column in getattr(self.filters, group):
+                if column not in numbers:
+                    raise ValueError(f"filters.{group} names {column!r}, which is no column")
+        if self.select.frequency.column not in numbers:
+            raise ValueError(f"select.frequency.column names {self.select.frequency.column!r}, which is no column")
+        return self
