@@ -4,7 +4,7 @@ from curate.engine.executor import Executor, SerialExecutor, open_executor
 from curate.engine.record import CommitRecord
 from curate.engine.runner import StageOutcome, rows_of, run_stage, run_whole
 from curate.engine.stage import Progress, Shard, ShardFunction, Stage
-from curate.engine.storage import RunFolder, Sink
+from curate.engine.storage import RunFolder
 
 __all__ = [
     "CommitRecord",
@@ -14,7 +14,6 @@ __all__ = [
     "SerialExecutor",
     "Shard",
     "ShardFunction",
-    "Sink",
     "Stage",
     "StageOutcome",
     "open_executor",

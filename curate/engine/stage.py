@@ -9,7 +9,8 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from curate.engine.storage import RunFolder, Sink
+from curate.engine.storage import RunFolder
+from curate.files import Sink
 
 __all__ = ["Progress", "Shard", "ShardFunction", "Stage"]
 

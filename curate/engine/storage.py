@@ -1,55 +1,30 @@
-"""A run folder on any fsspec file system, in which a file under its final name is always whole."""
+"""A run folder on any fsspec file system."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import shutil
 import tempfile
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import IO, Any, BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from curate import files
 from curate.errors import RunError
 
-__all__ = ["RunFolder", "Sink"]
-
-TEMPORARY = ".tmp-"
-_FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
-
-
-class Sink:
-    """A file being written: bytes go through `write`, which also hashes and counts them."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._hash = hashlib.sha256()
-        self.nbytes = 0
-
-    def write(self, data: bytes | memoryview) -> int:
-        """Append bytes."""
-        self._file.write(data)
-        self._hash.update(data)
-        self.nbytes += len(data)
-        return len(data)
-
-    @property
-    def sha256(self) -> str:
-        """SHA-256 of all bytes written so far, in hex."""
-        return self._hash.hexdigest()
+__all__ = ["RunFolder"]
 
 
 class RunFolder:
     """A folder named by a path or any fsspec URL. Pickles as its URL, so a worker opens its own connection."""
 
     def __init__(self, url: str | os.PathLike[str]) -> None:
-        self.url = str(url)
+        self.url = str(url).rstrip("/") or "/"
         try:
             fs, path = fsspec.core.url_to_fs(self.url)
         except (ImportError, ValueError) as error:
@@ -57,6 +32,8 @@ class RunFolder:
         self._fs: fsspec.AbstractFileSystem = fs
         self._path: str = path.rstrip("/")
         self.is_local = isinstance(self._fs, LocalFileSystem)
+        if self.is_local:
+            self.url = self._path
 
     def __reduce__(self) -> tuple[Any, ...]:
         return RunFolder, (self.url,)
@@ -65,25 +42,21 @@ class RunFolder:
         return self.url
 
     @property
-    def shared(self) -> bool:
+    def is_shared(self) -> bool:
         """Whether other processes see the same files."""
-        return self._fs.protocol not in ("memory", ("memory",))
-
-    def locate(self, name: str) -> str:
-        """Path of a file on the file system."""
-        return f"{self._path}/{name}"
+        return "memory" not in self._fs.protocol
 
     def exists(self, name: str) -> bool:
         """Whether there is such a file."""
-        return bool(self._fs.exists(self.locate(name)))
+        return bool(self._fs.exists(f"{self._path}/{name}"))
 
     def names(self, folder: str, suffix: str) -> list[str]:
         """Sorted names of the whole files of a folder that end in `suffix`, such as 'candidates/part-00000.parquet'."""
         self._fs.invalidate_cache()
-        if not self._fs.isdir(self.locate(folder)):
+        if not self._fs.isdir(f"{self._path}/{folder}"):
             return []
-        found = (str(path).rsplit("/", 1)[-1] for path in self._fs.ls(self.locate(folder), detail=False))
-        return sorted(f"{folder}/{name}" for name in found if name.endswith(suffix) and not name.startswith(TEMPORARY))
+        found = (str(path).rsplit("/", 1)[-1] for path in self._fs.ls(f"{self._path}/{folder}", detail=False))
+        return sorted(f"{folder}/{n}" for n in found if n.endswith(suffix) and not n.startswith(files.TEMPORARY))
 
     def open(self, name: str) -> BinaryIO:
         """Open a file for reading.
@@ -92,7 +65,7 @@ class RunFolder:
             RunError: if it isn't there.
         """
         try:
-            return cast(BinaryIO, self._fs.open(self.locate(name), "rb"))
+            return cast(BinaryIO, self._fs.open(f"{self._path}/{name}", "rb"))
         except FileNotFoundError as error:
             raise RunError(f"{self.url} has no {name}: run the stage that makes it first") from error
 
@@ -108,62 +81,38 @@ class RunFolder:
         with self.open(name) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
+    def create(self, name: str) -> AbstractContextManager[files.Sink]:
+        """Write a file that appears under its name only when the block ends without an error; see `files.create`."""
+        return files.create(f"{self.url}/{name}")
+
     def write(self, name: str, data: bytes) -> str:
         """Write a whole file at once, atomically; returns its SHA-256."""
-        with self.create(name) as sink:
-            sink.write(data)
-        return sink.sha256
+        return files.write(f"{self.url}/{name}", data)
 
-    @contextmanager
-    def create(self, name: str) -> Iterator[Sink]:
-        """Write a file that appears under its name only when the block ends without an error.
-
-        Raises:
-            RunError: if the folder can't be written or the disk is full.
-        """
-        try:
-            with self._temporary(name) as path:
-                with path.open("wb") as file:
-                    yield Sink(file)
-                    file.flush()
-                    os.fsync(file.fileno())
-                self._publish(path, name)
-        except OSError as error:
-            raise self._explain(error, name) from error
+    def remove(self, name: str) -> None:
+        """Remove a file; does nothing when it isn't there."""
+        if self.exists(name):
+            self._fs.rm_file(f"{self._path}/{name}")
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """A local folder for spooled data, removed afterwards."""
-        parent = self._local("scratch").parent if self.is_local else None
         try:
-            if parent:
-                parent.mkdir(parents=True, exist_ok=True)
-            path = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=parent))
+            if self.is_local:
+                Path(self._path).mkdir(parents=True, exist_ok=True)
+            path = Path(tempfile.mkdtemp(prefix=files.TEMPORARY, dir=self._path if self.is_local else None))
         except OSError as error:
-            raise self._explain(error, "") from error
+            raise files.explain(error, self.url) from error
         try:
             yield path
         finally:
             shutil.rmtree(path, ignore_errors=True)
 
-    def remove(self, name: str) -> None:
-        """Remove a file; does nothing when it isn't there."""
-        if self.exists(name):
-            self._fs.rm_file(self.locate(name))
-
-    def remove_temporaries(self) -> None:
-        """Remove what killed runs left behind. Only for the one who holds the folder's lock."""
-        if self.is_local:
-            root = Path(self._path)
-            for path in [*root.glob(f"{TEMPORARY}*"), *root.glob(f"*/{TEMPORARY}*")]:
-                if path.is_dir():
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    path.unlink(missing_ok=True)
-
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder, so that two runs never write it at once. Local folders only; a dead holder's lock is void.
+        """Hold the folder, so that two runs never write it at once, and clear what killed runs left behind.
+
+        Local folders only; the lock of a process that died is void.
 
         Raises:
             RunError: if another process holds it, or the folder can't be written.
@@ -175,53 +124,21 @@ class RunFolder:
 
         try:
             Path(self._path).mkdir(parents=True, exist_ok=True)
-            file = self._local(".lock").open("a")
+            file = Path(self._path, ".lock").open("a")
         except OSError as error:
-            raise self._explain(error, "") from error
+            raise files.explain(error, self.url) from error
         with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise RunError(f"another curate run is using {self.url}: wait for it, or choose another --out") from error
+                raise RunError(f"another curate run is using {self.url}: wait for it or choose another --out") from error
+            self._remove_temporaries()
             yield
 
-    def _local(self, name: str) -> Path:
-        return Path(self.locate(name))
-
-    @contextmanager
-    def _temporary(self, name: str) -> Iterator[Path]:
-        """A path to write to: beside the final one on a local disk, where a rename is atomic, else in a spool folder."""
-        if self.is_local:
-            final = self._local(name)
-            final.parent.mkdir(parents=True, exist_ok=True)
-            path = final.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")
-        else:
-            path = Path(tempfile.gettempdir()) / f"{TEMPORARY}{uuid.uuid4().hex}"
-        try:
-            yield path
-        finally:
-            path.unlink(missing_ok=True)
-
-    def _publish(self, path: Path, name: str) -> None:
-        if self.is_local:
-            final = self._local(name)
-            path.replace(final)
-            _sync_folder(final.parent)
-        else:  # an object store shows a put only when it is whole
-            self._fs.put_file(str(path), self.locate(name))
-            self._fs.invalidate_cache()
-
-    def _explain(self, error: OSError, name: str) -> Exception:
-        if error.errno in _FATAL or isinstance(error, FileExistsError | NotADirectoryError):
-            where = f"{self.url}/{name}".rstrip("/")
-            return RunError(f"can't write {where}: {error.strerror or error}; make room or choose another --out")
-        return error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename outlast a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    def _remove_temporaries(self) -> None:
+        for pattern in (f"{files.TEMPORARY}*", f"*/{files.TEMPORARY}*"):
+            for path in Path(self._path).glob(pattern):
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)

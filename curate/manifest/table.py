@@ -15,6 +15,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curate import files
 from curate._version import __version__
 from curate.errors import ManifestError
 from curate.manifest.schema import MANIFEST, SCHEMA_VERSION, huggingface_features
@@ -138,6 +139,4 @@ def encode_manifest(table: pa.Table, metadata: Mapping[str, str], *, root: str =
 
 def write_manifest(path: str | PurePath, table: pa.Table, metadata: Mapping[str, str], *, root: str = "..") -> None:
     """Write a manifest to a path or fsspec URL; see `encode_manifest`."""
-    data = encode_manifest(table, metadata, root=root)
-    with fsspec.open(str(path), "wb", auto_mkdir=True) as file:
-        file.write(data)
+    files.write(path, encode_manifest(table, metadata, root=root))

@@ -1,0 +1,101 @@
+"""Writing files so that one under its final name is always whole: the one way this package writes."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from curate.errors import RunError
+
+__all__ = ["TEMPORARY", "Sink", "create", "explain", "write"]
+
+TEMPORARY = ".tmp-"
+"""What the names of unfinished files start with."""
+
+_FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
+
+
+class Sink:
+    """A file being written: bytes go through `write`, which also hashes and counts them."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._hash = hashlib.sha256()
+        self.nbytes = 0
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Append bytes."""
+        self._file.write(data)
+        self._hash.update(data)
+        self.nbytes += len(data)
+        return len(data)
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of all bytes written so far, in hex."""
+        return self._hash.hexdigest()
+
+
+@contextmanager
+def create(url: str | os.PathLike[str]) -> Iterator[Sink]:
+    """Write a file that appears under its name only when the block ends without an error.
+
+    On a local disk: a temporary name in the same folder, flushed, then renamed. Elsewhere: spooled, then put, since an
+    object store shows a put only when it is whole.
+
+    Raises:
+        RunError: if the place can't be written or the disk is full.
+    """
+    fs, path = fsspec.core.url_to_fs(str(url))
+    local = isinstance(fs, LocalFileSystem)
+    folder = Path(path).parent if local else Path(tempfile.gettempdir())
+    spool = folder / f"{TEMPORARY}{uuid.uuid4().hex}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with spool.open("wb") as file:
+            yield Sink(file)
+            file.flush()
+            os.fsync(file.fileno())
+        if local:
+            spool.replace(path)
+            _sync(folder)
+        else:
+            fs.put_file(str(spool), path)
+            fs.invalidate_cache()
+    except OSError as error:
+        raise explain(error, str(url)) from error
+    finally:
+        spool.unlink(missing_ok=True)
+
+
+def write(url: str | os.PathLike[str], data: bytes) -> str:
+    """Write a whole file at once, atomically; returns the SHA-256 of its bytes."""
+    with create(url) as sink:
+        sink.write(data)
+    return sink.sha256
+
+
+def explain(error: OSError, url: str) -> Exception:
+    """The error to raise instead: a RunError when the place can't be written, whoever tries again."""
+    if error.errno in _FATAL:
+        return RunError(f"can't write {url}: {error.strerror or error}; make room there or choose another place")
+    return error
+
+
+def _sync(folder: Path) -> None:
+    """Make a rename outlast a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
