@@ -1,0 +1,158 @@
+"""Which weights a recipe's labeller means, where they lie on this machine, and the name that labels carry for them."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from curate.errors import LabelError
+from curate.recipe import Label
+
+__all__ = ["Weights", "find_weights", "model_name"]
+
+BUNDLED = Path(__file__).with_name("bundled")
+LOCAL_DIR = "local-dir:"
+CHECKPOINTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
+"""Names that open_clip itself looks for first, in its order."""
+REACH_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What open_clip needs to build a model without the network."""
+
+    model: str
+    """Architecture: an open_clip name, or `local-dir:` and a folder."""
+    checkpoint: Path
+    """File of weights."""
+    options: dict[str, Any]
+    """How pictures are prepared for these weights, as arguments of `create_model_and_transforms`."""
+
+
+def model_name(config: Label) -> str:
+    """The `label_model` of a recipe's labels: the same on every machine that holds the same weights.
+
+    A published tag stands for itself; local files are named by file name and the first 8 hex digits of their SHA-256.
+
+    Raises:
+        LabelError: if a local file isn't there.
+    """
+    folder = _folder(config)
+    if folder is not None:
+        name = "bundled" if folder == BUNDLED else folder.name
+        return f"{name}@{_digest(_checkpoint_in(folder))}"
+    if config.pretrained is None:
+        raise LabelError(f"label.model {config.model!r} has no weights: set label.pretrained to a tag or a file")
+    file = Path(config.pretrained)
+    if file.is_file():
+        return f"{config.model}/{file.name}@{_digest(file)}"
+    return f"{config.model}/{config.pretrained}"
+
+
+def find_weights(config: Label) -> Weights:
+    """Find a labeller's weights, downloading a published tag that isn't on this machine yet.
+
+    Raises:
+        LabelError: if there are none, or the hub that holds them can't be reached; says how to get them.
+    """
+    import open_clip
+    from open_clip.pretrained import get_pretrained_cfg
+
+    folder = _folder(config)
+    if folder is not None:
+        return Weights(f"{LOCAL_DIR}{folder}", _checkpoint_in(folder), {})
+    model, pretrained = config.model, config.pretrained
+    if model not in open_clip.list_models():
+        raise LabelError(f"label.model {model!r} is unknown to open_clip{_nearest(model, open_clip.list_models())}")
+    if pretrained is None:
+        raise LabelError(f"label.model {model!r} has no weights: set label.pretrained to a tag or a file")
+    tags = open_clip.list_pretrained_tags_by_model(model)
+    published = get_pretrained_cfg(model, pretrained)
+    if published:
+        return Weights(
+            model, _fetch(model, pretrained, published), _options(published, published.get("quick_gelu", False))
+        )
+    if Path(pretrained).is_file():
+        # A bare file doesn't say how pictures are prepared; the published weights of one model nearly always agree
+        published = get_pretrained_cfg(model, tags[0]) if tags else {}
+        return Weights(model, Path(pretrained), _options(published, quick_gelu=False))
+    raise LabelError(
+        f"label.pretrained {pretrained!r} is neither a file nor a tag of {model}{_nearest(pretrained, tags)}"
+    )
+
+
+def _folder(config: Label) -> Path | None:
+    """The model folder that a recipe names, if it names one."""
+    if config.model == "bundled":
+        return BUNDLED
+    if config.model.startswith(LOCAL_DIR):
+        return Path(config.model.removeprefix(LOCAL_DIR)).resolve()
+    return None
+
+
+def _checkpoint_in(folder: Path) -> Path:
+    for name in CHECKPOINTS:
+        if (folder / name).is_file():
+            return folder / name
+    raise LabelError(
+        f"model folder {folder} holds no weights: want open_clip_config.json beside one of {', '.join(CHECKPOINTS)}"
+    )
+
+
+def _digest(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()[:8]
+    except OSError as error:
+        raise LabelError(f"can't read weights {file}: {error.strerror}") from error
+
+
+def _options(published: dict[str, Any], quick_gelu: bool) -> dict[str, Any]:
+    keys = ("mean", "std", "interpolation", "resize_mode")
+    options = {f"image_{key}": published[key] for key in keys if key in published}
+    return options | {"force_quick_gelu": quick_gelu}
+
+
+def _fetch(model: str, tag: str, published: dict[str, Any]) -> Path:
+    """The file of a published tag: from the hub's cache on this machine, else downloaded into it."""
+    import huggingface_hub
+    from huggingface_hub.errors import EntryNotFoundError, HTTPError
+    from open_clip.pretrained import download_pretrained
+
+    repository, file = os.path.split(published["hf_hub"])
+    files = [file] if file else list(CHECKPOINTS)
+    try:
+        if repository:
+            for name in files:
+                cached = huggingface_hub.try_to_load_from_cache(repository, name)
+                if isinstance(cached, str):
+                    return Path(cached)
+            # The hub's client tries an unreachable hub for most of a minute; one request tells as much
+            with suppress(EntryNotFoundError):
+                url = huggingface_hub.hf_hub_url(repository, files[0])
+                huggingface_hub.get_hf_file_metadata(url, timeout=REACH_SECONDS)
+        return Path(download_pretrained(published))
+    except (OSError, RuntimeError, HTTPError) as error:
+        raise LabelError(_how_to_fetch(model, tag, repository or published["url"], error)) from error
+
+
+def _how_to_fetch(model: str, tag: str, source: str, error: Exception) -> str:
+    if source.startswith("http"):
+        command, file = f"curl -LO {source}", source.rsplit("/", 1)[-1]
+    else:
+        command, file = f"hf download {source} --local-dir weights", f"weights/{CHECKPOINTS[0]}"
+    return (
+        f"can't download the weights of {model}/{tag} ({type(error).__name__}: {str(error).splitlines()[0]}). "
+        f"On a machine with network run  {command}  then set label.pretrained=/path/to/{file}; "
+        "or set label.model=bundled for the small demo labeller"
+    )
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    return f"; did you mean {', '.join(near)}?" if near else f"; known: {', '.join(known)}" if known else ""
