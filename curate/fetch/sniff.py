@@ -1,0 +1,63 @@
+"""What format bytes are in, told from their magic numbers: never from a name or a Content-Type."""
+
+from __future__ import annotations
+
+__all__ = ["EXTENSIONS", "HEAD", "sniff"]
+
+HEAD = 64
+"""Bytes that `sniff` wants to see."""
+
+EXTENSIONS = {
+    "JPEG": "jpg",
+    "PNG": "png",
+    "WEBP": "webp",
+    "GIF": "gif",
+    "BMP": "bmp",
+    "TIFF": "tif",
+    "AVIF": "avif",
+    "HEIF": "heic",
+    "JXL": "jxl",
+    "JPEG2000": "jp2",
+}
+"""Format -> file name extension."""
+
+_MAGIC = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"II+\0", "TIFF"),  # BigTIFF
+    (b"MM\0+", "TIFF"),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", "JXL"),
+    (b"\xff\x0a", "JXL"),  # bare codestream
+    (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG2000"),
+    (b"\xff\x4f\xff\x51", "JPEG2000"),
+)
+_BMP_HEADERS = {12, 40, 52, 56, 64, 108, 124}
+_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+
+
+def sniff(head: bytes) -> str | None:
+    """Format of a file that begins with `head` (the first HEAD bytes, or all of a shorter file); None if no image."""
+    for magic, format_ in _MAGIC:
+        if head.startswith(magic):
+            return format_
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    # "BM" alone begins many a text: ask for the size of a known info header too
+    if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
+        return "BMP"
+    if head[4:8] == b"ftyp":
+        return _heif(head)
+    return None
+
+
+def _heif(head: bytes) -> str | None:
+    """ISO/IEC 23008-12: a major brand and compatible brands, four letters each; AV1 images are named among either."""
+    end = min(int.from_bytes(head[:4], "big"), len(head))
+    brands = {head[8:12], *(head[i : i + 4] for i in range(16, end - 3, 4))}
+    if brands & {b"avif", b"avis"}:
+        return "AVIF"
+    return "HEIF" if brands & _HEIF_BRANDS else None

@@ -1,0 +1,207 @@
+"""The stream engine: asynchronous GETs that are bounded in time, bytes, redirects and addresses."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+from yarl import URL
+
+from curate.errors import Reason
+from curate.fetch.answer import judge, next_hop, request_headers
+from curate.fetch.guard import ForbiddenAddress, Guard, GuardedResolver
+from curate.fetch.outcome import Failure, Outcome
+from curate.fetch.spool import Spool
+from curate.recipe import Fetch
+
+__all__ = ["fetch_stream"]
+
+_CONNECT_TIMEOUT = 15.0
+"""Seconds for TCP and TLS: a black hole isn't worth the whole deadline, and may be only one of a host's addresses."""
+
+
+def fetch_stream(urls: Sequence[str], config: Fetch, scratch: Path, done: Callable[[], None]) -> list[Outcome]:
+    """Fetch every URL once, with retries of what may pass.
+
+    Args:
+        urls: what candidates are called; anything may stand there.
+        config: bounds and manners.
+        scratch: local folder for the bodies, one file each.
+        done: called as each URL comes to its end.
+
+    Returns:
+        One outcome for each URL, in order.
+    """
+    return asyncio.run(_StreamEngine(config, scratch, done).run(urls))
+
+
+class _StreamEngine:
+    def __init__(self, config: Fetch, scratch: Path, done: Callable[[], None]) -> None:
+        self._config = config
+        self._scratch = scratch
+        self._done = done
+        self._guard = Guard(config.allow_networks)
+        self._slots = asyncio.Semaphore(config.concurrency)
+        self._hosts: dict[str | None, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(config.per_host))
+
+    async def run(self, urls: Sequence[str]) -> list[Outcome]:
+        resolver = GuardedResolver(self._guard, self._config.concurrency)
+        connector = aiohttp.TCPConnector(
+            resolver=resolver,
+            socket_factory=self._guard.open_socket,
+            limit=0,  # turns are taken before the clock starts, see _turn
+        )
+        try:
+            async with (
+                aiohttp.ClientSession(
+                    connector=connector,
+                    response_class=_Answer,
+                    headers=request_headers(self._config.user_agent),
+                    timeout=aiohttp.ClientTimeout(
+                        total=None, sock_connect=min(_CONNECT_TIMEOUT, self._config.deadline)
+                    ),
+                    cookie_jar=aiohttp.DummyCookieJar(),
+                    auto_decompress=False,
+                    trust_env=False,
+                ) as self._session,
+                asyncio.TaskGroup() as group,
+            ):
+                tasks = [group.create_task(self._candidate(url, self._scratch / f"{i}")) for i, url in enumerate(urls)]
+        finally:
+            await resolver.close()
+        return [task.result() for task in tasks]
+
+    async def _candidate(self, text: str, path: Path) -> Outcome:
+        outcome, clock = Outcome(), _Clock(self._config.deadline)
+        for attempt in range(self._config.retries + 1):
+            outcome.begin()
+            try:
+                await self._try(self._guard.url(text), path, outcome, clock)
+                break
+            except Failure as failure:
+                outcome.fail(failure)
+                if not failure.reason.transient or attempt == self._config.retries:
+                    break
+                if not await clock.wait(self._pause(attempt, failure.retry_after)):
+                    break
+        outcome.seconds = clock.spent
+        self._done()
+        return outcome
+
+    def _pause(self, attempt: int, retry_after: float | None) -> float:
+        if retry_after is not None:
+            return retry_after
+        return self._config.backoff * 2**attempt * random.uniform(1, 1.5)
+
+    async def _try(self, url: URL, path: Path, outcome: Outcome, clock: _Clock) -> None:
+        """Follow one URL to its end.
+
+        Raises:
+            Failure: if no image comes of it.
+        """
+        visited = [url]
+        while True:
+            try:
+                async with self._turn(visited[-1].host), clock.running():
+                    hop = await self._get(visited, path, outcome)
+            except TimeoutError as error:
+                raise Failure(Reason.TIMEOUT, f"{self._config.deadline:g} s") from error
+            if hop is None:
+                return
+            visited.append(hop)
+
+    @asynccontextmanager
+    async def _turn(self, host: str | None) -> AsyncIterator[None]:
+        # the host first: who waits for a busy host must not keep a slot from the others
+        async with self._hosts[host], self._slots:
+            yield
+
+    async def _get(self, visited: list[URL], path: Path, outcome: Outcome) -> URL | None:
+        """One request: spools the body and returns None, or returns where it redirects to."""
+        try:
+            response = await self._session.get(visited[-1], allow_redirects=False)
+        except aiohttp.ClientError as error:
+            raise _explain(error) from error
+        except UnicodeError as error:  # a host that can't be encoded
+            raise Failure(Reason.BAD_URL, "its host can't be encoded") from error
+        try:
+            outcome.final_url, outcome.http_status = str(visited[-1]), response.status
+            outcome.address = response.address if isinstance(response, _Answer) else None
+            hop = next_hop(response.status, response.headers, visited, self._guard, self._config.max_redirects)
+            if hop is None:
+                judge(response.status, response.headers, self._config.max_bytes, outcome)
+                await self._read(response, path, outcome)
+            return hop
+        finally:
+            response.close()  # drops the connection if anything is left in it
+
+    async def _read(self, response: aiohttp.ClientResponse, path: Path, outcome: Outcome) -> None:
+        with Spool(path, self._config.max_bytes, response.headers.get("Content-Encoding", "")) as spool:
+            try:
+                async for chunk in response.content.iter_any():
+                    spool.write(chunk)
+            except aiohttp.ClientError as error:
+                raise Failure(Reason.TRUNCATED, str(error)) from error
+            outcome.body = spool.finish()
+
+
+class _Answer(aiohttp.ClientResponse):
+    """A response that remembers its peer: aiohttp lets the connection go with the last byte, often before we look."""
+
+    address: str | None = None
+
+    async def start(self, connection: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+        peer = connection.transport.get_extra_info("peername") if connection.transport else None
+        self.address = peer[0] if peer else None
+        return await super().start(connection)
+
+
+class _Clock:
+    """The seconds that a candidate has; they pass while it works or waits by its own will, not while it queues."""
+
+    def __init__(self, deadline: float) -> None:
+        self._deadline = deadline
+        self.spent = 0.0
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run a block on the clock.
+
+        Raises:
+            TimeoutError: when the seconds are used up.
+        """
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        try:
+            async with asyncio.timeout(self._deadline - self.spent):
+                yield
+        finally:
+            self.spent += loop.time() - start
+
+    async def wait(self, seconds: float) -> bool:
+        """Sleep, unless too little time would be left for another try."""
+        if self.spent + seconds >= self._deadline:
+            return False
+        self.spent += seconds
+        await asyncio.sleep(seconds)
+        return True
+
+
+def _explain(error: aiohttp.ClientError) -> Failure:
+    """The reason behind a request that got no answer."""
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else None
+    if isinstance(cause, ForbiddenAddress):
+        return Failure(Reason.FORBIDDEN_ADDRESS, str(cause))
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return Failure(Reason.DNS, str(cause))
+    if isinstance(error, aiohttp.ClientSSLError | aiohttp.ClientConnectorCertificateError | ssl.SSLError):
+        return Failure(Reason.TLS, str(error))
+    if isinstance(error, aiohttp.InvalidURL):
+        return Failure(Reason.BAD_URL, "its host is no host name")
+    return Failure(Reason.CONNECT, str(error) or type(error).__name__)

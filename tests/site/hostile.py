@@ -1,0 +1,338 @@
+"""A web site that misbehaves on purpose, one route per misbehaviour, and a canary that nobody may reach.
+
+The site listens on 127.0.0.1, the canary on 127.0.0.2: a fetch that is allowed the first alone proves its guard without
+a packet leaving the machine. It is written on bare streams because HTTP libraries refuse to lie.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+import zlib
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from PIL import Image
+
+SITE = "127.0.0.1"
+CANARY = "127.0.0.2"
+
+
+def picture(format_: str = "JPEG", side: int = 64, seed: int = 0) -> bytes:
+    """An image file of noise: its bytes don't compress, and are the same on every machine and run."""
+    noise = np.random.default_rng(seed).integers(0, 256, (side, side, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, format_)
+    return file.getvalue()
+
+
+@dataclass
+class Visit:
+    """One request."""
+
+    path: str
+    headers: dict[str, str]
+    earlier: int
+    """Requests of the same path before this one."""
+    site: HostileSite
+    writer: asyncio.StreamWriter
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def answer(self, body: bytes = b"", status: int = 200, **headers: object) -> None:
+        """A whole answer; headers are given as content_type="image/jpeg", and None leaves a default one out."""
+        fields = {"content_length": len(body), "content_type": "image/jpeg", "connection": "close", **headers}
+        lines = [f"{name.replace('_', '-')}: {value}\r\n" for name, value in fields.items() if value is not None]
+        await self.send(f"HTTP/1.1 {status} Whatever\r\n{''.join(lines)}\r\n".encode() + body)
+
+
+Route = Callable[[Visit], Awaitable[None]]
+ROUTES: dict[str, Route] = {}
+
+
+def route(handler: Route) -> Route:
+    ROUTES[handler.__name__.replace("_", "-")] = handler
+    return handler
+
+
+@dataclass
+class HostileSite:
+    """Serves ROUTES from a thread of its own while the `with` block lasts."""
+
+    hits: Counter[str] = field(default_factory=Counter)
+    canary_hits: int = 0
+    agents: set[str] = field(default_factory=set)
+    busy: int = 0
+    busiest: int = 0
+    """Most requests that were open at once."""
+
+    def url(self, path: str) -> str:
+        return f"http://{SITE}:{self.port}/{path}"
+
+    @property
+    def canary_url(self) -> str:
+        return f"http://{CANARY}:{self.canary_port}/ok"
+
+    def __enter__(self) -> Self:
+        ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(ready)), daemon=True)
+        self._thread.start()
+        assert ready.wait(10)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(10)
+
+    async def _serve(self, ready: threading.Event) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        site = await asyncio.start_server(self._visit, SITE, 0)
+        canary = await asyncio.start_server(self._canary, CANARY, 0)
+        self.port, self.canary_port = (server.sockets[0].getsockname()[1] for server in (site, canary))
+        ready.set()
+        await self._stop.wait()
+        site.close()
+        canary.close()
+
+    async def _canary(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.canary_hits += 1
+        await self._visit(reader, writer)
+
+    async def _visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.busy += 1
+        self.busiest = max(self.busy, self.busiest)
+        try:
+            request, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+            path = request.split(" ")[1].lstrip("/")
+            headers = {k.strip().lower(): v.strip() for k, _, v in (line.partition(":") for line in lines if line)}
+            self.agents.add(headers.get("user-agent", ""))
+            self.hits[path] += 1
+            name = path.partition("?")[0].partition("/")[0]
+            await ROUTES[name](Visit(path, headers, self.hits[path] - 1, self, writer))
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the visitor left, or the site closes
+        finally:
+            self.busy -= 1
+            writer.close()
+
+
+@route
+async def ok(visit: Visit) -> None:
+    await visit.answer(picture())
+
+
+@route
+async def numbered(visit: Visit) -> None:
+    """numbered/7: a picture of its own, the later ones sooner, so that answers come in the wrong order."""
+    number = int(visit.path.rpartition("/")[2])
+    await asyncio.sleep(0.01 * (10 - number % 10))
+    await visit.answer(picture(seed=number))
+
+
+@route
+async def format(visit: Visit) -> None:
+    """format/PNG: that format, under a wrong Content-Type."""
+    await visit.answer(picture(visit.path.rpartition("/")[2]), content_type="text/html")
+
+
+@route
+async def unclosed_length(visit: Visit) -> None:
+    """No Content-Length: the body ends with the connection."""
+    await visit.answer(picture(), content_length=None)
+
+
+@route
+async def chunked(visit: Visit) -> None:
+    body = picture()
+    await visit.answer(content_length=None, transfer_encoding="chunked")
+    await visit.send(b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
+
+
+@route
+async def html(visit: Visit) -> None:
+    await visit.answer(b"<!doctype html><title>Sold!</title>" + b" " * 100)
+
+
+@route
+async def empty(visit: Visit) -> None:
+    await visit.answer()
+
+
+@route
+async def no_content(visit: Visit) -> None:
+    await visit.answer(status=204)
+
+
+@route
+async def status(visit: Visit) -> None:
+    """status/404"""
+    await visit.answer(b"no", int(visit.path.rpartition("/")[2]))
+
+
+@route
+async def fails_once(visit: Visit) -> None:
+    await visit.answer(picture(), 500 if visit.earlier == 0 else 200)
+
+
+@route
+async def resets_once(visit: Visit) -> None:
+    if visit.earlier:
+        await visit.answer(picture())
+    else:
+        visit.writer.transport.abort()
+
+
+@route
+async def busy(visit: Visit) -> None:
+    """busy/3: 429 once, with a Retry-After of so many seconds."""
+    await visit.answer(picture(), 200 if visit.earlier else 429, retry_after=visit.path.rpartition("/")[2])
+
+
+@route
+async def hang_up(visit: Visit) -> None:
+    visit.writer.transport.abort()
+
+
+@route
+async def garbage(visit: Visit) -> None:
+    await visit.send(b"\0\1\2 this is no HTTP\r\n\r\n")
+
+
+@route
+async def long_header(visit: Visit) -> None:
+    await visit.answer(picture(), x_long="a" * 200_000)
+
+
+@route
+async def slow_headers(visit: Visit) -> None:
+    for byte in b"HTTP/1.1 200 OK\r\nx-slow: " + b"a" * 1000:
+        await visit.send(bytes([byte]))
+        await asyncio.sleep(0.05)
+
+
+@route
+async def silent(visit: Visit) -> None:
+    await asyncio.sleep(60)
+
+
+@route
+async def drip(visit: Visit) -> None:
+    await visit.answer(content_length=100_000)
+    for byte in picture():
+        await visit.send(bytes([byte]))
+        await asyncio.sleep(0.05)
+
+
+@route
+async def stalls(visit: Visit) -> None:
+    """Half a picture, then nothing, the connection open."""
+    body = picture()
+    await visit.answer(body[: len(body) // 2], content_length=len(body))
+    await asyncio.sleep(60)
+
+
+@route
+async def endless(visit: Visit) -> None:
+    await visit.answer(picture(), content_length=None)
+    while True:
+        await visit.send(b"a" * 65536)
+
+
+@route
+async def endless_chunks(visit: Visit) -> None:
+    await visit.answer(content_length=None, transfer_encoding="chunked")
+    chunk = b"10000\r\n" + (picture() * 10)[:65536].ljust(65536, b"a") + b"\r\n"
+    while True:
+        await visit.send(chunk)
+
+
+@route
+async def promises_much(visit: Visit) -> None:
+    """A Content-Length over any limit; nothing need be read to reject it."""
+    await visit.answer(picture(), content_length=10**12)
+    await asyncio.sleep(60)
+
+
+@route
+async def longer_than_said(visit: Visit) -> None:
+    body = picture()
+    await visit.answer(body, content_length=len(body) - 100)
+
+
+@route
+async def truncated(visit: Visit) -> None:
+    """The connection ends before the Content-Length does."""
+    body = picture()
+    await visit.answer(body[:-100], content_length=len(body))
+
+
+@route
+async def broken_chunks(visit: Visit) -> None:
+    await visit.answer(content_length=None, transfer_encoding="chunked")
+    await visit.send(b"%x\r\n%b\r\nthis is no length\r\n" % (len(picture()), picture()))
+
+
+@route
+async def cut_chunks(visit: Visit) -> None:
+    await visit.answer(content_length=None, transfer_encoding="chunked")
+    await visit.send(b"ffff\r\n" + picture())
+
+
+@route
+async def gzipped(visit: Visit) -> None:
+    await visit.answer(_gzip(picture()), content_encoding="gzip")
+
+
+@route
+async def cut_gzip(visit: Visit) -> None:
+    await visit.answer(_gzip(picture())[:-50], content_encoding="gzip")
+
+
+@route
+async def bomb(visit: Visit) -> None:
+    """50 MB that arrive as 50 kB."""
+    await visit.answer(_gzip(picture() + bytes(50_000_000)), content_encoding="gzip")
+
+
+@route
+async def unknown_encoding(visit: Visit) -> None:
+    await visit.answer(picture(), content_encoding="br")
+
+
+@route
+async def redirect(visit: Visit) -> None:
+    """redirect/3: three hops to a picture."""
+    left = int(visit.path.rpartition("/")[2])
+    await visit.answer(status=302, location=f"/redirect/{left - 1}" if left > 1 else "/ok")
+
+
+@route
+async def loop(visit: Visit) -> None:
+    await visit.answer(status=301, location="/loop")
+
+
+@route
+async def redirect_slowly(visit: Visit) -> None:
+    """Every hop in good time, and yet never an end."""
+    await asyncio.sleep(0.1)
+    await visit.answer(status=302, location=f"/redirect-slowly?{visit.site.hits.total()}")
+
+
+@route
+async def redirect_to(visit: Visit) -> None:
+    """redirect-to?URL"""
+    await visit.answer(status=302, location=visit.path.partition("?")[2])
+
+
+def _gzip(data: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=31)
+    return packer.compress(data) + packer.flush()
