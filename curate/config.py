@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Any, ClassVar, Self, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -25,6 +25,9 @@ class Config(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    incidental: ClassVar[frozenset[str]] = frozenset()
+    """Settings that may change how long a result takes, never what it is."""
 
     @classmethod
     def load(cls, path: str | Path, overrides: Iterable[str] = ()) -> Self:
@@ -53,6 +56,14 @@ class Config(BaseModel):
             return cls.model_validate(data)
         except ValidationError as error:
             raise RecipeError(f"{where}: {'; '.join(_explain(cls, dict(e)) for e in error.errors())}") from error
+
+    def essence(self) -> dict[str, Any]:
+        """The settings that results depend on, as JSON-like values."""
+        values = self.model_dump(mode="json", exclude=set(self.incidental))
+        for name in values:
+            if isinstance(group := getattr(self, name), Config):
+                values[name] = group.essence()
+        return values
 
     def to_yaml(self) -> str:
         """The settings with every default spelled out, in the order of their definition."""

@@ -77,8 +77,8 @@ class ImageError(CurateError):
 class Reason(StrEnum):
     """Why a candidate was rejected: a closed list, so that every figure of a report is a count.
 
-    `stage` names the stage that gives the reason, `meaning` says it in a line, and `transient` tells whether another try
-    may end differently.
+    `stage` names the stage that gives the reason, `meaning` says it in a line, and `transient` tells whether another
+    try may end differently.
     """
 
     stage: str
@@ -93,10 +93,10 @@ class Reason(StrEnum):
         member.transient = transient
         return member
 
-    BAD_URL = "bad_url", "fetch", "the line is no absolute URL"
+    BAD_URL = "bad_url", "candidates", "the line is no absolute URL"
     FORBIDDEN_SCHEME = "forbidden_scheme", "fetch", "neither http nor https"
     FORBIDDEN_ADDRESS = "forbidden_address", "fetch", "the host's address is not public and not allowed by the recipe"
-    CREDENTIALS = "credentials", "fetch", "the URL carries a user name or password"
+    CREDENTIALS = "credentials", "candidates", "the URL carries a user name or password"
     ROBOTS = "robots", "fetch", "the host's robots.txt forbids it"
     OPTED_OUT = "opted_out", "fetch", "an X-Robots-Tag header forbids it"
     DNS = "dns", "fetch", "the host name did not resolve", True
@@ -113,6 +113,7 @@ class Reason(StrEnum):
     TRUNCATED = "truncated", "fetch", "fewer bytes than promised", True
     EMPTY = "empty", "fetch", "a body of no bytes"
     NOT_IMAGE = "not_image", "fetch", "the bytes are no image in a known format"
+    UNREADABLE = "unreadable", "fetch", "a local file that can't be read", True
     FORMAT_UNSUPPORTED = "format_unsupported", "measure", "a known format that this installation can't decode"
     TOO_MANY_PIXELS = "too_many_pixels", "measure", "more pixels than the recipe's limit"
     DECODE_FAILED = "decode_failed", "measure", "the image is damaged"

@@ -35,6 +35,8 @@ class Candidates(Config):
 class Fetch(Config):
     """How bytes are downloaded, and within which bounds."""
 
+    incidental = frozenset({"engine", "user_agent", "concurrency", "per_host", "deadline", "retries", "backoff"})
+
     engine: Literal["stream", "img2dataset"] = "stream"
     """`stream` is ours; `img2dataset` runs that package's downloader behind the same contract."""
     user_agent: str = "curate/0.1 (+https://pypi.org/project/curate)"
@@ -70,13 +72,18 @@ class Measure(Config):
     """How bytes become numbers."""
 
     cutoffs: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
-    """Further cut-offs of the high-frequency ratio, as shares of the half-diagonal; 0.25 becomes column hf_ratio_025."""
-    max_pixels: PositiveInt = 200_000_000
-    """Images with more pixels are rejected before decoding."""
+    """Further cut-offs of the high-frequency ratio, shares of the half-diagonal; 0.25 becomes column hf_ratio_025."""
+    max_pixels: Annotated[int, Field(gt=0, le=178_000_000)] = 100_000_000
+    """Images with more pixels are rejected before decoding; measuring takes some 16 bytes of memory per pixel."""
+
+    @staticmethod
+    def column(cutoff: float) -> str:
+        """Name of the column of a cut-off: 0.25 -> hf_ratio_025."""
+        return f"hf_ratio_{str(cutoff).replace('.', '')}"
 
 
 class Filters(Config):
-    """Which measured images may go on. Bounds name columns; a null value passes no bound."""
+    """Which measured images may go on. Bounds name columns; a null value passes every bound."""
 
     min: dict[str, float] = {}
     """Column -> smallest allowed value."""
@@ -90,6 +97,8 @@ class Filters(Config):
 
 class Label(Config):
     """The CLIP model that names each image's category."""
+
+    incidental = frozenset({"batch_size", "device"})
 
     model: str = "ViT-B-32"
     """open_clip model name, `bundled` for the demo labeller, or `local-dir:PATH` of an open_clip model folder."""
@@ -167,7 +176,7 @@ class Recipe(Config):
     def _columns_exist(self) -> Recipe:
         from curate.manifest.schema import LEDGER
 
-        cutoffs = {f"hf_ratio_{cutoff:.2f}".replace("0.", "0") for cutoff in self.measure.cutoffs}
+        cutoffs = {self.measure.column(cutoff) for cutoff in self.measure.cutoffs}
         numbers = {c.name for c in LEDGER} | {"claimed_width", "claimed_height"} | set(self.candidates.keep) | cutoffs
         for group in ("min", "max", "allow"):
             for column in getattr(self.filters, group):

@@ -2,7 +2,16 @@
 
 from curate.engine.executor import Executor, SerialExecutor, open_executor
 from curate.engine.record import CommitRecord
-from curate.engine.runner import StageOutcome, rows_of, run_stage, run_whole
+from curate.engine.runner import (
+    StageOutcome,
+    count_reasons,
+    encode_table,
+    input_of,
+    rows_of,
+    run_stage,
+    run_whole,
+)
+from curate.engine.source import ShardIndex, read_index, write_source
 from curate.engine.stage import Progress, Shard, ShardFunction, Stage
 from curate.engine.storage import RunFolder
 
@@ -14,10 +23,16 @@ __all__ = [
     "SerialExecutor",
     "Shard",
     "ShardFunction",
+    "ShardIndex",
     "Stage",
     "StageOutcome",
+    "count_reasons",
+    "encode_table",
+    "input_of",
     "open_executor",
+    "read_index",
     "rows_of",
     "run_stage",
     "run_whole",
+    "write_source",
 ]

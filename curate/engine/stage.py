@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from io import BufferedReader
+from typing import Any
 
 import pyarrow as pa
 
@@ -46,13 +47,13 @@ class Shard:
     outputs: dict[str, str] = field(default_factory=dict)
     """Path -> SHA-256 of what was published, for the commit record."""
 
-    def open(self, path: str) -> BinaryIO:
+    def open(self, path: str) -> BufferedReader:
         """Open any file of the run folder for reading."""
         return self.folder.open(path)
 
     @contextmanager
     def create(self, path: str, *, volatile: bool = False) -> Iterator[Sink]:
-        """Write a file of the run folder, whole or not at all. A volatile one (a log) stays out of the commit record."""
+        """Write a file of the run folder, whole or not at all; a volatile one (a log) is in no commit record."""
         if self.discard:
             with self.folder.scratch() as scratch, (scratch / "discarded").open("wb") as file:
                 yield Sink(file)
@@ -90,4 +91,4 @@ class Stage:
     version: int = 1
     """Raised when the same input and settings give other results than before."""
     repeatable: bool = True
-    """Whether a part of a shard can be rehearsed to find the row that kills it. Not so when rows cost network traffic."""
+    """Whether a part of a shard can be rehearsed to find the row that kills it; not when rows cost network traffic."""

@@ -8,8 +8,9 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -58,14 +59,14 @@ class RunFolder:
         found = (str(path).rsplit("/", 1)[-1] for path in self._fs.ls(f"{self._path}/{folder}", detail=False))
         return sorted(f"{folder}/{n}" for n in found if n.endswith(suffix) and not n.startswith(files.TEMPORARY))
 
-    def open(self, name: str) -> BinaryIO:
+    def open(self, name: str) -> BufferedReader:
         """Open a file for reading.
 
         Raises:
             RunError: if it isn't there.
         """
         try:
-            return cast(BinaryIO, self._fs.open(f"{self._path}/{name}", "rb"))
+            return cast(BufferedReader, self._fs.open(f"{self._path}/{name}", "rb"))
         except FileNotFoundError as error:
             raise RunError(f"{self.url} has no {name}: run the stage that makes it first") from error
 
@@ -124,14 +125,16 @@ class RunFolder:
 
         try:
             Path(self._path).mkdir(parents=True, exist_ok=True)
-            file = Path(self._path, ".lock").open("a")
+            file = Path(self._path, ".lock").open("a")  # noqa: SIM115 - closed by the block below
         except OSError as error:
             raise files.explain(error, self.url) from error
         with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise RunError(f"another curate run is using {self.url}: wait for it or choose another --out") from error
+                raise RunError(
+                    f"another curate run is using {self.url}: wait for it or choose another --out"
+                ) from error
             self._remove_temporaries()
             yield
 

@@ -7,7 +7,17 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-__all__ = ["BROAD", "LEDGER", "MANIFEST", "NAMED_CATEGORIES", "SCHEMA_VERSION", "Column", "arrow_schema", "huggingface_features"]
+__all__ = [
+    "BROAD",
+    "CATEGORIES",
+    "LEDGER",
+    "MANIFEST",
+    "NAMED_CATEGORIES",
+    "SCHEMA_VERSION",
+    "Column",
+    "arrow_schema",
+    "huggingface_features",
+]
 
 SCHEMA_VERSION = "1.0"
 
@@ -48,7 +58,9 @@ MANIFEST: tuple[Column, ...] = (
     Column("pixels", pa.int64(), "width x height", "pixels", required=True),
     Column("bpp", pa.float64(), "8 x nbytes / pixels, of the bytes as served", "bits/pixel", required=True),
     Column("jpeg_quality", pa.int8(), "IJG quality nearest to the luma quantisation table; null for other formats"),
-    Column("hf_ratio", pa.float64(), "share of DFT power beyond 0.5 of the half-diagonal, eqs. (3)-(6) as printed", "1"),
+    Column(
+        "hf_ratio", pa.float64(), "share of DFT power beyond 0.5 of the half-diagonal, eqs. (3)-(6) as printed", "1"
+    ),
     Column("hf_ratio_032", pa.float64(), "the same beyond 0.32, the scale of the paper's figures and thresholds", "1"),
     Column("phash", pa.uint64(), "64-bit DCT perceptual hash of the luma"),
     Column("broad", pa.string(), "Outdoor, Indoor or Artificial"),
@@ -75,6 +87,8 @@ NAMED_CATEGORIES: dict[str, tuple[str, ...]] = {
     "Artificial": ("Comic", "Poster", "Map", "Text Scene"),
 }
 BROAD: tuple[str, ...] = tuple(NAMED_CATEGORIES)
+CATEGORIES: tuple[str, ...] = tuple(name for broad in BROAD for name in (*NAMED_CATEGORIES[broad], f"{broad} others"))
+"""The paper's 16 sub-categories."""
 
 
 def arrow_schema(columns: tuple[Column, ...] = MANIFEST) -> pa.Schema:

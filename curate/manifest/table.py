@@ -66,7 +66,9 @@ class Manifest:
                 file.seek(offset)
                 data: bytes = file.read(nbytes)
         except FileNotFoundError as error:
-            raise ManifestError(f"{self.path} row {row}: {url} is not there; keep the manifest in its run folder") from error
+            raise ManifestError(
+                f"{self.path} row {row}: {url} is not there; keep the manifest in its run folder"
+            ) from error
         if len(data) != nbytes:
             raise ManifestError(f"{self.path} row {row}: {url} ends before byte {offset + nbytes}; fetch it again")
         return data

@@ -1,0 +1,132 @@
+"""Lists of URLs on disk: txt, csv, tsv, jsonl and parquet, read a piece at a time."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TextIO
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curate.errors import InputError
+
+__all__ = ["COLUMN_NAMES", "Row", "read_list"]
+
+Row = dict[str, Any]
+"""Raw fields of a candidate under our names. `url` is always there, as text; `malformed` marks a line that has none."""
+
+# our column -> names that lists give it, LAION's and img2dataset's among them, whatever their case
+COLUMN_NAMES: dict[str, tuple[str, ...]] = {
+    "url": ("url", "image_url", "link"),
+    "caption": ("caption", "text", "alt", "alt_text"),
+    "licence": ("licence", "license"),
+    "claimed_width": ("claimed_width", "width", "original_width", "photo_width"),
+    "claimed_height": ("claimed_height", "height", "original_height", "photo_height"),
+}
+
+
+def read_list(path: str, form: str, columns: Mapping[str, str], keep: Iterable[str]) -> Iterator[Row]:
+    """Rows of a list, in its order.
+
+    Args:
+        path: a file, compressed (.gz, .bz2, .xz, .zst) or not, on any fsspec file system.
+        form: txt, csv, tsv, jsonl or parquet.
+        columns: our column -> the list's, for those that differ from COLUMN_NAMES.
+        keep: further columns to carry along.
+
+    Raises:
+        InputError: if the file can't be read or has no column of URLs.
+    """
+    wanted = {
+        **{name: (name,) for name in keep},
+        **COLUMN_NAMES,
+        **{ours: (theirs,) for ours, theirs in columns.items()},
+    }
+    try:
+        if form == "parquet":
+            yield from _read_parquet(path, wanted)
+            return
+        # utf-8-sig: a byte order mark is no part of the first URL
+        with fsspec.open(path, "rt", encoding="utf-8-sig", errors="replace", newline="", compression="infer") as file:
+            match form:
+                case "txt":
+                    yield from ({"url": line} for line in _lines(file))
+                case "csv" | "tsv":
+                    yield from _read_csv(path, file, "," if form == "csv" else "\t", wanted)
+                case "jsonl":
+                    yield from _read_jsonl(path, file, wanted)
+    except FileNotFoundError as error:
+        raise InputError(f"no input at {path}") from error
+    except (OSError, EOFError, pa.ArrowInvalid) as error:
+        raise InputError(f"can't read {path}: {error}") from error
+
+
+def _lines(file: TextIO) -> Iterator[str]:
+    # not str.splitlines, which also cuts at characters that URLs may hold
+    for line in file:
+        yield line.rstrip("\r\n")
+
+
+def _choose(path: str, present: Iterable[str], wanted: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    """Our column -> the list's, for those it has."""
+    present = list(present)
+    folded = {name.casefold(): name for name in reversed(present)}
+    chosen = {
+        ours: next(folded[theirs.casefold()] for theirs in names if theirs.casefold() in folded)
+        for ours, names in wanted.items()
+        if any(theirs.casefold() in folded for theirs in names)
+    }
+    if "url" not in chosen:
+        raise InputError(
+            f"{path} has no column of URLs among {', '.join(present)}; name it with --set candidates.columns.url=NAME"
+        )
+    return chosen
+
+
+def _read_csv(path: str, file: TextIO, delimiter: str, wanted: Mapping[str, tuple[str, ...]]) -> Iterator[Row]:
+    csv.field_size_limit(2**24)
+    reader = csv.DictReader(file) if delimiter == "," else csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+    try:
+        chosen = _choose(path, reader.fieldnames or [], wanted)
+        for record in reader:
+            if None in record:  # more fields than the header: an unquoted comma has cut something, perhaps the URL
+                fields = [value for value in record.values() if isinstance(value, str)] + list(record[None])
+                yield {"url": delimiter.join(fields), "malformed": True}
+                continue
+            yield {ours: record.get(theirs) for ours, theirs in chosen.items()} | {
+                "url": record.get(chosen["url"]) or ""
+            }
+    except csv.Error as error:
+        raise InputError(f"{path} line {reader.line_num}: {error}") from error
+
+
+def _read_jsonl(path: str, file: TextIO, wanted: Mapping[str, tuple[str, ...]]) -> Iterator[Row]:
+    for line in _lines(file):
+        if not line.strip():
+            yield {"url": ""}
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError:
+            record = None
+        if not isinstance(record, dict):
+            yield {"url": line, "malformed": True}
+            continue
+        try:
+            chosen = _choose(path, record, wanted)
+        except InputError:
+            yield {"url": line, "malformed": True}
+            continue
+        yield {ours: record[theirs] for ours, theirs in chosen.items()} | {"url": str(record[chosen["url"]] or "")}
+
+
+def _read_parquet(path: str, wanted: Mapping[str, tuple[str, ...]]) -> Iterator[Row]:
+    with fsspec.open(path, "rb") as file:
+        parquet = pq.ParquetFile(file)
+        chosen = _choose(path, parquet.schema_arrow.names, wanted)
+        for batch in parquet.iter_batches(batch_size=8192, columns=sorted(set(chosen.values()))):
+            for record in batch.to_pylist():
+                yield {ours: record[theirs] for ours, theirs in chosen.items()} | {"url": record[chosen["url"]] or ""}

@@ -1,0 +1,189 @@
+"""Candidates in shards: every line of the input once, with its id, whatever form it came in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+
+from curate.candidates.folders import list_files, read_folder, read_img2dataset
+from curate.candidates.lists import Row, read_list
+from curate.candidates.urls import candidate_id, normalise_url, without_credentials
+from curate.config import fingerprint
+from curate.errors import ImageError, InputError, Reason
+from curate.recipe import Candidates
+
+__all__ = ["CandidateReader", "schema"]
+
+_SUFFIXES = {".txt": "txt", ".lst": "txt", ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+_SUFFIXES |= {".json": "jsonl", ".parquet": "parquet"}
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+
+
+def schema(keep: Sequence[str]) -> pa.Schema:
+    """Columns of a table of candidates."""
+    text = ("id", "url", "host", "source", "licence", "caption", "local_path", "status", "reason")
+    whole = {
+        "claimed_width": pa.int32(),
+        "claimed_height": pa.int32(),
+        "local_offset": pa.int64(),
+        "local_nbytes": pa.int64(),
+    }
+    return pa.schema([*((n, pa.string()) for n in text), *whole.items(), *((name, pa.float64()) for name in keep)])
+
+
+class CandidateReader:
+    """Iterates over shards of candidates, as tables of `schema`, and counts what it passes over.
+
+    A line that is no URL becomes a candidate with reason `bad_url`. Lines that name a candidate again are counted, not
+    repeated: a candidate is its normalised URL.
+    """
+
+    def __init__(self, inputs: Sequence[str], config: Candidates) -> None:
+        self._config = config
+        self._inputs = [(path, _form(path) if config.format == "auto" else config.format) for path in inputs]
+        self._schema = schema(config.keep)
+        self.blank = 0
+        """Blank lines so far."""
+        self.repeated = 0
+        """Lines so far that named a candidate again."""
+
+    def fingerprint(self) -> str:
+        """Changes when the input does: by content for lists, by names and sizes for folders of images."""
+        return fingerprint([[self._source(path), form, _digest(path, form)] for path, form in self._inputs])
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        self.blank = self.repeated = 0
+        seen: set[int] = set()
+        rows: list[Row] = []
+        for path, form in self._inputs:
+            for raw in self._read(path, form):
+                if not raw["url"].strip():
+                    self.blank += 1
+                    continue
+                row = self._candidate(raw, self._source(path))
+                key = int(row["id"], 16)
+                if key in seen:
+                    self.repeated += 1
+                    continue
+                seen.add(key)
+                rows.append(row)
+                if len(rows) == self._config.shard_size:
+                    yield pa.Table.from_pylist(rows, schema=self._schema)
+                    rows = []
+        if rows:
+            yield pa.Table.from_pylist(rows, schema=self._schema)
+
+    def _read(self, path: str, form: str) -> Iterator[Row]:
+        if form == "folder":
+            return read_folder(path, self._source(path))
+        if form == "img2dataset":
+            return read_img2dataset(path)
+        return (
+            row
+            for file in _list_files(path, form)
+            for row in read_list(file, form, self._config.columns, self._config.keep)
+        )
+
+    def _source(self, path: str) -> str:
+        return self._config.source or PurePosixPath(path.rstrip("/")).name
+
+    def _candidate(self, raw: Row, source: str) -> Row:
+        url, reason = raw["url"].strip(), None
+        bare = without_credentials(url)
+        try:
+            if raw.get("malformed"):
+                raise ImageError(Reason.BAD_URL, "the line can't be understood")
+            if bare is not None:  # the secret stays out of every file; its hash keeps the candidate apart
+                reason, normalised, key = Reason.CREDENTIALS.value, normalise_url(bare), url
+                url = bare
+            else:
+                normalised = key = normalise_url(url)
+        except ImageError as error:
+            reason, normalised, key = error.reason.value, "", url
+        return {
+            "id": candidate_id(key),
+            "url": url,
+            "host": _host(normalised),
+            "source": source,
+            "licence": _text(raw.get("licence")) or self._config.licence,
+            "caption": _text(raw.get("caption")),
+            "claimed_width": _whole(raw.get("claimed_width")),
+            "claimed_height": _whole(raw.get("claimed_height")),
+            "local_path": raw.get("local_path"),
+            "local_offset": raw.get("local_offset"),
+            "local_nbytes": raw.get("local_nbytes"),
+            "status": "rejected" if reason else "ok",
+            "reason": reason,
+            **{name: _number(raw.get(name)) for name in self._config.keep},
+        }
+
+
+def _form(path: str) -> str:
+    """Form of an input, from what its path is."""
+    fs, root = fsspec.core.url_to_fs(path)
+    if fs.isdir(root):
+        names = [name for name, _ in list_files(path)]
+        if any(name.endswith("_stats.json") for name in names):
+            return "img2dataset"
+        return "parquet" if names and all(name.endswith(".parquet") for name in names) else "folder"
+    if not fs.exists(root):
+        raise InputError(
+            f"no input at {path}: --input takes a list of URLs (txt, csv, tsv, jsonl, parquet) or a folder"
+        )
+    name = PurePosixPath(root)
+    suffix = name.with_suffix("").suffix if name.suffix in _COMPRESSED else name.suffix
+    if suffix.lower() not in _SUFFIXES:
+        raise InputError(
+            f"can't tell what {path} is: name its form with --set candidates.format=txt (or csv, parquet, ...)"
+        )
+    return _SUFFIXES[suffix.lower()]
+
+
+def _list_files(path: str, form: str) -> list[str]:
+    """The files of a list that may be a folder of them, as LAION's is."""
+    fs, root = fsspec.core.url_to_fs(path)
+    if not fs.isdir(root):
+        return [path]
+    return [f"{path.rstrip('/')}/{name}" for name, _ in list_files(path) if name.endswith(f".{form}")]
+
+
+def _digest(path: str, form: str) -> Any:
+    if form in ("folder", "img2dataset"):
+        return list_files(path)
+    import hashlib
+
+    digest = hashlib.sha256()
+    for file in _list_files(path, form):
+        try:
+            with fsspec.open(file, "rb") as opened:
+                while piece := opened.read(2**20):
+                    digest.update(piece)
+        except OSError as error:
+            raise InputError(f"can't read {file}: {error}") from error
+    return digest.hexdigest()
+
+
+def _host(normalised: str) -> str | None:
+    from urllib.parse import urlsplit
+
+    return (urlsplit(normalised).hostname or None) if normalised else None
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None or value == "" else str(value)
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _whole(value: Any) -> int | None:
+    number = _number(value)
+    return int(number) if number is not None and 0 <= number < 2**31 else None

@@ -1,0 +1,70 @@
+"""URLs of candidates: what counts as one, how it is normalised, and the id that follows from it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from curate.errors import ImageError, Reason
+
+__all__ = ["candidate_id", "normalise_url", "without_credentials"]
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_PATH = "/%:@!$&'()*+,;=~"
+_ESCAPE = re.compile(r"%[0-9a-fA-F]{2}")
+_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
+
+
+def candidate_id(normalised: str) -> str:
+    """First 16 hex digits of SHA-256 of a normalised URL."""
+    return hashlib.sha256(normalised.encode()).hexdigest()[:16]
+
+
+def normalise_url(url: str) -> str:
+    """One spelling for URLs that name the same thing (RFC 3986, section 6.2.2 and 6.2.3).
+
+    Scheme and host in lower case, the host in its ASCII form, no default port, no fragment, "/" for an empty path;
+    characters that a URL can't hold are percent-encoded, escapes written in upper case. The order of a query stays.
+
+    Raises:
+        ImageError: with reason `bad_url` if it isn't an absolute URL.
+    """
+    text = url.strip()
+    if not _SCHEME.match(text):
+        raise ImageError(Reason.BAD_URL, "no scheme such as https://")
+    try:
+        parts = urlsplit(text)
+        scheme = parts.scheme.lower()
+        if scheme not in _DEFAULT_PORTS:
+            return text
+        if not parts.hostname:
+            raise ImageError(Reason.BAD_URL, "no host")
+        host = _ascii_host(parts.hostname)
+        port = "" if parts.port in (None, _DEFAULT_PORTS[scheme]) else f":{parts.port}"
+    except ValueError as error:  # a port that is no number, a broken IPv6 literal
+        raise ImageError(Reason.BAD_URL, str(error)) from error
+    path, query = (_ESCAPE.sub(lambda m: m[0].upper(), quote(p, safe=_PATH + "?")) for p in (parts.path, parts.query))
+    return urlunsplit((scheme, host + port, path.replace("?", "%3F") or "/", query, ""))
+
+
+def without_credentials(url: str) -> str | None:
+    """The URL less its user name and password, None if it carries none."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    if "@" not in parts.netloc:
+        return None
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _ascii_host(host: str) -> str:
+    if ":" in host:
+        return f"[{host.lower()}]"
+    if re.search(r"[\s<>\"'`{}|\\^%]", host):
+        raise ImageError(Reason.BAD_URL, f"no host name: {host!r}")
+    try:
+        return host.lower().encode("ascii" if host.isascii() else "idna").decode()
+    except UnicodeError as error:
+        raise ImageError(Reason.BAD_URL, f"no host name: {host!r}") from error

@@ -1,0 +1,165 @@
+"""Where shard functions run: in this process, or on Dask workers, behind one small interface."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeVar
+
+from curate.errors import RunError
+
+__all__ = ["Executor", "SerialExecutor", "WorkerDied", "open_executor"]
+
+T = TypeVar("T")
+Report = Callable[[int], None]
+Work = Callable[[T, Report], Any]
+
+
+class WorkerDied(Exception):  # noqa: N818 - it says what happened
+    """A task took its worker process down each time it was tried."""
+
+
+class Executor(Protocol):
+    """Runs a function over tasks and yields each task with what it returned or the exception that ended it.
+
+    Tasks come back as they finish, in any order. Closing the iterator early drops the tasks that wait.
+    """
+
+    def map(self, function: Work[T], tasks: Iterable[T], advanced: Callable[[T, int], None]) -> Iterator[tuple[T, Any]]:
+        """Run `function(task, report)` for each task; what it reports arrives at `advanced(task, rows)`."""
+        ...
+
+
+class SerialExecutor:
+    """One task after the other in this process: the plainest way, and the one to debug with."""
+
+    def map(self, function: Work[T], tasks: Iterable[T], advanced: Callable[[T, int], None]) -> Iterator[tuple[T, Any]]:
+        """See Executor."""
+        for task in tasks:
+            try:
+                yield task, function(task, lambda rows, task=task: advanced(task, rows))  # type: ignore[misc]
+            except Exception as error:  # noqa: BLE001 - whatever a task raises is the caller's to judge
+                yield task, error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class DaskExecutor:
+    """Tasks as Dask futures, a bounded number at a time, so that the scheduler stays small however long the list."""
+
+    def __init__(self, address: str | None, workers: int | None) -> None:
+        import logging
+
+        import dask
+        from distributed import Client, LocalCluster
+
+        logging.getLogger("distributed").setLevel(logging.ERROR)  # a worker's death is reported by us, once
+        # One thread each: the work is CPU-bound. A second death blames the task, and the runner looks into it.
+        dask.config.set({"distributed.scheduler.allowed-failures": 1, "distributed.comm.timeouts.connect": "60s"})
+        try:
+            self._cluster = None if address else LocalCluster(
+                n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+            )  # fmt: skip
+            self._client = Client(address or self._cluster, timeout=30)
+        except (OSError, ValueError) as error:
+            raise RunError(f"can't reach a Dask scheduler at {address}: {error}") from error
+
+    def map(self, function: Work[T], tasks: Iterable[T], advanced: Callable[[T, int], None]) -> Iterator[tuple[T, Any]]:
+        """See Executor."""
+        from distributed import as_completed
+
+        topic = f"curate-{time.monotonic_ns()}"
+        waiting = iter(enumerate(tasks))
+        under_way: dict[Any, tuple[int, T]] = {}
+        finished = as_completed(raise_errors=False)
+
+        def submit_next() -> None:
+            for index, task in waiting:
+                key = f"{topic}-{index}"
+                future = self._client.submit(_work, function, task, topic, index, key=key, pure=False, priority=-index)
+                under_way[future] = index, task
+                finished.add(future)
+                return
+
+        def forward(event: tuple[float, tuple[int, int]]) -> None:
+            index, rows = event[1]
+            for known, task in list(under_way.values()):
+                if known == index:
+                    advanced(task, rows)
+
+        self._client.subscribe_topic(topic, forward)
+        try:
+            for _ in range(2 * max(1, sum(self._client.nthreads().values()))):
+                submit_next()
+            for future in finished:
+                _, task = under_way.pop(future)
+                result = _result(future)
+                submit_next()
+                yield task, result
+        finally:
+            self._client.unsubscribe_topic(topic)
+            if under_way:
+                self._client.cancel(list(under_way), force=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+        if self._cluster is not None:
+            self._cluster.close()
+
+
+def open_executor(scheduler: str, workers: int | None = None) -> AbstractContextManager[Executor]:
+    """The executor that a `--scheduler` value names: `serial`, `local` (Dask workers here) or a scheduler's address.
+
+    Raises:
+        RunError: if the value names none, or the scheduler can't be reached.
+    """
+    if scheduler == "serial":
+        return SerialExecutor()
+    if scheduler == "local":
+        return DaskExecutor(None, workers)
+    if "://" in scheduler:
+        return DaskExecutor(scheduler, None)
+    raise RunError(
+        f"--scheduler takes local, serial or a Dask scheduler's address such as tcp://host:8786, not {scheduler!r}"
+    )
+
+
+def _work(function: Work[T], task: T, topic: str, index: int) -> Any:
+    """Runs on a worker. Progress goes to the driver a few times a second at most."""
+    from distributed import get_worker
+
+    pending, sent = 0, time.monotonic()
+
+    def report(rows: int) -> None:
+        nonlocal pending, sent
+        pending += rows
+        now = time.monotonic()
+        if now - sent > 0.25:
+            get_worker().log_event(topic, (index, pending))
+            pending, sent = 0, now
+
+    return function(task, report)
+
+
+def _result(future: Any) -> Any:
+    from distributed import KilledWorker
+
+    if future.status == "cancelled" or future.status == "lost":
+        raise RunError("the Dask scheduler went away; run the same command again to go on from here")
+    if future.status == "error":
+        error = future.exception()
+        if isinstance(error, KilledWorker):
+            return WorkerDied("its worker process died")
+        return error
+    return future.result()

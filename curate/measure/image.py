@@ -1,0 +1,132 @@
+"""The measures of one image: format facts, bits per pixel, high-frequency ratios, perceptual hash."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+from PIL import Image, TiffImagePlugin
+
+from curate.decode import MAX_PIXELS, open_image, to_luma
+from curate.errors import ImageError, Reason
+from curate.measure.frequency import PAPER_CUTOFF, PUBLISHED_CUTOFF, high_frequency_ratios
+
+__all__ = ["Measures", "bits_per_pixel", "jpeg_quality", "measure_image", "perceptual_hash"]
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What is known of an image from its bytes alone. Columns of the same name: curate.manifest.schema."""
+
+    format: str
+    mode: str
+    bit_depth: int
+    icc: bool
+    orientation: int
+    animated: bool
+    width: int
+    height: int
+    pixels: int
+    bpp: float
+    jpeg_quality: int | None
+    hf_ratio: float
+    hf_ratio_032: float
+    phash: int
+    cutoffs: tuple[float, ...] = ()
+    """High-frequency ratios of the further cut-offs that were asked for, in their order."""
+
+
+def measure_image(data: bytes, cutoffs: Sequence[float] = (), max_pixels: int = MAX_PIXELS) -> Measures:
+    """Measure an image from the bytes of its file, as served.
+
+    Args:
+        data: the file.
+        cutoffs: further cut-offs of the high-frequency ratio, as shares of the half-diagonal.
+        max_pixels: images with more are not decoded.
+
+    Raises:
+        ImageError: if it can't be measured; `reason` says why.
+    """
+    with open_image(io.BytesIO(data)) as image:
+        pixels = image.width * image.height
+        if pixels > max_pixels:
+            raise ImageError(Reason.TOO_MANY_PIXELS, f"{image.width} x {image.height}, over {max_pixels} pixels")
+        # MPO is a JPEG with previews behind it, no animation
+        format_ = "JPEG" if image.format == "MPO" else str(image.format)
+        animated = image.format != "MPO" and getattr(image, "n_frames", 1) > 1
+        mode, depth, icc = image.mode, _bit_depth(image, data), bool(image.info.get("icc_profile"))
+        orientation = image.getexif().get(0x0112, 1)
+        quality = jpeg_quality(image)
+        luma_HW = to_luma(image)
+    printed, published, *further = high_frequency_ratios(luma_HW, (PAPER_CUTOFF, PUBLISHED_CUTOFF, *cutoffs))
+    return Measures(
+        format=format_,
+        mode=mode,
+        bit_depth=depth,
+        icc=icc,
+        orientation=orientation if orientation in range(1, 9) else 1,
+        animated=animated,
+        width=luma_HW.shape[1],
+        height=luma_HW.shape[0],
+        pixels=pixels,
+        bpp=bits_per_pixel(len(data), pixels),
+        jpeg_quality=quality,
+        hf_ratio=printed,
+        hf_ratio_032=published,
+        phash=perceptual_hash(luma_HW),
+        cutoffs=tuple(further),
+    )
+
+
+def bits_per_pixel(nbytes: int, pixels: int) -> float:
+    """8 x bytes as served / pixels: the paper's bpp, where more means less compression."""
+    return 8 * nbytes / pixels
+
+
+def perceptual_hash(luma_HW: NDArray[np.uint8]) -> int:
+    """64-bit DCT hash (Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010).
+
+    The luma at 32 x 32, its type-II DCT, the 8 x 8 lowest coefficients, each against their median. Bit 63 is DC's.
+    """
+    small = Image.fromarray(luma_HW).resize((32, 32), Image.Resampling.LANCZOS)
+    low = scipy.fft.dctn(np.asarray(small, np.float64), workers=1)[:8, :8]
+    return int.from_bytes(np.packbits(low > np.median(low)).tobytes())
+
+
+def jpeg_quality(image: Image.Image) -> int | None:
+    """The IJG quality, 1 to 100, whose luma quantisation table is nearest (L1); None if the image is no JPEG."""
+    tables = getattr(image, "quantization", None)
+    if not tables or 0 not in tables:
+        return None
+    distance = np.abs(_IJG_LUMA - np.asarray(tables[0])).sum(axis=1)
+    return int(np.argmin(distance)) + 1
+
+
+def _ijg_tables() -> NDArray[np.int64]:
+    """Luma tables of qualities 1 to 100, shape (100, 64): ITU-T T.81 table K.1, scaled as libjpeg does."""
+    # fmt: off
+    base = np.array([
+        16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29,
+        51, 87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92, 49, 64, 78, 87, 103, 121,
+        120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
+    ])
+    # fmt: on
+    quality = np.arange(1, 101)
+    scale = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
+    return np.clip((base * scale[:, None] + 50) // 100, 1, 255)
+
+
+_IJG_LUMA = _ijg_tables()
+
+
+def _bit_depth(image: Image.Image, data: bytes) -> int:
+    """Bits a sample as stored, where the header says so; else those of the decoded mode."""
+    if image.format == "PNG" and len(data) > 24:
+        return data[24]  # IHDR
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return int(image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (1,))[0])
+    return {"1": 1, "I": 32, "F": 32}.get(image.mode, 16 if image.mode.startswith("I;16") else 8)

@@ -1,0 +1,63 @@
+"""The measure stage: every image of a shard -> its measures, or the reason why it has none."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from curate.errors import ImageError
+from curate.manifest.schema import MANIFEST
+from curate.measure.image import measure_image
+from curate.recipe import Measure
+
+if TYPE_CHECKING:
+    from curate.engine.stage import Shard
+
+__all__ = ["MeasureShard"]
+
+_COLUMNS = (
+    "format", "mode", "bit_depth", "icc", "orientation", "animated", "width", "height", "pixels", "bpp", "jpeg_quality",
+    "hf_ratio", "hf_ratio_032", "phash",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class MeasureShard:
+    """The shard function of the measure stage."""
+
+    config: Measure
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """Columns that it adds, those of further cut-offs at the end."""
+        types = {column.name: column.type for column in MANIFEST}
+        further = [(self.config.column(cutoff), pa.float64()) for cutoff in self.config.cutoffs]
+        return pa.schema([*((name, types[name]) for name in _COLUMNS), *further])
+
+    def __call__(self, rows: pa.Table, shard: Shard) -> pa.Table:
+        """See curate.engine.ShardFunction; rows have tar, offset and nbytes."""
+        measured = []
+        tar: str | None = None
+        file = None
+        for row in rows.select(["id", "tar", "offset", "nbytes"]).to_pylist():
+            if file is None or row["tar"] != tar:
+                tar, file = row["tar"], shard.open(row["tar"])
+            file.seek(row["offset"])
+            measured.append({"id": row["id"], "reason": None, **self._measure(file.read(row["nbytes"]))})
+            shard.advance()
+        if file is not None:
+            file.close()
+        return pa.Table.from_pylist(
+            measured, schema=pa.schema([("id", pa.string()), ("reason", pa.string()), *self.schema])
+        )
+
+    def _measure(self, data: bytes) -> dict[str, Any]:
+        try:
+            measures = measure_image(data, self.config.cutoffs, self.config.max_pixels)
+        except ImageError as error:
+            return {"reason": error.reason.value}
+        further = {self.config.column(c): ratio for c, ratio in zip(self.config.cutoffs, measures.cutoffs, strict=True)}
+        return asdict(measures) | further
