@@ -1,0 +1,107 @@
+"""Checkpoints: a model's weights in safetensors, with what made them in the file's metadata."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from pydantic import BaseModel
+from torch import Tensor, nn
+
+from curate import files
+from curate._version import __version__
+from curate.errors import RestoreError
+from curate.restore.models import build_model
+
+__all__ = ["CheckpointInfo", "TrainedOn", "load_model", "pick_device", "read_info", "save_model"]
+
+_KEY = "curate"
+
+
+class TrainedOn(BaseModel, frozen=True):
+    """Pictures that a model was trained on."""
+
+    name: str
+    """File or folder name, without its place."""
+    pictures: int
+    fingerprint: str
+
+
+class CheckpointInfo(BaseModel, frozen=True):
+    """What a checkpoint says of itself."""
+
+    model: str
+    """Name for `build_model`."""
+    settings: dict[str, Any] = {}
+    """Settings for `build_model`."""
+    recipe: dict[str, Any] = {}
+    """The training recipe, every default spelled out."""
+    manifests: Sequence[TrainedOn] = ()
+    epoch: int = 0
+    """Epochs done."""
+    step: int = 0
+    """Steps done."""
+    metrics: dict[str, float] = {}
+    """Of the last validation."""
+    code: str = __version__
+    """Version of curate that wrote it."""
+
+
+def save_model(path: str | os.PathLike[str], weights: Mapping[str, Tensor], info: CheckpointInfo) -> None:
+    """Write a checkpoint; the file appears whole or not at all.
+
+    Raises:
+        RunError: if the place can't be written.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    files.write(path, safetensors.torch.save(tensors, {_KEY: info.model_dump_json()}))
+
+
+def read_info(path: str | os.PathLike[str]) -> CheckpointInfo:
+    """What a checkpoint says of itself, without reading its weights.
+
+    Raises:
+        RestoreError: if it can't be read or isn't one of ours.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(_KEY)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise RestoreError(f"can't read checkpoint {path}: {error}; `curate train` writes model.safetensors") from error
+    if text is None:
+        raise RestoreError(f"{path} doesn't say which model it holds: it wasn't written by `curate train`")
+    try:
+        return CheckpointInfo.model_validate(json.loads(text))
+    except ValueError as error:
+        raise RestoreError(
+            f"{path} was written by another version of curate: {' '.join(str(error).split())}"
+        ) from error
+
+
+def load_model(path: str | os.PathLike[str], device: str = "auto") -> nn.Module:
+    """The model of a checkpoint, in evaluation mode.
+
+    Args:
+        path: a `model.safetensors` of `curate train`.
+        device: torch's name of one; `auto` takes a GPU when there is one.
+
+    Raises:
+        RestoreError: if the checkpoint can't be read, or its weights don't fit its model.
+    """
+    info = read_info(path)
+    model = build_model(info.model, **info.settings)
+    try:
+        model.load_state_dict(safetensors.torch.load_file(path))
+    except (RuntimeError, safetensors.SafetensorError) as error:
+        raise RestoreError(f"the weights in {path} don't fit model {info.model}: {error}") from error
+    return model.to(pick_device(device)).eval()
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """The device of that name, `auto` meaning a GPU when there is one."""
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)

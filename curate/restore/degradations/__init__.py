@@ -1,0 +1,116 @@
+"""Seeded degradations, clean -> degraded, under the names that the papers use.
+
+| name | what it does |
+| --- | --- |
+| `denoise_<sigma>` | Gaussian noise of that standard deviation on the 0..255 scale, each channel by itself |
+| `poisson_<peak>` | photon noise: Poisson(peak x) / peak for x in 0..1 |
+| `dejpeg_<quality>` | JPEG at that quality, 4:2:0 |
+| `sr_x<scale>` | shrunk by MATLAB's bicubic and enlarged again: super-resolution with the input at the output's size |
+
+Images are (height, width, 3) RGB on the 0..255 scale. uint8 in gives uint8 out, rounded and clipped at every step, as a
+file would hold it. float32 in gives float32 out, noise neither clipped nor rounded: the convention of SwinIR and KAIR.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.errors import RestoreError
+from curate.restore.degradations.synthetic import add_gaussian, add_poisson, compress_jpeg, shrink_and_enlarge
+
+__all__ = ["Degradation", "Image", "generator", "known_degradations", "parse_degradation"]
+
+Image = NDArray[Any]
+"""(height, width, 3) RGB, uint8 or float32, 0..255."""
+
+
+@dataclass(frozen=True)
+class Degradation:
+    """A named way of spoiling an image."""
+
+    name: str
+    apply: Callable[[Image, np.random.Generator], Image]
+    """Keeps shape and dtype; sides are multiples of `multiple`."""
+    multiple: int = 1
+    """What the sides must be multiples of; `pair` crops them."""
+    grid: int = 1
+    """Period of the pattern that it leaves: training patches start anywhere in it."""
+
+    def pair(self, image: Image, rng: np.random.Generator) -> tuple[Image, Image]:
+        """The clean image, cropped at the right and bottom where the degradation needs it, and the degraded one.
+
+        Raises:
+            RestoreError: if the image is smaller than one pixel of the result would need.
+        """
+        height, width = (side // self.multiple * self.multiple for side in image.shape[:2])
+        if not height or not width:
+            raise RestoreError(
+                f"{self.name} needs at least {self.multiple}x{self.multiple} pixels, not {image.shape[1::-1]}"
+            )
+        clean = image[:height, :width]
+        return clean, self.apply(clean, rng)
+
+
+@dataclass(frozen=True)
+class _Family:
+    """Degradations that differ by one number."""
+
+    form: str
+    build: Callable[[str, float], Degradation]
+    lowest: float
+    highest: float
+    pattern: str = r"(\d+)"
+
+
+_REAL = r"(\d+(?:\.\d+)?)"
+_FAMILIES = {
+    "denoise_": _Family(
+        "<sigma>", lambda name, v: Degradation(name, lambda x, rng: add_gaussian(x, v, rng)), 0, 255, _REAL
+    ),
+    "poisson_": _Family(
+        "<peak>", lambda name, v: Degradation(name, lambda x, rng: add_poisson(x, v, rng)), 1, 1e6, _REAL
+    ),
+    "dejpeg_": _Family(
+        "<quality>", lambda name, v: Degradation(name, lambda x, _: compress_jpeg(x, int(v)), grid=8), 1, 100
+    ),
+    "sr_x": _Family(
+        "<scale>",
+        lambda name, v: Degradation(name, lambda x, _: shrink_and_enlarge(x, int(v)), multiple=int(v), grid=int(v)),
+        2,
+        8,
+    ),
+}
+
+
+def known_degradations() -> list[str]:
+    """The forms of names that `parse_degradation` takes."""
+    return [f"{start}{f.form} ({f.lowest:g} to {f.highest:g})" for start, f in _FAMILIES.items()]
+
+
+def parse_degradation(name: str) -> Degradation:
+    """The degradation of a name such as `denoise_25`, `dejpeg_10` or `sr_x2`.
+
+    Raises:
+        RestoreError: if there is none; lists the forms that names take.
+    """
+    for start, family in _FAMILIES.items():
+        match = re.fullmatch(start + family.pattern, name)
+        if match and family.lowest <= float(match[1]) <= family.highest:
+            return family.build(name, float(match[1]))
+    raise RestoreError(f"no degradation {name!r}; known: {', '.join(known_degradations())}")
+
+
+def generator(*key: object) -> np.random.Generator:
+    """A random generator that depends on its key alone, such as (seed, epoch, sample id, crop).
+
+    Two runs, machines or numbers of workers draw the same for the same key.
+    """
+    digest = hashlib.sha256("\x1f".join(map(str, key)).encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:16], "big"))

@@ -1,0 +1,79 @@
+"""The arithmetic of the synthetic degradations; see the package's docstring for the conventions."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+from torch.nn import functional as F
+
+__all__ = ["add_gaussian", "add_poisson", "compress_jpeg", "resize_bicubic", "shrink_and_enlarge"]
+
+Image = NDArray[Any]
+
+
+def add_gaussian(image_HWC: Image, sigma: float, rng: np.random.Generator) -> Image:
+    """White noise of standard deviation `sigma` (0..255 scale)."""
+    noise_HWC = rng.standard_normal(image_HWC.shape, dtype=np.float32)
+    return _as_before(image_HWC.astype(np.float32) + np.float32(sigma) * noise_HWC, image_HWC)
+
+
+def add_poisson(image_HWC: Image, peak: float, rng: np.random.Generator) -> Image:
+    """Photon noise where white counts `peak` photons: std is 255 sqrt(x / peak) at brightness x in 0..1."""
+    photons_HWC = rng.poisson(image_HWC.clip(0, 255).astype(np.float64) * (peak / 255))
+    return _as_before((photons_HWC * (255 / peak)).astype(np.float32), image_HWC)
+
+
+def compress_jpeg(image_HWC: Image, quality: int) -> Image:
+    """Baseline JPEG with 4:2:0 chroma and the IJG tables, there and back."""
+    buffer = io.BytesIO()
+    Pillow.fromarray(_to_uint8(image_HWC)).save(buffer, "JPEG", quality=quality, subsampling="4:2:0")
+    with Pillow.open(buffer) as picture:
+        return np.asarray(picture.convert("RGB")).astype(image_HWC.dtype)
+
+
+def shrink_and_enlarge(image_HWC: Image, scale: int) -> Image:
+    """MATLAB's bicubic `imresize` by 1/scale, then by scale; sides must be multiples of `scale`."""
+    height, width = image_HWC.shape[:2]
+    small_HWC = _as_before(resize_bicubic(image_HWC, height // scale, width // scale), image_HWC)
+    return _as_before(resize_bicubic(small_HWC, height, width), image_HWC)
+
+
+def resize_bicubic(image_HWC: Image, height: int, width: int) -> NDArray[np.float32]:
+    """MATLAB's `imresize(image, 'bicubic')` to a size that divides, or is a multiple of, the image's.
+
+    The cubic kernel with a = -0.5, stretched by the factor when shrinking, on a symmetrically mirrored border.
+    PyTorch's antialiased bicubic is the same kernel, but renormalises at the border; mirroring first makes them equal.
+
+    Returns:
+        float32, neither clipped nor rounded.
+    """
+    pads, crops = [], []
+    for before, after in zip(image_HWC.shape[:2], (height, width), strict=True):
+        step = max(before // after, 1)  # input samples that the stretched kernel advances by: pads must be multiples
+        pad = 4 * step
+        pads.append((pad, pad))
+        crops.append(slice(pad * after // before, pad * after // before + after))
+    mirrored_HWC = np.pad(image_HWC.astype(np.float32), [*pads, (0, 0)], mode="symmetric")
+    x_1CHW = torch.from_numpy(mirrored_HWC).permute(2, 0, 1)[None]
+    size = [
+        m * after // before
+        for m, after, before in zip(mirrored_HWC.shape, (height, width), image_HWC.shape, strict=False)
+    ]
+    y_1CHW = F.interpolate(x_1CHW, size=size, mode="bicubic", antialias=True, align_corners=False)
+    return np.ascontiguousarray(y_1CHW[0].permute(1, 2, 0).numpy()[tuple(crops)])
+
+
+def _to_uint8(image: Image) -> NDArray[np.uint8]:
+    if image.dtype == np.uint8:
+        return image
+    return np.rint(image).clip(0, 255).astype(np.uint8)
+
+
+def _as_before(result: NDArray[np.float32], image: Image) -> Image:
+    """Rounded and clipped if the image was of bytes."""
+    return _to_uint8(result) if image.dtype == np.uint8 else result

@@ -1,0 +1,49 @@
+"""Restorers by name.
+
+Every model maps images in 0..1 of shape (B, 3, H, W), of any size, to restored images of the same shape; its
+`forward_with_aux` also gives the loss that its routing wants to be added to the restoration loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+
+from curate.errors import RestoreError
+from curate.restore.models.moce_ir import MoCEIR
+
+__all__ = ["MODELS", "MoCEIR", "build_model", "count_parameters"]
+
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "moe_ir_30g": partial(MoCEIR, dim=8, num_blocks=(2, 2, 4, 4), num_dec_blocks=(1, 2, 4), refinement_blocks=2),
+    "moce_ir_s": partial(MoCEIR, dim=32),
+    "moce_ir": MoCEIR,
+}
+"""Constructors by name; settings given to `build_model` override theirs."""
+
+
+def build_model(name: str, **settings: Any) -> nn.Module:
+    """A fresh restorer, initialised from torch's global generator.
+
+    Args:
+        name: one of `MODELS`.
+        settings: constructor arguments that differ from the named model's.
+
+    Raises:
+        RestoreError: if there is no such model, or it takes no such settings.
+    """
+    if name not in MODELS:
+        raise RestoreError(f"no model {name!r}; known: {', '.join(MODELS)}")
+    try:
+        return MODELS[name](**settings)
+    except (TypeError, ValueError) as error:
+        raise RestoreError(f"model {name} can't be built with {settings}: {error}") from error
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Numbers that a checkpoint of the model holds: parameters, and the fixed filters that papers count among them."""
+    tensors: list[Tensor] = list(model.state_dict().values())
+    return sum(tensor.numel() for tensor in tensors)

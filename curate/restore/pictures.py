@@ -1,0 +1,95 @@
+"""Where pictures come from: manifests, folders and files, all read as upright RGB."""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import dataclass
+from pathlib import PurePath
+
+import fsspec
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.decode import open_image, to_rgb
+from curate.errors import ImageError, RestoreError
+from curate.manifest import Manifest, read_manifest
+
+__all__ = ["SUFFIXES", "Picture", "decode", "open_pictures", "open_source"]
+
+SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".jxl", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+"""Names' endings by which a folder's files count as pictures."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """One picture that can be read."""
+
+    id: str
+    """The candidate's id in a manifest; the path relative to its folder otherwise."""
+    split: str
+    """Of the manifest; `train` outside one."""
+    source: Manifest | str
+    """The manifest that it is a row of, or the file's fsspec URL."""
+    row: int = 0
+
+    def read(self) -> NDArray[np.uint8]:
+        """Decode it; see `decode`."""
+        if isinstance(self.source, Manifest):
+            return decode(self.source.read_bytes(self.row), f"{self.source.path} row {self.row} ({self.id})")
+        with fsspec.open(self.source, "rb") as file:
+            return decode(file.read(), self.source)
+
+
+def open_source(where: str | os.PathLike[str] | Manifest) -> Manifest | str:
+    """A manifest, read if only its `*.parquet` path is given; or the path or URL of a folder or file.
+
+    Raises:
+        ManifestError: if it is a manifest that can't be read.
+    """
+    if isinstance(where, Manifest):
+        return where
+    place = os.fspath(where)
+    return read_manifest(place) if place.endswith(".parquet") else place
+
+
+def open_pictures(where: str | os.PathLike[str] | Manifest) -> list[Picture]:
+    """The pictures of a manifest (`*.parquet`), or below a folder, or one file.
+
+    Raises:
+        RestoreError: if there are none.
+        ManifestError: if it is a manifest that can't be read.
+    """
+    source = open_source(where)
+    if isinstance(source, Manifest):
+        columns = (source.table.column(name).to_pylist() for name in ("id", "split"))
+        pictures = [Picture(id_, split, source, row) for row, (id_, split) in enumerate(zip(*columns, strict=True))]
+        place = source.path
+    else:
+        pictures, place = _find(source), source
+    if not pictures:
+        raise RestoreError(
+            f"no pictures in {place}: give a manifest or a folder of {', '.join(sorted(SUFFIXES))} files"
+        )
+    return pictures
+
+
+def _find(place: str) -> list[Picture]:
+    fs, root = fsspec.core.url_to_fs(place)
+    if fs.isfile(root):
+        return [Picture(PurePath(root).name, "train", place)]
+    found = sorted(path for path in fs.find(root) if PurePath(path).suffix.lower() in SUFFIXES)
+    return [Picture(os.path.relpath(path, root), "train", fs.unstrip_protocol(path)) for path in found]
+
+
+def decode(data: bytes, where: str) -> NDArray[np.uint8]:
+    """Bytes of an image file -> upright (height, width, 3) RGB; see `curate.decode.to_rgb`.
+
+    Raises:
+        RestoreError: if they are no image or a damaged one; names `where`.
+    """
+    try:
+        with open_image(io.BytesIO(data)) as image:
+            return np.asarray(to_rgb(image))
+    except ImageError as error:
+        raise RestoreError(f"{where} can't be decoded: {error}") from error
