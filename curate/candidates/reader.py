@@ -46,28 +46,29 @@ class CandidateReader:
         self._config = config
         self._inputs = [(path, _form(path) if config.format == "auto" else config.format) for path in inputs]
         self._schema = schema(config.keep)
-        self.blank = 0
-        """Blank lines so far."""
-        self.repeated = 0
-        """Lines so far that named a candidate again."""
+        self._blank = self._repeated = 0
 
     def fingerprint(self) -> str:
         """Changes when the input does: by content for lists, by names and sizes for folders of images."""
         return fingerprint([[self._source(path), form, _digest(path, form)] for path, form in self._inputs])
 
+    def notes(self) -> dict[str, int]:
+        """Lines passed over so far: blank ones, and those that named a candidate again."""
+        return {"blank": self._blank, "repeated": self._repeated}
+
     def __iter__(self) -> Iterator[pa.Table]:
-        self.blank = self.repeated = 0
+        self._blank = self._repeated = 0
         seen: set[int] = set()
         rows: list[Row] = []
         for path, form in self._inputs:
             for raw in self._read(path, form):
                 if not raw["url"].strip():
-                    self.blank += 1
+                    self._blank += 1
                     continue
                 row = self._candidate(raw, self._source(path))
                 key = int(row["id"], 16)
                 if key in seen:
-                    self.repeated += 1
+                    self._repeated += 1
                     continue
                 seen.add(key)
                 rows.append(row)

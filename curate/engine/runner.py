@@ -19,7 +19,16 @@ from curate.engine.stage import Progress, Shard, Stage
 from curate.engine.storage import RunFolder
 from curate.errors import CurateError, Reason, RunError
 
-__all__ = ["StageOutcome", "count_reasons", "encode_table", "input_of", "rows_of", "run_stage", "run_whole"]
+__all__ = [
+    "StageOutcome",
+    "count_reasons",
+    "encode_table",
+    "input_of",
+    "rows_of",
+    "run_stage",
+    "run_whole",
+    "summarise",
+]
 
 MAX_POISON = 16
 """Rows of one shard that may be excluded as deadly before the whole shard is quarantined."""
@@ -110,7 +119,7 @@ def run_stage(
         records.append(_quarantine(task))
         progress.shard_done(stage.name, shard, records[-1].rows_out, False)
     progress.stage_finished(stage.name)
-    return _summary(stage.name, records, resumed)
+    return summarise(stage.name, records, resumed)
 
 
 def run_whole(
@@ -137,7 +146,7 @@ def run_whole(
         record.write(folder)
     progress.shard_done(name, "whole", record.rows_out, resumed)
     progress.stage_finished(name)
-    return _summary(name, [record], resumed)
+    return summarise(name, [record], resumed)
 
 
 def rows_of(folder: RunFolder, stages: Sequence[str], shard: str) -> pa.Table:
@@ -281,7 +290,8 @@ def _quarantine(task: _Task) -> CommitRecord:
     return record
 
 
-def _summary(stage: str, records: Sequence[CommitRecord], resumed: int) -> StageOutcome:
+def summarise(stage: str, records: Sequence[CommitRecord], resumed: int) -> StageOutcome:
+    """What the records of one stage's shards add up to."""
     rows_out: Counter[str] = Counter()
     for record in records:
         rows_out.update(record.rows_out)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 
 from curate.engine.record import CommitRecord
-from curate.engine.runner import count_reasons, encode_table
+from curate.engine.runner import StageOutcome, count_reasons, encode_table, summarise
 from curate.engine.stage import Progress
 from curate.engine.storage import RunFolder
 from curate.errors import InputError, RunError
@@ -30,6 +30,8 @@ class ShardIndex:
     """Fingerprint of the settings."""
     shards: tuple[str, ...]
     rows: int
+    notes: dict[str, int]
+    """What was passed over, such as blank lines."""
 
 
 def read_index(folder: RunFolder) -> ShardIndex | None:
@@ -50,37 +52,53 @@ def read_index(folder: RunFolder) -> ShardIndex | None:
 
 
 def write_source(
-    folder: RunFolder, tables: Iterable[pa.Table], input: str, config: str, progress: Progress
-) -> ShardIndex:
+    folder: RunFolder,
+    tables: Iterable[pa.Table],
+    notes: Callable[[], dict[str, int]],
+    input: str,
+    config: str,
+    progress: Progress,
+) -> tuple[ShardIndex, StageOutcome]:
     """Write each table as a shard of candidates, unless the index says that all are there, made from the same.
+
+    Args:
+        folder: the run folder.
+        tables: the shards, in order.
+        notes: asked, when the last table is read, for what the reader passed over.
+        input: fingerprint of what the tables come from.
+        config: fingerprint of the settings.
+        progress: told what happens.
 
     Raises:
         InputError: if there is no candidate at all.
     """
     index = read_index(folder)
-    progress.stage_started(STAGE, len(index.shards) if index else 0, index.rows if index else 0)
-    if index is None or (index.input, index.config) != (input, config) or not _holds(folder, index):
-        folder.remove(_INDEX)
-        shards, rows = [], 0
-        for number, table in enumerate(tables):
-            shard = f"part-{number:05d}"
-            path = f"{STAGE}/{shard}.parquet"
-            outputs = {path: folder.write(path, encode_table(table))}
-            record = CommitRecord(STAGE, shard, input, config, len(table), count_reasons(table), outputs)
-            record.write(folder)
-            progress.shard_done(STAGE, shard, record.rows_out, False)
-            shards.append(shard)
-            rows += len(table)
-        if not shards:
-            raise InputError("the input names no candidates: every line is blank")
-        index = ShardIndex(input, config, tuple(shards), rows)
-        folder.write(_INDEX, json.dumps(asdict(index), indent=1).encode())
+    resumed = index is not None and (index.input, index.config) == (input, config) and _holds(folder, index)
+    if index is not None and resumed:
+        progress.stage_started(STAGE, len(index.shards), index.rows)
+        records = [record for shard in index.shards if (record := CommitRecord.read(folder, STAGE, shard))]
     else:
-        for shard in index.shards:
-            done = CommitRecord.read(folder, STAGE, shard)
-            progress.shard_done(STAGE, shard, done.rows_out if done else {}, True)
+        progress.stage_started(STAGE, 0, 0)
+        folder.remove(_INDEX)
+        records = [_write_shard(folder, number, table, input, config) for number, table in enumerate(tables)]
+        if not records:
+            raise InputError("the input names no candidates: every line is blank")
+        rows = sum(record.rows_in for record in records)
+        index = ShardIndex(input, config, tuple(record.shard for record in records), rows, notes())
+        folder.write(_INDEX, json.dumps(asdict(index), indent=1).encode())
+    for record in records:
+        progress.shard_done(STAGE, record.shard, record.rows_out, resumed)
     progress.stage_finished(STAGE)
-    return index
+    return index, summarise(STAGE, records, len(records) if resumed else 0)
+
+
+def _write_shard(folder: RunFolder, number: int, table: pa.Table, input: str, config: str) -> CommitRecord:
+    shard = f"part-{number:05d}"
+    path = f"{STAGE}/{shard}.parquet"
+    outputs = {path: folder.write(path, encode_table(table))}
+    record = CommitRecord(STAGE, shard, input, config, len(table), count_reasons(table), outputs)
+    record.write(folder)
+    return record
 
 
 def _holds(folder: RunFolder, index: ShardIndex) -> bool:

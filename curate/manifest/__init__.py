@@ -1,5 +1,7 @@
 """The manifest: a Parquet table of selected images with provenance and measures, the contract with the trainer."""
 
+from curate.manifest.check import Difference, Fault, compare, find_faults
+from curate.manifest.export import export_manifest
 from curate.manifest.schema import (
     BROAD,
     CATEGORIES,
@@ -20,9 +22,14 @@ __all__ = [
     "NAMED_CATEGORIES",
     "SCHEMA_VERSION",
     "Column",
+    "Difference",
+    "Fault",
     "Manifest",
     "arrow_schema",
+    "compare",
     "encode_manifest",
+    "export_manifest",
+    "find_faults",
     "read_manifest",
     "write_manifest",
 ]

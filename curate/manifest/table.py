@@ -60,6 +60,8 @@ class Manifest:
             ManifestError: if the tar isn't there or ends too early.
         """
         tar, offset, nbytes = (self._column(name)[row] for name in ("tar", "offset", "nbytes"))
+        if tar is None:
+            raise ManifestError(f"{self.path} is a published manifest, without images: fetch them with  curate run")
         url = posixpath.join(self.root, tar)
         try:
             with fsspec.open(url, "rb") as file:
@@ -131,8 +133,8 @@ def encode_manifest(table: pa.Table, metadata: Mapping[str, str], *, root: str =
         table = table.select(order).cast(pa.schema(list(zip(order, types, strict=True))))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise ManifestError(f"a column has the wrong type: {error}") from error
-    own = {_VERSION: SCHEMA_VERSION, _ROOT: root, "curate.code": __version__}
-    own |= {f"curate.{key}": value for key, value in sorted(metadata.items())}
+    own = {f"curate.{key}": value for key, value in sorted(metadata.items())}
+    own |= {_VERSION: SCHEMA_VERSION, _ROOT: root, "curate.code": __version__}
     table = table.replace_schema_metadata({**own, "huggingface": huggingface_features(table.schema)})
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd", row_group_size=10_000)

@@ -25,7 +25,7 @@ class Selection:
     """What was decided of every row, and what the decision aimed at."""
 
     decisions: pa.Table
-    """id, status, reason, dup_cluster, contaminated_by, frequency_bin, split: one row for each of the input, in order."""
+    """id, status, reason, dup_cluster, contaminated_by, frequency_bin, split: a row for each of the input, in order."""
     summary: dict[str, Any]
     """Targets and what was reached, JSON-like."""
 
@@ -39,8 +39,8 @@ def select(rows: pa.Table, config: Select, filters: Filters, categories: Sequenc
     """Decide every row of the ledger. A pure function, and the order of the rows does not matter.
 
     Of images with the same bytes the one with the smallest id stays. Then the benchmark split takes its quota of each
-    named sub-category, spread over the frequency bins; then the training split is balanced (see `balance`). Within a cell
-    images are taken in the order of a seeded hash of their ids.
+    named sub-category, spread over the frequency bins; then the training split is balanced (see `balance`). Within a
+    cell images are taken in the order of a seeded hash of their ids.
 
     Args:
         rows: the columns of `needed_columns`; rows with a reason stay rejected for it.

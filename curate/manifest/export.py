@@ -1,0 +1,63 @@
+"""A manifest to publish: URLs, hashes, measures and labels, without the places of one machine."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import PurePath
+
+import pyarrow as pa
+
+from curate import files
+from curate.errors import ManifestError
+from curate.manifest.table import Manifest, encode_manifest
+
+__all__ = ["FORMATS", "export_manifest"]
+
+FORMATS = ("parquet", "csv", "txt")
+"""By suffix: a manifest, the same as CSV, or the bare URLs, one a line."""
+
+
+def export_manifest(manifests: list[Manifest], path: str | PurePath) -> int:
+    """Write the rows of manifests (train and test, say) as one list that others can fetch again and check by hash.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        ManifestError: if the suffix names no format, or a list of URLs is wanted of images that have none.
+    """
+    suffix = PurePath(path).suffix.removeprefix(".")
+    if suffix not in FORMATS:
+        raise ManifestError(f"can't export to {path}: name it .{', .'.join(FORMATS)}")
+    table = pa.concat_tables([manifest.table for manifest in manifests], promote_options="default")
+    match suffix:
+        case "txt":
+            data = _urls(table)
+        case "csv":
+            data = _csv(table.drop_columns(["tar", "offset"]))
+        case _:
+            columns = {"tar": pa.nulls(len(table), pa.string()), "offset": pa.nulls(len(table), pa.int64())}
+            for name, nulls in columns.items():
+                table = table.set_column(table.column_names.index(name), name, nulls)
+            data = encode_manifest(table, manifests[0].metadata, root=".")
+    files.write(path, data)
+    return len(table)
+
+
+def _urls(table: pa.Table) -> bytes:
+    urls = table["url"].to_pylist()
+    local = [url for url in urls if not url.startswith(("http://", "https://"))]
+    if local:
+        raise ManifestError(
+            f"{len(local)} of {len(urls)} images have no web address, such as {local[0]}: export .parquet"
+        )
+    return "".join(f"{url}\n" for url in urls).encode()
+
+
+def _csv(table: pa.Table) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(table.column_names)
+    writer.writerows(zip(*(table[name].to_pylist() for name in table.column_names), strict=True))
+    return text.getvalue().encode()

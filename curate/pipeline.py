@@ -1,0 +1,327 @@
+"""The chain of a recipe: which stages, in which order, on which engine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import yaml
+
+from curate import engine
+from curate.candidates import CandidateReader
+from curate.config import fingerprint
+from curate.engine import CommitRecord, Executor, Progress, RunFolder, Shard, ShardIndex, Stage, StageOutcome
+from curate.errors import InputError, RunError
+from curate.fetch import FetchShard
+from curate.fetch.shard import SCHEMA as FETCH_SCHEMA
+from curate.label.shard import SCHEMA as LABEL_SCHEMA
+from curate.label.shard import LabelShard
+from curate.label.taxonomy import load_taxonomy
+from curate.manifest import LEDGER, MANIFEST, encode_manifest
+from curate.measure import MeasureShard
+from curate.recipe import Filters, Recipe
+from curate.report import build_report
+from curate.select import needed_columns, rejections, select
+
+__all__ = ["STAGES", "RunOutcome", "open_run", "plan", "run"]
+
+STAGES = ("candidates", "fetch", "measure", "label", "select", "report")
+"""Stages as a user names them, in order."""
+
+_FOLDERS = ("candidates", "fetched", "measured", "labelled")
+_RECIPE = "recipe.yaml"
+_SUMMARY = "select/summary.json"
+# recipe section -> the first stage that it matters to; what isn't named here matters to every stage
+_FIRST_STAGE = {"fetch": "fetch", "measure": "measure", "filters": "label", "label": "label", "select": "select"}
+_FIRST_STAGE |= {"seed": "select", "name": "select"}
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """What a run did and where its results lie."""
+
+    folder: str
+    stages: tuple[StageOutcome, ...]
+    """In order; `rows_out` of the last but the report counts candidates by reason, those kept under "ok"."""
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Candidates by reason, those still in (after select: kept) under "ok"."""
+        return next(outcome.rows_out for outcome in reversed(self.stages) if outcome.stage != "report")
+
+
+def run(
+    recipe: Recipe | str | PathLike[str] | None,
+    inputs: Sequence[str | PathLike[str]] = (),
+    out: str | PathLike[str] = "run",
+    *,
+    scheduler: str = "local",
+    workers: int | None = None,
+    stages: Sequence[str] = STAGES,
+    redo_from: str | None = None,
+    progress: Progress | None = None,
+) -> RunOutcome:
+    """Curate: URLs in, manifest out. Running it again goes on where it stopped, and does nothing twice.
+
+    Args:
+        recipe: a Recipe, the path or name of one, or None for the recipe of an existing run.
+        inputs: lists of URLs, folders of images or img2dataset outputs; an existing run has its candidates already.
+        out: the run folder, a path or any fsspec URL.
+        scheduler: `local` (Dask workers on this machine), `serial`, or the address of a Dask scheduler.
+        workers: number of local workers, one per core by default.
+        stages: which to bring up to date, of STAGES.
+        redo_from: a stage from which on the recipe may differ from the run's; that stage and later ones are made anew.
+        progress: told what happens.
+
+    Raises:
+        CurateError: for everything that the caller can mend.
+    """
+    folder = RunFolder(out)
+    progress = progress or Progress()
+    with folder.lock():
+        recipe = _settle_recipe(folder, recipe, redo_from)
+        if redo_from is not None:
+            _forget(folder, STAGES[STAGES.index(redo_from) :])
+        outcomes: list[StageOutcome] = []
+        index = engine.read_index(folder)
+        if "candidates" in stages:
+            index, outcome = _read_candidates(folder, recipe, [str(path) for path in inputs], progress)
+            outcomes.append(outcome)
+        if index is None:
+            raise RunError(f"{folder} has no candidates yet: run  curate run RECIPE --input URLS --out {folder}")
+        builders = [build for name, build in _SHARD_STAGES.items() if name in stages]
+        if builders:
+            with _executor(folder, scheduler, workers) as executor:
+                for build in builders:
+                    stage = build(recipe)
+                    outcomes.append(engine.run_stage(folder, stage, index.shards, index.rows, executor, progress))
+        if "select" in stages:
+            outcomes.append(_select(folder, recipe, index.shards, progress))
+        if "report" in stages:
+            outcomes.append(_report(folder, progress))
+    return RunOutcome(folder.url, tuple(outcomes))
+
+
+def open_run(out: str | PathLike[str]) -> tuple[RunFolder, Recipe]:
+    """An existing run folder and its recipe.
+
+    Raises:
+        RunError: if there is none.
+    """
+    folder = RunFolder(out)
+    if not folder.exists(_RECIPE):
+        raise RunError(f"{folder} is no run folder: it has no {_RECIPE}")
+    try:
+        return folder, Recipe.parse(yaml.safe_load(folder.read(_RECIPE)), where=f"{folder}/{_RECIPE}")
+    except yaml.YAMLError as error:
+        raise RunError(f"{folder}/{_RECIPE} is damaged: {error}") from error
+
+
+def plan(out: str | PathLike[str]) -> dict[str, str]:
+    """What a run would find in its folder: stage -> how much of it is committed. Nothing is written."""
+    folder = RunFolder(out)
+    index = engine.read_index(folder)
+    if index is None:
+        return dict.fromkeys(STAGES, "to do")
+    shards = len(index.shards)
+    found = {"candidates": f"{shards} shards, {index.rows} candidates"}
+    for stage, name in zip(STAGES[1:4], _FOLDERS[1:], strict=True):
+        committed = len(folder.names(name, ".json"))
+        found[stage] = "to do" if not committed else f"{committed} of {shards} shards, to be checked"
+    for stage in STAGES[4:]:
+        found[stage] = "there, to be checked" if folder.exists(f"{stage}/whole.json") else "to do"
+    return found
+
+
+def _fetch_stage(recipe: Recipe) -> Stage:
+    settings = recipe.fetch.essence()
+    return Stage("fetched", FetchShard(recipe.fetch), FETCH_SCHEMA, _FOLDERS[:1], settings, repeatable=False)
+
+
+def _measure_stage(recipe: Recipe) -> Stage:
+    function = MeasureShard(recipe.measure)
+    return Stage("measured", function, function.schema, _FOLDERS[:2], recipe.measure.essence())
+
+
+def _label_stage(recipe: Recipe) -> Stage:
+    function = FilterAndLabel(recipe.filters, LabelShard(recipe.label))
+    settings = {"filters": recipe.filters.essence(), "label": function.label.settings}
+    return Stage("labelled", function, LABEL_SCHEMA, _FOLDERS[:3], settings)
+
+
+_SHARD_STAGES: dict[str, Callable[[Recipe], Stage]] = {
+    "fetch": _fetch_stage,
+    "measure": _measure_stage,
+    "label": _label_stage,
+}
+
+
+@dataclass(frozen=True)
+class FilterAndLabel:
+    """Shard function: the recipe's filters, then labels for what passes, then the filters on the labels.
+
+    Filters stand here, not in the measure stage, so that a changed threshold costs no decoding, and before the labels,
+    so that no rejected image costs a pass through CLIP.
+    """
+
+    filters: Filters
+    label: LabelShard
+
+    def __call__(self, rows: pa.Table, shard: Shard) -> pa.Table:
+        """See curate.engine.ShardFunction."""
+        reason = rejections(rows, self.filters)
+        passing = rows.filter(pc.is_null(reason))
+        shard.advance(len(rows) - len(passing))
+        labelled = self.label(passing, shard)
+        of_labels = rejections(labelled, self.filters)
+        labelled = labelled.set_column(1, "reason", pc.coalesce(labelled["reason"], of_labels))
+        place = pc.index_in(rows["id"], labelled["id"].combine_chunks())
+        columns = {name: labelled[name].combine_chunks().take(place) for name in labelled.column_names}
+        return pa.table(columns | {"id": rows["id"], "reason": pc.coalesce(reason, columns["reason"])})
+
+
+def _executor(folder: RunFolder, scheduler: str, workers: int | None) -> AbstractContextManager[Executor]:
+    if not folder.is_shared and scheduler != "serial":
+        raise RunError(f"{folder} is seen by this process only: use --scheduler serial with it")
+    return engine.open_executor(scheduler, workers)
+
+
+def _settle_recipe(folder: RunFolder, recipe: Recipe | str | PathLike[str] | None, redo_from: str | None) -> Recipe:
+    """The recipe to run; written into the folder when it is new or may differ.
+
+    Raises:
+        RunError: if it differs from the run's in what an earlier stage than `redo_from` depends on.
+    """
+    if redo_from is not None and redo_from not in STAGES:
+        raise RunError(f"--from takes one of {', '.join(STAGES)}, not {redo_from!r}")
+    known = open_run(folder.url)[1] if folder.exists(_RECIPE) else None
+    if recipe is None:
+        if known is None:
+            raise RunError(f"{folder} is no run folder: it has no {_RECIPE}")
+        return known
+    if not isinstance(recipe, Recipe):
+        recipe = Recipe.load(str(recipe))
+    if known is not None:
+        changes = _changes(known.essence(), recipe.essence())
+        first = min((STAGES.index(_FIRST_STAGE.get(key.split(".")[0], "candidates")) for key in changes), default=None)
+        if first is not None and (redo_from is None or first < STAGES.index(redo_from)):
+            told = "; ".join(f"{key}: {old} -> {new}" for key, (old, new) in changes.items())
+            raise RunError(
+                f"the recipe differs from the one {folder} was made with ({told}): add --from {STAGES[first]} to make "
+                "that stage and all later ones anew, or choose another --out"
+            )
+    folder.write(_RECIPE, recipe.to_yaml().encode())
+    return recipe
+
+
+def _changes(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    """Dotted key -> (old, new) for each setting that differs."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for key in old | new:
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            found |= _changes(before, after, f"{prefix}{key}.")
+        elif before != after:
+            found[f"{prefix}{key}"] = before, after
+    return found
+
+
+def _read_candidates(
+    folder: RunFolder, recipe: Recipe, inputs: Sequence[str], progress: Progress
+) -> tuple[ShardIndex, StageOutcome]:
+    index = engine.read_index(folder)
+    if not inputs:
+        if index is None:
+            raise InputError("name the candidates with --input: a list of URLs, or a folder of images")
+        return engine.write_source(folder, [], dict, index.input, index.config, progress)
+    reader = CandidateReader(inputs, recipe.candidates)
+    input, config = reader.fingerprint(), fingerprint(recipe.candidates.essence())
+    if index is not None and index.input != input:
+        raise RunError(
+            f"the input differs from the one {folder} was made with: add --from candidates to start anew with it, or "
+            "choose another --out"
+        )
+    return engine.write_source(folder, reader, reader.notes, input, config, progress)
+
+
+def _select(folder: RunFolder, recipe: Recipe, shards: Sequence[str], progress: Progress) -> StageOutcome:
+    """Decide, then write the ledger, shard by shard, and the manifests."""
+    settings = {
+        "select": recipe.select.essence(),
+        "filters": recipe.filters.essence(),
+        "seed": recipe.seed,
+        "version": 1,
+    }
+    columns = needed_columns(recipe.select)
+
+    def build(whole: Shard) -> dict[str, int]:
+        rows = pa.concat_tables([engine.rows_of(folder, _FOLDERS, shard).select(columns) for shard in shards])
+        categories = load_taxonomy(recipe.label.taxonomy).names
+        selection = select(rows, recipe.select, recipe.filters, categories, recipe.seed)
+        kept, start = [], 0
+        for shard in shards:
+            facts = engine.rows_of(folder, _FOLDERS, shard)
+            decided = selection.decisions.slice(start, len(facts))
+            start += len(facts)
+            ledger = _ledger(facts, decided)
+            with whole.create(f"ledger/{shard}.parquet") as sink:
+                sink.write(engine.encode_table(ledger))
+            kept.append(ledger.filter(pc.equal(ledger["status"], "kept")))
+        _write_manifests(whole, pa.concat_tables(kept), recipe)
+        with whole.create(_SUMMARY) as sink:
+            sink.write(json.dumps(selection.summary, indent=1).encode())
+        return engine.count_reasons(selection.decisions)
+
+    return engine.run_whole(folder, "select", build, engine.input_of(folder, _FOLDERS, shards), settings, progress)
+
+
+def _ledger(facts: pa.Table, decided: pa.Table) -> pa.Table:
+    """All that is known of each candidate, in the schema's order; columns of the input's own at the end."""
+    types = {column.name: column.type for column in LEDGER}
+    columns = {name: facts[name] for name in facts.column_names} | {n: decided[n] for n in decided.column_names}
+    private = {"local_path", "local_offset", "local_nbytes"}  # where this machine keeps its files is nobody's business
+    order = [*types, *(name for name in columns if name not in types and name not in private)]
+    return pa.table({name: columns[name].cast(types.get(name, columns[name].type)) for name in order})
+
+
+def _write_manifests(whole: Shard, kept: pa.Table, recipe: Recipe) -> None:
+    metadata = {
+        "recipe": recipe.to_yaml(),
+        "recipe_name": recipe.name,
+        "recipe_fingerprint": fingerprint(recipe.essence()),
+        "seed": str(recipe.seed),
+    }
+    known = [column.name for column in MANIFEST]
+    # columns of the input's own come along when there is anything in them
+    own = [n for n in kept.column_names if n not in (*known, "status", "reason") and kept[n].null_count < len(kept)]
+    for split in ("train", "test"):
+        table = kept.filter(pc.equal(kept["split"], split)).select([*known, *own])
+        with whole.create(f"manifest/{split}.parquet") as sink:
+            sink.write(encode_manifest(table, metadata))
+
+
+def _report(folder: RunFolder, progress: Progress) -> StageOutcome:
+    selected = CommitRecord.read(folder, "select", "whole")
+    if selected is None:
+        raise RunError(f"{folder} has nothing to report yet: run  curate select {folder}  first")
+
+    def build(whole: Shard) -> dict[str, int]:
+        build_report(whole)
+        return {}
+
+    return engine.run_whole(folder, "report", build, fingerprint(selected.outputs), {"version": 1}, progress)
+
+
+def _forget(folder: RunFolder, stages: Sequence[str]) -> None:
+    """Remove the commit records of stages, so that they are done anew."""
+    folders = dict(zip(STAGES[:4], _FOLDERS, strict=True))
+    for stage in stages:
+        for name in folder.names(folders.get(stage, stage), ".json"):
+            if name != _SUMMARY:
+                folder.remove(name)
