@@ -1,1 +1,87 @@
-"""curate: restoration-grade image datasets from crawled URLs."""
+"""curate: restoration-grade image datasets from crawled URLs, and the restorers trained on them.
+
+    run                curate: URLs in, manifest out
+    Recipe             the settings of a curation run
+    measure_image      format facts, bits per pixel and high-frequency ratios of one image
+    high_frequency_ratios
+                       eqs. (3) to (6) of the HQ-50K paper
+    label_images       categories of images, by CLIP
+    read_manifest      a manifest, and the image bytes behind its rows
+    write_manifest     a table of images as a manifest
+    find_faults        what breaks a manifest's schema
+    export_manifest    a manifest to publish
+    TrainRecipe        the settings of a training
+    train              train a restorer from manifests
+    build_model        an untrained restorer
+    load_model         a trained one
+    evaluate           PSNR and SSIM before and after restoration
+    restore_image      restore one picture
+    restore_files      restore files and folders
+    CurateError        the root of every error that a user can cause
+
+Importing this package is instant: each name loads its part when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from curate._version import __version__
+from curate.errors import CurateError
+
+if TYPE_CHECKING:
+    from curate.label import label_images
+    from curate.manifest import export_manifest, find_faults, read_manifest, write_manifest
+    from curate.measure import high_frequency_ratios, measure_image
+    from curate.pipeline import run
+    from curate.recipe import Recipe
+    from curate.restore import TrainRecipe, build_model, evaluate, load_model, restore_files, restore_image, train
+
+__all__ = [
+    "CurateError",
+    "Recipe",
+    "TrainRecipe",
+    "__version__",
+    "build_model",
+    "evaluate",
+    "export_manifest",
+    "find_faults",
+    "high_frequency_ratios",
+    "label_images",
+    "load_model",
+    "measure_image",
+    "read_manifest",
+    "restore_files",
+    "restore_image",
+    "run",
+    "train",
+    "write_manifest",
+]
+
+_HOMES = {
+    "Recipe": "recipe",
+    "TrainRecipe": "restore",
+    "build_model": "restore",
+    "evaluate": "restore",
+    "export_manifest": "manifest",
+    "find_faults": "manifest",
+    "high_frequency_ratios": "measure",
+    "label_images": "label",
+    "load_model": "restore",
+    "measure_image": "measure",
+    "read_manifest": "manifest",
+    "restore_files": "restore",
+    "restore_image": "restore",
+    "run": "pipeline",
+    "train": "restore",
+    "write_manifest": "manifest",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'curate' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"curate.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

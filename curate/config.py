@@ -49,6 +49,17 @@ class Config(BaseModel):
             _override(data, override)
         return cls.parse(data, where=str(source))
 
+    def override(self, overrides: Iterable[str]) -> Self:
+        """The settings with `a.b=c` overrides applied.
+
+        Raises:
+            RecipeError: see `load`.
+        """
+        data = self.model_dump(mode="json")
+        for override in overrides:
+            _override(data, override)
+        return self.parse(data, where="--set")
+
     @classmethod
     def parse(cls, data: Mapping[str, Any], where: str) -> Self:
         """Check settings that were read already; `where` names them in errors."""

@@ -55,6 +55,20 @@ class RunOutcome:
         """Candidates by reason, those still in (after select: kept) under "ok"."""
         return next(outcome.rows_out for outcome in reversed(self.stages) if outcome.stage != "report")
 
+    @property
+    def places(self) -> dict[str, str]:
+        """Where the results of the stages that ran lie: what -> path."""
+        results = {
+            "select": {
+                "train": "manifest/train.parquet",
+                "test": "manifest/test.parquet",
+                "ledger": "ledger",
+            },
+            "report": {"report": "report/index.html"},
+        }
+        ran = [results.get(outcome.stage, {}) for outcome in self.stages]
+        return {what: f"{self.folder}/{path}" for found in ran for what, path in found.items()}
+
 
 def run(
     recipe: Recipe | str | PathLike[str] | None,

@@ -1,0 +1,354 @@
+"""The `curate` command: parses, calls the package, prints."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from curate._version import __version__
+from curate.errors import CurateError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from curate.pipeline import RunOutcome
+
+app = typer.Typer(
+    name="curate",
+    help="Restoration-grade image datasets from crawled URLs, and the restorers trained on them.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+manifest_app = typer.Typer(help="Look at manifests.", no_args_is_help=True)
+app.add_typer(manifest_app, name="manifest")
+
+STAGE_BY_STAGE = "Stage by stage"
+
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Run folder: a path or any fsspec URL.")]
+Settings = Annotated[list[str], typer.Option("--set", metavar="A.B=C", help="Override a setting; may be repeated.")]
+Scheduler = Annotated[
+    str, typer.Option(help="local (Dask workers on this machine), serial, or a Dask scheduler such as tcp://host:8786.")
+]
+Workers = Annotated[int | None, typer.Option(min=1, help="Local workers; one per core by default.")]
+Inputs = Annotated[
+    list[str],
+    typer.Option(
+        "--input", "-i", help="List of URLs (txt, csv, tsv, jsonl, parquet), folder of images, or img2dataset output."
+    ),
+]
+Out = Annotated[str, typer.Option("--out", "-o", help="Run folder: a path or any fsspec URL.")]
+
+
+@app.command()
+def run(
+    recipe: Annotated[str, typer.Argument(help="Recipe: a YAML file, or a shipped one's name such as hq50k.")],
+    input: Inputs = [],  # noqa: B006 - typer reads it, nobody changes it
+    out: Out = "run",
+    scheduler: Scheduler = "local",
+    workers: Workers = None,
+    set_: Settings = [],  # noqa: B006
+    redo_from: Annotated[
+        str | None, typer.Option("--from", metavar="STAGE", help="Make this stage and all later ones anew.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the resolved recipe and what would be done.")
+    ] = False,
+) -> None:
+    """URLs in, manifest out. The same command again goes on where the last one stopped."""
+    from curate.pipeline import plan
+    from curate.recipe import Recipe
+
+    resolved = Recipe.load(recipe, set_)
+    if dry_run:
+        print(resolved.to_yaml(), end="")
+        print(f"# {out}:")
+        for stage, state in plan(out).items():
+            print(f"#   {stage:<10} {state}")
+        return
+    outcome = _run(resolved, input, out, scheduler=scheduler, workers=workers, redo_from=redo_from)
+    _print_results(outcome)
+
+
+@app.command(rich_help_panel=STAGE_BY_STAGE)
+def candidates(
+    recipe: Annotated[str, typer.Argument(help="Recipe: a YAML file, or a shipped one's name such as hq50k.")],
+    input: Inputs = [],  # noqa: B006
+    out: Out = "run",
+    set_: Settings = [],  # noqa: B006
+) -> None:
+    """Read the input into a new run folder."""
+    from curate.recipe import Recipe
+
+    _run(Recipe.load(recipe, set_), input, out, scheduler="serial", stages=("candidates",))
+
+
+@app.command(rich_help_panel=STAGE_BY_STAGE)
+def fetch(run: RunArgument, scheduler: Scheduler = "local", workers: Workers = None, set_: Settings = []) -> None:  # noqa: B006
+    """Download the candidates' bytes."""
+    _stage(run, "fetch", scheduler, workers, set_)
+
+
+@app.command(rich_help_panel=STAGE_BY_STAGE)
+def measure(run: RunArgument, scheduler: Scheduler = "local", workers: Workers = None, set_: Settings = []) -> None:  # noqa: B006
+    """Turn bytes into numbers."""
+    _stage(run, "measure", scheduler, workers, set_)
+
+
+@app.command(rich_help_panel=STAGE_BY_STAGE)
+def label(run: RunArgument, scheduler: Scheduler = "local", workers: Workers = None, set_: Settings = []) -> None:  # noqa: B006
+    """Apply the recipe's filters, and label what passes with CLIP."""
+    _stage(run, "label", scheduler, workers, set_)
+
+
+@app.command(rich_help_panel=STAGE_BY_STAGE)
+def select(run: RunArgument, set_: Settings = []) -> None:  # noqa: B006
+    """Choose a balanced dataset; write ledger and manifests."""
+    _print_results(_stage(run, "select", "serial", None, set_))
+
+
+@app.command(rich_help_panel=STAGE_BY_STAGE)
+def report(run: RunArgument) -> None:
+    """Write the report."""
+    _stage(run, "report", "serial", None, [])
+    print(f"{run.rstrip('/')}/report/index.html")
+
+
+@app.command()
+def export(
+    source: Annotated[str, typer.Argument(help="Run folder, or one manifest.")],
+    out: Annotated[str, typer.Option("--out", "-o", help="File to write: .parquet, .csv, or .txt for bare URLs.")],
+) -> None:
+    """Publish a dataset as one list of URLs, hashes, measures and labels: the HQ-50K manifest."""
+    from curate.manifest import export_manifest, read_manifest
+
+    paths = (
+        [source]
+        if source.endswith(".parquet")
+        else [f"{source.rstrip('/')}/manifest/{s}.parquet" for s in ("train", "test")]
+    )
+    count = export_manifest([read_manifest(path) for path in paths], out)
+    print(f"{count} images in {out}")
+
+
+@manifest_app.command()
+def validate(
+    path: Annotated[str, typer.Argument(help="Manifest.")],
+    check_bytes: Annotated[bool, typer.Option("--bytes", help="Also read every image and check its hash.")] = False,
+) -> None:
+    """Name every row and column that breaks the schema."""
+    from curate.manifest import find_faults, read_manifest
+
+    manifest = read_manifest(path)
+    faults = 0
+    for fault in find_faults(manifest, check_bytes=check_bytes):
+        print(f"{path}: {fault}")
+        faults += 1
+    if faults:
+        raise CurateError(f"{path} breaks the schema in {faults} place{'s' if faults > 1 else ''}")
+    print(f"{path}: {len(manifest)} rows, all valid")
+
+
+@manifest_app.command()
+def show(
+    path: Annotated[str, typer.Argument(help="Manifest.")],
+    rows: Annotated[int, typer.Option("--rows", "-n", min=0, help="Rows to show.")] = 5,
+) -> None:
+    """Say what a manifest holds and how it was made."""
+    from curate.console import table
+    from curate.manifest import read_manifest
+    from curate.manifest.statistics import summarise
+
+    manifest = read_manifest(path)
+    statistics = summarise(manifest.table)
+    console = _console()
+    console.print(table(path, ("", ""), [(k, v) for k, v in vars(statistics).items()]))
+    made = {k: v for k, v in manifest.metadata.items() if k != "recipe"} | {"fingerprint": manifest.fingerprint}
+    console.print(table("how it was made", ("", ""), sorted(made.items())))
+    if rows:
+        columns = ["id", "category", "width", "height", "bpp", "hf_ratio_032", "split", "url"]
+        columns = [c for c in columns if c in manifest.table.column_names]
+        head = manifest.table.select(columns).slice(0, rows).to_pylist()
+        console.print(table(f"first {len(head)} of {len(manifest)} rows", columns, [row.values() for row in head]))
+
+
+@manifest_app.command()
+def diff(
+    first: Annotated[str, typer.Argument(help="Manifest.")], second: Annotated[str, typer.Argument(help="Another.")]
+) -> None:
+    """Say what one manifest has that another hasn't. Exits with 1 when they differ."""
+    from curate.manifest import compare, read_manifest
+
+    difference = compare(read_manifest(first), read_manifest(second))
+    for id_ in difference.removed:
+        print(f"- {id_}")
+    for id_ in difference.added:
+        print(f"+ {id_}")
+    for id_, columns in difference.changed.items():
+        print(f"~ {id_} {', '.join(columns)}")
+    for key, (old, new) in difference.metadata.items():
+        print(f"~ made with another {key}" + ("" if key == "recipe" else f": {old} -> {new}"))
+    print(
+        f"{len(difference.added)} added, {len(difference.removed)} removed, {len(difference.changed)} changed, "
+        f"{difference.same} the same"
+    )
+    if difference.added or difference.removed or difference.changed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def train(
+    recipe: Annotated[
+        str, typer.Argument(help="Recipe: a YAML file, or a shipped one's name such as train/moe_ir_30g.")
+    ],
+    manifest: Annotated[
+        list[str], typer.Option("--manifest", "-m", help="Manifest, or folder of pictures; may be repeated.")
+    ],
+    out: Annotated[
+        str, typer.Option("--out", "-o", help="Folder for weights, logs and the state to resume from.")
+    ] = "restorer",
+    set_: Settings = [],  # noqa: B006
+    restart: Annotated[bool, typer.Option("--restart", help="Start anew, whatever is there.")] = False,
+) -> None:
+    """Train a restorer from manifests. The same command again goes on where the last one stopped."""
+    from curate import restore
+    from curate.console import StepProgress
+
+    with StepProgress(_console(), "train") as steps:
+        settings = restore.TrainRecipe.load(recipe, set_)
+        result = restore.train(settings, manifest, out, resume=not restart, progress=steps)
+    if not result.trained:
+        print(f"finished before, after {result.steps} steps")
+    print(f"weights      {result.checkpoint}")
+    print(f"best weights {result.best}")
+    if "psnr" in result.metrics:
+        print(f"validation   PSNR {result.metrics['psnr_before']:.2f} -> {result.metrics['psnr']:.2f} dB")
+
+
+@app.command()
+def evaluate(
+    checkpoint: Annotated[str, typer.Argument(help="Weights: model.safetensors of `curate train`.")],
+    pictures: Annotated[str, typer.Argument(help="Manifest, or folder of clean pictures.")],
+    degradation: Annotated[list[str], typer.Option("--degradation", "-d", help="Such as denoise_25; may be repeated.")],
+    limit: Annotated[int | None, typer.Option(min=1, help="Pictures to take, from the first.")] = None,
+) -> None:
+    """Degrade pictures, restore them, and print PSNR and SSIM before and after."""
+    from curate import restore
+    from curate.console import StepProgress, table
+
+    console = _console()
+    with StepProgress(console, "evaluate") as steps:
+        rows = restore.evaluate(
+            checkpoint, pictures, degradation, limit=limit, progress=lambda done, total, _: steps(done, total)
+        )
+    columns = ("degradation", "image", "PSNR before", "PSNR", "PSNR-Y before", "PSNR-Y", "SSIM before", "SSIM")
+    console.print(table(checkpoint, columns, [tuple(vars(row).values()) for row in rows]))
+
+
+@app.command()
+def restore(
+    inputs: Annotated[list[str], typer.Argument(metavar="IN...", help="Picture files and folders of them.")],
+    out: Annotated[str, typer.Option("--out", "-o", help="Folder, or a file for one input.")],
+    checkpoint: Annotated[
+        str, typer.Option("--checkpoint", "-c", help="Weights: model.safetensors of `curate train`.")
+    ],
+    degrade: Annotated[
+        str | None, typer.Option(help="Spoil the pictures first, such as denoise_25: for trials.")
+    ] = None,
+    tile: Annotated[
+        int | None, typer.Option(min=16, help="Side of the pieces to restore at a time, in pixels.")
+    ] = None,
+) -> None:
+    """Restore pictures. A broken file is reported, and the others are restored."""
+    from curate import restore
+    from curate.console import StepProgress
+
+    with StepProgress(_console(), "restore") as steps:
+        results = restore.restore_files(
+            checkpoint, inputs, out, degrade=degrade, tile=tile, progress=lambda done, total, _: steps(done, total)
+        )
+    failed = [result for result in results if result.output is None]
+    print(f"{len(results) - len(failed)} of {len(results)} restored, in {out}")
+    if failed:
+        raise CurateError("\n".join(f"{result.source}: {result.error}" for result in failed))
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for everything the demo makes.")] = Path("demo-run"),
+    port: Annotated[int, typer.Option(help="Loopback port of the sample crawl site.")] = 8391,
+) -> None:
+    """The whole way on sample pictures: crawl, curate, train, restore. About ten minutes, no network."""
+    from curate.console import StepProgress, run_progress
+    from curate.demo import walk
+
+    console = _console()
+    with run_progress(console) as progress:
+        curated = walk.curate_site(out, port, progress)
+    _print_results(curated)
+    with StepProgress(console, "train") as steps:
+        restored = walk.train_and_restore(out, steps)
+    print(f"restorer     {restored.checkpoint}")
+    print(f"before/after {restored.picture}   PSNR {restored.psnr_before:.2f} -> {restored.psnr:.2f} dB")
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command; what a user can mend is told in a line, with exit code 1."""
+    try:
+        app()
+    except CurateError as error:
+        print(f"curate: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+
+
+def _stage(run: str, stage: str, scheduler: str, workers: int | None, settings: list[str]) -> RunOutcome:
+    """One stage of an existing run; settings of that stage or later ones may change."""
+    from curate.pipeline import open_run
+
+    recipe = open_run(run)[1].override(settings) if settings else None
+    redo_from = stage if settings else None
+    return _run(recipe, [], run, scheduler=scheduler, workers=workers, stages=(stage,), redo_from=redo_from)
+
+
+def _run(recipe: Any, inputs: list[str], out: str, **options: Any) -> RunOutcome:
+    from curate.console import run_progress
+    from curate.pipeline import run
+
+    with run_progress(_console()) as progress:
+        return run(recipe, inputs, out, progress=progress, **options)
+
+
+def _print_results(outcome: RunOutcome) -> None:
+    from curate.console import reasons_table
+
+    console = _console()
+    console.print(reasons_table(outcome.reasons))
+    for stage in outcome.stages:
+        if stage.excluded:
+            console.print(f"{stage.stage}: {len(stage.excluded)} images killed a worker: {', '.join(stage.excluded)}")
+        if stage.quarantined:
+            console.print(
+                f"{stage.stage}: gave up on {', '.join(stage.quarantined)}; the same command tries again",
+                style="yellow",
+            )
+    for name, path in outcome.places.items():
+        console.print(f"{name:<12} {path}", soft_wrap=True)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False)

@@ -1,0 +1,210 @@
+"""What a run looks like on a terminal: live progress, and the tables at its end. Drawn for `curate.cli` only."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from curate import engine
+from curate.errors import Reason
+
+__all__ = ["LiveProgress", "PlainProgress", "StepProgress", "reasons_table", "run_progress", "table"]
+
+_NAMES = {"fetched": "fetch", "measured": "measure", "labelled": "label"}
+
+
+def run_progress(console: Console) -> LiveProgress | PlainProgress:
+    """Bars on a terminal, plain lines elsewhere."""
+    return LiveProgress(console) if console.is_terminal else PlainProgress(console)
+
+
+class PlainProgress(engine.Progress):
+    """A line when a stage begins, every ten seconds, and when it ends."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._done = self._total = self._resumed = 0
+        self._counts: Counter[str] = Counter()
+        self._under_way: Counter[str] = Counter()
+        self._started = self._told = time.monotonic()
+
+    def __enter__(self) -> PlainProgress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def stage_started(self, stage: str, shards: int, rows: int) -> None:
+        """See engine.Progress."""
+        self._done = self._resumed = 0
+        self._total = rows
+        self._counts.clear()
+        self._under_way.clear()
+        self._started = self._told = time.monotonic()
+
+    def advanced(self, stage: str, shard: str, rows: int) -> None:
+        """See engine.Progress."""
+        self._under_way[shard] += rows
+        self._tell(stage)
+
+    def shard_done(self, stage: str, shard: str, rows_out: dict[str, int], resumed: bool) -> None:
+        """See engine.Progress."""
+        self._under_way.pop(shard, None)
+        self._counts.update(rows_out)
+        self._done += sum(rows_out.values())
+        self._resumed += sum(rows_out.values()) if resumed else 0
+        self._tell(stage)
+
+    def shard_failed(self, stage: str, shard: str, error: str) -> None:
+        """See engine.Progress."""
+        self._under_way.pop(shard, None)
+        self._console.print(
+            f"{_NAMES.get(stage, stage)}: {shard} failed ({error}); it will be tried again", style="yellow"
+        )
+
+    def stage_finished(self, stage: str) -> None:
+        """See engine.Progress."""
+        seconds = time.monotonic() - self._started
+        fresh = self._done - self._resumed
+        if not self._done:
+            self._console.print(f"{_NAMES.get(stage, stage):<10} done")
+        elif not fresh:
+            self._console.print(f"{_NAMES.get(stage, stage):<10} {self._done} rows, there already")
+        else:
+            rate = f"{fresh / seconds:.1f} rows/s" if seconds > 0.05 else "at once"
+            self._console.print(f"{_NAMES.get(stage, stage):<10} {self._summary()}   {seconds:.1f} s, {rate}")
+
+    def _summary(self) -> str:
+        ok = self._counts["ok"]
+        return f"{self._done} rows: {ok} in, {self._done - ok} out"
+
+    def _tell(self, stage: str) -> None:
+        now = time.monotonic()
+        if now - self._told < 10:
+            return
+        self._told = now
+        done = self._done + self._under_way.total()
+        rate = (done - self._resumed) / (now - self._started)
+        left = f", {(self._total - done) / rate:.0f} s left" if rate and self._total >= done else ""
+        self._console.print(f"{_NAMES.get(stage, stage):<10} {done} of {self._total} rows, {rate:.1f} rows/s{left}")
+
+
+class LiveProgress(PlainProgress):
+    """One bar for the stage under way, with rate and time left; a line for each stage that is done."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._bars = Progress(
+            TextColumn("{task.description:<10}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+        self._bar: TaskID | None = None
+
+    def __enter__(self) -> LiveProgress:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def stage_started(self, stage: str, shards: int, rows: int) -> None:
+        """See engine.Progress."""
+        super().stage_started(stage, shards, rows)
+        self._bar = self._bars.add_task(_NAMES.get(stage, stage), total=rows or None, note="")
+
+    def stage_finished(self, stage: str) -> None:
+        """See engine.Progress."""
+        if self._bar is not None:
+            self._bars.remove_task(self._bar)
+            self._bar = None
+        super().stage_finished(stage)
+
+    def _tell(self, stage: str) -> None:
+        if self._bar is None:
+            return
+        done = self._done + self._under_way.total()
+        seconds = time.monotonic() - self._started
+        out = self._done - self._counts["ok"]
+        rate = (done - self._resumed) / seconds if seconds else 0
+        self._bars.update(self._bar, completed=done, note=f"{rate:.1f} rows/s, {out} out so far")
+
+
+class StepProgress:
+    """Steps of one long job, such as a training: a bar on a terminal, a line every ten seconds elsewhere."""
+
+    def __init__(self, console: Console, what: str) -> None:
+        self._console, self._what = console, what
+        self._started = self._told = time.monotonic()
+        self._first: int | None = None
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._bar = self._bars.add_task(what, total=None, note="")
+
+    def __enter__(self) -> StepProgress:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def __call__(self, done: int, total: int, values: Mapping[str, float] | None = None) -> None:
+        """So many steps are done of so many."""
+        now = time.monotonic()
+        self._first = done - 1 if self._first is None else self._first
+        rate = (done - self._first) / max(now - self._started, 1e-9)
+        note = "  ".join(f"{name} {value:.4g}" for name, value in (values or {}).items())
+        self._bars.update(self._bar, total=total, completed=done, note=f"{rate:.1f}/s  {note}")
+        if not self._console.is_terminal and (now - self._told >= 10 or done == total):
+            self._told = now
+            left = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
+            self._console.print(f"{self._what} {done} of {total}, {rate:.1f}/s{left}  {note}")
+
+
+def reasons_table(rows_out: Mapping[str, int]) -> Table:
+    """Candidates by reason, the kept first, then the rejected in the order of the stages that reject them."""
+    out = Table(title="candidates by what became of them", title_justify="left", title_style="bold")
+    for column, justify in (
+        ("", "left"),
+        ("count", "right"),
+        ("share", "right"),
+        ("stage", "left"),
+        ("meaning", "left"),
+    ):
+        out.add_column(column, justify=justify)  # type: ignore[arg-type]
+    total = max(sum(rows_out.values()), 1)
+    out.add_row("kept", str(rows_out.get("ok", 0)), f"{rows_out.get('ok', 0) / total:.1%}", "", "", style="green")
+    for reason in Reason:
+        if count := rows_out.get(reason.value, 0):
+            out.add_row(reason.value, str(count), f"{count / total:.1%}", reason.stage, reason.meaning)
+    out.add_row("all", str(sum(rows_out.values())), "", "", "", style="bold")
+    return out
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """A plain table; numbers stand to the right."""
+    rows = [tuple(row) for row in rows]
+    out = Table(title=title, title_justify="left", title_style="bold")
+    for index, column in enumerate(columns):
+        numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
+        out.add_column(column, justify="right" if numeric else "left")
+    for row in rows:
+        out.add_row(*(f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row))
+    return out
