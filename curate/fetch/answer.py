@@ -42,6 +42,8 @@ def next_hop(status: int, headers: Mapping[str, str], visited: list[URL], guard:
 def judge(status: int, headers: Mapping[str, str], max_bytes: int, outcome: Outcome) -> None:
     """Note an answer's facts, and reject it if its head already tells that there is no image to come.
 
+    Here and in `next_hop`, header names must be found in any case.
+
     Raises:
         Failure: one of the HTTP reasons, or TOO_LARGE by its Content-Length.
     """

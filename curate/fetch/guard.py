@@ -43,6 +43,10 @@ _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
+AddressInfo = tuple[Any, ...]
+"""As socket.getaddrinfo gives it: family, type, protocol, name, (address, port, ...)."""
+
+
 class ForbiddenAddress(OSError):  # noqa: N818 - an OSError, so that network code treats it as a failed connection
     """A socket was about to be connected to an address that the guard forbids."""
 
@@ -93,16 +97,25 @@ class Guard:
         ip = mapped or ip
         return any(ip in network for network in self._allowed) or _is_public(ip)
 
-    def open_socket(self, info: tuple[Any, ...]) -> socket.socket:
-        """A socket for one entry of getaddrinfo's answer: the last gate before any connection.
+    def permitted(self, infos: list[AddressInfo]) -> list[AddressInfo]:
+        """Those of getaddrinfo's answers that may be connected to.
+
+        Raises:
+            ForbiddenAddress: if there are answers, but no permitted one.
+        """
+        permitted = [info for info in infos if self.permits(info[4][0])]
+        if infos and not permitted:
+            raise ForbiddenAddress(", ".join(sorted({info[4][0] for info in infos})))
+        return permitted
+
+    def open_socket(self, info: AddressInfo, create: type[socket.socket] = socket.socket) -> socket.socket:
+        """A socket for one of getaddrinfo's answers: the last gate before any connection.
 
         Raises:
             ForbiddenAddress: if it must not be connected to that address.
         """
-        family, kind, protocol, _, address = info
-        if not self.permits(address[0]):
-            raise ForbiddenAddress(address[0])
-        return socket.socket(family, kind, protocol)
+        self.permitted([info])
+        return create(*info[:3])
 
 
 class GuardedResolver(AbstractResolver):
@@ -129,13 +142,10 @@ class GuardedResolver(AbstractResolver):
             infos = await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
         except UnicodeError as error:  # a label that is empty or too long
             raise OSError("no host name") from error
-        permitted = [info for info in infos if self._guard.permits(str(info[4][0]))]
-        if infos and not permitted:
-            raise ForbiddenAddress(", ".join(sorted({str(info[4][0]) for info in infos})))
         flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
         return [
             ResolveResult(hostname=host, host=str(address[0]), port=port, family=family_, proto=protocol, flags=flags)
-            for family_, _, protocol, _, address in permitted
+            for family_, _, protocol, _, address in self._guard.permitted(infos)
         ]
 
     async def close(self) -> None:
@@ -157,6 +167,6 @@ def _literal(host: str) -> str | None:
     if ":" in host:
         return host
     try:
-        return socket.inet_ntoa(socket.inet_aton(host))
+        return socket.inet_ntoa(socket.inet_aton(host.removesuffix(".")))
     except (OSError, UnicodeEncodeError):
         return None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from curate.errors import Reason
+from curate.recipe import Fetch
 
 __all__ = ["Body", "Failure", "Outcome"]
 
@@ -45,8 +47,9 @@ class Outcome:
     detail: str | None = None
     started_at: datetime | None = None
     seconds: float = 0.0
-    """Spent on it, waits between tries included, waits for its turn not."""
+    """Spent on it, waits between tries included, waits for its turn not. Never much more than the deadline."""
     attempts: int = 0
+    retry_after: float | None = None
     address: str | None = None
     content_type: str | None = None
     content_length: int | None = None
@@ -55,9 +58,18 @@ class Outcome:
         """Start another try, forgetting what the last one found."""
         self.started_at = self.started_at or datetime.now(UTC)
         self.attempts += 1
-        self.body = self.reason = self.detail = None
+        self.body = self.reason = self.detail = self.retry_after = None
         self.final_url = self.http_status = self.address = self.content_type = self.content_length = None
 
     def fail(self, failure: Failure) -> None:
         """End a try without bytes."""
-        self.reason, self.detail = failure.reason, failure.detail
+        self.reason, self.detail, self.retry_after = failure.reason, failure.detail, failure.retry_after
+
+    def pause(self, config: Fetch) -> float | None:
+        """Seconds to wait before another try; None if there is nothing to try again, or no time left for it."""
+        if self.reason is None or not self.reason.transient or self.attempts > config.retries:
+            return None
+        seconds = self.retry_after
+        if seconds is None:
+            seconds = config.backoff * 2 ** (self.attempts - 1) * random.uniform(1, 1.5)
+        return seconds if self.seconds + seconds < config.deadline else None

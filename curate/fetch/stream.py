@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import ssl
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -55,7 +54,7 @@ class _StreamEngine:
         connector = aiohttp.TCPConnector(
             resolver=resolver,
             socket_factory=self._guard.open_socket,
-            limit=0,  # turns are taken before the clock starts, see _turn
+            limit=0,  # turns are taken before the clock starts, see _try
         )
         try:
             async with (
@@ -78,28 +77,22 @@ class _StreamEngine:
         return [task.result() for task in tasks]
 
     async def _candidate(self, text: str, path: Path) -> Outcome:
-        outcome, clock = Outcome(), _Clock(self._config.deadline)
-        for attempt in range(self._config.retries + 1):
+        outcome = Outcome()
+        while True:
             outcome.begin()
             try:
-                await self._try(self._guard.url(text), path, outcome, clock)
-                break
+                await self._try(self._guard.url(text), path, outcome)
             except Failure as failure:
                 outcome.fail(failure)
-                if not failure.reason.transient or attempt == self._config.retries:
-                    break
-                if not await clock.wait(self._pause(attempt, failure.retry_after)):
-                    break
-        outcome.seconds = clock.spent
+            pause = outcome.pause(self._config)
+            if pause is None:
+                break
+            outcome.seconds += pause
+            await asyncio.sleep(pause)
         self._done()
         return outcome
 
-    def _pause(self, attempt: int, retry_after: float | None) -> float:
-        if retry_after is not None:
-            return retry_after
-        return self._config.backoff * 2**attempt * random.uniform(1, 1.5)
-
-    async def _try(self, url: URL, path: Path, outcome: Outcome, clock: _Clock) -> None:
+    async def _try(self, url: URL, path: Path, outcome: Outcome) -> None:
         """Follow one URL to its end.
 
         Raises:
@@ -108,7 +101,7 @@ class _StreamEngine:
         visited = [url]
         while True:
             try:
-                async with self._turn(visited[-1].host), clock.running():
+                async with self._turn(visited[-1].host), self._clock(outcome):
                     hop = await self._get(visited, path, outcome)
             except TimeoutError as error:
                 raise Failure(Reason.TIMEOUT, f"{self._config.deadline:g} s") from error
@@ -121,6 +114,17 @@ class _StreamEngine:
         # the host first: who waits for a busy host must not keep a slot from the others
         async with self._hosts[host], self._slots:
             yield
+
+    @asynccontextmanager
+    async def _clock(self, outcome: Outcome) -> AsyncIterator[None]:
+        """Let a candidate's seconds pass while a block runs; TimeoutError when they are used up."""
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        try:
+            async with asyncio.timeout(self._config.deadline - outcome.seconds):
+                yield
+        finally:
+            outcome.seconds += loop.time() - start
 
     async def _get(self, visited: list[URL], path: Path, outcome: Outcome) -> URL | None:
         """One request: spools the body and returns None, or returns where it redirects to."""
@@ -160,37 +164,6 @@ class _Answer(aiohttp.ClientResponse):
         peer = connection.transport.get_extra_info("peername") if connection.transport else None
         self.address = peer[0] if peer else None
         return await super().start(connection)
-
-
-class _Clock:
-    """The seconds that a candidate has; they pass while it works or waits by its own will, not while it queues."""
-
-    def __init__(self, deadline: float) -> None:
-        self._deadline = deadline
-        self.spent = 0.0
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Run a block on the clock.
-
-        Raises:
-            TimeoutError: when the seconds are used up.
-        """
-        loop = asyncio.get_running_loop()
-        start = loop.time()
-        try:
-            async with asyncio.timeout(self._deadline - self.spent):
-                yield
-        finally:
-            self.spent += loop.time() - start
-
-    async def wait(self, seconds: float) -> bool:
-        """Sleep, unless too little time would be left for another try."""
-        if self.spent + seconds >= self._deadline:
-            return False
-        self.spent += seconds
-        await asyncio.sleep(seconds)
-        return True
 
 
 def _explain(error: aiohttp.ClientError) -> Failure:

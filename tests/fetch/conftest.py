@@ -1,15 +1,73 @@
+import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from curate.fetch.outcome import Outcome
+from curate.fetch.stream import fetch_stream
+from curate.recipe import Fetch
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "site"))
 
-from hostile import HostileSite
+from hostile import SITE, HostileSite
+
+FetchAll = Callable[..., list[Outcome]]
 
 
 @pytest.fixture
 def site() -> Iterator[HostileSite]:
     with HostileSite() as running:
         yield running
+
+
+def settings(**changes: Any) -> Fetch:
+    """The recipe's settings, with the site's address opened and no time lost between tries."""
+    return Fetch(**{"allow_networks": (f"{SITE}/32",), "backoff": 0.01, "deadline": 20, "max_bytes": 200_000} | changes)
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def stream(scratch: Path) -> FetchAll:
+    return lambda urls, **changes: fetch_stream(urls, settings(**changes), scratch, lambda: None)
+
+
+@pytest.fixture
+def img2dataset(scratch: Path) -> FetchAll:
+    pytest.importorskip("img2dataset.downloader", exc_type=ImportError)
+    from curate.fetch.img2dataset import fetch_img2dataset
+
+    return lambda urls, **changes: fetch_img2dataset(urls, settings(**changes), scratch, lambda: None)
+
+
+@pytest.fixture(params=["stream", "img2dataset"])
+def fetch(request: pytest.FixtureRequest) -> FetchAll:
+    """fetch(urls, **settings) by either engine."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[list[str]]]:
+    """Host name -> what it resolves to at the first look-up, at the second, and so on; the last one stays."""
+    known: dict[str, list[list[str]]] = {}
+    real = socket.getaddrinfo
+
+    def look_up(host: Any, port: Any, *args: Any, **kwargs: Any) -> list[Any]:
+        if not isinstance(host, str) or not host.endswith(".test"):
+            return real(host, port, *args, **kwargs)
+        if host not in known:
+            raise socket.gaierror(socket.EAI_NONAME, "no such host")
+        answers = known[host]
+        addresses = answers.pop(0) if len(answers) > 1 else answers[0]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    return known

@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import io
+import ssl
 import threading
 import zlib
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import numpy as np
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from PIL import Image
 
 SITE = "127.0.0.1"
@@ -71,7 +78,7 @@ class HostileSite:
     agents: set[str] = field(default_factory=set)
     busy: int = 0
     busiest: int = 0
-    """Most requests that were open at once."""
+    """Most of the `numbered` requests that were under way at once."""
 
     def url(self, path: str) -> str:
         return f"http://{SITE}:{self.port}/{path}"
@@ -95,21 +102,29 @@ class HostileSite:
 
     async def _serve(self, ready: threading.Event) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        site = await asyncio.start_server(self._visit, SITE, 0)
-        canary = await asyncio.start_server(self._canary, CANARY, 0)
-        self.port, self.canary_port = (server.sockets[0].getsockname()[1] for server in (site, canary))
+        self._servers = [
+            await asyncio.start_server(self._visit, SITE, 0),
+            await asyncio.start_server(self._canary, CANARY, 0),
+        ]
+        self.port, self.canary_port = (server.sockets[0].getsockname()[1] for server in self._servers)
         ready.set()
         await self._stop.wait()
-        site.close()
-        canary.close()
+        for server in self._servers:
+            server.close()
+
+    def secure(self, folder: Path) -> None:
+        """Listen on `tls_port` too, with a certificate that nobody vouches for."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(_own_certificate(folder))
+        started = asyncio.run_coroutine_threadsafe(asyncio.start_server(self._visit, SITE, 0, ssl=context), self._loop)
+        self._servers.append(started.result(10))
+        self.tls_port = self._servers[-1].sockets[0].getsockname()[1]
 
     async def _canary(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.canary_hits += 1
         await self._visit(reader, writer)
 
     async def _visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.busy += 1
-        self.busiest = max(self.busy, self.busiest)
         try:
             request, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             path = request.split(" ")[1].lstrip("/")
@@ -121,7 +136,6 @@ class HostileSite:
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass  # the visitor left, or the site closes
         finally:
-            self.busy -= 1
             writer.close()
 
 
@@ -134,8 +148,25 @@ async def ok(visit: Visit) -> None:
 async def numbered(visit: Visit) -> None:
     """numbered/7: a picture of its own, the later ones sooner, so that answers come in the wrong order."""
     number = int(visit.path.rpartition("/")[2])
+    visit.site.busy += 1
+    visit.site.busiest = max(visit.site.busy, visit.site.busiest)
     await asyncio.sleep(0.01 * (10 - number % 10))
+    visit.site.busy -= 1
     await visit.answer(picture(seed=number))
+
+
+@route
+async def nap(visit: Visit) -> None:
+    await asyncio.sleep(0.25)
+    await visit.answer(picture())
+
+
+@route
+async def large(visit: Visit) -> None:
+    """32 MB that begin like a picture."""
+    await visit.answer(picture(), content_length=len(picture()) + (32 << 20))
+    for _ in range(512):
+        await visit.send(bytes(65536))
 
 
 @route
@@ -265,7 +296,9 @@ async def promises_much(visit: Visit) -> None:
 @route
 async def longer_than_said(visit: Visit) -> None:
     body = picture()
-    await visit.answer(body, content_length=len(body) - 100)
+    await visit.answer(body[:-100], content_length=len(body) - 100)
+    await asyncio.sleep(0.05)
+    await visit.send(body[-100:])
 
 
 @route
@@ -328,9 +361,30 @@ async def redirect_slowly(visit: Visit) -> None:
 
 
 @route
+async def redirect_with_password(visit: Visit) -> None:
+    await visit.answer(status=302, location=f"http://user:secret@{SITE}/ok")
+
+
+@route
 async def redirect_to(visit: Visit) -> None:
     """redirect-to?URL"""
     await visit.answer(status=302, location=visit.path.partition("?")[2])
+
+
+def _own_certificate(folder: Path) -> Path:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, SITE)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(1), now + timedelta(1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address(SITE))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    path = folder / "certificate.pem"
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path.write_bytes(private + certificate.public_bytes(pem))
+    return path
 
 
 def _gzip(data: bytes) -> bytes:

@@ -1,0 +1,164 @@
+"""Blocking GETs within the same bounds as the stream engine's, for an engine that brings its own threads."""
+
+from __future__ import annotations
+
+import http.client
+import math
+import socket
+import ssl
+import threading
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from multidict import CIMultiDict
+from yarl import URL
+
+from curate.errors import Reason
+from curate.fetch.answer import judge, next_hop, request_headers
+from curate.fetch.guard import ForbiddenAddress, Guard
+from curate.fetch.outcome import Failure, Outcome
+from curate.fetch.spool import Spool
+from curate.recipe import Fetch
+
+__all__ = ["BlockingClient"]
+
+_CHUNK = 1 << 18
+_CONNECT_TIMEOUT = 15.0
+
+
+class BlockingClient:
+    """Fetches one URL at a time into a file, from any number of threads.
+
+    Unlike the stream engine's it opens a connection for each request, and a name server that never answers holds its
+    thread for as long as the system's resolver waits, whatever the deadline.
+    """
+
+    def __init__(self, config: Fetch) -> None:
+        self._config = config
+        self._guard = Guard(config.allow_networks)
+        self._turns: dict[str | None, threading.Semaphore] = defaultdict(lambda: threading.Semaphore(config.per_host))
+        self._lock = threading.Lock()
+        self._tls = ssl.create_default_context()
+        self._tls.sslsocket_class = _TLSSocket
+
+    def fetch(self, text: str, path: Path, outcome: Outcome) -> None:
+        """One try at a URL: notes in `outcome` what it finds.
+
+        Raises:
+            Failure: if no image comes of it.
+        """
+        visited = [self._guard.url(text)]
+        while True:
+            with self._lock:
+                turn = self._turns[visited[-1].host]
+            with turn:
+                start = time.monotonic()
+                try:
+                    until = start + self._config.deadline - outcome.seconds
+                    hop = self._get(visited, path, outcome, until)
+                except TimeoutError as error:
+                    raise Failure(Reason.TIMEOUT, f"{self._config.deadline:g} s") from error
+                finally:
+                    outcome.seconds += time.monotonic() - start
+            if hop is None:
+                return
+            visited.append(hop)
+
+    def _get(self, visited: list[URL], path: Path, outcome: Outcome, until: float) -> URL | None:
+        """One request: spools the body and returns None, or returns where it redirects to."""
+        url = visited[-1]
+        connection = http.client.HTTPConnection(url.raw_host or "", url.port)
+        try:
+            connection.sock = self._connect(url, until)
+            address = connection.sock.getpeername()[0]
+            try:
+                manners = request_headers(self._config.user_agent)
+                connection.request("GET", url.raw_path_qs, headers={"Host": url.raw_authority, **manners})
+                response = connection.getresponse()
+            except TimeoutError:
+                raise
+            except (OSError, http.client.HTTPException) as error:
+                raise Failure(Reason.CONNECT, str(error) or type(error).__name__) from error
+            outcome.final_url, outcome.http_status, outcome.address = str(url), response.status, address
+            headers = CIMultiDict(response.headers.items())
+            hop = next_hop(response.status, headers, visited, self._guard, self._config.max_redirects)
+            if hop is None:
+                judge(response.status, headers, self._config.max_bytes, outcome)
+                self._read(response, path, outcome)
+            return hop
+        finally:
+            connection.close()
+
+    def _connect(self, url: URL, until: float) -> socket.socket:
+        """A connection to the first of a host's permitted addresses that takes one."""
+        try:
+            infos = self._guard.permitted(socket.getaddrinfo(url.raw_host, url.port, 0, socket.SOCK_STREAM))
+        except ForbiddenAddress as error:
+            raise Failure(Reason.FORBIDDEN_ADDRESS, str(error)) from error
+        except (OSError, UnicodeError) as error:
+            raise Failure(Reason.DNS, str(error)) from error
+        refusal = Failure(Reason.CONNECT, "it has no address")
+        for info in infos:
+            sock = self._guard.open_socket(info, _PlainSocket)
+            try:
+                sock.settimeout(min(_CONNECT_TIMEOUT, _left(until)))
+                sock.connect(info[4])
+                return self._secure(sock, url, until)
+            except OSError as error:
+                sock.close()
+                refusal = Failure(Reason.TLS if isinstance(error, ssl.SSLError) else Reason.CONNECT, str(error))
+        _left(until)
+        raise refusal
+
+    def _secure(self, sock: socket.socket, url: URL, until: float) -> socket.socket:
+        if url.scheme == "https":
+            sock.settimeout(min(_CONNECT_TIMEOUT, _left(until)))
+            sock = self._tls.wrap_socket(sock, server_hostname=url.raw_host)
+        assert isinstance(sock, _Clocked)
+        sock.until = until
+        return sock
+
+    def _read(self, response: http.client.HTTPResponse, path: Path, outcome: Outcome) -> None:
+        with Spool(path, self._config.max_bytes, response.headers.get("Content-Encoding", "")) as spool:
+            while data := _receive(response):
+                spool.write(data)
+            if response.length:
+                raise Failure(Reason.TRUNCATED, f"{response.length} bytes short")
+            outcome.body = spool.finish()
+
+
+class _Clocked(socket.socket):
+    """A socket whose reads all end by the same moment: a timeout of each alone would let a drip go on for ever."""
+
+    until = math.inf
+
+    def recv_into(self, *args: Any) -> int:
+        self.settimeout(_left(self.until))
+        return super().recv_into(*args)
+
+
+class _PlainSocket(_Clocked):
+    pass
+
+
+class _TLSSocket(_Clocked, ssl.SSLSocket):
+    pass
+
+
+def _left(until: float) -> float:
+    """Seconds until then; TimeoutError if there are none."""
+    left = until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def _receive(response: http.client.HTTPResponse) -> bytes:
+    try:
+        return response.read1(_CHUNK)
+    except TimeoutError:
+        raise
+    except (OSError, http.client.HTTPException) as error:
+        raise Failure(Reason.TRUNCATED, str(error) or type(error).__name__) from error

@@ -1,0 +1,194 @@
+"""The img2dataset engine: that package's Downloader does the work, within our bounds and to our contract.
+
+Its Downloader drives: it reads the URLs, runs the threads, and hands each result on to a resizer and a sample writer.
+It fetches through `urllib.request.urlopen`, which has neither a total deadline nor a byte limit and goes wherever a URL
+says. So an opener of ours stands behind that while it runs, and sends bodies straight to the spool. What can't be had
+through this engine is said in docs/fetching.md.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from curate.errors import MissingExtra, Reason
+from curate.fetch.blocking import BlockingClient
+from curate.fetch.guard import Guard
+from curate.fetch.outcome import Failure, Outcome
+from curate.recipe import Fetch
+
+__all__ = ["fetch_img2dataset"]
+
+_ONE_AT_A_TIME = threading.Lock()
+"""urllib has one opener for the whole process."""
+
+
+def fetch_img2dataset(urls: Sequence[str], config: Fetch, scratch: Path, done: Callable[[], None]) -> list[Outcome]:
+    """Fetch every URL once, with retries of what may pass, in rounds.
+
+    Args:
+        urls: what candidates are called; anything may stand there.
+        config: bounds and manners.
+        scratch: local folder for the bodies, one file each.
+        done: called as each URL comes to its end.
+
+    Returns:
+        One outcome for each URL, in order. Equal URLs share one.
+
+    Raises:
+        MissingExtra: if img2dataset isn't installed.
+    """
+    downloader = _downloader_class()
+    guard = Guard(config.allow_networks)
+    outcomes: list[Outcome] = []
+    asked: dict[str, Outcome] = {}
+    for text in urls:
+        try:
+            # quoted as it will be sent: img2dataset would choke on a space
+            outcomes.append(asked.setdefault(str(guard.url(text)), Outcome()))
+        except Failure as failure:
+            outcomes.append(Outcome(attempts=1))
+            outcomes[-1].fail(failure)
+    opener = _Opener(asked, config, scratch)
+    waiting = list(asked)
+    while waiting:
+        _run(downloader, waiting, opener, config, scratch)
+        pauses = {url: pause for url in waiting if (pause := asked[url].pause(config)) is not None}
+        for _ in range(len(waiting) - len(pauses)):
+            done()
+        waiting = list(pauses)
+        longest = max(pauses.values(), default=0.0)
+        for url in waiting:
+            asked[url].seconds += pauses[url]
+        time.sleep(longest)
+    for _ in range(len(outcomes) - len(asked)):
+        done()
+    return outcomes
+
+
+def _downloader_class() -> Any:
+    # albumentations, which it imports, else asks the network for a newer version of itself
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    try:
+        from img2dataset.downloader import Downloader
+    except ImportError as error:
+        raise MissingExtra("the img2dataset engine", "img2dataset") from error
+    return Downloader
+
+
+def _run(downloader: Any, urls: list[str], opener: _Opener, config: Fetch, scratch: Path) -> None:
+    """One round of the Downloader over some URLs, after which each of their outcomes has come to an end."""
+    listing = scratch / "urls.feather"
+    with pa.OSFile(str(listing), "wb") as file, pa.ipc.new_file(file, pa.schema([("url", pa.string())])) as writer:
+        writer.write_table(pa.table({"url": urls}))
+    reports = _Reports()
+    run = downloader(
+        sample_writer_class=reports,
+        resizer=_keep,
+        thread_count=min(config.concurrency, len(urls)),
+        save_caption=False,
+        extract_exif=False,
+        output_folder=str(scratch),
+        column_list=["url"],
+        timeout=config.deadline,
+        number_sample_per_shard=len(urls),
+        oom_shard_count=1,
+        compute_hash=None,
+        verify_hash_type=None,
+        encode_format="jpg",
+        retries=0,  # at once, and of 404 too: ours are by reason, in rounds
+        user_agent_token=None,
+        disallowed_header_directives=None,
+    )
+    # In a thread of its own, since it never ends if an exception, such as that of Ctrl-C, leaves its loop. Its
+    # download_shard rather than its __call__, which prints errors and forgets them.
+    with _installed(opener), ThreadPoolExecutor(1) as thread:
+        future = thread.submit(run.download_shard, (0, str(listing)))
+        try:
+            future.result()
+        except KeyboardInterrupt:
+            opener.stopped = True
+            raise
+    for url in urls:
+        opener.settle(url, reports)
+
+
+class _Opener:
+    """What stands behind `urllib.request.urlopen`: only for the URLs asked for, only within bounds."""
+
+    def __init__(self, asked: dict[str, Outcome], config: Fetch, scratch: Path) -> None:
+        self._asked = asked
+        self._paths = {url: scratch / f"{i}" for i, url in enumerate(asked)}
+        self._client = BlockingClient(config)
+        self.stopped = False
+
+    def open(self, request: urllib.request.Request, data: Any = None, timeout: float | None = None) -> io.BytesIO:
+        """Spool a URL's bytes; what img2dataset gets to read of them is nothing.
+
+        Raises:
+            Failure: if no image comes of it.
+        """
+        outcome = self._asked.get(request.full_url)
+        if outcome is None or self.stopped:
+            raise Failure(Reason.CONNECT, "not asked for")
+        outcome.begin()
+        try:
+            self._client.fetch(request.full_url, self._paths[request.full_url], outcome)
+        except Failure as failure:
+            outcome.fail(failure)
+            raise
+        return io.BytesIO()
+
+    def settle(self, url: str, reports: _Reports) -> None:
+        """Rows in = rows out, whatever img2dataset lost."""
+        outcome = self._asked[url]
+        lost = url not in reports.errors
+        if lost or (outcome.body is None and outcome.reason is None):
+            outcome.begin()
+            outcome.fail(
+                Failure(Reason.CONNECT, "img2dataset lost it" if lost else f"img2dataset: {reports.errors[url]}")
+            )
+
+
+class _Reports:
+    """What the Downloader takes for its class of sample writers: notes what it was told of each URL."""
+
+    def __init__(self) -> None:
+        self.errors: dict[str, str | None] = {}
+
+    def __call__(self, *settings: Any) -> _Reports:
+        return self
+
+    def write(self, image: bytes | None, key: str, caption: str | None, meta: dict[str, Any]) -> None:
+        """One URL is through."""
+        self.errors[meta["url"]] = meta["error_message"]
+
+    def close(self) -> None:
+        """All are."""
+
+
+def _keep(stream: io.BytesIO, blurring_boxes: Any = None) -> tuple[bytes, int, int, int, int, None]:
+    """What the Downloader takes for its resizer: nothing is decoded, so nothing is re-encoded."""
+    return b"", 0, 0, 0, 0, None
+
+
+@contextmanager
+def _installed(opener: _Opener) -> Iterator[None]:
+    """Make `urllib.request.urlopen` use an opener for a while. In this process nobody else can use it meanwhile."""
+    with _ONE_AT_A_TIME:
+        before = urllib.request._opener  # type: ignore[attr-defined]
+        urllib.request.install_opener(opener)  # type: ignore[arg-type]
+        try:
+            yield
+        finally:
+            urllib.request.install_opener(before)

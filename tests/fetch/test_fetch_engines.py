@@ -1,0 +1,250 @@
+"""The contract of a fetch engine, held by both: bytes as served, rows in = rows out, a reason for each misdeed."""
+
+import hashlib
+import socket
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hostile import HostileSite, picture
+
+from curate.errors import Reason
+from curate.fetch.outcome import Outcome
+
+FetchAll = Callable[..., list[Outcome]]
+
+
+def test_bytes_are_kept_exactly(fetch: FetchAll, site: HostileSite) -> None:
+    formats = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"]
+    for format_, outcome in zip(formats, fetch([site.url(f"format/{f}") for f in formats]), strict=True):
+        assert outcome.body is not None, outcome
+        served = picture(format_)
+        assert outcome.body.path.read_bytes() == served
+        assert (outcome.body.nbytes, outcome.body.format) == (len(served), format_)
+        assert outcome.body.sha256 == hashlib.sha256(served).hexdigest()
+        assert outcome.http_status == 200
+
+
+def test_outcomes_stand_in_the_order_of_the_urls(fetch: FetchAll, site: HostileSite) -> None:
+    outcomes = fetch([site.url(f"numbered/{i}") for i in range(25)])
+    assert [outcome.body and outcome.body.path.read_bytes() for outcome in outcomes] == [
+        picture(seed=i) for i in range(25)
+    ]
+
+
+@pytest.mark.parametrize("path", ["unclosed-length", "chunked", "gzipped", "redirect/5"])
+def test_an_unusual_answer_is_an_answer(fetch: FetchAll, site: HostileSite, path: str) -> None:
+    (outcome,) = fetch([site.url(path)])
+    assert outcome.body is not None, outcome
+    assert outcome.body.path.read_bytes() == picture()
+    assert outcome.final_url == site.url("ok" if "redirect" in path else path)
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("html", Reason.NOT_IMAGE),
+        ("unknown-encoding", Reason.NOT_IMAGE),
+        ("empty", Reason.EMPTY),
+        ("no-content", Reason.EMPTY),
+        ("status/404", Reason.HTTP_404),
+        ("status/410", Reason.HTTP_404),
+        ("status/403", Reason.HTTP_4XX),
+        ("status/206", Reason.HTTP_OTHER),
+        ("status/300", Reason.HTTP_OTHER),
+        ("endless", Reason.TOO_LARGE),
+        ("endless-chunks", Reason.TOO_LARGE),
+        ("promises-much", Reason.TOO_LARGE),
+        ("bomb", Reason.TOO_LARGE),
+        ("loop", Reason.REDIRECTS),
+        ("redirect/6", Reason.REDIRECTS),
+        ("redirect-to?file:///etc/passwd", Reason.FORBIDDEN_SCHEME),
+        ("redirect-to?ftp://127.0.0.1/x", Reason.FORBIDDEN_SCHEME),
+        ("redirect-with-password", Reason.CREDENTIALS),
+        ("redirect-to?http://[", Reason.BAD_URL),
+    ],
+)
+def test_a_permanent_failure_is_asked_for_once(fetch: FetchAll, site: HostileSite, path: str, reason: Reason) -> None:
+    (outcome,) = fetch([site.url(path)])
+    assert (outcome.reason, outcome.body) == (reason, None)
+    assert site.hits[path] == outcome.attempts == 1
+    assert "secret" not in f"{outcome.final_url} {outcome.detail}"
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("hang-up", Reason.CONNECT),
+        ("garbage", Reason.CONNECT),
+        ("long-header", Reason.CONNECT),
+        ("status/500", Reason.HTTP_5XX),
+        ("status/429", Reason.HTTP_429),
+        ("truncated", Reason.TRUNCATED),
+        ("cut-chunks", Reason.TRUNCATED),
+        ("cut-gzip", Reason.TRUNCATED),
+    ],
+)
+def test_a_transient_failure_is_tried_again(fetch: FetchAll, site: HostileSite, path: str, reason: Reason) -> None:
+    (outcome,) = fetch([site.url(path)], retries=2)
+    assert (outcome.reason, outcome.body, outcome.attempts) == (reason, None, 3)
+    assert site.hits[path] >= 3  # aiohttp asks twice when a connection ends without an answer
+
+
+@pytest.mark.parametrize("path", ["fails-once", "resets-once"])
+def test_another_try_may_succeed(fetch: FetchAll, site: HostileSite, path: str) -> None:
+    (outcome,) = fetch([site.url(path)])
+    assert outcome.body is not None, outcome
+    assert outcome.reason is None
+    assert site.hits[path] == 2
+
+
+def test_retry_after_takes_the_place_of_the_back_off(fetch: FetchAll, site: HostileSite) -> None:
+    (outcome,) = fetch([site.url("busy/0")], backoff=1000.0)
+    assert outcome.body is not None, outcome
+
+
+def test_a_retry_after_beyond_the_deadline_is_left_to_a_later_run(fetch: FetchAll, site: HostileSite) -> None:
+    (outcome,) = fetch([site.url("busy/1000")])
+    assert outcome.reason == Reason.HTTP_429
+    assert site.hits["busy/1000"] == 1
+
+
+@pytest.mark.parametrize("path", ["silent", "slow-headers", "drip", "stalls", "redirect-slowly"])
+def test_the_deadline_is_total(fetch: FetchAll, site: HostileSite, path: str, scratch: Path) -> None:
+    (outcome,) = fetch([site.url(path)], deadline=0.5, max_redirects=20)
+    assert outcome.reason == Reason.TIMEOUT
+    assert outcome.attempts == 1
+    assert not (scratch / "0").exists()
+
+
+def test_a_body_longer_than_said_ends_where_it_was_said_to(fetch: FetchAll, site: HostileSite) -> None:
+    (outcome,) = fetch([site.url("longer-than-said")])
+    assert outcome.body is not None, outcome
+    assert outcome.body.path.read_bytes() == picture()[:-100]
+
+
+def test_chunks_that_break_off_in_garbage_are_no_image(fetch: FetchAll, site: HostileSite) -> None:
+    # which of the three depends on how the garbage falls into packets: aiohttp's parser may never tell its reader
+    (outcome,) = fetch([site.url("broken-chunks")], deadline=0.5)
+    assert outcome.reason in (Reason.TRUNCATED, Reason.CONNECT, Reason.TIMEOUT)
+
+
+def test_memory_does_not_grow_with_bytes(fetch: FetchAll, site: HostileSite) -> None:
+    fetch([site.url("ok")])  # imports and pools
+    tracemalloc.start()
+    try:
+        (outcome,) = fetch([site.url("large")], max_bytes=64 << 20, deadline=60)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert outcome.body is not None, outcome
+    assert outcome.body.nbytes > 32 << 20
+    assert peak < 8 << 20
+
+
+def test_we_say_who_we_are(fetch: FetchAll, site: HostileSite) -> None:
+    fetch([site.url("ok")], user_agent="curate-test/1 (+mailto:someone@example.org)")
+    assert site.agents == {"curate-test/1 (+mailto:someone@example.org)"}
+
+
+def test_the_canary_sings_when_it_may(fetch: FetchAll, site: HostileSite) -> None:
+    """Without this the tests below prove nothing."""
+    (outcome,) = fetch([site.canary_url], allow_networks=("127.0.0.0/8",))
+    assert outcome.body is not None, outcome
+    assert site.canary_hits == 1
+
+
+def test_no_spelling_of_a_forbidden_address_is_connected_to(fetch: FetchAll, site: HostileSite) -> None:
+    spellings = [
+        "127.0.0.2",
+        "127.2",
+        "127.0.2",
+        "2130706434",
+        "0x7f000002",
+        "0x7f.2",
+        "0177.0.0.2",
+        "017700000002",
+        "127.0.0.2.",
+        "[::ffff:127.0.0.2]",
+        "[::ffff:7f00:2]",
+        "127。0。0。2",
+        "①②⑦.0.0.2",
+    ]
+    urls = [site.canary_url.replace("127.0.0.2", spelling) for spelling in spellings]
+    urls += [site.url(f"redirect-to?{url}") for url in urls if url.isascii()]
+    for url, outcome in zip(urls, fetch(urls), strict=True):
+        assert (outcome.reason, outcome.body) == (Reason.FORBIDDEN_ADDRESS, None), url
+    assert site.canary_hits == 0
+
+
+def test_a_name_that_resolves_anew_gains_nothing(
+    fetch: FetchAll, site: HostileSite, names: dict[str, list[list[str]]]
+) -> None:
+    names["rebind.test"] = [["127.0.0.1"], ["127.0.0.2"]]
+    target = f"http://rebind.test:{site.canary_port}/ok"
+    (outcome,) = fetch([f"http://rebind.test:{site.port}/redirect-to?{target}"])
+    assert outcome.reason == Reason.FORBIDDEN_ADDRESS
+    assert site.hits.total() == 1
+    assert site.canary_hits == 0
+
+
+def test_of_several_addresses_only_the_permitted_are_tried(
+    fetch: FetchAll, site: HostileSite, names: dict[str, list[list[str]]]
+) -> None:
+    names["both.test"] = [["127.0.0.2", "127.0.0.1"]]
+    good, bad = fetch([f"http://both.test:{site.port}/ok", f"http://both.test:{site.canary_port}/ok"], retries=0)
+    assert good.body is not None, good
+    assert good.address == "127.0.0.1"
+    assert bad.reason == Reason.CONNECT  # nobody listens there at 127.0.0.1
+    assert site.canary_hits == 0
+
+
+def test_an_unknown_host(fetch: FetchAll, names: dict[str, list[list[str]]]) -> None:
+    outcomes = fetch(["http://nowhere.test/x.jpg", f"http://{'a' * 64}.test/", "http://a..test/"], retries=0)
+    assert [outcome.reason for outcome in outcomes] == [Reason.DNS] * 3
+
+
+def test_a_closed_port(fetch: FetchAll) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, and never listening
+        (outcome,) = fetch([f"http://127.0.0.1:{taken.getsockname()[1]}/"], retries=1)
+    assert (outcome.reason, outcome.attempts) == (Reason.CONNECT, 2)
+
+
+def test_an_unverified_certificate_is_refused(fetch: FetchAll, site: HostileSite, tmp_path: Path) -> None:
+    site.secure(tmp_path)
+    (outcome,) = fetch([f"https://127.0.0.1:{site.tls_port}/ok"])
+    assert (outcome.reason, outcome.attempts) == (Reason.TLS, 1)
+    assert not site.hits
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("file:///etc/passwd", Reason.FORBIDDEN_SCHEME),
+        ("ftp://127.0.0.1/x", Reason.FORBIDDEN_SCHEME),
+        ("data:image/png;base64,iVBORw0KGgo=", Reason.FORBIDDEN_SCHEME),
+        ("http://user:secret@127.0.0.1/x", Reason.CREDENTIALS),
+        ("", Reason.BAD_URL),
+        ("no url", Reason.BAD_URL),
+        ("http://", Reason.BAD_URL),
+        ("http://127.0.0.1:99999/", Reason.BAD_URL),
+    ],
+)
+def test_what_is_never_asked_for(fetch: FetchAll, site: HostileSite, url: str, reason: Reason) -> None:
+    good, bad = fetch([site.url("ok"), url])
+    assert good.body is not None, good
+    assert bad.reason == reason
+    assert "secret" not in str(bad)
+
+
+def test_a_url_is_sent_as_it_was_given(fetch: FetchAll, site: HostileSite) -> None:
+    urls = [site.url(f"ok?{q}") for q in ("a=%2B%3d+,;'()!*&b=%7E", "ä b", "a#fragment")]
+    for outcome in fetch(urls):
+        assert outcome.body is not None, outcome
+    assert set(site.hits) == {"ok?a=%2B%3d+,;'()!*&b=%7E", "ok?%C3%A4+b", "ok?a"}
+
+
+def test_nothing_to_do(fetch: FetchAll) -> None:
+    assert fetch([]) == []
