@@ -1,0 +1,197 @@
+"""The page of a run: one HTML file that needs nothing else, and is the same bytes for the same run."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from curate.manifest import NAMED_CATEGORIES, Manifest, read_manifest
+from curate.manifest.statistics import Statistics, summarise
+from curate.recipe import Recipe
+from curate.report.funnel import STAGES, Loss, funnel
+from curate.report.tally import Tally, count_ledger
+
+if TYPE_CHECKING:
+    from curate.engine.stage import Shard
+    from curate.report.figures import CategoryBar, Thresholds
+
+__all__ = ["HQ_50K", "build_report"]
+
+HQ_50K = Statistics(50_000, 2_509_509, 12.86, None, 0.014270, 1.143, None)
+"""The row of Table 2 of the paper. Its bpp is of images re-encoded to PNG, its ratio on the scale of hf_ratio_032."""
+
+_TOP = 20
+_KEPT_PICTURES, _REJECTED_PICTURES = 34, 14
+
+
+def build_report(shard: Shard) -> None:
+    """Write `report/index.html` of a run whose ledger, summary and manifests are there. A pure function of these.
+
+    Raises:
+        RunError: if the ledger's summary is missing.
+        ManifestError: if a manifest is missing or can't be read.
+    """
+    with shard.open("recipe.yaml") as file:
+        recipe_text = file.read().decode()
+    recipe = Recipe.parse(yaml.safe_load(recipe_text), where="recipe.yaml")
+    with shard.open("select/summary.json") as file:
+        summary = json.load(file)
+    manifests = {split: read_manifest(f"{shard.folder.url}/manifest/{split}.parquet") for split in ("train", "test")}
+    tally = count_ledger(shard, recipe.select.frequency.column)
+    page = _render(_content(shard, recipe, summary, manifests, tally) | {"recipe_text": recipe_text})
+    with shard.create("report/index.html") as sink:
+        sink.write(page.encode())
+
+
+def _content(
+    shard: Shard, recipe: Recipe, summary: dict[str, Any], manifests: dict[str, Manifest], tally: Tally
+) -> dict[str, Any]:
+    """What the template shows."""
+    # Heavy: matplotlib only where a page is made
+    from curate.report.figures import category_figure, frequency_figure, size_figure
+    from curate.report.pictures import choose, thumbnails
+
+    bars = _category_bars(summary, recipe, tally)
+    kept, rejected = (
+        thumbnails(choose(rows, group, budget, most), group, shard)
+        for rows, group, budget, most in (
+            (tally.kept_samples, "category", _KEPT_PICTURES, 5),
+            (tally.rejected_samples, "reason", _REJECTED_PICTURES, 4),
+        )
+    )
+    column = recipe.select.frequency.column
+    losses = funnel(tally.reasons)
+    return {
+        "recipe": recipe,
+        "tally": tally,
+        "summary": summary,
+        "train": manifests["train"],
+        "rows": [
+            ("measured", tally.statistics),
+            ("train", summarise(manifests["train"].table)),
+            ("test", summarise(manifests["test"].table)),
+            ("HQ-50K", HQ_50K),
+        ],
+        "steps": _steps(tally.rows, losses),
+        "meanings": {loss.reason: loss.meaning for loss in losses},
+        "demo_labels": any(str(model).startswith("bundled") for model in tally.label_models),
+        "frequency": frequency_figure(
+            tally.ratio, summary["frequency_mean"], summary["frequency_std"], recipe.filters.min.get(column),
+            target=bool(tally.kept),
+        ),
+        "categories": category_figure(bars),
+        "size": size_figure(tally.size, _thresholds(recipe)),
+        "heat": _heat(bars, summary, tally),
+        "hosts": _top(tally.hosts["all"], tally.hosts["kept"]),
+        "licences": _top(tally.licences["all"], tally.licences["kept"]),
+        "kept_pictures": {bar.name: kept[bar.name] for bar in bars if bar.name in kept},
+        "rejected_pictures": {loss.reason: rejected[loss.reason] for loss in losses if loss.reason in rejected},
+    }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage of the funnel."""
+
+    stage: str
+    what: str
+    losses: Sequence[Loss]
+    left: int
+    """Candidates that are still in after it."""
+
+
+def _steps(rows: int, losses: Sequence[Loss]) -> list[Step]:
+    steps = []
+    for stage, what in STAGES.items():
+        own = [loss for loss in losses if loss.stage == stage]
+        rows -= sum(loss.count for loss in own)
+        if own or stage != "engine":
+            steps.append(Step(stage, what, own, rows))
+    return steps
+
+
+def _category_bars(summary: dict[str, Any], recipe: Recipe, tally: Tally) -> list[CategoryBar]:
+    from curate.report.figures import CategoryBar
+
+    names = summary["categories"]
+    broad = {name: broad for broad, own in NAMED_CATEGORIES.items() for name in (*own, f"{broad} others")} | tally.broad
+    weights = [recipe.select.category_weights.get(name, 1.0) for name in names]
+    taken = Counter[tuple[str, str]]()
+    for (split, category, _), count in tally.cells.items():
+        taken[split, category] += count
+    return [
+        CategoryBar(
+            broad.get(name, "Unseen"), name, sum(pool), taken["train", name], taken["test", name],
+            recipe.select.train * weight / (sum(weights) or 1),
+        )
+        for name, pool, weight in zip(names, summary["available"], weights, strict=True)
+    ]  # fmt: skip
+
+
+def _thresholds(recipe: Recipe) -> Thresholds:
+    from curate.report.figures import Thresholds
+
+    least = recipe.filters.min
+    sides = least.get("width", 0) * least.get("height", 0)
+    return Thresholds(max(sides, least.get("pixels", 0)) or None, least.get("nbytes"), least.get("bpp"))
+
+
+@dataclass(frozen=True)
+class Heat:
+    """Training images by category and frequency bin."""
+
+    edges: Sequence[str]
+    """Lower bound of each bin in %; the first is open."""
+    rows: Sequence[tuple[CategoryBar, Sequence[int]]]
+    most: int
+    target: Sequence[int]
+    taken: Sequence[int]
+    pool: Sequence[int]
+
+
+def _heat(bars: Sequence[CategoryBar], summary: dict[str, Any], tally: Tally) -> Heat:
+    bins = range(len(summary["frequency_target"]))
+    rows = [(bar, [tally.cells["train", bar.name, b] for b in bins]) for bar in bars]
+    return Heat(
+        ["", *(f"{100 * 10**edge:.2g}" for edge in summary["frequency_edges"])],
+        rows,
+        max((count for _, counts in rows for count in counts), default=0),
+        summary["frequency_target"],
+        summary["frequency_taken"],
+        [sum(column) for column in zip(*summary["available"], strict=True)],
+    )
+
+
+def _top(everything: Counter[str | None], kept: Counter[str | None]) -> dict[str, Any]:
+    """The largest names with (candidates, kept), and what the others come to."""
+    names = sorted(everything, key=lambda name: (-kept[name], -everything[name], name or ""))
+    top, others = names[:_TOP], names[_TOP:]
+    return {
+        "rows": [(name, everything[name], kept[name]) for name in top],
+        "others": (len(others), sum(everything[n] for n in others), sum(kept[n] for n in others)),
+        "stated": any(names),
+    }
+
+
+def _render(content: dict[str, Any]) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    # What comes from the web (hosts, licences, URLs) is escaped like everything else
+    environment = Environment(
+        loader=PackageLoader("curate.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["count"] = partial(_number, form=",.0f")
+    environment.filters["decimal"] = lambda value, digits=2: _number(value, f",.{digits}f")
+    environment.filters["percent"] = lambda value, digits=1: _number(value, f".{digits}%").replace("%", " %")
+    return environment.get_template("page.html").render(content)
+
+
+def _number(value: float | None, form: str) -> str:
+    return "\N{EN DASH}" if value is None else format(value, form)

@@ -1,0 +1,153 @@
+"""One pass over the ledger: everything that the page counts, in memory that does not grow with the rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from curate.manifest.statistics import Statistics, diversity, natural_diversity
+
+if TYPE_CHECKING:
+    from curate.engine.stage import Shard
+
+__all__ = ["BPP_EDGES", "PIXEL_EDGES", "RATIO_EDGES", "Tally", "count_ledger"]
+
+RATIO_EDGES = np.linspace(-8, 0, 801)
+"""Edges of the counted log10 ratios: so fine that any coarser histogram can be made of them."""
+PIXEL_EDGES = np.linspace(0, 9, 181)
+"""Edges of log10 pixels."""
+BPP_EDGES = np.linspace(-3, 2, 101)
+"""Edges of log10 bits per pixel."""
+
+_MEANS = ("pixels", "bpp", "hf_ratio", "hf_ratio_032")
+_COLUMNS = (
+    "id", "url", "host", "licence", "tar", "offset", "nbytes", "width", "height", *_MEANS,
+    "broad", "category", "label_model", "frequency_bin", "split", "status", "reason",
+)  # fmt: skip
+_SAMPLES = 6
+"""Pictures remembered of each category and reason."""
+
+Counts = NDArray[np.int64]
+
+
+@dataclass
+class Tally:
+    """Counts over the rows seen so far."""
+
+    rows: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    hosts: dict[str, Counter[str | None]] = field(default_factory=lambda: {"all": Counter(), "kept": Counter()})
+    licences: dict[str, Counter[str | None]] = field(default_factory=lambda: {"all": Counter(), "kept": Counter()})
+    label_models: Counter[str | None] = field(default_factory=Counter)
+    broad: dict[str, str] = field(default_factory=dict)
+    """Sub-category -> broad class, of those seen."""
+    labelled: Counter[str] = field(default_factory=Counter)
+    """Images by sub-category."""
+    cells: Counter[tuple[str, str, int]] = field(default_factory=Counter)
+    """Kept images by split, sub-category and frequency bin."""
+    measured: int = 0
+    flat: int = 0
+    """Measured images without any high frequency: their logarithm has no place in the histogram."""
+    ratio: dict[str, Counts] = field(default_factory=lambda: {k: _zeros(RATIO_EDGES) for k in ("measured", "kept")})
+    """Counts over RATIO_EDGES."""
+    size: dict[str, Counts] = field(
+        default_factory=lambda: {k: _zeros(PIXEL_EDGES, BPP_EDGES) for k in ("measured", "kept")}
+    )
+    """Counts over PIXEL_EDGES and BPP_EDGES."""
+    kept_samples: pa.Table | None = None
+    rejected_samples: pa.Table | None = None
+    sums: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_MEANS, 0.0))
+
+    @property
+    def kept(self) -> int:
+        """Candidates that became part of the dataset."""
+        return self.cells.total()
+
+    @property
+    def statistics(self) -> Statistics:
+        """Of all measured images, whether kept or not."""
+        means = {name: total / self.measured if self.measured else None for name, total in self.sums.items()}
+        broad: Counter[str] = Counter()
+        for category, count in self.labelled.items():
+            broad[self.broad[category]] += count
+        return Statistics(
+            self.measured,
+            **means,
+            diversity=diversity(self.labelled.values()) if broad else None,
+            natural_diversity=natural_diversity(broad.values()) if broad else None,
+        )
+
+    def add(self, table: pa.Table, frequency_column: str) -> None:
+        """Count the rows of a part of the ledger."""
+        kept = table.filter(pc.equal(table["status"], "kept"))
+        measured = table.filter(pc.is_valid(table["hf_ratio"]))
+        self.rows += table.num_rows
+        self.reasons.update(_count(table["reason"].drop_null()))
+        for column, counters in (("host", self.hosts), ("licence", self.licences)):
+            counters["all"].update(_count(table[column]))
+            counters["kept"].update(_count(kept[column]))
+        self.label_models.update(_count(table["label_model"].drop_null()))
+        self.labelled.update(_count(table["category"].drop_null()))
+        pairs = table.select(["category", "broad"]).drop_null().group_by(["category", "broad"]).aggregate([])
+        self.broad |= dict(zip(pairs["category"].to_pylist(), pairs["broad"].to_pylist(), strict=True))
+        key = ["split", "category", "frequency_bin"]
+        for row in kept.group_by(key).aggregate([([], "count_all")]).to_pylist():
+            self.cells[row["split"], row["category"], row["frequency_bin"]] += row["count_all"]
+        self.measured += measured.num_rows
+        for name in _MEANS:
+            self.sums[name] += pc.sum(measured[name]).as_py() or 0
+        self.flat += pc.sum(pc.less_equal(measured[frequency_column], 0)).as_py() or 0
+        for group, rows in (("measured", measured), ("kept", kept)):
+            self.ratio[group] += np.histogram(_logs(rows[frequency_column]), RATIO_EDGES)[0]
+            pixels, bpp = (_logs(rows[name]) for name in ("pixels", "bpp"))
+            self.size[group] += np.histogram2d(pixels, bpp, (PIXEL_EDGES, BPP_EDGES))[0].astype(np.int64)
+        self.kept_samples = _sample([self.kept_samples, kept], "category")
+        rejected = measured.filter(pc.equal(measured["status"], "rejected"))
+        self.rejected_samples = _sample([self.rejected_samples, rejected], "reason")
+
+
+def count_ledger(shard: Shard, frequency_column: str) -> Tally:
+    """Count a run's ledger, part by part.
+
+    Args:
+        shard: gives the run folder.
+        frequency_column: the measure that was balanced.
+    """
+    tally = Tally()
+    columns = list(dict.fromkeys([*_COLUMNS, frequency_column]))
+    for name in shard.folder.names("ledger", ".parquet"):
+        with shard.open(name) as file:
+            tally.add(pq.read_table(file, columns=columns), frequency_column)
+    return tally
+
+
+def _count(column: pa.ChunkedArray) -> dict[Any, int]:
+    counts = column.value_counts()
+    return dict(zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True))
+
+
+def _logs(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    """log10 of the values; of zeros and nulls -inf, which no histogram counts."""
+    values = pc.fill_null(column, 0).to_numpy().astype(np.float64)
+    return np.log10(values, out=np.full(len(values), -np.inf), where=values > 0)
+
+
+def _zeros(*edges: NDArray[np.float64]) -> Counts:
+    return np.zeros([len(e) - 1 for e in edges], np.int64)
+
+
+def _sample(tables: Iterable[pa.Table | None], group: str) -> pa.Table:
+    """The rows with the smallest ids of each group: ids are hashes, so these are as good as drawn by lot."""
+    table = pa.concat_tables([t for t in tables if t is not None]).filter(pc.field(group).is_valid())
+    table = table.sort_by([(group, "ascending"), ("id", "ascending")])
+    groups = table[group].to_numpy()
+    rank = np.arange(len(groups)) - np.searchsorted(groups, groups) if len(groups) else np.empty(0)
+    return table.filter(pa.array(rank < _SAMPLES))
