@@ -28,14 +28,16 @@ _FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, er
 class Sink:
     """A file being written: bytes go through `write`, which also hashes and counts them."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], url: str | os.PathLike[str]) -> None:
         self._file = file
+        self._url = url
         self._hash = hashlib.sha256()
         self.nbytes = 0
 
     def write(self, data: bytes | memoryview) -> int:
         """Append bytes."""
-        self._file.write(data)
+        with _explained(self._url):
+            self._file.write(data)
         self._hash.update(data)
         self.nbytes += len(data)
         return len(data)
@@ -60,20 +62,22 @@ def create(url: str | os.PathLike[str]) -> Iterator[Sink]:
     local = isinstance(fs, LocalFileSystem)
     folder = Path(path).parent if local else Path(tempfile.gettempdir())
     spool = folder / f"{TEMPORARY}{uuid.uuid4().hex}"
-    try:
+    with _explained(url):
         folder.mkdir(parents=True, exist_ok=True)
-        with spool.open("wb") as file:
-            yield Sink(file)
-            file.flush()
-            os.fsync(file.fileno())
-        if local:
-            spool.replace(path)
-            _sync(folder)
-        else:
-            fs.put_file(str(spool), path)
-            fs.invalidate_cache()
-    except OSError as error:
-        raise explain(error, str(url)) from error
+        file = spool.open("wb")
+    try:
+        with file:
+            yield Sink(file, url)
+            with _explained(url):
+                file.flush()
+                os.fsync(file.fileno())
+        with _explained(url):
+            if local:
+                spool.replace(path)
+                _sync(folder)
+            else:
+                fs.put_file(str(spool), path)
+                fs.invalidate_cache()
     finally:
         spool.unlink(missing_ok=True)
 
@@ -90,6 +94,14 @@ def explain(error: OSError, url: str) -> Exception:
     if error.errno in _FATAL:
         return RunError(f"can't write {url}: {error.strerror or error}; make room there or choose another place")
     return error
+
+
+@contextmanager
+def _explained(url: str | os.PathLike[str]) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise explain(error, str(url)) from error
 
 
 def _sync(folder: Path) -> None:

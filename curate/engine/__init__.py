@@ -1,6 +1,6 @@
 """Shards, commit records and resume; runs a shard function serially or on Dask. Knows nothing of images."""
 
-from curate.engine.executor import Executor, SerialExecutor, open_executor
+from curate.engine.executor import DaskExecutor, Executor, SerialExecutor, open_executor
 from curate.engine.record import CommitRecord
 from curate.engine.runner import (
     StageOutcome,
@@ -17,6 +17,7 @@ from curate.engine.storage import RunFolder
 
 __all__ = [
     "CommitRecord",
+    "DaskExecutor",
     "Executor",
     "Progress",
     "RunFolder",

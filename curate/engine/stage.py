@@ -56,7 +56,7 @@ class Shard:
         """Write a file of the run folder, whole or not at all; a volatile one (a log) is in no commit record."""
         if self.discard:
             with self.folder.scratch() as scratch, (scratch / "discarded").open("wb") as file:
-                yield Sink(file)
+                yield Sink(file, path)
             return
         with self.folder.create(path) as sink:
             yield sink

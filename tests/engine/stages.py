@@ -1,0 +1,62 @@
+"""Stage functions for the tests: importable by name, so that Dask workers find them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from curate.engine import Shard, Stage
+
+SCHEMA = pa.schema([("square", pa.int64())])
+
+
+@dataclass(frozen=True)
+class Square:
+    """Squares `number`, rejects multiples of 3 as `too_small`, and misbehaves as told."""
+
+    version: int = 1
+    raise_on: tuple[str, ...] = ()
+    exit_on: tuple[str, ...] = ()
+    fail_once: str | None = None
+    """A path that is made at the first call, which then fails."""
+
+    def __call__(self, rows: pa.Table, shard: Shard) -> pa.Table:
+        if self.fail_once and not Path(self.fail_once).exists():
+            Path(self.fail_once).touch()
+            raise OSError("the network blinked")
+        ids, numbers = rows["id"].to_pylist(), rows["number"].to_pylist()
+        for id_ in ids:
+            if id_ in self.raise_on:
+                raise RuntimeError(f"can't stand {id_}")
+            if id_ in self.exit_on:
+                os._exit(1)
+        with shard.create(f"files/{shard.name}.txt") as sink:
+            sink.write("\n".join(ids).encode())
+        with shard.create(f"log/{shard.name}.txt", volatile=True) as sink:
+            sink.write(os.urandom(8))
+        shard.advance(len(ids))
+        return pa.table(
+            {
+                "id": ids,
+                "reason": pa.array(["too_small" if n and n % 3 == 0 else None for n in numbers], pa.string()),
+                "square": [n * n for n in numbers],
+            },
+            schema=pa.schema([("id", pa.string()), ("reason", pa.string()), *SCHEMA]),
+        )
+
+
+@dataclass(frozen=True)
+class LosesRow:
+    """Returns one row fewer than it was given."""
+
+    def __call__(self, rows: pa.Table, shard: Shard) -> pa.Table:
+        return Square()(rows.slice(1), shard)
+
+
+def squares(function: object = None, **settings: object) -> Stage:
+    """A stage of `Square`."""
+    square = function or Square(**settings)
+    return Stage("squared", square, SCHEMA, ("candidates",), {"version": getattr(square, "version", 1)})

@@ -1,0 +1,64 @@
+import os
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import Recorder
+from stages import squares
+from test_engine_runner import SERIAL, contents
+
+from curate.engine import DaskExecutor, RunFolder, open_executor, rows_of, run_stage
+from curate.errors import RunError
+
+
+def test_dask_gives_the_same_bytes_as_serial(
+    folder: RunFolder, shards: tuple[str, ...], progress: Recorder, dask_workers: DaskExecutor
+) -> None:
+    run_stage(folder, squares(), shards, 24, SERIAL, progress)
+    serial = contents(folder)
+    for name in [name for name in serial if name.startswith(("squared", "files"))]:
+        folder.remove(name)
+    run_stage(folder, squares(), shards, 24, dask_workers, progress)
+    assert contents(folder) == serial
+    assert run_stage(folder, squares(), shards, 24, dask_workers, progress).resumed == 3
+
+
+def test_a_row_that_kills_its_worker_is_found_and_excluded(
+    folder: RunFolder, shards: tuple[str, ...], progress: Recorder, dask_workers: DaskExecutor
+) -> None:
+    outcome = run_stage(folder, squares(exit_on=("0205",)), shards, 24, dask_workers, progress)
+    assert outcome.excluded == ("0205",)
+    assert rows_of(folder, ["squared"], "part-00002")["reason"].to_pylist()[5] == "crashed"
+    assert outcome.rows_out == {"bad_url": 3, "crashed": 1, "ok": 14, "too_small": 6}
+
+
+def test_a_killed_worker_costs_nothing(
+    folder: RunFolder, shards: tuple[str, ...], progress: Recorder, dask_workers: DaskExecutor
+) -> None:
+    class KillsOne(Recorder):
+        def stage_started(self, stage: str, shards: int, rows: int) -> None:
+            workers = [p for p in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(p.cmdline())]
+            os.kill(workers[-1].pid, signal.SIGKILL)
+
+    outcome = run_stage(folder, squares(), shards, 24, dask_workers, KillsOne())
+    assert outcome.rows_out == {"bad_url": 3, "ok": 15, "too_small": 6}
+    assert not outcome.excluded
+    assert not outcome.quarantined
+
+
+def test_the_scheduler_named_is_the_one_used(dask_workers: DaskExecutor, tmp_path: Path) -> None:
+    address = dask_workers._client.scheduler.address
+    with open_executor(address) as executor:
+        results = list(executor.map(_double, [1, 2, 3], lambda task, rows: None))
+    assert sorted(results) == [(1, 2), (2, 4), (3, 6)]
+
+
+@pytest.mark.parametrize("name", ["", "Local", "slurm"])
+def test_an_unknown_scheduler_is_an_error(name: str) -> None:
+    with pytest.raises(RunError, match="--scheduler takes local, serial or"):
+        open_executor(name)
+
+
+def _double(task: int, report: object) -> int:
+    return 2 * task
