@@ -9,9 +9,12 @@ import numpy as np
 from PIL import Image
 
 from curate.demo.draw import (
+    afloat,
     animals,
     architecture,
+    bakery,
     comics,
+    creatures,
     food,
     furniture,
     ground,
@@ -25,6 +28,7 @@ from curate.demo.draw import (
     surfaces,
     texts,
     transport,
+    vessels,
 )
 
 __all__ = ["DRAWINGS", "Drawing", "draw"]
@@ -33,11 +37,11 @@ Drawing = Callable[[np.random.Generator, tuple[int, int]], Image.Image]
 """Draws an RGB picture of a size (width, height) in pixels."""
 
 DRAWINGS: dict[str, tuple[Drawing, ...]] = {
-    "Animals": (animals.herd, animals.birds, animals.fish, animals.butterflies, animals.faces),
+    "Animals": (animals.herd, animals.birds, animals.faces, creatures.fish, creatures.butterflies),
     "People": (people.portrait, people.walkers, people.crowd),
     "Nature": (nature.mountains, nature.forest, nature.sea, nature.dunes, nature.flowers, nature.leaves),
     "Transportation": (
-        transport.cars, transport.trains, transport.boats, transport.balloons, transport.aeroplanes, transport.bicycles,
+        transport.cars, transport.trains, transport.bicycles, afloat.boats, afloat.balloons, afloat.aeroplanes,
     ),
     "Architecture": (
         architecture.skylines, architecture.houses, architecture.facades, architecture.bricks, architecture.temples,
@@ -46,12 +50,14 @@ DRAWINGS: dict[str, tuple[Drawing, ...]] = {
     "Outdoor others": (ground.gravel, ground.rubble, ground.bark, ground.clouds, ground.stars, ground.fireworks),
     "Indoor Scenes": (interiors.living_rooms, interiors.libraries, interiors.kitchens, interiors.corridors),
     "Furniture": tuple(
-        furniture.exhibit(piece)
-        for piece in (furniture.chair, furniture.sofa, furniture.table, furniture.bed, furniture.chest, furniture.bookcase)
+        furniture.exhibit(piece) for piece in (
+            furniture.chair, furniture.sofa, furniture.table, furniture.bed, furniture.chest, furniture.bookcase,
+        )
     ),
-    "Food": (food.pizzas, food.fruit, food.soups, food.cakes, food.sushi, food.burgers),
+    "Food": (food.pizzas, food.fruit, food.soups, bakery.cakes, food.sushi, bakery.burgers),
     "Indoor Object": (
-        objects.vases, objects.plants, objects.mugs, objects.bottles, objects.clocks, objects.book_piles, objects.guitars,
+        vessels.vases, objects.plants, vessels.mugs, vessels.bottles, objects.clocks, objects.book_piles,
+        objects.guitars,
     ),
     "Indoor others": (
         surfaces.cloth, surfaces.knitwear, surfaces.boards, surfaces.tiles, surfaces.carpets, surfaces.marble,

@@ -9,12 +9,12 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from curate.demo.draw import fields
 from curate.demo.draw.colours import Colour, mix
-from curate.demo.draw.shapes import Points, rectangle
+from curate.demo.draw.shapes import Outline, Points, rectangle
 
 __all__ = ["Canvas", "Paint", "finish", "font", "shaded"]
 
@@ -33,8 +33,8 @@ _TEXTURES: dict[str, Callable[[np.random.Generator], fields.Field]] = {
 }
 _FACES = {
     "sans": "DejaVuSans", "bold": "DejaVuSans-Bold", "oblique": "DejaVuSans-BoldOblique", "mono": "DejaVuSansMono",
-    "serif": "DejaVuSerif", "serifbold": "DejaVuSerif-Bold", "italic": "DejaVuSerif-Italic", "book": "STIXGeneral",
-    "bookbold": "STIXGeneralBol", "plain": "",
+    "serif": "DejaVuSerif", "serifbold": "DejaVuSerif-Bold", "italic": "DejaVuSerif-Italic",
+    "book": "STIXGeneral", "bookbold": "STIXGeneralBol", "plain": "",
 }  # fmt: skip
 
 
@@ -42,8 +42,8 @@ _FACES = {
 class Paint:
     """What a shape is filled with.
 
-    The colour runs to `to` along `angle` (radians; a quarter turn is downwards) over the shape's bounding box, and is made
-    lighter and darker by a texture of `contrast` (standard deviation, as a share of full scale).
+    The colour runs to `to` along `angle` (radians; a quarter turn is downwards) over the shape's bounding box, and is
+    made lighter and darker by a texture of `contrast` (standard deviation, as a share of full scale).
     """
 
     colour: Colour
@@ -84,7 +84,7 @@ class Canvas:
         """The shorter side."""
         return min(1.0, self.wide)
 
-    def fill(self, shape: ArrayLike, paint: Colour | Paint) -> None:
+    def fill(self, shape: Outline, paint: Colour | Paint) -> None:
         """Fill a closed shape, (n, 2) in units."""
         points = np.asarray(shape, dtype=np.float64) * self._scale
         if not isinstance(paint, Paint):
@@ -98,7 +98,7 @@ class Canvas:
         ImageDraw.Draw(mask).polygon((points - (left, top)).ravel().tolist(), fill=255)
         self._image.paste(Image.fromarray(self._patch(paint, left, top, right, bottom)), (left, top), mask)
 
-    def line(self, path: ArrayLike, colour: Colour, width: float) -> None:
+    def line(self, path: Outline, colour: Colour, width: float) -> None:
         """A line of even width through the points."""
         points = np.asarray(path, dtype=np.float64) * self._scale
         self._draw.line(points.ravel().tolist(), fill=colour, width=max(1, round(width * self._scale)), joint="curve")
@@ -108,9 +108,9 @@ class Canvas:
         self.fill(shape, paint)
         self.line(np.concatenate([shape, shape[:2]]), ink, width)
 
-    def shadow(self, shape: ArrayLike, dx: float, dy: float, blur: float, strength: float = 0.35) -> None:
+    def shadow(self, shape: Outline, dx: float, dy: float, blur: float, strength: float = 0.35) -> None:
         """Darken what lies under a shape moved by (dx, dy); `blur` in units."""
-        points = (np.asarray(shape) + (dx, dy)) * self._scale
+        points = (np.asarray(shape, dtype=np.float64) + (dx, dy)) * self._scale
         margin = 3 * blur * self._scale
         left, top = np.maximum(np.floor(points.min(axis=0) - margin).astype(int), 0).tolist()
         right, bottom = np.minimum(np.ceil(points.max(axis=0) + margin).astype(int), self._image.size).tolist()
@@ -175,7 +175,7 @@ class Canvas:
         self._draw = ImageDraw.Draw(self._image)
 
     def finish(self, *, clean: bool = False) -> Image.Image:
-        """The picture at its size, with the grain and the softness of a camera or press; `clean` pictures have neither."""
+        """The picture at its size, with the grain and softness of a camera or press; `clean` pictures have neither."""
         reduced = self._image.reduce(2)
         return reduced if clean else finish(self.rng, reduced)
 

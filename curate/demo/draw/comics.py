@@ -8,14 +8,15 @@ from PIL import Image
 from curate.demo.draw.canvas import Canvas, Paint
 from curate.demo.draw.colours import Colour, Palette, choose_palette, jitter
 from curate.demo.draw.people import HAIR, SKIN
-from curate.demo.draw.shapes import Points, ellipse, place, rectangle, ridge, rounded, smooth, star
+from curate.demo.draw.shapes import Points, ellipse, place, rectangle, ridge, rounded, smooth, star, xy
 
 __all__ = ["effects", "pages", "strips"]
 
 _INK = (22, 20, 26)
 _LINES = (
-    "WHERE IS THE KEY?", "LOOK OUT!", "NOT AGAIN...", "RUN!", "WHO GOES THERE?", "I KNEW IT.", "IT'S ONLY A CAT", "MEANWHILE, AT SEA",
-    "TOO LATE!", "THIS WAY!", "HA HA!", "WAIT FOR ME", "A LETTER?", "THE TRAIN LEFT", "WHAT NOW?", "SHHH...", "ALL IS WELL", "OH NO",
+    "WHERE IS THE KEY?", "LOOK OUT!", "NOT AGAIN...", "RUN!", "WHO GOES THERE?", "I KNEW IT.", "IT'S ONLY A CAT",
+    "MEANWHILE, AT SEA", "TOO LATE!", "THIS WAY!", "HA HA!", "WAIT FOR ME", "A LETTER?", "THE TRAIN LEFT", "WHAT NOW?",
+    "SHHH...", "ALL IS WELL", "OH NO",
 )  # fmt: skip
 _SOUNDS = ("POW!", "ZAP!", "BOOM!", "CRASH!", "WHAM!", "SPLASH!", "KRAK!", "VROOM!")
 
@@ -79,7 +80,7 @@ def effects(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
         c.text(x + offset * height, y + offset * height, word, height, colour, "oblique", turn=turn)
     for _ in range(rng.integers(4, 16)):
         at = (rng.uniform(0, c.wide), rng.random())
-        c.outlined(star(*at, 0.03, 0.012, int(rng.integers(4, 7)), rng.uniform(0, 3)), palette.light, _INK, 0.003)
+        c.outlined(star(*xy(at), 0.03, 0.012, int(rng.integers(4, 7)), rng.uniform(0, 3)), palette.light, _INK, 0.003)
     c.line(np.concatenate([c.all, c.all[:2]]), _INK, 0.03)
     return c.finish()
 

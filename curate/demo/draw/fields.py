@@ -31,7 +31,10 @@ def noise(rng: np.random.Generator, shape: Shape, slope: float, softness: float 
 
 
 def hatching(rng: np.random.Generator, shape: Shape, angle: float, length: float, width: float = 0.8) -> Field:
-    """Strokes in one direction, like fur, grass, brush marks or brushed metal: `length` and `width` in pixels, `angle` in radians."""
+    """Strokes in one direction, like fur, grass, brush marks or brushed metal.
+
+    `length` and `width` are in pixels, `angle` is in radians.
+    """
     fy, fx = _frequencies(shape)
     along = fx * np.cos(angle) + fy * np.sin(angle)
     across = fy * np.cos(angle) - fx * np.sin(angle)

@@ -8,9 +8,9 @@ from PIL import Image
 from curate.demo.draw.canvas import Canvas, Paint, shaded
 from curate.demo.draw.colours import Colour, Palette, choose_palette, jitter, mix
 from curate.demo.draw.nature import leaf
-from curate.demo.draw.shapes import Points, blob, ellipse, place, rectangle, ribbon, rounded, smooth
+from curate.demo.draw.shapes import blob, ellipse, place, rectangle, ribbon, rounded, smooth, within, xy
 
-__all__ = ["burgers", "cakes", "fruit", "pizzas", "soups", "sushi"]
+__all__ = ["fruit", "pizzas", "soups", "sushi"]
 
 
 def _cloth(rng: np.random.Generator, size: tuple[int, int]) -> tuple[Canvas, Palette]:
@@ -48,12 +48,6 @@ def _table(rng: np.random.Generator, size: tuple[int, int]) -> tuple[Canvas, Pal
     return c, palette, [(x + rng.normal(0, 0.05 * r), y + rng.normal(0, 0.05 * r), r) for x, y, r in spots]
 
 
-def _within(rng: np.random.Generator, r: float) -> Points:
-    """A random place in a disc of radius r around the origin."""
-    angle, reach = rng.uniform(0, 2 * np.pi), r * np.sqrt(rng.random())
-    return np.array([reach * np.cos(angle), reach * np.sin(angle)])
-
-
 def pizzas(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     """Pizzas with salami, olives and leaves."""
     c, _, spots = _table(rng, size)
@@ -64,20 +58,20 @@ def pizzas(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
         c.fill(blob(rng, x, y, 0.84 * r, rough=0.1), shaded(jitter(rng, (240, 204, 120)), "cloud", 0.06))
         for _ in range(60):
             c.fill(
-                blob(rng, *(_within(rng, 0.8 * r) + (x, y)), rng.uniform(0.02, 0.09) * r, rough=0.5),
+                blob(rng, *xy(within(rng, 0.8 * r) + (x, y)), rng.uniform(0.02, 0.09) * r, rough=0.5),
                 jitter(rng, mix((244, 214, 140), (206, 110, 50), rng.random()), 8),
             )
         for _ in range(rng.integers(5, 18)):
-            at, s = _within(rng, 0.72 * r) + (x, y), 0.12 * r
-            c.shadow(ellipse(*at, s), 0, 0.02 * r, 0.015 * r)
-            c.fill(blob(rng, *at, s, rough=0.06), shaded(jitter(rng, (172, 50, 40)), "stone", 0.1))
+            at, s = within(rng, 0.72 * r) + (x, y), 0.12 * r
+            c.shadow(ellipse(*xy(at), s), 0, 0.02 * r, 0.015 * r)
+            c.fill(blob(rng, *xy(at), s, rough=0.06), shaded(jitter(rng, (172, 50, 40)), "stone", 0.1))
         for _ in range(rng.integers(0, 16)):
-            at = _within(rng, 0.76 * r) + (x, y)
-            c.fill(ellipse(*at, 0.05 * r), (40, 36, 44))
-            c.fill(ellipse(*at, 0.022 * r), (196, 150, 80))
+            at = within(rng, 0.76 * r) + (x, y)
+            c.fill(ellipse(*xy(at), 0.05 * r), (40, 36, 44))
+            c.fill(ellipse(*xy(at), 0.022 * r), (196, 150, 80))
         for _ in range(rng.integers(0, 10)):
             c.fill(
-                place(leaf(0.2 * r, 0.1 * r), *(_within(rng, 0.7 * r) + (x, y)), turn=rng.uniform(0, 6)),
+                place(leaf(0.2 * r, 0.1 * r), *(within(rng, 0.7 * r) + (x, y)), turn=rng.uniform(0, 6)),
                 shaded(jitter(rng, (64, 116, 54)), "fur", 0.1),
             )
         if rng.random() < 0.5:
@@ -103,14 +97,14 @@ def fruit(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
         chosen = rng.permutation(6)[: rng.integers(1, 4)]
         s = r * (0.3 if sliced else rng.uniform(0.16, 0.3))
         for _ in range(int(rng.integers(9, 24))):
-            at, colour = _within(rng, 0.62 * r) + (x, y), jitter(rng, kinds[chosen[rng.integers(len(chosen))]], 12)
+            at, colour = within(rng, 0.62 * r) + (x, y), jitter(rng, kinds[chosen[rng.integers(len(chosen))]], 12)
             if sliced:
                 _slice(c, float(at[0]), float(at[1]), s * rng.uniform(0.7, 1), colour)
                 continue
-            c.shadow(ellipse(*at, s), 0.1 * s, 0.2 * s, 0.12 * s, 0.5)
-            c.fill(blob(rng, *at, s, rough=0.04), shaded(colour, "stone", 0.04, 0.55))
+            c.shadow(ellipse(*xy(at), s), 0.1 * s, 0.2 * s, 0.12 * s, 0.5)
+            c.fill(blob(rng, *xy(at), s, rough=0.04), shaded(colour, "stone", 0.04, 0.55))
             c.glow(float(at[0]) - 0.35 * s, float(at[1]) - 0.4 * s, 0.4 * s, (255, 255, 240), 0.8)
-            c.line(place(smooth([[0, 0], [0.1, -0.15], [0.3, -0.2]], closed=False), *at, s), (80, 56, 36), 0.07 * s)
+            c.line(place(smooth([[0, 0], [0.1, -0.15], [0.3, -0.2]], closed=False), *xy(at), s), (80, 56, 36), 0.07 * s)
             if rng.random() < 0.3:
                 c.fill(place(leaf(0.8 * s, 0.35 * s), *at, turn=rng.uniform(0, 6)), shaded((84, 128, 60), "fur", 0.08))
     return c.finish()
@@ -143,7 +137,7 @@ def soups(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
         c.fill(ellipse(x, y, 0.88 * r), shaded(mix(bowl, palette.dark, 0.5)))
         c.fill(ellipse(x, y + 0.02 * r, 0.84 * r), shaded(broth, "cloud", 0.04))
         for _ in range(90 if kind else 0):
-            a, b = _within(rng, 0.78 * r) + (x, y), _within(rng, 0.78 * r) + (x, y)
+            a, b = within(rng, 0.78 * r) + (x, y), within(rng, 0.78 * r) + (x, y)
             if kind == 1:
                 path = smooth([a, (a + b) / 2 + rng.normal(0, 0.2 * r, 2), b], closed=False)
                 c.fill(ribbon(path, 0.05 * r), mix(broth, (20, 10, 10), 0.4))
@@ -152,95 +146,23 @@ def soups(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
                 for grain in rng.normal(0, 0.12 * r, (9, 2)):
                     if np.hypot(*(a + grain - (x, y))) < 0.78 * r:
                         c.fill(
-                            ellipse(*(a + grain), 0.035 * r, 0.014 * r, turn=rng.uniform(0, 3), points=13),
+                            ellipse(*xy(a + grain), 0.035 * r, 0.014 * r, turn=rng.uniform(0, 3), points=13),
                             jitter(rng, (246, 240, 224), 8),
                         )
         for _ in range(rng.integers(6, 24)):
-            at, s = _within(rng, 0.62 * r) + (x, y), rng.uniform(0.05, 0.13) * r
+            at, s = within(rng, 0.62 * r) + (x, y), rng.uniform(0.05, 0.13) * r
             colour = jitter(rng, ((224, 110, 50), (96, 146, 66), (240, 226, 180), (176, 60, 50))[rng.integers(4)], 12)
-            c.shadow(ellipse(*at, s), 0, 0.02 * r, 0.02 * r)
-            c.fill(blob(rng, *at, s, rough=0.25), shaded(colour, "stone", 0.06, 0.4))
+            c.shadow(ellipse(*xy(at), s), 0, 0.02 * r, 0.02 * r)
+            c.fill(blob(rng, *xy(at), s, rough=0.25), shaded(colour, "stone", 0.06, 0.4))
         for _ in range(rng.integers(0, 60)):
             c.fill(
-                place(leaf(0.06 * r, 0.03 * r), *(_within(rng, 0.7 * r) + (x, y)), turn=rng.uniform(0, 6)),
+                place(leaf(0.06 * r, 0.03 * r), *(within(rng, 0.7 * r) + (x, y)), turn=rng.uniform(0, 6)),
                 jitter(rng, (70, 120, 56), 16),
             )
         c.fill(
             place(ribbon([[0.55, 0.3], [1.25, 0.75]], [0.05, 0.09]), x, y, r), shaded((200, 200, 204), "brush", 0.06)
         )
     return c.finish()
-
-
-def cakes(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
-    """Layer cakes on a stand, with icing, berries and candles."""
-    palette, level = choose_palette(rng), rng.uniform(0.66, 0.76)
-    c = Canvas(
-        rng,
-        size,
-        Paint(mix(palette.light, palette.pick(rng), 0.3), mix(palette.light, palette.pick(rng), 0.7), "paper", 0.04),
-    )
-    c.fill(
-        rectangle(0, level, c.wide, 1), shaded(jitter(rng, palette.pick(rng)), ("weave", "wood")[rng.integers(2)], 0.08)
-    )
-    count = int(rng.choice([1, 1, 2, 3])) if c.wide > 0.9 else 1
-    for k in range(count):
-        _cake(c, (k + 0.5) / count * c.wide, rng.uniform(0.82, 0.9), (0.33, 0.23, 0.17)[count - 1] * c.unit, palette)
-    return c.finish()
-
-
-def _cake(c: Canvas, x: float, y: float, r: float, palette: Palette) -> None:
-    rng = c.rng
-    sponge, cream = (
-        jitter(rng, ((226, 178, 110), (110, 66, 44), (170, 60, 56), (236, 214, 160))[rng.integers(4)]),
-        mix(palette.light, palette.pick(rng), 0.25),
-    )
-    c.shadow(place(ellipse(0, 0.05, 1.2, 0.12), x, y, r), 0, 0, 0.05 * r, 0.5)
-    c.fill(place(ellipse(0, 0, 1.25, 0.14), x, y, r), shaded((236, 234, 230), "paper", 0.02, 0.3))
-    top, tiers = 0.0, int(rng.integers(1, 4))
-    for tier in range(tiers):
-        half, high = 1 - 0.27 * tier, rng.uniform(0.45, 0.65)
-        side = np.concatenate(
-            [ellipse(0, top, half, 0.11, start=0, end=0.5), ellipse(0, top - high, half, 0.11, start=0.5, end=0)]
-        )
-        naked = rng.random() < 0.6
-        c.fill(
-            place(side, x, y, r),
-            Paint(
-                mix(sponge if naked else cream, (255, 250, 230), 0.25),
-                mix(sponge if naked else cream, (50, 20, 30), 0.35),
-                "stone" if naked else "paper",
-                0.09,
-                0,
-            ),
-        )
-        for share in np.linspace(0, 1, rng.integers(3, 6)) if naked else ():
-            arc = ellipse(0, top - high * share, half, 0.11, start=0, end=0.5)
-            c.line(place(arc, x, y, r), cream, 0.07 * r)
-        top -= high
-        c.fill(place(ellipse(0, top, half, 0.11), x, y, r), shaded(cream, "paper", 0.03, 0.15))
-        for u in np.linspace(-half, half, int(14 * half)):
-            drip = rng.uniform(0.08, 0.3)
-            c.fill(
-                place(
-                    rounded(u - 0.06, top - 0.02, u + 0.06, top + drip, 0.06),
-                    x,
-                    y + 0.1 * r * np.sqrt(max(0, 1 - (u / half) ** 2)),
-                    r,
-                ),
-                shaded(cream, "paper", 0.03),
-            )
-        for angle in np.linspace(0, 2 * np.pi, rng.integers(8, 22)):
-            at = (0.82 * half * np.cos(angle), top - 0.04 + 0.08 * np.sin(angle))
-            c.fill(place(ellipse(*at, 0.07), x, y, r), shaded(jitter(rng, palette.pick(rng)), "stone", 0.06, 0.5))
-    for u in np.linspace(-0.3, 0.3, rng.integers(0, 6)):
-        c.fill(
-            place(rectangle(u - 0.02, top - 0.4, u + 0.02, top - 0.02), x, y, r), shaded(palette.pick(rng), "knit", 0.1)
-        )
-        c.glow(*place([[u, top - 0.47]], x, y, r)[0], 0.2 * r, (255, 220, 130), 0.8)
-        c.fill(
-            place(smooth([[u, top - 0.55], [u + 0.03, top - 0.45], [u, top - 0.4], [u - 0.03, top - 0.45]]), x, y, r),
-            (255, 190, 80),
-        )
 
 
 def sushi(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
@@ -263,9 +185,10 @@ def sushi(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
             rice = blob(rng, x, y, s, s if roll else 0.62 * s, 0.03)
             c.fill(rice, shaded((34, 46, 40) if roll else (240, 236, 222), "fur", 0.06))
             for _ in range(60):
-                at = _within(rng, 0.82) * (s, s if roll else 0.55 * s) + (x, y)
+                at = within(rng, 0.82) * (s, s if roll else 0.55 * s) + (x, y)
                 c.fill(
-                    ellipse(*at, 0.11 * r, 0.05 * r, turn=rng.uniform(0, 3), points=13), jitter(rng, (244, 240, 228), 7)
+                    ellipse(*xy(at), 0.11 * r, 0.05 * r, turn=rng.uniform(0, 3), points=13),
+                    jitter(rng, (244, 240, 228), 7),
                 )
             if roll:
                 c.fill(blob(rng, x, y, 0.42 * r, rough=0.15), shaded(colour, "stone", 0.05, 0.4))
@@ -287,75 +210,3 @@ def sushi(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
             shaded((150, 70, 50), "wood"),
         )
     return c.finish()
-
-
-def burgers(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
-    """Sandwiches in buns, layer upon layer, from the side."""
-    palette, level = choose_palette(rng), 0.72
-    c = Canvas(rng, size, Paint(mix(palette.pick(rng), palette.light, 0.4), palette.pick(rng), "paper", 0.04))
-    c.fill(rectangle(0, level, c.wide, 1), shaded(jitter(rng, (150, 104, 66)), "wood", 0.09))
-    count = int(rng.choice([1, 1, 2])) if c.wide > 0.9 else 1
-    for k in range(count):
-        x, y, r = (k + 0.5) / count * c.wide, rng.uniform(0.84, 0.9), (0.36, 0.25)[count - 1] * c.unit
-        bun = jitter(rng, (206, 140, 70))
-        c.shadow(place(ellipse(0, 0, 1.05, 0.12), x, y, r), 0, 0, 0.06 * r, 0.55)
-        c.fill(place(rounded(-0.92, -0.3, 0.92, 0.02, 0.15), x, y, r), shaded(bun, "stone", 0.06, 0.4))
-        level_ = -0.3
-        for layer in rng.integers(0, 5, rng.integers(4, 8)):
-            level_ = _filling(c, x, y, r, level_, int(layer))
-        dome = np.concatenate(
-            [ellipse(0, level_, 0.95, 0.72, start=0.5, end=1), [[0.9, level_ + 0.08], [-0.9, level_ + 0.08]]]
-        )
-        c.fill(place(dome, x, y, r), shaded(bun, "stone", 0.05, 0.45))
-        for _ in range(rng.integers(0, 90)):
-            at = _within(rng, 1) * (0.8, 0.3) + (0, level_ - 0.34)
-            c.fill(
-                place(ellipse(*at, 0.03, 0.018, turn=rng.uniform(0, 3), points=13), x, y, r),
-                jitter(rng, (246, 228, 180), 8),
-            )
-    return c.finish()
-
-
-def _filling(c: Canvas, x: float, y: float, r: float, level: float, kind: int) -> float:
-    """One layer of a sandwich on `level`; returns the new level. Kinds: patty, salad, tomato, cheese, onion."""
-    rng = c.rng
-    if kind == 0:
-        c.fill(
-            place(rounded(-0.95, level - 0.24, 0.95, level + 0.02, 0.12), x, y, r),
-            shaded(jitter(rng, (96, 56, 42)), "stone", 0.13, 0.4),
-        )
-        return level - 0.22
-    if kind == 1:
-        u = np.linspace(-1.05, 1.05, 40)
-        wavy = np.stack([u, level + 0.03 + 0.07 * np.sin(u * 17 + rng.uniform(0, 6)) * rng.random(40)], 1)
-        c.fill(
-            place(np.concatenate([wavy, [[1, level - 0.12], [-1, level - 0.12]]]), x, y, r),
-            shaded(jitter(rng, (116, 168, 62)), "fur", 0.12),
-        )
-        return level - 0.08
-    if kind == 3:
-        c.fill(
-            place(
-                [
-                    [-0.95, level - 0.07],
-                    [0.95, level - 0.07],
-                    [0.97, level],
-                    [0.5, level + 0.02],
-                    [0.35, level + 0.2],
-                    [0.1, level + 0.02],
-                    [-0.97, level],
-                ],
-                x,
-                y,
-                r,
-            ),
-            shaded((244, 186, 62), "paper", 0.03),
-        )
-        return level - 0.06
-    colour: Colour = (204, 56, 44) if kind == 2 else (226, 206, 226)
-    for u in (-0.6, -0.05, 0.5):
-        c.fill(
-            place(rounded(u - 0.38, level - 0.1, u + 0.4, level, 0.05), x, y, r),
-            shaded(jitter(rng, colour, 8), "stone", 0.06, 0.35),
-        )
-    return level - 0.09

@@ -9,7 +9,7 @@ from curate.demo.draw import fields
 from curate.demo.draw.canvas import Canvas, Paint, finish, shaded
 from curate.demo.draw.colours import Colour, choose_palette, jitter, mix
 from curate.demo.draw.nature import close
-from curate.demo.draw.shapes import blob, ribbon, ridge, smooth
+from curate.demo.draw.shapes import blob, ribbon, ridge, smooth, xy
 
 __all__ = ["bark", "clouds", "fireworks", "gravel", "rubble", "stars", "tinted"]
 
@@ -89,7 +89,7 @@ def stars(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     foot, tilt = rng.uniform(0.2, 0.8) * c.wide, rng.normal(0, 0.5)
     for t in np.linspace(-0.1, 1.1, 60):
         at = (foot + tilt * (t - 0.5) + rng.normal(0, 0.04), t)
-        c.glow(*at, rng.uniform(0.08, 0.24), mix(night, (190, 180, 220), 0.6), 0.16)
+        c.glow(*xy(at), rng.uniform(0.08, 0.24), mix(night, (190, 180, 220), 0.6), 0.16)
     for _ in range(rng.integers(150, 1500)):
         band = rng.random() < 0.4
         y = rng.random()
@@ -121,7 +121,7 @@ def fireworks(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
                 [[x, y], [x + 0.6 * tip[0], y + 0.6 * tip[1]], [x + tip[0], y + tip[1] + 0.15 * r]], closed=False
             )
             c.fill(ribbon(path, [0.0005, 0.004]), jitter(rng, colour, 20))
-            c.fill(blob(rng, *path[-1], 0.004), (255, 250, 230))
+            c.fill(blob(rng, *xy(path[-1]), 0.004), (255, 250, 230))
     c.fill(close(c, ridge(rng, c.wide, 0.92, 0.02, 0.8)), (8, 8, 18))
     for _ in range(rng.integers(20, 120)):
         c.fill(blob(rng, rng.uniform(0, c.wide), rng.uniform(0.92, 1), 0.004), shaded((255, 210, 130)))

@@ -9,7 +9,7 @@ from curate.demo.draw.canvas import Canvas, Paint, shaded
 from curate.demo.draw.colours import choose_palette, jitter, mix
 from curate.demo.draw.furniture import WOODS, bed, bookcase, chair, chest, lamp, room, sofa, table
 from curate.demo.draw.objects import plant
-from curate.demo.draw.shapes import blob, ellipse, place, rectangle, ridge, rounded
+from curate.demo.draw.shapes import blob, ellipse, place, rectangle, ridge, rounded, xy
 
 __all__ = ["corridors", "kitchens", "libraries", "living_rooms"]
 
@@ -203,7 +203,7 @@ def corridors(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
         )
         c.fill(lamp_, (255, 250, 226))
     middle = at(0.5, 0.5, 1)
-    c.glow(*middle, 0.25, (255, 244, 210), 0.5)
+    c.glow(*xy(middle), 0.25, (255, 244, 210), 0.5)
     c.outlined(
         np.array(quad((0.35, 0.25, 1), (0.65, 0.25, 1), (0.65, 1, 1), (0.35, 1, 1))),
         Paint((200, 226, 240), (236, 236, 220), "cloud"),

@@ -8,7 +8,7 @@ from PIL import Image
 from curate.demo.draw import fields
 from curate.demo.draw.canvas import Canvas, Paint
 from curate.demo.draw.colours import Colour, Palette, choose_palette, jitter, mix
-from curate.demo.draw.shapes import Points, blob, ellipse, place, rectangle, ribbon, ridge, rounded, smooth, star
+from curate.demo.draw.shapes import Points, blob, ellipse, place, rectangle, ribbon, ridge, rounded, smooth, star, xy
 from curate.demo.draw.words import place_name
 
 __all__ = ["contours", "islands", "streets", "tramways"]
@@ -216,7 +216,7 @@ def islands(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
         )
         for k in range(0, len(route) - 3, 6):
             c.line(route[k : k + 4], (176, 50, 40), 0.006)
-        c.text(*route[-1], "×", 0.08, (176, 50, 40), "bold")
+        c.text(*xy(route[-1]), "X", 0.08, (176, 50, 40), "bold")
     for _ in range(int(rng.integers(0, 3)) * 8):
         c.line([[0, rng.random()], [c.wide, rng.random()]], mix(sea, ink, 0.25), 0.001)
     _furniture(c, palette)
@@ -242,22 +242,22 @@ def tramways(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     compass = np.array([[1, 0], [1, 1], [0, 1], [-1, 1], [-1, 0], [-1, -1], [0, -1], [1, -1]])
     for k in range(int(rng.integers(3, 9))):
         heading, at = int(rng.integers(8)), np.array([rng.uniform(0.2, 0.8) * c.wide, rng.uniform(0.2, 0.8)]).round(1)
-        path = [at]
+        stops = [at]
         for _ in range(int(rng.integers(8, 22))):
             ahead = at + compass[heading] * step
             if not (0.06 < ahead[0] < c.wide - 0.06 and 0.08 < ahead[1] < 0.92):
                 heading = (heading + 3) % 8
                 continue
             at = ahead
-            path.append(at)
+            stops.append(at)
             if rng.random() < 0.25:
                 heading = (heading + int(rng.choice([-1, 1]))) % 8
-        if len(path) < 3:
+        if len(stops) < 3:
             continue
-        c.line(path, jitter(rng, palette.colours[k % 5], 30), 0.017)
-        for n, stop in enumerate(path[::2]):
-            c.fill(ellipse(*stop, 0.013 if n % 3 else 0.018), ink)
-            c.fill(ellipse(*stop, 0.008 if n % 3 else 0.011), (255, 255, 255))
+        c.line(stops, jitter(rng, palette.colours[k % 5], 30), 0.017)
+        for n, stop in enumerate(stops[::2]):
+            c.fill(ellipse(*xy(stop), 0.013 if n % 3 else 0.018), ink)
+            c.fill(ellipse(*xy(stop), 0.008 if n % 3 else 0.011), (255, 255, 255))
             if n % 2 == k % 2:
                 c.text(stop[0] + 0.02, stop[1] - 0.02, place_name(rng), 0.019, ink, "sans", anchor="ls")
     words = f"{place_name(rng)} Trams"

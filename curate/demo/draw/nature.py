@@ -1,4 +1,7 @@
-"""Nature: mountains, forests, seas, dunes, flowers and leaves. Its grounds and skies serve the other outdoor scenes too."""
+"""Nature: mountains, forests, seas, dunes, flowers and leaves.
+
+Its skies, meadows and trees serve the other outdoor scenes too.
+"""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from PIL import Image
 from curate.demo.draw import fields
 from curate.demo.draw.canvas import Canvas, finish
 from curate.demo.draw.colours import Palette, choose_palette, jitter, mix
-from curate.demo.draw.shapes import ellipse, rectangle, ribbon, ridge, smooth
+from curate.demo.draw.shapes import ellipse, rectangle, ribbon, ridge, smooth, xy
 from curate.demo.draw.words import title
 
 __all__ = ["charts", "circuits", "fractals", "mosaics", "rosettes", "spectra", "washes"]
@@ -55,7 +55,7 @@ def charts(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
             wedge = [[c.wide / 2, 0.52], *ellipse(c.wide / 2, 0.52, 0.34 * c.unit, start=angle, end=angle + share)]
             c.outlined(np.array(wedge), jitter(rng, palette.colours[k % 6]), (252, 252, 250), 0.005)
             at = ellipse(c.wide / 2, 0.52, 0.4 * c.unit, start=angle + share / 2, end=1, points=1)[0]
-            c.text(*at, f"{100 * share:.0f}%", 0.03, ink, "sans")
+            c.text(*xy(at), f"{100 * share:.0f}%", 0.03, ink, "sans")
             angle += share
         return c.finish(clean=True)
     for k in range(11):
@@ -67,19 +67,17 @@ def charts(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
         colour = jitter(rng, palette.colours[s % 5])
         t = np.linspace(left + 0.03, right - 0.03, n)
         v = np.clip(ridge(rng, 1, 0.5, 0.2, 1.2, n)[:, 1], 0.03, 0.97)
-        y = bottom - v * (bottom - top)
+        heights = bottom - v * (bottom - top)
         if kind == 0:
             w = 0.8 * (t[1] - t[0]) / series
-            for x, h in zip(t, y, strict=True):
+            for x, h in zip(t, heights, strict=True):
                 c.fill(rectangle(x + (s - series / 2) * w, h, x + (s + 1 - series / 2) * w, bottom), colour)
         elif kind == 1:
-            c.line(np.stack([t, y], 1), colour, 0.006)
-            for x, h in zip(t, y, strict=True):
+            c.line(np.stack([t, heights], 1), colour, 0.006)
+            for x, h in zip(t, heights, strict=True):
                 c.fill(ellipse(x, h, 0.009), colour)
         else:
-            cloud = rng.multivariate_normal(
-                (0, 0), [[1, rng.uniform(-0.9, 0.9)], [0, 1]], 120, check_valid="ignore"
-            ) * (0.12 * c.wide, 0.1)
+            cloud = rng.normal(size=(120, 2)) @ np.array([[1.0, rng.uniform(-1, 1)], [0, 0.6]]) * (0.12 * c.wide, 0.1)
             for x, h in cloud + (rng.uniform(0.4, 0.7) * c.wide, rng.uniform(0.35, 0.65)):
                 if left < x < right and top < h < bottom:
                     c.fill(ellipse(x, h, 0.007), colour)
@@ -143,8 +141,8 @@ def circuits(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
             path.append(at)
         c.line(path, track, 0.3 * step)
         for end in (path[0], path[-1]):
-            c.fill(ellipse(*end, 0.42 * step), gold)
-            c.fill(ellipse(*end, 0.18 * step), (20, 20, 20))
+            c.fill(ellipse(*xy(end), 0.42 * step), gold)
+            c.fill(ellipse(*xy(end), 0.18 * step), (20, 20, 20))
     for _ in range(int(rng.integers(2, 10))):
         x, y, w, h = (
             *(rng.uniform(0, (c.wide, 1)) / step).round() * step,

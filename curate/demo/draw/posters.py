@@ -158,8 +158,8 @@ def travel(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
         line = ridge(rng, c.wide, 0.4 + 0.36 * near, 0.05, rng.uniform(1.2, 2))
         c.fill(close(c, line), Paint(mix(colour, palette.light, 0.15), mix(colour, palette.dark, 0.3), "paper", 0.05))
         for _ in range(rng.integers(0, 12) if near > 0.4 else 0):
-            k = rng.integers(len(line))
-            tree(c, line[k, 0], line[k, 1] + 0.04, 0.16 * near, palette.dark, 0)
+            root = line[rng.integers(len(line))]
+            tree(c, root[0], root[1] + 0.04, 0.16 * near, palette.dark, 0)
     if rng.random() < 0.5:
         middle = c.wide * rng.uniform(0.35, 0.65)
         road = smooth([[middle, 0.6], [middle + 0.1, 0.68], [middle - 0.1, 0.76], [middle + 0.05, 0.9]], closed=False)
@@ -208,7 +208,8 @@ def concerts(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
         "bold",
     )
     c.fill(rectangle(0, 0.86, c.wide, 1), palette.colours[4])
-    when = f"{rng.integers(1, 29)} {('MAY', 'JUNE', 'OCT', 'NOV')[rng.integers(4)]}  {place_name(rng)} hall  {rng.integers(6, 11)} pm"
+    day = f"{rng.integers(1, 29)} {('MAY', 'JUNE', 'OCT', 'NOV')[rng.integers(4)]}"
+    when = f"{day}  {place_name(rng)} hall  {rng.integers(6, 11)} pm"
     _headline(c, c.wide / 2, 0.91, when, 0.88 * c.wide, 0.06, palette, dark=True)
     set_lines(c, (0.06 * c.wide, 0.945, 0.94 * c.wide, 0.99), 0.014, palette.dark, "sans")
     c.roughen("paper", 0.015)

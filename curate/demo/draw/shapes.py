@@ -7,9 +7,25 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Points", "blob", "ellipse", "place", "rectangle", "ribbon", "ridge", "rounded", "smooth", "star"]
+__all__ = [
+    "Outline",
+    "Points",
+    "blob",
+    "ellipse",
+    "place",
+    "rectangle",
+    "ribbon",
+    "ridge",
+    "rounded",
+    "smooth",
+    "star",
+    "within",
+    "xy",
+]
 
 Points = NDArray[np.float64]
+Outline = NDArray[np.float64] | Sequence[Sequence[float] | NDArray[np.float64]]
+"""What can be made into points: an array, or a list of pairs."""
 
 
 def rectangle(left: float, top: float, right: float, bottom: float) -> Points:
@@ -19,8 +35,8 @@ def rectangle(left: float, top: float, right: float, bottom: float) -> Points:
 def rounded(left: float, top: float, right: float, bottom: float, radius: float) -> Points:
     """A rectangle with round corners."""
     radius = min(radius, abs(right - left) / 2, abs(bottom - top) / 2)
-    centres = ((right - radius, bottom - radius), (left + radius, bottom - radius))
-    centres += ((left + radius, top + radius), (right - radius, top + radius))
+    xs, ys = (right - radius, left + radius), (bottom - radius, top + radius)
+    centres = ((xs[0], ys[0]), (xs[1], ys[0]), (xs[1], ys[1]), (xs[0], ys[1]))
     corners = [ellipse(x, y, radius, start=k / 4, end=(k + 1) / 4, points=9) for k, (x, y) in enumerate(centres)]
     return np.concatenate(corners)
 
@@ -36,7 +52,7 @@ def ellipse(
     end: float = 1,
     points: int = 49,
 ) -> Points:
-    """An ellipse or the part of it between two shares of the full turn (0 is right, 0.25 is down); `turn` in radians."""
+    """An ellipse, or its part between two shares of the full turn (0 is right, 0.25 is down); `turn` in radians."""
     angle = np.linspace(start, end, points) * 2 * np.pi
     outline = np.stack([np.cos(angle) * rx, np.sin(angle) * (rx if ry is None else ry)], axis=1)
     return place(outline, x, y, turn=turn)
@@ -59,7 +75,7 @@ def star(x: float, y: float, outer: float, inner: float, spikes: int, turn: floa
     return np.stack([x + radius * np.cos(angle), y + radius * np.sin(angle)], axis=1)
 
 
-def smooth(points: ArrayLike, *, closed: bool = True, steps: int = 8) -> Points:
+def smooth(points: Outline, *, closed: bool = True, steps: int = 8) -> Points:
     """A Catmull-Rom curve through the points."""
     knots = np.asarray(points, dtype=np.float64)
     before, after, after2 = (np.roll(knots, shift, axis=0) for shift in (1, -1, -2))
@@ -73,7 +89,7 @@ def smooth(points: ArrayLike, *, closed: bool = True, steps: int = 8) -> Points:
     return curve if closed else np.concatenate([curve, np.asarray(points, dtype=np.float64)[-1:]])
 
 
-def ribbon(path: ArrayLike, widths: float | Sequence[float]) -> Points:
+def ribbon(path: Outline, widths: float | Sequence[float]) -> Points:
     """The outline of a stroke along a path; several widths are spread evenly over its length."""
     line = np.asarray(path, dtype=np.float64)
     along = np.gradient(line, axis=0)
@@ -94,8 +110,20 @@ def ridge(
     return np.stack([np.linspace(-0.01, right + 0.01, points), level + walk - walk.mean()], axis=1)
 
 
-def place(shape: ArrayLike, x: float, y: float, scale: float = 1, *, turn: float = 0, flip: bool = False) -> Points:
+def place(shape: Outline, x: float, y: float, scale: float = 1, *, turn: float = 0, flip: bool = False) -> Points:
     """A shape around the origin, mirrored, scaled, turned (radians, clockwise on screen) and put at (x, y)."""
     points = np.asarray(shape, dtype=np.float64) * (-scale if flip else scale, scale)
     cos, sin = np.cos(turn), np.sin(turn)
     return points @ np.array([[cos, sin], [-sin, cos]]) + (x, y)
+
+
+def xy(point: ArrayLike) -> tuple[float, float]:
+    """The two coordinates of a point."""
+    x, y = np.asarray(point, dtype=np.float64).tolist()
+    return x, y
+
+
+def within(rng: np.random.Generator, radius: float) -> Points:
+    """A random point of a disc around the origin, shape (2,)."""
+    angle, reach = rng.uniform(0, 2 * np.pi), radius * np.sqrt(rng.random())
+    return np.array([reach * np.cos(angle), reach * np.sin(angle)])

@@ -10,7 +10,7 @@ from curate.demo.draw.canvas import Canvas, Paint, finish, shaded
 from curate.demo.draw.colours import choose_palette, jitter, mix
 from curate.demo.draw.furniture import WOODS
 from curate.demo.draw.ground import tinted
-from curate.demo.draw.shapes import ellipse, place, rectangle, smooth, star
+from curate.demo.draw.shapes import ellipse, place, rectangle, smooth, star, xy
 
 __all__ = ["boards", "carpets", "cloth", "knitwear", "marble", "tiles"]
 
@@ -134,7 +134,7 @@ def carpets(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
                 (c.wide - margin - band / 2, t),
             ):
                 if at[0] < c.wide - margin and at[1] < 1 - margin:
-                    c.fill(star(*at, 0.42 * band, 0.18 * band, 4), inks[(k + 3) % 6])
+                    c.fill(star(*xy(at), 0.42 * band, 0.18 * band, 4), inks[(k + 3) % 6])
         margin += band
     c.fill(rectangle(margin, margin, c.wide - margin, 1 - margin), inks[5])
     rows = int(rng.integers(1, 5))

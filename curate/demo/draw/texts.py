@@ -7,7 +7,7 @@ from PIL import Image
 
 from curate.demo.draw.canvas import Canvas, Paint, shaded
 from curate.demo.draw.colours import choose_palette, jitter, mix
-from curate.demo.draw.shapes import ellipse, place, rectangle, ridge, rounded
+from curate.demo.draw.shapes import ellipse, place, rectangle, ridge, rounded, xy
 from curate.demo.draw.words import place_name, sentence, set_lines, title
 
 __all__ = ["blackboards", "book_pages", "code", "newspapers", "receipts", "signs"]
@@ -46,14 +46,9 @@ def newspapers(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     c.text(c.wide / 2, 0.06, name, min(0.085, 0.09 * c.wide / c.text_width(name, 0.1, "serifbold")), ink, "serifbold")
     for y in (0.11, 0.135):
         c.line([[0.03, y], [c.wide - 0.03, y]], ink, 0.003)
-    c.text(
-        c.wide / 2,
-        0.123,
-        f"No {rng.integers(100, 9999)}    {rng.integers(1, 29)} {('March', 'July', 'October')[rng.integers(3)]}    Price {rng.integers(1, 9)}d",
-        0.015,
-        ink,
-        "serif",
-    )
+    month = ("March", "July", "October")[rng.integers(3)]
+    issue = f"No {rng.integers(100, 9999)}    {rng.integers(1, 29)} {month}    Price {rng.integers(1, 9)}d"
+    c.text(c.wide / 2, 0.123, issue, 0.015, ink, "serif")
     head = sentence(rng).rstrip(".").title()
     head = " ".join(head.split()[:5])
     c.text(c.wide / 2, 0.185, head, min(0.065, 0.092 * c.wide / c.text_width(head, 0.1, "bookbold")), ink, "bookbold")
@@ -145,9 +140,12 @@ def code(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
         a, b, f = (title(rng, 1) for _ in range(3))
         kind = int(rng.integers(5))
         line = (
-            (("def ", 0), (f, 1), (f"({a}, {b}):", 4)), ((f"{a} = ", 4), (f, 1), (f"({b}, {rng.integers(99)})", 4)), (("if ", 0), (f"{a} > {rng.integers(9)}:", 4)),
-            ((f"# {sentence(rng)}", 3),), (("return ", 0), (f'"{a}"', 2)),
-        )[kind]  # fmt: skip
+            (("def ", 0), (f, 1), (f"({a}, {b}):", 4)),
+            ((f"{a} = ", 4), (f, 1), (f"({b}, {rng.integers(99)})", 4)),
+            (("if ", 0), (f"{a} > {rng.integers(9)}:", 4)),
+            ((f"# {sentence(rng)}", 3),),
+            (("return ", 0), (f'"{a}"', 2)),
+        )[kind]
         for words, ink in line:
             c.text(x, y, words, height, plain if ink == 4 else inks[ink], "mono", anchor="ls")
             x += c.text_width(words, height, "mono")
@@ -242,5 +240,7 @@ def blackboards(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
             height = min(0.3 * r, 0.17 * r / max(c.text_width(words, 0.1, "italic"), 1e-6))
             at = place([[0, -0.62 + 0.33 * k]], x, y, r, turn=turn)[0]
             c.text(at[0], at[1], words, height, palette.dark, "italic", turn=float(-np.degrees(turn)))
-        c.fill(ellipse(*place([[0, -0.85]], x, y, r, turn=turn)[0], 0.012), shaded((200, 60, 50), "paper", 0.02, 0.6))
+        c.fill(
+            ellipse(*xy(place([[0, -0.85]], x, y, r, turn=turn)[0]), 0.012), shaded((200, 60, 50), "paper", 0.02, 0.6)
+        )
     return c.finish()
