@@ -60,17 +60,13 @@ def fetch_img2dataset(urls: Sequence[str], config: Fetch, scratch: Path, done: C
             outcomes.append(Outcome(attempts=1))
             outcomes[-1].fail(failure)
     opener = _Opener(asked, config, scratch)
-    waiting = list(asked)
+    waiting = dict.fromkeys(asked, 0.0)
     while waiting:
-        _run(downloader, waiting, opener, config, scratch)
-        pauses = {url: pause for url in waiting if (pause := asked[url].pause(config)) is not None}
-        for _ in range(len(waiting) - len(pauses)):
-            done()
-        waiting = list(pauses)
-        longest = max(pauses.values(), default=0.0)
-        for url in waiting:
-            asked[url].seconds += pauses[url]
-        time.sleep(longest)
+        time.sleep(max(waiting.values()))
+        for url, pause in waiting.items():
+            asked[url].seconds += pause
+            asked[url].begin()
+        waiting = _run(downloader, list(waiting), opener, config, scratch, done)
     for _ in range(len(outcomes) - len(asked)):
         done()
     return outcomes
@@ -86,14 +82,16 @@ def _downloader_class() -> Any:
     return Downloader
 
 
-def _run(downloader: Any, urls: list[str], opener: _Opener, config: Fetch, scratch: Path) -> None:
-    """One round of the Downloader over some URLs, after which each of their outcomes has come to an end."""
+def _run(
+    downloader: Any, urls: list[str], opener: _Opener, config: Fetch, scratch: Path, done: Callable[[], None]
+) -> dict[str, float]:
+    """One round of the Downloader over some URLs: returns those to try again, and after how many seconds."""
     listing = scratch / "urls.feather"
     with pa.OSFile(str(listing), "wb") as file, pa.ipc.new_file(file, pa.schema([("url", pa.string())])) as writer:
         writer.write_table(pa.table({"url": urls}))
-    reports = _Reports()
+    ends = _Ends(opener.asked, config, done)
     run = downloader(
-        sample_writer_class=reports,
+        sample_writer_class=ends,
         resizer=_keep,
         thread_count=min(config.concurrency, len(urls)),
         save_caption=False,
@@ -119,18 +117,18 @@ def _run(downloader: Any, urls: list[str], opener: _Opener, config: Fetch, scrat
         except KeyboardInterrupt:
             opener.stopped = True
             raise
-    for url in urls:
-        opener.settle(url, reports)
+    ends.complete(urls)
+    return ends.again
 
 
 class _Opener:
     """What stands behind `urllib.request.urlopen`: only for the URLs asked for, only within bounds."""
 
     def __init__(self, asked: dict[str, Outcome], config: Fetch, scratch: Path) -> None:
-        self._asked = asked
+        self.asked = asked
+        self.stopped = False
         self._paths = {url: scratch / f"{i}" for i, url in enumerate(asked)}
         self._client = BlockingClient(config)
-        self.stopped = False
 
     def open(self, request: urllib.request.Request, data: Any = None, timeout: float | None = None) -> io.BytesIO:
         """Spool a URL's bytes; what img2dataset gets to read of them is nothing.
@@ -138,10 +136,9 @@ class _Opener:
         Raises:
             Failure: if no image comes of it.
         """
-        outcome = self._asked.get(request.full_url)
+        outcome = self.asked.get(request.full_url)
         if outcome is None or self.stopped:
             raise Failure(Reason.CONNECT, "not asked for")
-        outcome.begin()
         try:
             self._client.fetch(request.full_url, self._paths[request.full_url], outcome)
         except Failure as failure:
@@ -149,32 +146,41 @@ class _Opener:
             raise
         return io.BytesIO()
 
-    def settle(self, url: str, reports: _Reports) -> None:
-        """Rows in = rows out, whatever img2dataset lost."""
-        outcome = self._asked[url]
-        lost = url not in reports.errors
-        if lost or (outcome.body is None and outcome.reason is None):
-            outcome.begin()
-            outcome.fail(
-                Failure(Reason.CONNECT, "img2dataset lost it" if lost else f"img2dataset: {reports.errors[url]}")
-            )
 
+class _Ends:
+    """What the Downloader takes for its class of sample writers: sees each URL come to its end."""
 
-class _Reports:
-    """What the Downloader takes for its class of sample writers: notes what it was told of each URL."""
+    def __init__(self, asked: dict[str, Outcome], config: Fetch, done: Callable[[], None]) -> None:
+        self._asked = asked
+        self._config = config
+        self._done = done
+        self._seen: set[str] = set()
+        self.again: dict[str, float] = {}
+        """URL -> seconds to wait before another try."""
 
-    def __init__(self) -> None:
-        self.errors: dict[str, str | None] = {}
-
-    def __call__(self, *settings: Any) -> _Reports:
+    def __call__(self, *settings: Any) -> _Ends:
         return self
 
     def write(self, image: bytes | None, key: str, caption: str | None, meta: dict[str, Any]) -> None:
         """One URL is through."""
-        self.errors[meta["url"]] = meta["error_message"]
+        self._seen.add(meta["url"])
+        outcome = self._asked[meta["url"]]
+        if outcome.body is None and outcome.reason is None:
+            outcome.fail(Failure(Reason.CONNECT, f"img2dataset: {meta['error_message']}"))
+        pause = outcome.pause(self._config)
+        if pause is None:
+            self._done()
+        else:
+            self.again[meta["url"]] = pause
 
     def close(self) -> None:
         """All are."""
+
+    def complete(self, urls: list[str]) -> None:
+        """Rows in = rows out, whatever the Downloader lost on its way."""
+        for url in urls:
+            if url not in self._seen:
+                self.write(None, "", None, {"url": url, "error_message": "lost"})
 
 
 def _keep(stream: io.BytesIO, blurring_boxes: Any = None) -> tuple[bytes, int, int, int, int, None]:

@@ -28,6 +28,10 @@ def settings(**changes: Any) -> Fetch:
     return Fetch(**{"allow_networks": (f"{SITE}/32",), "backoff": 0.01, "deadline": 20, "max_bytes": 200_000} | changes)
 
 
+def _ignore() -> None:
+    """Nobody wants to know that a URL is done."""
+
+
 @pytest.fixture
 def scratch(tmp_path: Path) -> Path:
     folder = tmp_path / "scratch"
@@ -37,7 +41,7 @@ def scratch(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def stream(scratch: Path) -> FetchAll:
-    return lambda urls, **changes: fetch_stream(urls, settings(**changes), scratch, lambda: None)
+    return lambda urls, done=_ignore, **changes: fetch_stream(urls, settings(**changes), scratch, done)
 
 
 @pytest.fixture
@@ -45,12 +49,12 @@ def img2dataset(scratch: Path) -> FetchAll:
     pytest.importorskip("img2dataset.downloader", exc_type=ImportError)
     from curate.fetch.img2dataset import fetch_img2dataset
 
-    return lambda urls, **changes: fetch_img2dataset(urls, settings(**changes), scratch, lambda: None)
+    return lambda urls, done=_ignore, **changes: fetch_img2dataset(urls, settings(**changes), scratch, done)
 
 
 @pytest.fixture(params=["stream", "img2dataset"])
 def fetch(request: pytest.FixtureRequest) -> FetchAll:
-    """fetch(urls, **settings) by either engine."""
+    """fetch(urls, done=..., **settings) by either engine."""
     return request.getfixturevalue(request.param)
 
 

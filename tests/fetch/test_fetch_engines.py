@@ -246,5 +246,12 @@ def test_a_url_is_sent_as_it_was_given(fetch: FetchAll, site: HostileSite) -> No
     assert set(site.hits) == {"ok?a=%2B%3d+,;'()!*&b=%7E", "ok?%C3%A4+b", "ok?a"}
 
 
+def test_every_end_is_told_once(fetch: FetchAll, site: HostileSite) -> None:
+    ends: list[None] = []
+    urls = [site.url("ok"), site.url("ok"), site.url("status/404"), "nonsense", site.url("fails-once")]
+    fetch(urls, done=lambda: ends.append(None))
+    assert len(ends) == len(urls)
+
+
 def test_nothing_to_do(fetch: FetchAll) -> None:
     assert fetch([]) == []

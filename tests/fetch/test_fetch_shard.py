@@ -1,0 +1,137 @@
+import io
+import pickle
+import tarfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import settings
+from hostile import HostileSite, picture
+
+from curate.engine.stage import Shard
+from curate.engine.storage import RunFolder
+from curate.fetch.shard import SCHEMA, FetchShard
+from curate.manifest.schema import LEDGER
+
+ROWS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("url", pa.string()),
+        ("local_path", pa.string()),
+        ("local_offset", pa.int64()),
+        ("local_nbytes", pa.int64()),
+    ]
+)
+
+
+@pytest.fixture
+def rows(site: HostileSite, tmp_path: Path) -> pa.Table:
+    (tmp_path / "own.png").write_bytes(b"before" + picture("PNG") + b"after")
+    urls = [site.url(f"numbered/{i}") for i in range(12)]
+    urls += [site.url("status/404"), site.url("format/WEBP"), site.canary_url, "file:///etc/passwd"]
+    table = [{"id": f"{i:016x}", "url": url} for i, url in enumerate(urls)]
+    own = {"url": "file:own.png", "local_path": str(tmp_path / "own.png"), "local_offset": 6}
+    table.insert(3, {"id": "f" * 16, **own, "local_nbytes": len(picture("PNG"))})
+    return pa.Table.from_pylist(table, ROWS)
+
+
+@pytest.fixture(params=["stream", "img2dataset"])
+def stage(request: pytest.FixtureRequest) -> FetchShard:
+    if request.param == "img2dataset":
+        pytest.importorskip("img2dataset.downloader", exc_type=ImportError)
+    return FetchShard(settings(engine=request.param))
+
+
+def run(stage: FetchShard, rows: pa.Table, folder: RunFolder) -> tuple[pa.Table, Shard, int]:
+    advanced: list[int] = []
+    shard = Shard("part-00007", folder, advanced.append)
+    return stage(rows, shard), shard, sum(advanced)
+
+
+def test_one_row_for_each_in_order(stage: FetchShard, rows: pa.Table, site: HostileSite, tmp_path: Path) -> None:
+    table, _, advanced = run(stage, rows, RunFolder(tmp_path / "run"))
+    assert table.column("id") == rows.column("id")
+    assert table.schema == pa.schema([("id", pa.string()), ("reason", pa.string()), *SCHEMA])
+    assert table.column("reason").to_pylist() == [None] * 13 + [
+        "http_404",
+        None,
+        "forbidden_address",
+        "forbidden_scheme",
+    ]
+    assert table.column("http_status").to_pylist() == [200] * 3 + [None] + [200] * 9 + [404, 200, None, None]
+    assert advanced == len(rows)
+    assert site.canary_hits == 0
+
+
+def test_the_tar_holds_the_bytes_as_served(stage: FetchShard, rows: pa.Table, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    table, shard, _ = run(stage, rows, folder)
+    data = folder.read("images/part-00007.tar")
+    served = [picture(seed=i) for i in range(12)]
+    served.insert(3, picture("PNG"))
+    served.append(picture("WEBP"))
+    kept = [row for row in table.to_pylist() if row["reason"] is None]
+    assert [data[row["offset"] : row["offset"] + row["nbytes"]] for row in kept] == served
+    assert {row["tar"] for row in kept} == {"images/part-00007.tar"} == set(shard.outputs)
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        extensions = ["png" if row["id"] == "f" * 16 else "jpg" for row in kept[:-1]] + ["webp"]
+        assert tar.getnames() == [f"{row['id']}.{extension}" for row, extension in zip(kept, extensions, strict=True)]
+
+
+def test_what_it_makes_depends_on_what_was_served_alone(stage: FetchShard, rows: pa.Table, tmp_path: Path) -> None:
+    first, second = (RunFolder(tmp_path / name) for name in ("first", "second"))
+    one, one_shard, _ = run(stage, rows, first)
+    another = FetchShard(stage.config.model_copy(update={"concurrency": 2, "engine": "stream"}))
+    two, two_shard, _ = run(another, rows, second)
+    assert one == two
+    assert one_shard.outputs == two_shard.outputs
+
+
+def test_a_rejected_row_has_no_bytes(stage: FetchShard, rows: pa.Table, tmp_path: Path) -> None:
+    table, _, _ = run(stage, rows, RunFolder(tmp_path / "run"))
+    for row in table.to_pylist():
+        bytes_facts = [row[name] for name in ("sha256", "tar", "offset", "nbytes")]
+        assert all(fact is None for fact in bytes_facts) == (row["reason"] is not None)
+
+
+def test_what_differs_from_run_to_run_goes_to_the_log(stage: FetchShard, rows: pa.Table, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    run(stage, rows, folder)
+    with folder.open("log/fetch-00007.parquet") as file:
+        log = pq.read_table(file).to_pylist()
+    assert [row["id"] for row in log] == rows.column("id").to_pylist()
+    assert log[0]["address"] == "127.0.0.1"
+    assert log[0]["content_type"] == "image/jpeg"
+    assert log[3]["address"] is None  # it was never asked for
+    assert all(row["attempts"] == 1 for row in log)
+
+
+def test_local_rows_never_reach_the_network(site: HostileSite, tmp_path: Path) -> None:
+    row = {"id": "0" * 16, "url": site.url("ok"), "local_path": str(tmp_path / "gone.jpg")}
+    table, _, _ = run(FetchShard(settings()), pa.Table.from_pylist([row], ROWS), RunFolder(tmp_path / "run"))
+    assert table.column("reason").to_pylist() == ["unreadable"]
+    assert not site.hits
+
+
+def test_an_empty_shard(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    table, _, _ = run(FetchShard(settings()), ROWS.empty_table(), folder)
+    assert table.num_rows == 0
+    with tarfile.open(fileobj=io.BytesIO(folder.read("images/part-00007.tar"))) as tar:
+        assert tar.getnames() == []
+
+
+def test_scratch_is_left_clean(rows: pa.Table, tmp_path: Path) -> None:
+    run(FetchShard(settings()), rows, RunFolder(tmp_path / "run"))
+    files = {path.relative_to(tmp_path / "run").as_posix() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert files == {"images/part-00007.tar", "log/fetch-00007.parquet"}
+
+
+def test_it_pickles(stage: FetchShard) -> None:
+    assert pickle.loads(pickle.dumps(stage)) == stage
+
+
+def test_columns_are_those_of_the_ledger() -> None:
+    ledger = {column.name: column.type for column in LEDGER}
+    assert {field.name: field.type for field in SCHEMA}.items() <= ledger.items()
