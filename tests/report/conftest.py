@@ -80,11 +80,6 @@ def make_run(tmp_path: Path) -> MakeRun:
     return make
 
 
-def page_of(shard: Shard) -> str:
-    """The page as it was written."""
-    return shard.folder.read("report/index.html").decode()
-
-
 def _write_tar(folder: RunFolder) -> list[tuple[int, int]]:
     """Twelve drawn pictures in a tar; returns offset and length of each."""
     random = np.random.default_rng(1)
