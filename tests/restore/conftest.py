@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from restore_samples import draw, encode, make_manifest
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tests run beside each other, and sums of floats must not depend on how many."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of eight pictures."""
+    folder = tmp_path_factory.mktemp("photos")
+    for seed in range(8):
+        (folder / f"{seed}.png").write_bytes(encode(draw(seed)))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six train rows and two test rows."""
+    pictures = {f"{seed:016x}": encode(draw(seed)) for seed in range(8)}
+    return make_manifest(tmp_path_factory.mktemp("run"), pictures, ["train"] * 6 + ["test"] * 2)
