@@ -10,7 +10,7 @@ from yarl import URL
 
 from curate.errors import Reason
 from curate.fetch.guard import Guard
-from curate.fetch.outcome import Failure, Outcome
+from curate.fetch.outcome import Failure, Outcome, clean
 
 __all__ = ["judge", "next_hop", "request_headers"]
 
@@ -48,7 +48,7 @@ def judge(status: int, headers: Mapping[str, str], max_bytes: int, outcome: Outc
         Failure: one of the HTTP reasons, or TOO_LARGE by its Content-Length.
     """
     length = headers.get("Content-Length", "")
-    outcome.content_type = headers.get("Content-Type")
+    outcome.content_type = clean(headers["Content-Type"]) if "Content-Type" in headers else None
     outcome.content_length = int(length) if length.isascii() and length.isdigit() and len(length) < 19 else None
     if not 200 <= status < 300 or status == 206:  # 206: a part that we didn't ask for
         raise Failure(_reason(status), f"status {status}", retry_after=_retry_after(headers))
@@ -73,7 +73,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         return float(value[:9])
     try:
         date = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     date = date if date.tzinfo else date.replace(tzinfo=UTC)
     return max(0.0, (date - datetime.now(UTC)).total_seconds())

@@ -82,7 +82,7 @@ class BlockingClient:
             except (OSError, http.client.HTTPException) as error:
                 raise Failure(Reason.CONNECT, str(error) or type(error).__name__) from error
             outcome.final_url, outcome.http_status, outcome.address = str(url), response.status, address
-            headers = CIMultiDict(response.headers.items())
+            headers = CIMultiDict((name, _as_utf8(value)) for name, value in response.headers.items())
             hop = next_hop(response.status, headers, visited, self._guard, self._config.max_redirects)
             if hop is None:
                 judge(response.status, headers, self._config.max_bytes, outcome)
@@ -153,6 +153,11 @@ def _left(until: float) -> float:
     if left <= 0:
         raise TimeoutError
     return left
+
+
+def _as_utf8(value: str) -> str:
+    """A header as aiohttp reads it; http.client takes it for Latin-1."""
+    return value.encode("latin-1", "replace").decode("utf-8", "surrogateescape")
 
 
 def _receive(response: http.client.HTTPResponse) -> bytes:

@@ -27,6 +27,7 @@ __all__ = ["ForbiddenAddress", "Guard", "GuardedResolver"]
 
 # RFC 3986's characters. A URL of these alone is sent as it is: re-quoting would break signed ones
 _AS_GIVEN = re.compile(r"(?:[\w\-.~:/?#\[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})+", re.ASCII)
+_HOST = re.compile(r"[\w.:%-]+", re.ASCII)
 
 # Public by `is_global` of some Python versions or of all, and yet nothing to fetch pictures from
 _NEVER = tuple(
@@ -71,7 +72,7 @@ class Guard:
         try:
             url = URL(text, encoded=_AS_GIVEN.fullmatch(text) is not None)
             url = base.join(url) if base else url
-            host, authority = url.host, url.raw_authority
+            host, authority = url.raw_host, url.raw_authority
         except ValueError as error:
             raise Failure(Reason.BAD_URL, "it can't be parsed") from error
         if not url.scheme:
@@ -80,8 +81,8 @@ class Guard:
             raise Failure(Reason.FORBIDDEN_SCHEME, url.scheme[:20])
         if "@" in authority:
             raise Failure(Reason.CREDENTIALS)
-        if not host:
-            raise Failure(Reason.BAD_URL, "it has no host")
+        if not host or not _HOST.fullmatch(host):
+            raise Failure(Reason.BAD_URL, "it has no proper host")
         literal = _literal(host)
         if literal is not None and not self.permits(literal):
             raise Failure(Reason.FORBIDDEN_ADDRESS, literal)
@@ -168,5 +169,5 @@ def _literal(host: str) -> str | None:
         return host
     try:
         return socket.inet_ntoa(socket.inet_aton(host.removesuffix(".")))
-    except (OSError, UnicodeEncodeError):
+    except OSError:
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,16 +46,21 @@ def read_local(sources: Sequence[LocalBytes], config: Fetch, scratch: Path, done
 
 
 def _copy(source: LocalBytes, config: Fetch, path: Path, outcome: Outcome) -> None:
-    try:
-        opened = fsspec.open(source.path, "rb").open()
-    except FileNotFoundError as error:
-        raise Failure(Reason.UNREADABLE, "there is no such file") from error
-    with opened as file, Spool(path, config.max_bytes) as spool:
-        file.seek(source.offset or 0)
-        left = source.nbytes
-        while data := file.read(_CHUNK if left is None else min(left, _CHUNK)):
+    with Spool(path, config.max_bytes) as spool:
+        for data in _pieces(source):
             spool.write(data)
-            left = None if left is None else left - len(data)
-        if left:
-            raise Failure(Reason.TRUNCATED, f"{left} bytes short")
         outcome.body = spool.finish()
+
+
+def _pieces(source: LocalBytes) -> Iterator[bytes]:
+    left = source.nbytes
+    try:
+        with fsspec.open(source.path, "rb") as file:
+            file.seek(source.offset or 0)
+            while data := file.read(_CHUNK if left is None else min(left, _CHUNK)):
+                left = None if left is None else left - len(data)
+                yield data
+    except OSError as error:
+        raise Failure(Reason.UNREADABLE, error.strerror or type(error).__name__) from error
+    if left:
+        raise Failure(Reason.TRUNCATED, f"{left} bytes short")

@@ -10,7 +10,7 @@ from pathlib import Path
 from curate.errors import Reason
 from curate.recipe import Fetch
 
-__all__ = ["Body", "Failure", "Outcome"]
+__all__ = ["Body", "Failure", "Outcome", "clean"]
 
 
 class Failure(Exception):  # noqa: N818 - it ends a candidate, not the program
@@ -18,10 +18,15 @@ class Failure(Exception):  # noqa: N818 - it ends a candidate, not the program
 
     def __init__(self, reason: Reason, detail: str = "", *, retry_after: float | None = None) -> None:
         self.reason = reason
-        self.detail = detail[:200]  # a server's words may be long
+        self.detail = clean(detail)
         super().__init__(f"{reason}: {self.detail}")
         self.retry_after = retry_after
         """Seconds that the server asked to wait."""
+
+
+def clean(text: str) -> str:
+    """A server's words, as a table can hold them: short, and without what is no Unicode."""
+    return text[:200].encode("utf-8", "replace").decode("utf-8")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from curate.fetch.outcome import Outcome
@@ -13,6 +14,10 @@ from curate.recipe import Fetch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "site"))
 
 from hostile import SITE, HostileSite
+
+# a busy machine is no reason to fail, and another day no reason to try other examples
+hypothesis.settings.register_profile("fetch", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("fetch")
 
 FetchAll = Callable[..., list[Outcome]]
 

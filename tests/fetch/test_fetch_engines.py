@@ -205,6 +205,18 @@ def test_an_unknown_host(fetch: FetchAll, names: dict[str, list[list[str]]]) -> 
     assert [outcome.reason for outcome in outcomes] == [Reason.DNS] * 3
 
 
+def test_a_redirect_may_be_in_any_language(fetch: FetchAll, site: HostileSite) -> None:
+    (outcome,) = fetch([site.url("redirect-in-utf8")])
+    assert outcome.body is not None, outcome
+    assert outcome.final_url == site.url("ok?%C3%A4")
+
+
+def test_no_answer_is_strange_enough_to_break_a_shard(fetch: FetchAll, site: HostileSite) -> None:
+    outcomes = fetch([site.url(f"fuzz/{seed}") for seed in range(150)], deadline=0.5, retries=0, per_host=64)
+    assert all((outcome.body is None) == (outcome.reason is not None) for outcome in outcomes)
+    assert 0 < sum(outcome.body is None for outcome in outcomes) < len(outcomes)
+
+
 def test_a_closed_port(fetch: FetchAll) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, and never listening

@@ -83,6 +83,8 @@ def test_the_last_gate_is_before_the_socket() -> None:
         ("//example.com/x", Reason.BAD_URL),
         ("http:example.com", Reason.BAD_URL),
         ("http://example.com:x/", Reason.BAD_URL),
+        ("http://exam ple.com/", Reason.BAD_URL),
+        ("http://\0/", Reason.BAD_URL),
         (f"http://{'ä' * 70}.com/", Reason.BAD_URL),
     ],
 )

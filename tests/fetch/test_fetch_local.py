@@ -62,6 +62,8 @@ def test_the_checks_of_downloaded_bytes_hold(
     assert not list(scratch.iterdir())
 
 
-def test_a_file_that_has_gone(scratch: Path, tmp_path: Path) -> None:
-    (outcome,) = read(scratch, LocalBytes(str(tmp_path / "gone.jpg")))
+@pytest.mark.parametrize("name", ["gone.jpg", ""])
+def test_a_file_that_cannot_be_read(scratch: Path, tmp_path: Path, name: str) -> None:
+    (outcome,) = read(scratch, LocalBytes(str(tmp_path / name)))
     assert outcome.reason == Reason.UNREADABLE
+    assert str(tmp_path) not in str(outcome.detail)

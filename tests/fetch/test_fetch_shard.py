@@ -114,6 +114,16 @@ def test_local_rows_never_reach_the_network(site: HostileSite, tmp_path: Path) -
     assert not site.hits
 
 
+def test_any_answer_fits_the_tables(stage: FetchShard, site: HostileSite, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    urls = [site.url("bad-bytes"), site.url("garbage"), site.url("status/999"), "http://\0/"]
+    rows = [{"id": f"{i:016x}", "url": url} for i, url in enumerate(urls)]
+    table, _, _ = run(stage, pa.Table.from_pylist(rows, ROWS), folder)
+    assert table.column("reason").to_pylist()[1:] == ["connect", "http_other", "bad_url"]
+    with folder.open("log/fetch-00007.parquet") as file:
+        assert pq.read_table(file).num_rows == 4
+
+
 def test_an_empty_shard(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     table, _, _ = run(FetchShard(settings()), ROWS.empty_table(), folder)

@@ -239,6 +239,30 @@ async def garbage(visit: Visit) -> None:
 
 
 @route
+async def fuzz(visit: Visit) -> None:
+    """fuzz/7: a good answer of many headers, in whose framing some bytes are changed; the body is in chunks."""
+    random = np.random.default_rng(int(visit.path.rpartition("/")[2]))
+    head = bytearray(
+        b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Encoding: identity\r\nSet-Cookie: a=b; Path=/\r\n"
+        b"Location: /ok\r\nRetry-After: 0\r\nKeep-Alive: timeout=5\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"40\r\n" + picture()[:64] + b"\r\n0\r\n\r\n"
+    )
+    for _ in range(random.integers(1, 6)):
+        head[random.integers(len(head))] = random.integers(256)
+    cut = random.integers(len(head))
+    await visit.send(bytes(head[:cut]))
+    await asyncio.sleep(0)
+    await visit.send(bytes(head[cut:]))
+
+
+@route
+async def bad_bytes(visit: Visit) -> None:
+    """Headers that are no UTF-8."""
+    fields = b"Content-Type: image/\xff\xfe\r\nLocation: /\xff\r\nContent-Length: 3086\r\n"
+    await visit.send(b"HTTP/1.1 200 \xff\r\n" + fields + b"\r\n" + picture())
+
+
+@route
 async def long_header(visit: Visit) -> None:
     await visit.answer(picture(), x_long="a" * 200_000)
 
@@ -358,6 +382,11 @@ async def redirect_slowly(visit: Visit) -> None:
     """Every hop in good time, and yet never an end."""
     await asyncio.sleep(0.1)
     await visit.answer(status=302, location=f"/redirect-slowly?{visit.site.hits.total()}")
+
+
+@route
+async def redirect_in_utf8(visit: Visit) -> None:
+    await visit.answer(status=302, location="/ok?\N{LATIN SMALL LETTER A WITH DIAERESIS}")
 
 
 @route
