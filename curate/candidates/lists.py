@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import lzma
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TextIO
 
@@ -60,7 +62,7 @@ def read_list(path: str, form: str, columns: Mapping[str, str], keep: Iterable[s
                     yield from _read_jsonl(path, file, wanted)
     except FileNotFoundError as error:
         raise InputError(f"no input at {path}") from error
-    except (OSError, EOFError, pa.ArrowInvalid) as error:
+    except (OSError, EOFError, lzma.LZMAError, zlib.error, pa.ArrowException) as error:
         raise InputError(f"can't read {path}: {error}") from error
 
 
@@ -88,17 +90,16 @@ def _choose(path: str, present: Iterable[str], wanted: Mapping[str, tuple[str, .
 
 def _read_csv(path: str, file: TextIO, delimiter: str, wanted: Mapping[str, tuple[str, ...]]) -> Iterator[Row]:
     csv.field_size_limit(2**24)
-    reader = csv.DictReader(file) if delimiter == "," else csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+    reader = csv.reader(file) if delimiter == "," else csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
     try:
-        chosen = _choose(path, reader.fieldnames or [], wanted)
-        for record in reader:
-            if None in record:  # more fields than the header: an unquoted comma has cut something, perhaps the URL
-                fields = [value for value in record.values() if isinstance(value, str)] + list(record[None])
+        header = next(reader, [])
+        chosen = {ours: header.index(theirs) for ours, theirs in _choose(path, header, wanted).items()}
+        for fields in reader:
+            if len(fields) > len(header):  # an unquoted comma has cut something, perhaps the URL
                 yield {"url": delimiter.join(fields), "malformed": True}
                 continue
-            yield {ours: record.get(theirs) for ours, theirs in chosen.items()} | {
-                "url": record.get(chosen["url"]) or ""
-            }
+            fields += [""] * (len(header) - len(fields))
+            yield {ours: fields[place] for ours, place in chosen.items()}
     except csv.Error as error:
         raise InputError(f"{path} line {reader.line_num}: {error}") from error
 
@@ -110,7 +111,7 @@ def _read_jsonl(path: str, file: TextIO, wanted: Mapping[str, tuple[str, ...]]) 
             continue
         try:
             record = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             record = None
         if not isinstance(record, dict):
             yield {"url": line, "malformed": True}
@@ -129,4 +130,6 @@ def _read_parquet(path: str, wanted: Mapping[str, tuple[str, ...]]) -> Iterator[
         chosen = _choose(path, parquet.schema_arrow.names, wanted)
         for batch in parquet.iter_batches(batch_size=8192, columns=sorted(set(chosen.values()))):
             for record in batch.to_pylist():
-                yield {ours: record[theirs] for ours, theirs in chosen.items()} | {"url": record[chosen["url"]] or ""}
+                url = record[chosen["url"]]
+                url = url.decode(errors="replace") if isinstance(url, bytes) else str(url or "")
+                yield {ours: record[theirs] for ours, theirs in chosen.items()} | {"url": url}

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
+from math import isnan
 from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 import fsspec
 import pyarrow as pa
 
 from curate.candidates.folders import list_files, read_folder, read_img2dataset
 from curate.candidates.lists import Row, read_list
-from curate.candidates.urls import candidate_id, normalise_url, without_credentials
+from curate.candidates.urls import candidate_id, normalise_url, redact, without_credentials
 from curate.config import fingerprint
 from curate.errors import ImageError, InputError, Reason
 from curate.recipe import Candidates
@@ -44,13 +47,17 @@ class CandidateReader:
 
     def __init__(self, inputs: Sequence[str], config: Candidates) -> None:
         self._config = config
-        self._inputs = [(path, _form(path) if config.format == "auto" else config.format) for path in inputs]
+        forms = [_form(path) if config.format == "auto" else config.format for path in inputs]
+        self._inputs = [(path, form, config.source or _name(path)) for path, form in zip(inputs, forms, strict=True)]
+        folders = [source for _, form, source in self._inputs if form == "folder"]
+        if twice := [name for name in folders if folders.count(name) > 1]:  # their files would pass for each other's
+            raise InputError(f"several folders go by the name {twice[0]!r}: give the one that holds them all")
         self._schema = schema(config.keep)
         self._blank = self._repeated = 0
 
     def fingerprint(self) -> str:
         """Changes when the input does: by content for lists, by names and sizes for folders of images."""
-        return fingerprint([[self._source(path), form, _digest(path, form)] for path, form in self._inputs])
+        return fingerprint([[source, form, _digest(path, form)] for path, form, source in self._inputs])
 
     def notes(self) -> dict[str, int]:
         """Lines passed over so far: blank ones, and those that named a candidate again."""
@@ -60,12 +67,12 @@ class CandidateReader:
         self._blank = self._repeated = 0
         seen: set[int] = set()
         rows: list[Row] = []
-        for path, form in self._inputs:
-            for raw in self._read(path, form):
+        for path, form, source in self._inputs:
+            for raw in self._read(path, form, source):
                 if not raw["url"].strip():
                     self._blank += 1
                     continue
-                row = self._candidate(raw, self._source(path))
+                row = self._candidate(raw, source)
                 key = int(row["id"], 16)
                 if key in seen:
                     self._repeated += 1
@@ -78,9 +85,9 @@ class CandidateReader:
         if rows:
             yield pa.Table.from_pylist(rows, schema=self._schema)
 
-    def _read(self, path: str, form: str) -> Iterator[Row]:
+    def _read(self, path: str, form: str, source: str) -> Iterator[Row]:
         if form == "folder":
-            return read_folder(path, self._source(path))
+            return read_folder(path, source)
         if form == "img2dataset":
             return read_img2dataset(path)
         return (
@@ -89,22 +96,19 @@ class CandidateReader:
             for row in read_list(file, form, self._config.columns, self._config.keep)
         )
 
-    def _source(self, path: str) -> str:
-        return self._config.source or PurePosixPath(path.rstrip("/")).name
-
     def _candidate(self, raw: Row, source: str) -> Row:
-        url, reason = raw["url"].strip(), None
-        bare = without_credentials(url)
+        line = raw["url"].strip()
+        given = _text(line) or ""
+        ours = raw.get("local_path") and given.startswith("file:")  # an "@" there belongs to a file's name
+        url = given if ours else without_credentials(given)
         try:
-            if raw.get("malformed"):
+            if raw.get("malformed") or given != line:
                 raise ImageError(Reason.BAD_URL, "the line can't be understood")
-            if bare is not None:  # the secret stays out of every file; its hash keeps the candidate apart
-                reason, normalised, key = Reason.CREDENTIALS.value, normalise_url(bare), url
-                url = bare
-            else:
-                normalised = key = normalise_url(url)
+            normalised = normalise_url(url)
+            # a secret stays out of every file; its hash keeps the candidate apart
+            reason, key = (None, normalised) if url == given else (Reason.CREDENTIALS.value, given)
         except ImageError as error:
-            reason, normalised, key = error.reason.value, "", url
+            url, reason, normalised, key = redact(url), error.reason.value, "", given
         return {
             "id": candidate_id(key),
             "url": url,
@@ -114,7 +118,7 @@ class CandidateReader:
             "caption": _text(raw.get("caption")),
             "claimed_width": _whole(raw.get("claimed_width")),
             "claimed_height": _whole(raw.get("claimed_height")),
-            "local_path": raw.get("local_path"),
+            "local_path": _text(raw.get("local_path")),
             "local_offset": raw.get("local_offset"),
             "local_nbytes": raw.get("local_nbytes"),
             "status": "rejected" if reason else "ok",
@@ -123,9 +127,22 @@ class CandidateReader:
         }
 
 
+def _open(path: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    try:
+        fs, root = fsspec.core.url_to_fs(path)
+    except (ImportError, ValueError) as error:
+        raise InputError(f"can't open {path}: {error}") from error
+    return fs, root
+
+
+def _name(path: str) -> str:
+    """Name of a file or folder, whatever way leads to it."""
+    return PurePosixPath(_open(path)[1]).name
+
+
 def _form(path: str) -> str:
     """Form of an input, from what its path is."""
-    fs, root = fsspec.core.url_to_fs(path)
+    fs, root = _open(path)
     if fs.isdir(root):
         names = [name for name, _ in list_files(path)]
         if any(name.endswith("_stats.json") for name in names):
@@ -136,12 +153,12 @@ def _form(path: str) -> str:
             f"no input at {path}: --input takes a list of URLs (txt, csv, tsv, jsonl, parquet) or a folder"
         )
     name = PurePosixPath(root)
-    suffix = name.with_suffix("").suffix if name.suffix in _COMPRESSED else name.suffix
-    if suffix.lower() not in _SUFFIXES:
+    suffix = (name.with_suffix("") if name.suffix in _COMPRESSED else name).suffix.lower()
+    if suffix not in _SUFFIXES:
         raise InputError(
             f"can't tell what {path} is: name its form with --set candidates.format=txt (or csv, parquet, ...)"
         )
-    return _SUFFIXES[suffix.lower()]
+    return _SUFFIXES[suffix]
 
 
 def _list_files(path: str, form: str) -> list[str]:
@@ -154,9 +171,7 @@ def _list_files(path: str, form: str) -> list[str]:
 
 def _digest(path: str, form: str) -> Any:
     if form in ("folder", "img2dataset"):
-        return list_files(path)
-    import hashlib
-
+        return [(_text(name), size) for name, size in list_files(path)]
     digest = hashlib.sha256()
     for file in _list_files(path, form):
         try:
@@ -169,20 +184,20 @@ def _digest(path: str, form: str) -> Any:
 
 
 def _host(normalised: str) -> str | None:
-    from urllib.parse import urlsplit
-
     return (urlsplit(normalised).hostname or None) if normalised else None
 
 
 def _text(value: Any) -> str | None:
-    return None if value is None or value == "" else str(value)
+    """Text that every file format can hold: half surrogate pairs, as JSON and file names may have, are spelled out."""
+    return None if value is None or value == "" else str(value).encode(errors="backslashreplace").decode()
 
 
 def _number(value: Any) -> float | None:
     try:
-        return float(value)
-    except (TypeError, ValueError):
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
         return None
+    return None if isnan(number) else number
 
 
 def _whole(value: Any) -> int | None:

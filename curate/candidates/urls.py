@@ -8,12 +8,15 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from curate.errors import ImageError, Reason
 
-__all__ = ["candidate_id", "normalise_url", "without_credentials"]
+__all__ = ["candidate_id", "normalise_url", "redact", "without_credentials"]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _PATH = "/%:@!$&'()*+,;=~"
 _ESCAPE = re.compile(r"%[0-9a-fA-F]{2}")
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
+# also where urlsplit sees none: no scheme, no slashes, backslashes, a host or port that is broken
+_USERINFO = re.compile(r"^((?:[a-zA-Z][a-zA-Z0-9+.-]*:)?[/\\]{2,})?[^/\\?#]*@")
+_ANY_USERINFO = re.compile(r"(?:^|(?<=[/\\\s,;\"']))[^/\\\s,;\"']*@")
 
 
 def candidate_id(normalised: str) -> str:
@@ -48,23 +51,23 @@ def normalise_url(url: str) -> str:
     return urlunsplit((scheme, host + port, path.replace("?", "%3F") or "/", query, ""))
 
 
-def without_credentials(url: str) -> str | None:
-    """The URL less its user name and password, None if it carries none."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return None
-    if "@" not in parts.netloc:
-        return None
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+def without_credentials(url: str) -> str:
+    """The URL less its user name and password."""
+    return _USERINFO.sub(r"\1", url)
+
+
+def redact(line: str) -> str:
+    """A line that is no URL, less whatever in it may be a user name and password."""
+    return _ANY_USERINFO.sub("", line)
 
 
 def _ascii_host(host: str) -> str:
     if ":" in host:
         return f"[{host.lower()}]"
-    if re.search(r"[\s<>\"'`{}|\\^%]", host):
-        raise ImageError(Reason.BAD_URL, f"no host name: {host!r}")
     try:
-        return host.lower().encode("ascii" if host.isascii() else "idna").decode()
+        name = host.lower().encode("ascii" if host.isascii() else "idna").decode()
     except UnicodeError as error:
         raise ImageError(Reason.BAD_URL, f"no host name: {host!r}") from error
+    if re.search(r"[\s<>\"'`{}|\\^%]", name):  # the name, since IDNA turns wide characters into these
+        raise ImageError(Reason.BAD_URL, f"no host name: {host!r}")
+    return name
