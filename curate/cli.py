@@ -20,6 +20,7 @@ app = typer.Typer(
     name="curate",
     help="Restoration-grade image datasets from crawled URLs, and the restorers trained on them.",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -292,7 +293,7 @@ def demo(
     with StepProgress(console, "train") as steps:
         restored = walk.train_and_restore(out, steps)
     print(f"restorer     {restored.checkpoint}")
-    print(f"before/after {restored.picture}   PSNR {restored.psnr_before:.2f} -> {restored.psnr:.2f} dB")
+    print(f"before/after {restored.comparison}   PSNR {restored.psnr_before:.2f} -> {restored.psnr:.2f} dB")
 
 
 @app.callback(invoke_without_command=True)

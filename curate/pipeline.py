@@ -18,15 +18,14 @@ from curate.candidates import CandidateReader
 from curate.config import fingerprint
 from curate.engine import CommitRecord, Executor, Progress, RunFolder, Shard, ShardIndex, Stage, StageOutcome
 from curate.errors import InputError, RunError
-from curate.fetch import FetchShard
 from curate.fetch.shard import SCHEMA as FETCH_SCHEMA
+from curate.fetch.shard import FetchShard
 from curate.label.shard import SCHEMA as LABEL_SCHEMA
 from curate.label.shard import LabelShard
 from curate.label.taxonomy import load_taxonomy
 from curate.manifest import LEDGER, MANIFEST, encode_manifest
 from curate.measure import MeasureShard
 from curate.recipe import Filters, Recipe
-from curate.report import build_report
 from curate.select import needed_columns, rejections, select
 
 __all__ = ["STAGES", "RunOutcome", "open_run", "plan", "run"]
@@ -326,6 +325,8 @@ def _report(folder: RunFolder, progress: Progress) -> StageOutcome:
         raise RunError(f"{folder} has nothing to report yet: run  curate select {folder}  first")
 
     def build(whole: Shard) -> dict[str, int]:
+        from curate.report import build_report  # matplotlib: only where figures are drawn
+
         build_report(whole)
         return {}
 

@@ -13,7 +13,8 @@ STAGES = {
     "candidates": "the list is read",
     "fetch": "bytes are downloaded",
     "measure": "images are decoded and measured",
-    "label": "images pass the filters and get their labels",
+    "filter": "measures are held against the recipe's bounds",
+    "label": "images get their labels",
     "select": "duplicates go, the splits are drawn",
     "engine": "shards that failed again and again are set aside",
 }

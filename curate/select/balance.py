@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import LinearConstraint, milp
 from scipy.sparse import block_array, eye_array, kron
-from scipy.stats import norm
+from scipy.special import ndtr
 
 __all__ = ["Balance", "FrequencyBins", "balance", "share_out"]
 
@@ -49,7 +49,7 @@ class FrequencyBins:
         edges = np.linspace(low, max(high, low + std), bins + 1)
         bounds = edges.copy()
         bounds[0], bounds[-1] = (-np.inf if minimum is None else minimum), np.inf
-        weights = np.diff(norm.cdf(bounds, mean, std))
+        weights = np.diff(ndtr((bounds - mean) / std))
         weights = weights / weights.sum() if weights.sum() > 0 else np.full(bins, 1 / bins)
         return cls(tuple(edges[1:-1].tolist()), tuple(weights.tolist()), mean, std)
 

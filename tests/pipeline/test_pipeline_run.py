@@ -1,0 +1,157 @@
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from conftest import digests
+
+import curate
+from curate import Recipe
+from curate.errors import InputError, Reason, RunError
+from curate.manifest import LEDGER, find_faults, read_manifest
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, recipe: Path, pictures: Path) -> Path:
+    """A run that nothing happened to, in one process."""
+    out = tmp_path_factory.mktemp("undisturbed") / "run"
+    curate.run(recipe, [pictures], out, scheduler="serial")
+    return out
+
+
+def ledger(run: Path) -> dict[str, dict[str, object]]:
+    rows = [row for part in sorted(run.glob("ledger/*.parquet")) for row in pq.read_table(part).to_pylist()]
+    return {row["url"].rsplit("/", 1)[-1]: row for row in rows}
+
+
+def test_every_candidate_has_one_row_and_every_rejected_one_a_reason(undisturbed: Path, pictures: Path) -> None:
+    rows = ledger(undisturbed)
+    assert set(rows) == {path.name for path in pictures.iterdir()}
+    assert len({row["id"] for row in rows.values()}) == len(rows) == 26
+    for row in rows.values():
+        assert (row["status"] == "kept") == (row["reason"] is None) == (row["split"] is not None)
+        assert row["reason"] is None or Reason(str(row["reason"]))
+        assert [name for name in row if name in {c.name for c in LEDGER}] == [c.name for c in LEDGER]
+    found = {name: rows[name]["reason"] for name in ("flat.png", "small.png", "cut.jpg", "page.jpg", "empty.png")}
+    assert found == {
+        "flat.png": "low_texture",
+        "small.png": "too_small",
+        "cut.jpg": "decode_failed",
+        "page.jpg": "not_image",
+        "empty.png": "empty",
+    }
+    twins = sorted((rows["00.png"], rows["again.png"]), key=lambda row: str(row["id"]))
+    assert twins[1]["reason"] == "duplicate"
+    assert twins[0]["dup_cluster"] == twins[1]["dup_cluster"] == twins[0]["id"]
+
+
+def test_the_manifests_are_valid_and_hold_the_bytes_as_served(undisturbed: Path, pictures: Path) -> None:
+    splits = {}
+    for split in ("train", "test"):
+        manifest = read_manifest(undisturbed / f"manifest/{split}.parquet")
+        assert list(find_faults(manifest, check_bytes=True)) == []
+        splits[split] = set(manifest.table["id"].to_pylist())
+        for row, url in enumerate(manifest.table["url"].to_pylist()):
+            assert manifest.read_bytes(row) == (pictures / url.rsplit("/", 1)[-1]).read_bytes()
+    assert len(splits["train"]) == 9
+    assert not splits["train"] & splits["test"]
+
+
+def test_no_file_tells_where_this_machine_keeps_its_files(undisturbed: Path, pictures: Path) -> None:
+    for path in [*undisturbed.glob("ledger/*"), *undisturbed.glob("manifest/*"), *undisturbed.glob("report/*")]:
+        assert str(pictures.parent).encode() not in path.read_bytes()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_dask_gives_the_same_bytes(
+    undisturbed: Path, recipe: Path, pictures: Path, tmp_path: Path, workers: int
+) -> None:
+    curate.run(recipe, [pictures], tmp_path / "run", scheduler="local", workers=workers)
+    assert digests(tmp_path / "run") == digests(undisturbed)
+
+
+def test_stage_by_stage_gives_the_same_bytes(undisturbed: Path, recipe: Path, pictures: Path, tmp_path: Path) -> None:
+    curate.run(recipe, [pictures], tmp_path / "run", scheduler="serial", stages=["candidates"])
+    for stage in ("fetch", "measure", "label", "select", "report"):
+        curate.run(None, out=tmp_path / "run", scheduler="serial", stages=[stage])
+    assert digests(tmp_path / "run") == digests(undisturbed)
+
+
+def test_running_again_writes_nothing(recipe: Path, pictures: Path, tmp_path: Path) -> None:
+    curate.run(recipe, [pictures], tmp_path / "run", scheduler="serial")
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*") if path.name != ".lock"}
+    outcome = curate.run(recipe, [pictures], tmp_path / "run", scheduler="serial")
+    assert all(stage.resumed == stage.shards for stage in outcome.stages)
+    again = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*") if path.name != ".lock"}
+    own = {tmp_path / "run", tmp_path / "run/recipe.yaml"}
+    assert {p: t for p, t in again.items() if p not in own} == {p: t for p, t in stamps.items() if p not in own}
+
+
+def test_a_run_folder_may_move(undisturbed: Path, tmp_path: Path) -> None:
+    import shutil
+
+    moved = shutil.copytree(undisturbed, tmp_path / "elsewhere")
+    manifest = read_manifest(moved / "manifest/train.parquet")
+    assert list(find_faults(manifest, check_bytes=True)) == []
+    outcome = curate.run(None, out=moved, scheduler="serial")
+    assert all(stage.resumed == stage.shards for stage in outcome.stages)
+
+
+def test_another_recipe_is_refused_and_says_what_changed(recipe: Path, pictures: Path, tmp_path: Path) -> None:
+    first = Recipe.load(recipe)
+    curate.run(first, [pictures], tmp_path / "run", scheduler="serial", stages=["candidates", "fetch", "measure"])
+    changed = Recipe.load(recipe, ["filters.min.width=60", "select.train=5"])
+    message = r"filters\.min\.width: 48\.0 -> 60\.0; select\.train: 9 -> 5\): add --from label"
+    with pytest.raises(RunError, match=message):
+        curate.run(changed, [pictures], tmp_path / "run", scheduler="serial")
+    with pytest.raises(RunError, match="add --from label"):
+        curate.run(changed, [pictures], tmp_path / "run", scheduler="serial", redo_from="select")
+    outcome = curate.run(changed, [pictures], tmp_path / "run", scheduler="serial", redo_from="label")
+    assert [stage.resumed == stage.shards for stage in outcome.stages] == [True, True, True, False, False, False]
+    assert outcome.reasons["ok"] >= 5
+
+
+def test_settings_that_change_no_result_may_change(recipe: Path, pictures: Path, tmp_path: Path) -> None:
+    curate.run(recipe, [pictures], tmp_path / "run", scheduler="serial", stages=["candidates", "fetch"])
+    gentler = Recipe.load(recipe, ["fetch.concurrency=3", "fetch.user_agent=me", "label.batch_size=2"])
+    outcome = curate.run(gentler, [pictures], tmp_path / "run", scheduler="serial", stages=["candidates", "fetch"])
+    assert all(stage.resumed == stage.shards for stage in outcome.stages)
+
+
+def test_other_input_is_refused(recipe: Path, pictures: Path, tmp_path: Path) -> None:
+    curate.run(recipe, [pictures], tmp_path / "run", scheduler="serial", stages=["candidates"])
+    (tmp_path / "urls.txt").write_text("http://127.0.0.1/a.jpg\n")
+    with pytest.raises(RunError, match=r"the input differs .* add --from candidates"):
+        curate.run(recipe, [tmp_path / "urls.txt"], tmp_path / "run", scheduler="serial")
+    outcome = curate.run(
+        recipe,
+        [tmp_path / "urls.txt"],
+        tmp_path / "run",
+        scheduler="serial",
+        stages=["candidates"],
+        redo_from="candidates",
+    )
+    assert outcome.reasons == {"ok": 1}
+
+
+def test_a_run_needs_its_input_once(recipe: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="name the candidates with --input"):
+        curate.run(recipe, [], tmp_path / "run", scheduler="serial")
+    with pytest.raises(RunError, match="is no run folder"):
+        curate.run(None, [], tmp_path / "nowhere", scheduler="serial")
+
+
+def test_a_stage_out_of_turn_says_what_comes_first(recipe: Path, pictures: Path, tmp_path: Path) -> None:
+    curate.run(recipe, [pictures], tmp_path / "run", scheduler="serial", stages=["candidates"])
+    with pytest.raises(RunError, match="has no fetched stage for part-00000 yet"):
+        curate.run(None, out=tmp_path / "run", scheduler="serial", stages=["measure"])
+    with pytest.raises(RunError, match="nothing to report yet"):
+        curate.run(None, out=tmp_path / "run", scheduler="serial", stages=["report"])
+
+
+def test_nothing_kept_is_a_result_too(recipe: Path, pictures: Path, tmp_path: Path) -> None:
+    strict = Recipe.load(recipe, ["filters.min.width=5000"])
+    outcome = curate.run(strict, [pictures], tmp_path / "run", scheduler="serial")
+    assert "ok" not in outcome.reasons
+    assert sum(outcome.reasons.values()) == 26
+    assert len(read_manifest(tmp_path / "run/manifest/train.parquet")) == 0
+    assert (tmp_path / "run/report/index.html").exists()
