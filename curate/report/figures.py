@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
+from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Affine2D
 from numpy.typing import NDArray
 
@@ -65,6 +66,11 @@ class CategoryBar:
     wanted: float
     """Training images that the recipe's weights ask for."""
 
+    @property
+    def is_short(self) -> bool:
+        """Whether there are fewer than asked for, by more than rounding."""
+        return self.train <= self.wanted - 1
+
 
 @dataclass(frozen=True)
 class Thresholds:
@@ -86,8 +92,8 @@ def frequency_figure(counts: dict[str, Counts], mean: float, std: float, minimum
         target: whether to draw the target.
     """
     first, last = _extent(counts["measured"], margin=5)
-    # bins that leave some ten of the rarer kind in each, merged from the fine ones
-    bins = int(np.clip(3 * np.cbrt(counts["kept"].sum() or counts["measured"].sum()), 16, 64))
+    # the more images the finer, as bins merged from those counted
+    bins = int(np.clip(4 * np.cbrt(counts["kept"].sum() or counts["measured"].sum()), 24, 64))
     merge = -(-(last - first) // bins)
     if minimum:  # one edge at the bound, so that no bin mixes what the filter parts
         first -= (first - int(np.searchsorted(RATIO_EDGES, log10(minimum) - 1e-9))) % merge
@@ -116,6 +122,7 @@ def frequency_figure(counts: dict[str, Counts], mean: float, std: float, minimum
             )
         axes.set_xlim(edges[0], edges[-1])
         axes.set_ylim(0)
+        axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.set_xlabel("high-frequency ratio, logarithmic")
         axes.set_ylabel("% of images per bin")
         _log_ticks(axes, "x", lambda value: f"{100 * value:g} %")

@@ -55,14 +55,14 @@ def _content(
     """What the template shows."""
     # Heavy: matplotlib only where a page is made
     from curate.report.figures import category_figure, frequency_figure, size_figure
-    from curate.report.pictures import choose, thumbnails
+    from curate.report.pictures import FEW, choose, thumbnails
 
     bars = _category_bars(summary, recipe, tally)
     kept, rejected = (
-        thumbnails(choose(rows, group, budget, most), group, shard)
-        for rows, group, budget, most in (
-            (tally.kept_samples, "category", _KEPT_PICTURES, 5),
-            (tally.rejected_samples, "reason", _REJECTED_PICTURES, 4),
+        thumbnails(choose(rows, group, budget), group, shard)
+        for rows, group, budget in (
+            (tally.kept_samples, "category", _KEPT_PICTURES),
+            (tally.rejected_samples, "reason", _REJECTED_PICTURES),
         )
     )
     column = recipe.select.frequency.column
@@ -88,6 +88,8 @@ def _content(
         "categories": category_figure(bars),
         "size": size_figure(tally.size, _thresholds(recipe)),
         "heat": _heat(bars, summary, tally),
+        "shortfalls": _shortfalls(bars, summary, recipe),
+        "few": FEW,
         "hosts": _top(tally.hosts["all"], tally.hosts["kept"]),
         "licences": _top(tally.licences["all"], tally.licences["kept"]),
         "kept_pictures": {bar.name: kept[bar.name] for bar in bars if bar.name in kept},
@@ -166,6 +168,27 @@ def _heat(bars: Sequence[CategoryBar], summary: dict[str, Any], tally: Tally) ->
         summary["frequency_taken"],
         [sum(column) for column in zip(*summary["available"], strict=True)],
     )
+
+
+def _shortfalls(bars: Sequence[CategoryBar], summary: dict[str, Any], recipe: Recipe) -> list[str]:
+    """Where the pool gave less than the recipe asks for."""
+    train, test = summary["train"], summary["test"]
+    told = []
+    if train["taken"] < train["wanted"]:
+        told.append(f"{train['taken']:,} of {train['wanted']:,} training images: the pool held no more.")
+    if test["taken"] < test["wanted"]:
+        share = f"at most {recipe.select.test.max_share:.0%} of a sub-category's pool may go there".replace("%", " %")
+        told.append(f"{test['taken']:,} of {test['wanted']:,} test images: {share}.")
+    short = [f"{bar.name} {bar.train:,}" for bar in bars if bar.is_short]
+    if short:
+        told.append(f"Fewer training images than their share: {', '.join(short)}.")
+    if train["taken"]:
+        away = f"{summary['distance']:,} images" if summary["distance"] else "no image"
+        told.append(
+            f"Over sub-categories and frequency bins together the choice is {away} away from what the pool allows; no "
+            "other choice comes nearer."
+        )
+    return told
 
 
 def _top(everything: Counter[str | None], kept: Counter[str | None]) -> dict[str, Any]:

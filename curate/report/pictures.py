@@ -15,8 +15,10 @@ from curate.errors import ImageError
 if TYPE_CHECKING:
     from curate.engine.stage import Shard
 
-__all__ = ["Picture", "choose", "thumbnails"]
+__all__ = ["FEW", "Picture", "choose", "thumbnails"]
 
+FEW = 4
+"""Up to so many groups are shown over the page's whole width, more in two columns."""
 _SIDE = 300
 """Longest side of a thumbnail in pixels: sharp at the size shown, and 48 of them stay near a megabyte."""
 
@@ -35,13 +37,13 @@ class Picture(NamedTuple):
     facts: str
 
 
-def choose(samples: pa.Table | None, group: str, budget: int, most: int) -> pa.Table | None:
-    """Equally many rows of each group, `most` at the utmost, `budget` in all (one of each group in any case)."""
+def choose(samples: pa.Table | None, group: str, budget: int) -> pa.Table | None:
+    """Equally many rows of each group, some `budget` in all; a few groups have the page's width for up to six."""
     if samples is None or not samples.num_rows:
         return None
     groups = samples[group].to_pylist()
-    share = max(1, min(most, budget // len(set(groups))))
     first = {name: groups.index(name) for name in set(groups)}
+    share = max(1, min(budget // len(first), 6 if len(first) <= FEW else 3))
     return samples.filter(pa.array([row - first[name] < share for row, name in enumerate(groups)]))
 
 

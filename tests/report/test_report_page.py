@@ -192,3 +192,13 @@ def test_a_run_without_selection_names_what_is_missing(make_run: MakeRun) -> Non
     shard.folder.remove("select/summary.json")
     with pytest.raises(RunError, match=r"no select/summary\.json: run the stage that makes it"):
         build_report(shard)
+
+
+def test_what_was_short_is_told(make_run: MakeRun) -> None:
+    shard = make_run(train=10_000)
+    build_report(shard)
+    text = Page(page_of(shard)).text
+    train = len(read_manifest(f"{shard.folder}/manifest/train.parquet"))
+    assert f"{train} of 10,000 training images: the pool held no more." in text
+    assert re.search(r"\d+ of 86 test images: at most 20 % of a sub-category's pool may go there", text)
+    assert re.search(r"Fewer training images than their share: .*Poster \d+", text)
