@@ -11,20 +11,33 @@ from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from curate.errors import ImageError, Reason
 
-__all__ = ["MAX_PIXELS", "open_image", "to_luma", "to_rgb"]
+__all__ = ["FORMATS", "MAX_PIXELS", "open_image", "orientation", "to_luma", "to_rgb"]
 
 MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 2**27)
 """Pillow's own limit on what it opens."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "HEIF", "JXL")
+"""What is decoded, where Pillow or a plugin can: what the web uses, and nothing as dangerous as PostScript."""
 
 _DAMAGED = (
     OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, AttributeError, EOFError, OverflowError,
     ArithmeticError, AssertionError, NotImplementedError, RuntimeError, struct.error, zlib.error,
 )  # fmt: skip
 """What Pillow's decoders were seen to raise for damaged or hostile files."""
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 @contextmanager
@@ -38,7 +51,8 @@ def open_image(source: IO[bytes]) -> Iterator[Image.Image]:
         # size is judged by the caller; odd EXIF or TIFF tags don't make an image unusable
         warnings.simplefilter("ignore")
         try:
-            with Image.open(source) as image:
+            Image.init()
+            with Image.open(source, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
                 yield image
         except UnidentifiedImageError as error:
             raise ImageError(Reason.FORMAT_UNSUPPORTED, "no installed decoder knows it") from error
@@ -48,27 +62,36 @@ def open_image(source: IO[bytes]) -> Iterator[Image.Image]:
             raise ImageError(Reason.DECODE_FAILED, str(error) or type(error).__name__) from error
 
 
+def orientation(image: Image.Image) -> int:
+    """EXIF orientation, 1 to 8; 1 where there is none, or none that makes sense."""
+    value = image.getexif().get(0x0112, 1)
+    return int(value) if value in _UPRIGHT else 1  # int, since a damaged header gives it as a fraction
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
     """An image of any Pillow mode as 8-bit RGB: upright by EXIF, transparency over white, 16-bit samples over 257.
 
     Colours are the encoded values: an ICC profile is not applied, as in the field's datasets.
     """
-    return _flat(ImageOps.exif_transpose(image)).convert("RGB")
+    return _upright(_flat(image).convert("RGB"), image)
 
 
 def to_luma(image: Image.Image) -> NDArray[np.uint8]:
     """ITU-R 601 luma (Pillow's `L`) of an image of any mode, shape (height, width), upright by EXIF; see `to_rgb`."""
     flat = _flat(image)
     luma = flat if flat.mode == "L" else flat.convert("RGB").convert("L")
-    # turned last, when it is a third of the work
-    if (exif := image.getexif()).get(0x0112, 1) != 1:
-        luma.getexif()[0x0112] = exif[0x0112]
-        ImageOps.exif_transpose(luma, in_place=True)
-    return np.asarray(luma)
+    return np.asarray(_upright(luma, image))  # turned last, when it is a third of the work
+
+
+def _upright(pixels: Image.Image, image: Image.Image) -> Image.Image:
+    """The image's pixels, turned as it says. ImageOps.exif_transpose fails where it can't write the EXIF back."""
+    turn = _UPRIGHT.get(orientation(image))
+    return pixels if turn is None else pixels.transpose(turn)
 
 
 def _flat(image: Image.Image) -> Image.Image:
     """8 bits a sample, no transparency."""
+    image.load()  # a TIFF turns itself then, and drops its orientation
     if image.mode == "I" or image.mode.startswith("I;16"):
         samples = np.asarray(image, dtype=np.float32) / 257
         return Image.fromarray(samples.clip(0, 255).round().astype(np.uint8))

@@ -11,7 +11,7 @@ import scipy.fft
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
-from curate.decode import MAX_PIXELS, open_image, to_luma
+from curate.decode import MAX_PIXELS, open_image, orientation, to_luma
 from curate.errors import ImageError, Reason
 from curate.measure.frequency import PAPER_CUTOFF, PUBLISHED_CUTOFF, high_frequency_ratios
 
@@ -59,7 +59,7 @@ def measure_image(data: bytes, cutoffs: Sequence[float] = (), max_pixels: int = 
         format_ = "JPEG" if image.format == "MPO" else str(image.format)
         animated = image.format != "MPO" and getattr(image, "n_frames", 1) > 1
         mode, depth, icc = image.mode, _bit_depth(image, data), bool(image.info.get("icc_profile"))
-        orientation = image.getexif().get(0x0112, 1)
+        turned = orientation(image)
         quality = jpeg_quality(image)
         luma_HW = to_luma(image)
     printed, published, *further = high_frequency_ratios(luma_HW, (PAPER_CUTOFF, PUBLISHED_CUTOFF, *cutoffs))
@@ -68,7 +68,7 @@ def measure_image(data: bytes, cutoffs: Sequence[float] = (), max_pixels: int = 
         mode=mode,
         bit_depth=depth,
         icc=icc,
-        orientation=orientation if orientation in range(1, 9) else 1,
+        orientation=turned,
         animated=animated,
         width=luma_HW.shape[1],
         height=luma_HW.shape[0],
