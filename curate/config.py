@@ -7,6 +7,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, Self, get_args
 
@@ -41,7 +42,7 @@ class Config(BaseModel):
             data = yaml.safe_load(source.read_text(encoding="utf-8")) or {}
         except (OSError, UnicodeDecodeError) as error:
             raise RecipeError(f"can't read recipe {source}: {error}") from error
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError) as error:  # a ValueError is a date such as 2026-13-01
             raise RecipeError(f"{source} is no valid YAML: {' '.join(str(error).split())}") from error
         if not isinstance(data, dict):
             raise RecipeError(f"{source} must hold `key: value` pairs, not a {type(data).__name__}")
@@ -94,13 +95,11 @@ def find_recipe(path: str | Path) -> Path:
         RecipeError: if there is none; lists the recipes that ship with the package.
     """
     given = Path(path)
-    if given.is_file():
-        return given
     folders = [Path(__file__).resolve().parent.parent / "pipelines", Path(sys.prefix) / "share/curate/pipelines"]
-    for folder in folders:
-        shipped = folder / given.with_suffix(".yaml")
-        if shipped.is_file():
-            return shipped
+    with suppress(OSError, ValueError):  # nothing of that name can be: it is empty, or too long
+        for candidate in [given, *(folder / given.with_suffix(".yaml") for folder in folders)]:
+            if candidate.is_file():
+                return candidate
     known = sorted({p.relative_to(f).with_suffix("").as_posix() for f in folders for p in f.rglob("*.yaml")})
     raise RecipeError(f"no recipe {str(path)!r}: give a YAML file, or one of {', '.join(known)}")
 
@@ -119,7 +118,7 @@ def _override(data: dict[str, Any], override: str) -> None:
         data = node
     try:
         data[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise RecipeError(f"--set {override}: the value is no valid YAML") from error
 
 
@@ -127,8 +126,11 @@ def _explain(cls: type[BaseModel], error: dict[str, Any]) -> str:
     path = [str(part) for part in error["loc"]]
     key = ".".join(path)
     if error["type"] != "extra_forbidden":
-        got = "" if error["type"] == "missing" else f" (got {error['input']!r})"
-        return f"{key}: {error['msg'].lower().removeprefix('value error, ')}{got}"
+        message = error["msg"].removeprefix("Value error, ")
+        message = message[:1].lower() + message[1:]
+        if not path:  # a rule about several keys, which it names itself
+            return message
+        return f"{key}: {message}" if error["type"] == "missing" else f"{key}: {message} (got {error['input']!r})"
     known = _fields_at(cls, path[:-1])
     near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
     hint = f"did you mean {'.'.join([*path[:-1], near[0]])!r}?" if near else f"known here: {', '.join(known)}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
+import pyarrow as pa
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from curate.config import Config
-from curate.manifest.schema import NAMED_CATEGORIES
+from curate.manifest.schema import LEDGER, MANIFEST, NAMED_CATEGORIES
 
 __all__ = ["Candidates", "Fetch", "Filters", "Frequency", "Label", "Measure", "Recipe", "Select", "TestSplit"]
 
@@ -30,6 +32,15 @@ class Candidates(Config):
     """Licence of every candidate that states none itself."""
     shard_size: Annotated[int, Field(ge=1, le=10_000)] = 1000
     """Candidates per shard: the unit of work, of resume and of distribution."""
+
+    @field_validator("keep")
+    @classmethod
+    def _are_columns_of_their_own(cls, keep: tuple[str, ...]) -> tuple[str, ...]:
+        ours = {column.name for column in LEDGER} | {"claimed_width", "claimed_height"}
+        for name in keep:
+            if name in ours or keep.count(name) > 1:
+                raise ValueError(f"{name} is there already")
+        return keep
 
 
 class Fetch(Config):
@@ -75,6 +86,15 @@ class Measure(Config):
     """Further cut-offs of the high-frequency ratio, shares of the half-diagonal; 0.25 becomes column hf_ratio_025."""
     max_pixels: Annotated[int, Field(gt=0, le=178_000_000)] = 100_000_000
     """Images with more pixels are rejected before decoding; measuring takes some 16 bytes of memory per pixel."""
+
+    @field_validator("cutoffs")
+    @classmethod
+    def _have_columns_of_their_own(cls, cutoffs: tuple[float, ...]) -> tuple[float, ...]:
+        columns = [c.name for c in MANIFEST] + [cls.column(cutoff) for cutoff in cutoffs]
+        for column in columns:
+            if columns.count(column) > 1:
+                raise ValueError(f"{column} is there already")
+        return cutoffs
 
     @staticmethod
     def column(cutoff: float) -> str:
@@ -174,14 +194,18 @@ class Recipe(Config):
 
     @model_validator(mode="after")
     def _columns_exist(self) -> Recipe:
-        from curate.manifest.schema import LEDGER
-
-        cutoffs = {self.measure.column(cutoff) for cutoff in self.measure.cutoffs}
-        numbers = {c.name for c in LEDGER} | {"claimed_width", "claimed_height"} | set(self.candidates.keep) | cutoffs
-        for group in ("min", "max", "allow"):
-            for column in getattr(self.filters, group):
-                if column not in numbers:
-                    raise ValueError(f"filters.{group} names {column!r}, which is no column")
-        if self.select.frequency.column not in numbers:
-            raise ValueError(f"select.frequency.column names {self.select.frequency.column!r}, which is no column")
+        texts = {c.name for c in LEDGER if c.type == pa.string()}
+        numbers = {c.name for c in LEDGER if pa.types.is_integer(c.type) or pa.types.is_floating(c.type)}
+        numbers |= {"claimed_width", "claimed_height", *self.candidates.keep}
+        numbers |= {self.measure.column(cutoff) for cutoff in self.measure.cutoffs}
+        named: list[tuple[str, Iterable[str], set[str], str]] = [
+            ("filters.min", self.filters.min, numbers, "of numbers"),
+            ("filters.max", self.filters.max, numbers, "of numbers"),
+            ("filters.allow", self.filters.allow, texts, "of text"),
+            ("select.frequency.column", [self.select.frequency.column], numbers, "of numbers"),
+        ]
+        for where, names, columns, kind in named:
+            for name in names:
+                if name not in columns:
+                    raise ValueError(f"{where} names {name!r}, which is no column {kind}")
         return self
