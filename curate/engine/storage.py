@@ -111,7 +111,7 @@ class RunFolder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder, so that two runs never write it at once, and clear what killed runs left behind.
+        """Hold the folder, so that two runs never write it at once, and clear what killed processes left in it.
 
         Local folders only; the lock of a process that died is void.
 
@@ -136,7 +136,10 @@ class RunFolder:
                     f"another curate run is using {self.url}: wait for it or choose another --out"
                 ) from error
             self._remove_temporaries()
-            yield
+            try:
+                yield
+            finally:
+                self._remove_temporaries()
 
     def _remove_temporaries(self) -> None:
         for pattern in (f"{files.TEMPORARY}*", f"*/{files.TEMPORARY}*"):

@@ -122,11 +122,13 @@ def balance(
     return Balance(counts_CB, target_C, target_B, distance)
 
 
-def share_out(available: Counts, weights: NDArray[np.float64], total: int) -> Counts:
+def share_out(
+    available: Counts, weights: NDArray[np.float64], total: int, order: NDArray[np.int64] | None = None
+) -> Counts:
     """Share `total` out in proportion to the weights; what a share can't hold goes to the others, again by weight.
 
-    Whole numbers; the largest remainders get the odd ones. Shares without weight come last. Adds up to `total`, or to
-    all there is.
+    Whole numbers; the largest remainders get the odd ones, and of equal ones those that come first in `order` (smallest
+    number first), or in the array. Shares without weight come last. Adds up to `total`, or to all there is.
     """
     available = np.asarray(available, np.int64)
     total = int(min(total, available.sum()))
@@ -138,7 +140,8 @@ def share_out(available: Counts, weights: NDArray[np.float64], total: int) -> Co
             share = np.where(open_, np.minimum(share + rise * weight, available), share)
             share = np.where(np.isclose(share, available, rtol=0, atol=1e-9), available, share)
     whole = np.minimum(np.floor(share + 1e-9), available).astype(np.int64)
-    odd = np.argsort(-(share - whole), kind="stable")
+    remainder = np.round(share - whole, 9)
+    odd = np.lexsort((np.arange(len(share)) if order is None else order, -remainder))
     for index in [i for i in odd if whole[i] < available[i]][: total - int(whole.sum())]:
         whole[index] += 1
     return whole

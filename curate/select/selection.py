@@ -74,8 +74,13 @@ def select(rows: pa.Table, config: Select, filters: Filters, categories: Sequenc
     test_C = np.minimum(
         wanted_test_C, np.floor(config.test.max_share * pool.counts().sum(axis=1) + 1e-9).astype(np.int64)
     )
+    # evenly over the bins; which bins get the odd images is drawn, or it would always be the lowest
+    draw = np.random.default_rng([seed, 0x7E57])
     test_CB = np.array(
-        [share_out(row, np.ones(len(row)), int(n)) for row, n in zip(pool.counts(), test_C, strict=True)]
+        [
+            share_out(available_B, np.ones(len(available_B)), int(wanted), draw.permutation(len(available_B)))
+            for available_B, wanted in zip(pool.counts(), test_C, strict=True)
+        ]
     )
     split_N[pool.take(test_CB, f"{seed}:test", split_N == None)] = "test"  # noqa: E711
     free_N = split_N == None  # noqa: E711

@@ -58,7 +58,7 @@ def test_the_manifests_are_valid_and_hold_the_bytes_as_served(undisturbed: Path,
 
 def test_no_file_tells_where_this_machine_keeps_its_files(undisturbed: Path, pictures: Path) -> None:
     for path in [*undisturbed.glob("ledger/*"), *undisturbed.glob("manifest/*"), *undisturbed.glob("report/*")]:
-        assert str(pictures.parent).encode() not in path.read_bytes()
+        assert str(pictures).encode() not in path.read_bytes()
 
 
 @pytest.mark.parametrize("workers", [1, 2])
