@@ -9,6 +9,7 @@ import ssl
 import threading
 import time
 from collections import defaultdict
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -69,35 +70,34 @@ class BlockingClient:
     def _get(self, visited: list[URL], path: Path, outcome: Outcome, until: float) -> URL | None:
         """One request: spools the body and returns None, or returns where it redirects to."""
         url = visited[-1]
-        connection = http.client.HTTPConnection(url.raw_host or "", url.port)
-        try:
-            connection.sock = self._connect(url, until)
-            address = connection.sock.getpeername()[0]
-            try:
-                manners = request_headers(self._config.user_agent)
-                connection.request("GET", url.raw_path_qs, headers={"Host": url.raw_authority, **manners})
-                response = connection.getresponse()
-            except TimeoutError:
-                raise
-            except (OSError, http.client.HTTPException) as error:
-                raise Failure(Reason.CONNECT, str(error) or type(error).__name__) from error
-            outcome.final_url, outcome.http_status, outcome.address = str(url), response.status, address
-            headers = CIMultiDict((name, _as_utf8(value)) for name, value in response.headers.items())
-            hop = next_hop(response.status, headers, visited, self._guard, self._config.max_redirects)
-            if hop is None:
-                judge(response.status, headers, self._config.max_bytes, outcome)
-                self._read(response, path, outcome)
-            return hop
-        finally:
-            connection.close()
+        with closing(http.client.HTTPConnection(url.raw_host or "", url.port)) as connection:
+            connection.sock, address = self._connect(url, until)
+            with self._ask(connection, url) as response:
+                outcome.final_url, outcome.http_status, outcome.address = str(url), response.status, address
+                headers = CIMultiDict((name, _as_utf8(value)) for name, value in response.headers.items())
+                hop = next_hop(response.status, headers, visited, self._guard, self._config.max_redirects)
+                if hop is None:
+                    judge(response.status, headers, self._config.max_bytes, outcome)
+                    self._read(response, path, outcome)
+                return hop
 
-    def _connect(self, url: URL, until: float) -> socket.socket:
-        """A connection to the first of a host's permitted addresses that takes one."""
+    def _ask(self, connection: http.client.HTTPConnection, url: URL) -> http.client.HTTPResponse:
+        try:
+            headers = {"Host": url.raw_authority, **request_headers(self._config.user_agent)}
+            connection.request("GET", url.raw_path_qs, headers=headers)
+            return connection.getresponse()
+        except TimeoutError:
+            raise
+        except (OSError, http.client.HTTPException) as error:
+            raise Failure(Reason.CONNECT, str(error) or type(error).__name__) from error
+
+    def _connect(self, url: URL, until: float) -> tuple[socket.socket, str]:
+        """A connection to the first of a host's permitted addresses that takes one, and that address."""
         try:
             infos = self._guard.permitted(socket.getaddrinfo(url.raw_host, url.port, 0, socket.SOCK_STREAM))
         except ForbiddenAddress as error:
             raise Failure(Reason.FORBIDDEN_ADDRESS, str(error)) from error
-        except (OSError, UnicodeError) as error:
+        except (OSError, UnicodeError) as error:  # UnicodeError: a label that is empty or too long
             raise Failure(Reason.DNS, str(error)) from error
         refusal = Failure(Reason.CONNECT, "it has no address")
         for info in infos:
@@ -105,7 +105,7 @@ class BlockingClient:
             try:
                 sock.settimeout(min(_CONNECT_TIMEOUT, _left(until)))
                 sock.connect(info[4])
-                return self._secure(sock, url, until)
+                return self._secure(sock, url, until), info[4][0]
             except OSError as error:
                 sock.close()
                 refusal = Failure(Reason.TLS if isinstance(error, ssl.SSLError) else Reason.CONNECT, str(error))

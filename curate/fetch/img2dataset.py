@@ -21,7 +21,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from curate.errors import MissingExtra, Reason
+from curate.errors import MissingExtra, Reason, RunError
 from curate.fetch.blocking import BlockingClient
 from curate.fetch.guard import Guard
 from curate.fetch.outcome import Failure, Outcome
@@ -47,6 +47,7 @@ def fetch_img2dataset(urls: Sequence[str], config: Fetch, scratch: Path, done: C
 
     Raises:
         MissingExtra: if img2dataset isn't installed.
+        RunError: if the scratch folder can't be written.
     """
     downloader = _downloader_class()
     guard = Guard(config.allow_networks)
@@ -117,6 +118,8 @@ def _run(
         except KeyboardInterrupt:
             opener.stopped = True
             raise
+    if opener.trouble:
+        raise opener.trouble
     ends.complete(urls)
     return ends.again
 
@@ -127,6 +130,8 @@ class _Opener:
     def __init__(self, asked: dict[str, Outcome], config: Fetch, scratch: Path) -> None:
         self.asked = asked
         self.stopped = False
+        self.trouble: Exception | None = None
+        """What is wrong with this machine rather than with a URL; img2dataset would print it and go on."""
         self._paths = {url: scratch / f"{i}" for i, url in enumerate(asked)}
         self._client = BlockingClient(config)
 
@@ -143,6 +148,9 @@ class _Opener:
             self._client.fetch(request.full_url, self._paths[request.full_url], outcome)
         except Failure as failure:
             outcome.fail(failure)
+            raise
+        except (OSError, RunError) as error:
+            self.trouble, self.stopped = error, True
             raise
         return io.BytesIO()
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from curate import files
 from curate.errors import Reason
 from curate.fetch.outcome import Body, Failure
 from curate.fetch.sniff import HEAD, sniff
@@ -28,28 +29,29 @@ class Spool:
 
     Raises:
         Failure: TOO_LARGE, NOT_IMAGE, EMPTY or TRUNCATED, from any method, as early as it can be known.
+        RunError: if the disk is full.
     """
 
     def __init__(self, path: Path, limit: int, encoding: str = "") -> None:
         self._path = path
         self._limit = limit
         self._inflate = _decoder(encoding)
-        self._hash = hashlib.sha256()
         self._head = b""
         self._format: str | None = None
         self._received = 0
-        self._nbytes = 0
         self._finished = False
 
     def __enter__(self) -> Self:
         self._file = self._path.open("wb")
+        self._sink = files.Sink(self._file, self._path.parent)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
         if not self._finished:
+            with suppress(OSError):  # the disk is full, and that has been said
+                self._file.close()
             self._path.unlink(missing_ok=True)
 
     def write(self, data: bytes) -> None:
@@ -73,23 +75,24 @@ class Spool:
             self._append(self._inflate.flush())
             if self._received and not self._inflate.eof:
                 raise Failure(Reason.TRUNCATED, "the Content-Encoding breaks off")
-        if not self._nbytes:
+        if not self._sink.nbytes:
             raise Failure(Reason.EMPTY)
         format_ = self._format or self._look()
-        self._file.close()
+        try:
+            self._file.close()
+        except OSError as error:
+            raise files.explain(error, str(self._path.parent)) from error
         self._finished = True
-        return Body(self._path, self._nbytes, self._hash.hexdigest(), format_)
+        return Body(self._path, self._sink.nbytes, self._sink.sha256, format_)
 
     def _append(self, data: bytes) -> None:
-        self._nbytes += len(data)
-        if self._nbytes > self._limit:
+        if self._sink.nbytes + len(data) > self._limit:
             raise Failure(Reason.TOO_LARGE, f"more than {self._limit} bytes")
         if self._format is None:
             self._head += data[:HEAD]
             if len(self._head) >= HEAD:
                 self._format = self._look()
-        self._hash.update(data)
-        self._file.write(data)
+        self._sink.write(data)
 
     def _look(self) -> str:
         format_ = sniff(self._head)

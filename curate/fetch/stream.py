@@ -36,6 +36,9 @@ def fetch_stream(urls: Sequence[str], config: Fetch, scratch: Path, done: Callab
 
     Returns:
         One outcome for each URL, in order.
+
+    Raises:
+        RunError: if the scratch folder can't be written.
     """
     return asyncio.run(_StreamEngine(config, scratch, done).run(urls))
 
@@ -51,30 +54,29 @@ class _StreamEngine:
 
     async def run(self, urls: Sequence[str]) -> list[Outcome]:
         resolver = GuardedResolver(self._guard, self._config.concurrency)
-        connector = aiohttp.TCPConnector(
-            resolver=resolver,
-            socket_factory=self._guard.open_socket,
-            limit=0,  # turns are taken before the clock starts, see _try
-        )
         try:
-            async with (
-                aiohttp.ClientSession(
-                    connector=connector,
-                    response_class=_Answer,
-                    headers=request_headers(self._config.user_agent),
-                    timeout=aiohttp.ClientTimeout(
-                        total=None, sock_connect=min(_CONNECT_TIMEOUT, self._config.deadline)
-                    ),
-                    cookie_jar=aiohttp.DummyCookieJar(),
-                    auto_decompress=False,
-                    trust_env=False,
-                ) as self._session,
-                asyncio.TaskGroup() as group,
-            ):
+            async with self._open_session(resolver) as self._session, asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._candidate(url, self._scratch / f"{i}")) for i, url in enumerate(urls)]
+        except ExceptionGroup as troubles:  # not of a URL but of this machine, such as a full disk: the first tells
+            raise troubles.exceptions[0] from None
         finally:
             await resolver.close()
         return [task.result() for task in tasks]
+
+    def _open_session(self, resolver: GuardedResolver) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                resolver=resolver,
+                socket_factory=self._guard.open_socket,
+                limit=0,  # turns are taken before the clock starts, see _try
+            ),
+            response_class=_Answer,
+            headers=request_headers(self._config.user_agent),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(_CONNECT_TIMEOUT, self._config.deadline)),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+        )
 
     async def _candidate(self, text: str, path: Path) -> Outcome:
         outcome = Outcome()

@@ -9,11 +9,10 @@ import pytest
 
 from curate.fetch.outcome import Outcome
 from curate.fetch.stream import fetch_stream
-from curate.recipe import Fetch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "site"))
 
-from hostile import SITE, HostileSite
+from hostile import HostileSite, settings
 
 # a busy machine is no reason to fail, and another day no reason to try other examples
 hypothesis.settings.register_profile("fetch", deadline=None, derandomize=True)
@@ -26,11 +25,6 @@ FetchAll = Callable[..., list[Outcome]]
 def site() -> Iterator[HostileSite]:
     with HostileSite() as running:
         yield running
-
-
-def settings(**changes: Any) -> Fetch:
-    """The recipe's settings, with the site's address opened and no time lost between tries."""
-    return Fetch(**{"allow_networks": (f"{SITE}/32",), "backoff": 0.01, "deadline": 20, "max_bytes": 200_000} | changes)
 
 
 def _ignore() -> None:

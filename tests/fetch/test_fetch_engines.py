@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hostile import HostileSite, picture
 
-from curate.errors import Reason
+from curate.errors import Reason, RunError
 from curate.fetch.outcome import Outcome
 
 FetchAll = Callable[..., list[Outcome]]
@@ -215,6 +215,15 @@ def test_no_answer_is_strange_enough_to_break_a_shard(fetch: FetchAll, site: Hos
     outcomes = fetch([site.url(f"fuzz/{seed}") for seed in range(150)], deadline=0.5, retries=0, per_host=64)
     assert all((outcome.body is None) == (outcome.reason is not None) for outcome in outcomes)
     assert 0 < sum(outcome.body is None for outcome in outcomes) < len(outcomes)
+
+
+def test_a_full_disk_is_no_fault_of_a_url(fetch: FetchAll, site: HostileSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise RunError("can't write scratch: No space left on device; make room there or choose another place")
+
+    monkeypatch.setattr("curate.files.Sink.write", full)
+    with pytest.raises(RunError, match="make room"):
+        fetch([site.url(f"numbered/{i}") for i in range(5)])
 
 
 def test_a_closed_port(fetch: FetchAll) -> None:

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import settings
-from hostile import HostileSite
+from hostile import HostileSite, settings
 
 from curate.errors import MissingExtra, Reason
 from curate.fetch import img2dataset as adapter

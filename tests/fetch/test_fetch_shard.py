@@ -6,8 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import settings
-from hostile import HostileSite, picture
+from hostile import HostileSite, picture, settings
 
 from curate.engine.stage import Shard
 from curate.engine.storage import RunFolder

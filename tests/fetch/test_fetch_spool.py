@@ -1,3 +1,4 @@
+import errno
 import zlib
 from pathlib import Path
 
@@ -6,7 +7,7 @@ from hostile import picture
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.errors import Reason
+from curate.errors import Reason, RunError
 from curate.fetch.outcome import Body, Failure
 from curate.fetch.spool import Spool
 
@@ -59,6 +60,19 @@ def test_what_is_no_body_leaves_no_file(tmp_path: Path, data: bytes, encoding: s
 def test_a_page_is_given_up_at_its_first_bytes(tmp_path: Path) -> None:
     with Spool(tmp_path / "body", 10**6) as open_spool, pytest.raises(Failure, match="<html>"):
         open_spool.write(b"<html>".ljust(64))
+
+
+def test_a_disk_that_is_full_at_the_last_byte(tmp_path: Path) -> None:
+    class FullDisk:
+        def close(self) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(RunError, match="make room"), Spool(tmp_path / "body", 10**6) as open_spool:
+        open_spool.write(picture())
+        open_spool._file.close()
+        open_spool._file = FullDisk()  # type: ignore[assignment]
+        open_spool.finish()
+    assert not (tmp_path / "body").exists()
 
 
 @given(st.binary(max_size=300), st.sampled_from(["", "gzip", "deflate"]))
