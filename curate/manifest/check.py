@@ -15,6 +15,9 @@ from curate.manifest.table import Manifest
 
 __all__ = ["Difference", "Fault", "compare", "find_faults"]
 
+_PLACE = {"tar", "offset", "nbytes", "sha256"}
+"""Columns without which no bytes can be checked."""
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -52,18 +55,21 @@ def find_faults(manifest: Manifest, *, check_bytes: bool = False) -> Iterator[Fa
         check_bytes: also read every image and compare its SHA-256.
     """
     table = manifest.table
+    readable = check_bytes
     for column in MANIFEST:
         if column.name not in table.column_names:
             if column.required:
                 yield Fault(None, column.name, "missing")
+            readable = readable and column.name not in _PLACE
             continue
         values = table[column.name]
         if values.type != column.type:
             yield Fault(None, column.name, f"type {values.type}, should be {column.type}")
+            readable = readable and column.name not in _PLACE
         elif column.required:
             yield from (Fault(row, column.name, "null") for row in _rows(pc.is_null(values)))
     yield from _find_broken_values(table)
-    if check_bytes:
+    if readable:
         for row in range(len(manifest)):
             try:
                 digest = hashlib.sha256(manifest.read_bytes(row)).hexdigest()
@@ -106,8 +112,12 @@ def _find_broken_values(table: pa.Table) -> Iterator[Fault]:
 
 
 def compare(first: Manifest, second: Manifest) -> Difference:
-    """What was added, removed and changed from one manifest to another. Rows are matched by id."""
-    rows = [{row["id"]: row for row in manifest.table.to_pylist()} for manifest in (first, second)]
+    """What was added, removed and changed from one manifest to another. Rows are matched by id.
+
+    Raises:
+        ManifestError: if one has no ids.
+    """
+    rows = [dict(zip(m.column("id"), m.table.to_pylist(), strict=True)) for m in (first, second)]
     both = [id_ for id_ in rows[0] if id_ in rows[1]]
     columns = sorted(set(first.table.column_names) | set(second.table.column_names))
     changed = {

@@ -17,6 +17,9 @@ __all__ = ["FORMATS", "export_manifest"]
 FORMATS = ("parquet", "csv", "txt")
 """By suffix: a manifest, the same as CSV, or the bare URLs, one a line."""
 
+_PLACE = {"tar": pa.string(), "offset": pa.int64()}
+"""Columns that mean nothing on another machine."""
+
 
 def export_manifest(manifests: list[Manifest], path: str | PurePath) -> int:
     """Write the rows of manifests (train and test, say) as one list that others can fetch again and check by hash.
@@ -35,19 +38,19 @@ def export_manifest(manifests: list[Manifest], path: str | PurePath) -> int:
         case "txt":
             data = _urls(table)
         case "csv":
-            data = _csv(table.drop_columns(["tar", "offset"]))
+            data = _csv(table.select([name for name in table.column_names if name not in _PLACE]))
         case _:
-            columns = {"tar": pa.nulls(len(table), pa.string()), "offset": pa.nulls(len(table), pa.int64())}
-            for name, nulls in columns.items():
-                table = table.set_column(table.column_names.index(name), name, nulls)
-            data = encode_manifest(table, manifests[0].metadata, root=".")
+            columns = {name: table[name] for name in table.column_names}
+            columns |= {name: pa.nulls(len(table), type_) for name, type_ in _PLACE.items()}
+            data = encode_manifest(pa.table(columns), manifests[0].metadata, root=".")
     files.write(path, data)
     return len(table)
 
 
 def _urls(table: pa.Table) -> bytes:
-    urls = table["url"].to_pylist()
-    local = [url for url in urls if not url.startswith(("http://", "https://"))]
+    # tabs and line breaks within a URL are dropped by whoever asks for it
+    urls = [url.translate(dict.fromkeys(map(ord, "\t\r\n"))) for url in table["url"].to_pylist()]
+    local = [url for url in urls if not url.lower().startswith(("http://", "https://"))]
     if local:
         raise ManifestError(
             f"{len(local)} of {len(urls)} images have no web address, such as {local[0]}: export .parquet"

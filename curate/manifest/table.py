@@ -42,7 +42,7 @@ class Manifest:
     def fingerprint(self) -> str:
         """SHA-256 of the ids and image hashes in order: which images these are, wherever they lie."""
         digest = hashlib.sha256()
-        for id_, sha256 in zip(self._column("id"), self._column("sha256"), strict=True):
+        for id_, sha256 in zip(self.column("id"), self.column("sha256"), strict=True):
             digest.update(f"{id_} {sha256}\n".encode())
         return digest.hexdigest()
 
@@ -59,7 +59,7 @@ class Manifest:
         Raises:
             ManifestError: if the tar isn't there or ends too early.
         """
-        tar, offset, nbytes = (self._column(name)[row] for name in ("tar", "offset", "nbytes"))
+        tar, offset, nbytes = (self.column(name)[row] for name in ("tar", "offset", "nbytes"))
         if tar is None:
             raise ManifestError(f"{self.path} is a published manifest, without images: fetch them with  curate run")
         url = posixpath.join(self.root, tar)
@@ -71,11 +71,18 @@ class Manifest:
             raise ManifestError(
                 f"{self.path} row {row}: {url} is not there; keep the manifest in its run folder"
             ) from error
+        except OSError as error:
+            raise ManifestError(f"{self.path} row {row}: can't read {url}: {error}") from error
         if len(data) != nbytes:
             raise ManifestError(f"{self.path} row {row}: {url} ends before byte {offset + nbytes}; fetch it again")
         return data
 
-    def _column(self, name: str) -> list[Any]:
+    def column(self, name: str) -> list[Any]:
+        """The values of a column.
+
+        Raises:
+            ManifestError: if it isn't there.
+        """
         if name not in self._columns:
             if name not in self.table.column_names:
                 raise ManifestError(f"{self.path} has no column {name!r}; see  curate manifest validate {self.path}")
@@ -99,15 +106,16 @@ def read_manifest(path: str | PurePath) -> Manifest:
             table = pq.read_table(file)
     except FileNotFoundError as error:
         raise ManifestError(f"no manifest at {url}") from error
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, ImportError, OSError, ValueError) as error:
         raise ManifestError(f"{url} is no readable Parquet file: {error}") from error
-    raw = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+    own = {key: value for key, value in (table.schema.metadata or {}).items() if key.startswith(b"curate.")}
+    raw = {key.decode(errors="replace"): value.decode(errors="replace") for key, value in own.items()}
     version = raw.get(_VERSION)
     if version is None:
         raise ManifestError(f"{url} is a Parquet file, but no manifest: it has no {_VERSION!r} in its metadata")
     if version.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
         raise ManifestError(f"{url} has schema {version}, this curate reads {SCHEMA_VERSION}: update curate")
-    metadata = {key.removeprefix("curate."): value for key, value in raw.items() if key.startswith("curate.")}
+    metadata = {key.removeprefix("curate."): value for key, value in raw.items()}
     return Manifest(url, table.replace_schema_metadata(), metadata)
 
 
