@@ -22,7 +22,10 @@ __all__ = ["TEMPORARY", "Sink", "create", "explain", "write"]
 TEMPORARY = ".tmp-"
 """What the names of unfinished files start with."""
 
-_FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
+_FATAL = {
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EISDIR,
+    errno.ENAMETOOLONG,
+}  # fmt: skip
 
 
 class Sink:
@@ -58,7 +61,10 @@ def create(url: str | os.PathLike[str]) -> Iterator[Sink]:
     Raises:
         RunError: if the place can't be written or the disk is full.
     """
-    fs, path = fsspec.core.url_to_fs(str(url))
+    try:
+        fs, path = fsspec.core.url_to_fs(str(url))
+    except (ImportError, ValueError) as error:
+        raise RunError(f"can't write {url}: {error}") from error
     local = isinstance(fs, LocalFileSystem)
     folder = Path(path).parent if local else Path(tempfile.gettempdir())
     spool = folder / f"{TEMPORARY}{uuid.uuid4().hex}"
