@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 from curate.fetch.local import LocalBytes, read_local
 from curate.fetch.outcome import Outcome
 from curate.fetch.sniff import EXTENSIONS
-from curate.fetch.stream import fetch_stream
 from curate.fetch.tar import TarWriter, WritesBytes
 from curate.recipe import Fetch
 
@@ -100,9 +99,12 @@ class FetchShard:
 
 
 def _engine(name: str) -> FetchEngine:
+    """Imports what an engine needs only where one runs: network libraries are slow to load, img2dataset very."""
     if name == "stream":
+        from curate.fetch.stream import fetch_stream
+
         return fetch_stream
-    from curate.fetch.img2dataset import fetch_img2dataset  # heavy, and an extra
+    from curate.fetch.img2dataset import fetch_img2dataset
 
     return fetch_img2dataset
 
