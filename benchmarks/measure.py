@@ -1,0 +1,89 @@
+"""How fast images are measured, as ratios in one process: ours, the obvious way, and decoding alone.
+
+    python benchmarks/measure.py [FOLDER] [--images 40]
+
+FOLDER holds images; by default 12 pictures of 0.5 to 3 megapixels are made, as JPEG and PNG, awkward sizes among them.
+The obvious way is Pillow's decoder, `numpy.fft.fft2` in complex128, and a mask for each cut-off.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from curate.decode import open_image, to_luma
+from curate.errors import ImageError
+from curate.measure import PAPER_CUTOFF, PUBLISHED_CUTOFF, measure_image
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", type=Path, help="folder of images")
+    parser.add_argument("--images", type=int, default=40, help="at most so many of them")
+    parser.add_argument("--rounds", type=int, default=3, help="the fastest of so many rounds counts")
+    arguments = parser.parse_args()
+    files = list(_made() if arguments.folder is None else _found(arguments.folder, arguments.images))
+    ways: dict[str, Callable[[bytes], object]] = {"obvious": _obvious, "ours": measure_image, "decoding alone": _decode}
+    seconds = dict.fromkeys(ways, float("inf"))
+    for _ in range(arguments.rounds):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            for data in files:
+                way(data)
+            seconds[name] = min(seconds[name], time.perf_counter() - start)
+    print(f"{len(files)} images, one thread\n")
+    print("| | images/s | of the obvious way's | of decoding's time |\n| --- | ---: | ---: | ---: |")
+    for name, taken in seconds.items():
+        rates = len(files) / taken, seconds["obvious"] / taken, taken / seconds["decoding alone"]
+        print("| {} | {:.1f} | {:.2f} x | {:.2f} x |".format(name, *rates))
+
+
+def _obvious(data: bytes) -> list[float]:
+    luma_HW = np.asarray(Image.open(io.BytesIO(data)).convert("L"), dtype=np.float64)
+    height, width = luma_HW.shape
+    power_HW = np.abs(np.fft.fftshift(np.fft.fft2(luma_HW))) ** 2
+    v, u = np.meshgrid(np.arange(width) - width // 2, np.arange(height) - height // 2)
+    distance_HW = np.hypot(u, v)
+    half_diagonal = np.hypot(height / 2, width / 2)
+    return [power_HW[distance_HW > c * half_diagonal].sum() / power_HW.sum() for c in (PAPER_CUTOFF, PUBLISHED_CUTOFF)]
+
+
+def _decode(data: bytes) -> object:
+    with open_image(io.BytesIO(data)) as image:
+        return to_luma(image)
+
+
+def _found(folder: Path, most: int) -> Iterator[bytes]:
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        data = path.read_bytes()
+        try:
+            measure_image(data)
+        except ImageError:
+            continue
+        yield data
+        most -= 1
+        if not most:
+            return
+
+
+def _made() -> Iterator[bytes]:
+    rng = np.random.default_rng(0)
+    for height, width in ((600, 800), (1024, 1024), (1365, 2048), (1367, 1879), (1080, 1920), (1500, 2000)):
+        field_HW3 = rng.normal(0, 1, (height, width, 3)).cumsum(axis=0).cumsum(axis=1)
+        field_HW3 = 128 + 60 * field_HW3 / np.abs(field_HW3).max() + rng.normal(0, 6, field_HW3.shape)
+        picture = Image.fromarray(field_HW3.clip(0, 255).astype(np.uint8))
+        for format_, options in (("JPEG", {"quality": 92}), ("PNG", {})):
+            buffer = io.BytesIO()
+            picture.save(buffer, format_, **options)
+            yield buffer.getvalue()
+
+
+if __name__ == "__main__":
+    main()
