@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from curate.demo.draw.shapes import Outline, Points, rectangle
 __all__ = ["Canvas", "Paint", "finish", "font", "shaded"]
 
 _TILE = (512, 512)
+_VARIANTS = 8
+"""Tiles of each texture: making one takes longer than drawing some pictures, so they are shared."""
 _TEXTURES: dict[str, Callable[[np.random.Generator], fields.Field]] = {
     "paper": lambda rng: fields.noise(rng, _TILE, 0.4, 0.8),
     "cloud": lambda rng: fields.noise(rng, (1024, 1024), 1.6),
@@ -193,7 +196,7 @@ class Canvas:
 
     def _field(self, texture: str, left: int, top: int, right: int, bottom: int) -> fields.Field:
         if texture not in self._tiles:
-            self._tiles[texture] = _TEXTURES[texture](self.rng)
+            self._tiles[texture] = _tile(texture, int(self.rng.integers(_VARIANTS)))
         tile = self._tiles[texture]
         rows, columns = np.arange(top, bottom) % tile.shape[0], np.arange(left, right) % tile.shape[1]
         return tile[rows[:, None], columns[None, :]]
@@ -207,6 +210,11 @@ def finish(rng: np.random.Generator, picture: Image.Image) -> Image.Image:
     pixels = np.asarray(picture, dtype=np.float32)
     grain = rng.standard_normal((*pixels.shape[:2], 1), dtype=np.float32)
     return Image.fromarray(np.clip(pixels + sigma * grain + 0.5, 0, 255).astype(np.uint8))
+
+
+@cache
+def _tile(texture: str, variant: int) -> fields.Field:
+    return _TEXTURES[texture](np.random.default_rng([zlib.crc32(texture.encode()), variant]))
 
 
 @lru_cache(maxsize=256)
