@@ -73,7 +73,7 @@ class Guard:
             url = URL(text, encoded=_AS_GIVEN.fullmatch(text) is not None)
             url = base.join(url) if base else url
             host, authority = url.raw_host, url.raw_authority
-        except ValueError as error:
+        except (ValueError, IndexError) as error:  # IndexError: yarl's, of https://[]@
             raise Failure(Reason.BAD_URL, "it can't be parsed") from error
         if not url.scheme:
             raise Failure(Reason.BAD_URL, "it has no scheme")

@@ -134,8 +134,6 @@ class _StreamEngine:
             response = await self._session.get(visited[-1], allow_redirects=False)
         except aiohttp.ClientError as error:
             raise _explain(error) from error
-        except UnicodeError as error:  # a host that can't be encoded
-            raise Failure(Reason.BAD_URL, "its host can't be encoded") from error
         try:
             outcome.final_url, outcome.http_status = str(visited[-1]), response.status
             outcome.address = response.address if isinstance(response, _Answer) else None
