@@ -13,9 +13,6 @@ from aiohttp import web
 
 __all__ = ["MISBEHAVIOURS", "Handler", "Visit"]
 
-_FAILURES = 2
-"""How often what recovers fails first."""
-
 
 @dataclass(frozen=True)
 class Visit:
@@ -66,8 +63,8 @@ async def refused(visit: Visit) -> web.StreamResponse:
 
 
 async def recovering(visit: Visit) -> web.StreamResponse:
-    """500 for the first two requests, then the picture."""
-    if visit.number <= _FAILURES:
+    """500 for the first request, then the picture."""
+    if visit.number == 1:
         return web.Response(status=500, text="try again")
     return web.Response(body=visit.body, content_type=visit.media_type)
 

@@ -3,8 +3,9 @@
     with DemoSite() as site:
         site.write_list("urls.txt")
 
-Pictures are drawn when they are first asked for, and kept in a folder. The port is part of every URL, and a candidate's
-id is a hash of its URL: a run that is to be resumed needs the same port again, so it is fixed unless told otherwise.
+Pictures are drawn when they are first asked for, or all at once by `prepare`, and kept in a folder. The port is part of
+every URL, and a candidate's id is a hash of its URL: a run that is to be resumed needs the same port again, so it is
+fixed unless told otherwise.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import socket
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -86,6 +87,17 @@ class DemoSite:
             rows = zip(self.entries, lines, strict=True)
             lines = [json.dumps({"url": url, "caption": e.caption, "licence": e.licence}) for e, url in rows]
         write(path, "".join(f"{line}\n" for line in lines).encode())
+
+    def prepare(self, progress: Callable[[int, int], None] | None = None) -> None:
+        """Draw all pictures now, inside the `with` block, so that a crawl measures the crawler and not the artists.
+
+        Args:
+            progress: called with the number of pictures drawn so far and of all, after each.
+        """
+        pictures = list(dict.fromkeys(entry.picture for entry in self.entries))
+        for done, _ in enumerate(self._artists.map(self._bytes, pictures), start=1):
+            if progress:
+                progress(done, len(pictures))
 
     def __enter__(self) -> Self:
         """Start listening.

@@ -83,7 +83,7 @@ async def test_robots_txt_forbids_the_private_folder_alone(site: DemoSite, clien
 @pytest.mark.parametrize(
     ("name", "statuses"),
     [
-        ("not-found", [404, 404]), ("gone", [410]), ("refused", [403]), ("recovering", [500, 500, 200, 200]),
+        ("not-found", [404, 404]), ("gone", [410]), ("refused", [403]), ("recovering", [500, 200, 200]),
         ("busy", [429, 200]), ("unavailable", [503, 503, 503, 503]),
     ],
 )  # fmt: skip
@@ -186,6 +186,21 @@ async def test_pictures_are_drawn_once_and_kept(
                 bodies.append(await response.read())
         monkeypatch.setattr("curate.demo.site.encode", None)
     assert bodies[0] == bodies[1] == encode(entry.picture)
+
+
+async def test_prepared_pictures_are_drawn_before_anyone_asks(
+    client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = Picture("Comic", 1, (40, 30), "png")
+    entries = [Entry(path, picture, "a comic", "MIT", "good") for path in ("/a.png", "/same.png")]
+    steps: list[tuple[int, int]] = []
+    with DemoSite(port=0, entries=entries) as site:
+        site.prepare(lambda done, total: steps.append((done, total)))
+        monkeypatch.setattr("curate.demo.site.encode", None)
+        for url in site.urls():
+            async with client.get(url) as response:
+                assert await response.read() == encode(picture)
+    assert steps == [(1, 1)], "the same picture is drawn once"
 
 
 def test_the_list_has_one_url_a_line_in_order(tmp_path: Path) -> None:
