@@ -133,12 +133,18 @@ def share_out(
     available = np.asarray(available, np.int64)
     total = int(min(total, available.sum()))
     share = np.zeros(len(available))
-    for group in (weights > 0, weights <= 0):
-        weight = np.where(group, np.where(weights > 0, weights, 1.0), 0.0)
-        while total - share.sum() > 1e-9 and (open_ := (weight > 0) & (share < available)).any():
-            rise = min((total - share.sum()) / weight[open_].sum(), ((available - share)[open_] / weight[open_]).min())
-            share = np.where(open_, np.minimum(share + rise * weight, available), share)
-            share = np.where(np.isclose(share, available, rtol=0, atol=1e-9), available, share)
+    left = total
+    for open_ in (weights > 0, weights <= 0):
+        while left and open_.any():
+            weight = np.where(open_, np.where(weights > 0, weights, 1.0), 0.0)
+            weight /= weight.max()  # sums of the smallest floats would be too small to divide by
+            fair = left * (weight / weight.sum())
+            full = open_ & (fair >= available)
+            if not full.any():
+                share, left = share + fair, 0
+            share[full] = available[full]
+            left -= int(available[full].sum())
+            open_ = open_ & ~full
     whole = np.minimum(np.floor(share + 1e-9), available).astype(np.int64)
     remainder = np.round(share - whole, 9)
     odd = np.lexsort((np.arange(len(share)) if order is None else order, -remainder))
