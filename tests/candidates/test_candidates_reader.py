@@ -264,11 +264,9 @@ def test_broken_json_lines_are_rejected_one_by_one(tmp_path: Path) -> None:
 
 def test_numbers_that_no_column_can_hold_are_null(tmp_path: Path) -> None:
     huge = "1" + "0" * 400
-    path = write(
-        tmp_path / "list.jsonl",
-        f'{{"url": "http://a/1", "width": {huge}, "height": -5, "similarity": {huge}, "punsafe": NaN, "pwatermark": ""}}\n'
-        '{"url": "http://a/2", "width": 1e400, "height": "768", "similarity": "0.5", "punsafe": true, "caption": [1]}\n',
-    )
+    odd = f'"width": {huge}, "height": -5, "similarity": {huge}, "punsafe": NaN, "pwatermark": ""'
+    good = '"width": 1e400, "height": "768", "similarity": "0.5", "punsafe": true, "caption": [1]'
+    path = write(tmp_path / "list.jsonl", f'{{"url": "http://a/1", {odd}}}\n{{"url": "http://a/2", {good}}}\n')
     first, second = read(path)
     names = ("claimed_width", "claimed_height", "similarity", "punsafe", "pwatermark")
     assert [first[name] for name in names] == [None] * 5
