@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from curate import files
-from curate.demo.site import PORT, DemoSite
+from curate.demo.site import DemoSite
 from curate.engine import Progress
 from curate.manifest import read_manifest
 from curate.pipeline import RunOutcome, run
@@ -31,11 +31,10 @@ class Restoration:
     psnr: float
 
 
-def curate_site(out: Path, port: int = PORT, progress: Progress | None = None) -> RunOutcome:
-    """Serve the sample site on loopback and curate it with `pipelines/demo.yaml`; `<out>/run` is the run folder."""
-    with DemoSite(port, out / "site") as site:
-        site.write_list(out / "urls.txt")
-        return run("demo", [out / "urls.txt"], out / "run", progress=progress)
+def curate_site(site: DemoSite, out: Path, progress: Progress | None = None) -> RunOutcome:
+    """Crawl the sample site, which is up, and curate with `pipelines/demo.yaml`; `<out>/run` is the run folder."""
+    site.write_list(out / "urls.jsonl")
+    return run("demo", [out / "urls.jsonl"], out / "run", progress=progress)
 
 
 def train_and_restore(

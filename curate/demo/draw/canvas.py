@@ -41,6 +41,10 @@ _FACES = {
 }  # fmt: skip
 
 
+Box = tuple[int, int, int, int]
+"""Left, top, right and bottom in pixels of the double size."""
+
+
 @dataclass(frozen=True)
 class Paint:
     """What a shape is filled with.
@@ -75,10 +79,10 @@ class Canvas:
         self._image = Image.new("RGB", (2 * size[0], 2 * size[1]))
         self._draw = ImageDraw.Draw(self._image)
         self._tiles: dict[str, fields.Field] = {}
-        self.fill(self.all, ground)
+        self.fill(self.whole, ground)
 
     @property
-    def all(self) -> Points:
+    def whole(self) -> Points:
         """The whole picture as a shape."""
         return rectangle(0, 0, self.wide, 1)
 
@@ -93,13 +97,9 @@ class Canvas:
         if not isinstance(paint, Paint):
             self._draw.polygon(points.ravel().tolist(), fill=paint)
             return
-        left, top = np.maximum(np.floor(points.min(axis=0)).astype(int), 0).tolist()
-        right, bottom = np.minimum(np.ceil(points.max(axis=0)).astype(int) + 1, self._image.size).tolist()
-        if right <= left or bottom <= top:
-            return
-        mask = Image.new("L", (right - left, bottom - top))
-        ImageDraw.Draw(mask).polygon((points - (left, top)).ravel().tolist(), fill=255)
-        self._image.paste(Image.fromarray(self._patch(paint, left, top, right, bottom)), (left, top), mask)
+        if cut := self._cut(points, 0, 255):
+            mask, box = cut
+            self._image.paste(Image.fromarray(self._patch(paint, *box)), box[:2], mask)
 
     def line(self, path: Outline, colour: Colour, width: float) -> None:
         """A line of even width through the points."""
@@ -114,14 +114,10 @@ class Canvas:
     def shadow(self, shape: Outline, dx: float, dy: float, blur: float, strength: float = 0.35) -> None:
         """Darken what lies under a shape moved by (dx, dy); `blur` in units."""
         points = (np.asarray(shape, dtype=np.float64) + (dx, dy)) * self._scale
-        margin = 3 * blur * self._scale
-        left, top = np.maximum(np.floor(points.min(axis=0) - margin).astype(int), 0).tolist()
-        right, bottom = np.minimum(np.ceil(points.max(axis=0) + margin).astype(int), self._image.size).tolist()
-        if right <= left or bottom <= top:
-            return
-        mask = Image.new("L", (right - left, bottom - top))
-        ImageDraw.Draw(mask).polygon((points - (left, top)).ravel().tolist(), fill=round(255 * strength))
-        self._image.paste((25, 18, 40), (left, top), mask.filter(ImageFilter.BoxBlur(float(blur * self._scale))))
+        radius = float(blur * self._scale)
+        if cut := self._cut(points, 3 * radius, round(255 * strength)):
+            mask, box = cut
+            self._image.paste((25, 18, 40), box[:2], mask.filter(ImageFilter.BoxBlur(radius)))
 
     def glow(self, x: float, y: float, radius: float, colour: Colour, strength: float = 0.6) -> None:
         """Light that fades with the distance from (x, y)."""
@@ -160,14 +156,9 @@ class Canvas:
         """The width of the words in units."""
         return float(font(face, max(6, round(height * self._scale))).getlength(words)) / self._scale
 
-    def paste(self, picture: Image.Image, shape: Points) -> None:
-        """Fill a shape's bounding box with another picture, cut to the shape."""
-        points = shape * self._scale
-        left, top = np.floor(points.min(axis=0)).astype(int).tolist()
-        right, bottom = np.ceil(points.max(axis=0)).astype(int).tolist()
-        mask = Image.new("L", (right - left, bottom - top))
-        ImageDraw.Draw(mask).polygon((points - (left, top)).ravel().tolist(), fill=255)
-        self._image.paste(picture.resize(mask.size, Image.Resampling.BICUBIC), (left, top), mask)
+    def cover(self, picture: Image.Image) -> None:
+        """Replace all that was drawn so far by another picture."""
+        self._image.paste(picture.resize(self._image.size, Image.Resampling.BICUBIC))
 
     def roughen(self, texture: str, contrast: float) -> None:
         """Lay a texture over all that was drawn so far."""
@@ -182,15 +173,24 @@ class Canvas:
         reduced = self._image.reduce(2)
         return reduced if clean else finish(self.rng, reduced)
 
+    def _cut(self, points: Points, margin: float, level: int) -> tuple[Image.Image, Box] | None:
+        """A polygon in pixels as a mask of its bounding box and a margin; None where that lies outside the picture."""
+        left, top = np.maximum(np.floor(points.min(axis=0) - margin).astype(int), 0).tolist()
+        right, bottom = np.minimum(np.ceil(points.max(axis=0) + margin).astype(int) + 1, self._image.size).tolist()
+        if right <= left or bottom <= top:
+            return None
+        mask = Image.new("L", (right - left, bottom - top))
+        ImageDraw.Draw(mask).polygon((points - (left, top)).ravel().tolist(), fill=level)
+        return mask, (left, top, right, bottom)
+
     def _patch(self, paint: Paint, left: int, top: int, right: int, bottom: int) -> NDArray[np.uint8]:
         tone = self._field(paint.texture, left, top, right, bottom) * (255 * paint.contrast * self.detail)
         patch = tone[..., None] + np.asarray(paint.colour, dtype=np.float32)
         if paint.to is not None:
             down, across = np.sin(paint.angle), np.cos(paint.angle)
             y, x = np.linspace(0, 1, bottom - top), np.linspace(0, 1, right - left)
-            share = (y[:, None] * down + x[None, :] * across - min(down, 0) - min(across, 0)) / (
-                abs(down) + abs(across)
-            )
+            share = y[:, None] * down + x[None, :] * across - min(down, 0) - min(across, 0)
+            share /= abs(down) + abs(across)
             patch += share.astype(np.float32)[..., None] * (np.asarray(paint.to, dtype=np.float32) - paint.colour)
         return np.clip(patch, 0, 255).astype(np.uint8)
 

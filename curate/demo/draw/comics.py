@@ -81,7 +81,7 @@ def effects(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     for _ in range(rng.integers(4, 16)):
         at = (rng.uniform(0, c.wide), rng.random())
         c.outlined(star(*xy(at), 0.03, 0.012, int(rng.integers(4, 7)), rng.uniform(0, 3)), palette.light, _INK, 0.003)
-    c.line(np.concatenate([c.all, c.all[:2]]), _INK, 0.03)
+    c.line(np.concatenate([c.whole, c.whole[:2]]), _INK, 0.03)
     return c.finish()
 
 

@@ -149,7 +149,7 @@ def contours(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     pixels *= 1 + np.clip(slope * rng.uniform(0.5, 3), -0.35, 0.25)[..., None]
     pixels += ink * 0.75 * (np.asarray(mix(palette.dark, (110, 70, 40), 0.5)) - pixels)
     c = Canvas(rng, size, palette.light)
-    c.paste(Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)), c.all)
+    c.cover(Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)))
     for _ in range(rng.integers(4, 14)):
         x, y = rng.uniform(0.06, 0.94) * c.wide, rng.uniform(0.06, 0.94)
         c.fill([[x, y - 0.01], [x + 0.009, y + 0.006], [x - 0.009, y + 0.006]], palette.dark)
@@ -173,7 +173,7 @@ def islands(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     paper = mix((232, 212, 170), palette.light, 0.4 * rng.random())
     c = Canvas(rng, size, Paint(paper, mix(paper, (150, 110, 70), 0.2), "cloud", 0.03))
     ink, sea = mix(palette.dark, (70, 46, 30), 0.6), mix(paper, (110, 160, 170), rng.uniform(0.1, 0.6))
-    c.fill(c.all, Paint(sea, mix(sea, paper, 0.3), "cloud", 0.03))
+    c.fill(c.whole, Paint(sea, mix(sea, paper, 0.3), "cloud", 0.03))
     for _ in range(rng.integers(40, 220)):
         x, y = rng.uniform(0, c.wide), rng.random()
         c.line(

@@ -26,7 +26,7 @@ def sky(c: Canvas, horizon: float = 1.0) -> tuple[Colour, Colour]:
     """A sky down to the horizon, with a sun or moon and clouds as it comes; returns its upper and lower colour."""
     rng = c.rng
     high, low = (jitter(rng, colour, 8) for colour in _SKIES[rng.integers(len(_SKIES))])
-    c.fill(c.all * (1, horizon), Paint(high, low, "cloud", rng.uniform(0.005, 0.05)))
+    c.fill(c.whole * (1, horizon), Paint(high, low, "cloud", rng.uniform(0.005, 0.05)))
     if rng.random() < 0.6:
         x, y, r = rng.uniform(0.15, 0.85) * c.wide, rng.uniform(0.15, 0.7) * horizon, rng.uniform(0.03, 0.08) * c.unit
         c.glow(x, y, 6 * r, (255, 236, 190), 0.7)
@@ -143,7 +143,8 @@ def mountains(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     if rng.random() < 0.5:
         shore = rng.uniform(0.78, 0.88)
         c.fill(
-            c.all * (1, 1 - shore) + (0, shore), Paint(mix(low, rock, 0.3), mix(rock, (20, 50, 80), 0.4), "water", 0.1)
+            c.whole * (1, 1 - shore) + (0, shore),
+            Paint(mix(low, rock, 0.3), mix(rock, (20, 50, 80), 0.4), "water", 0.1),
         )
     green = _GREENS[rng.integers(5)]
     for y in np.sort(rng.uniform(0.86, 1.1, rng.integers(0, 26))):
@@ -180,7 +181,7 @@ def sea(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     c = Canvas(rng, size, _WHITE)
     high, low = sky(c, level)
     deep = mix(high, (14, 60, 86), rng.uniform(0.4, 0.8))
-    c.fill(c.all * (1, 1 - level) + (0, level), Paint(mix(low, deep, 0.5), deep, "water", rng.uniform(0.04, 0.12)))
+    c.fill(c.whole * (1, 1 - level) + (0, level), Paint(mix(low, deep, 0.5), deep, "water", rng.uniform(0.04, 0.12)))
     for y in np.sort(level + (1 - level) * rng.random(220) ** 0.7):
         near = (y - level) / (1 - level)
         x, width = rng.uniform(0, c.wide), (0.02 + 0.12 * near) * rng.uniform(0.4, 1.4)
@@ -229,7 +230,7 @@ def flowers(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
         grass(c, level, green, 500)
     else:
         level = -0.1
-        c.fill(c.all, Paint(mix(green, (200, 210, 150), 0.4), mix(green, (10, 24, 20), 0.5), "cloud", 0.05))
+        c.fill(c.whole, Paint(mix(green, (200, 210, 150), 0.4), mix(green, (10, 24, 20), 0.5), "cloud", 0.05))
     petals = rng.integers(5, 14)
     for y in np.sort(rng.uniform(level + 0.1, 1.05, rng.integers(14, 60))):
         r = (0.018 + 0.075 * (y - level) ** 1.5) * rng.uniform(0.6, 1.2)

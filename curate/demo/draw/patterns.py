@@ -169,7 +169,7 @@ def washes(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     palette, shape = choose_palette(rng), (size[1], size[0])
     share = fields.noise(rng, shape, rng.uniform(2.5, 3.5), 6) / 5 + np.linspace(0.1, 0.9, shape[0])[:, None]
     c = Canvas(rng, size, palette.light)
-    c.paste(Image.fromarray(_coloured(np.clip(share, 0, 1), palette, rng.permutation(6)).astype(np.uint8)), c.all)
+    c.cover(Image.fromarray(_coloured(np.clip(share, 0, 1), palette, rng.permutation(6)).astype(np.uint8)))
     for _ in range(int(rng.integers(0, 5))):
         path = smooth(
             [

@@ -143,7 +143,7 @@ def travel(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     palette = choose_palette(rng)
     c = Canvas(rng, size, palette.light)
     edge, foot = 0.035, 0.8
-    c.fill(c.all, Paint(palette.colours[4], palette.colours[3], "paper", 0.03))
+    c.fill(c.whole, Paint(palette.colours[4], palette.colours[3], "paper", 0.03))
     x, y, r = rng.uniform(0.25, 0.75) * c.wide, rng.uniform(0.2, 0.42), rng.uniform(0.08, 0.2) * c.unit
     if rng.random() < 0.5:
         for k in range(28):

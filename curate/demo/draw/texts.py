@@ -49,8 +49,8 @@ def newspapers(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     month = ("March", "July", "October")[rng.integers(3)]
     issue = f"No {rng.integers(100, 9999)}    {rng.integers(1, 29)} {month}    Price {rng.integers(1, 9)}d"
     c.text(c.wide / 2, 0.123, issue, 0.015, ink, "serif")
-    head = sentence(rng).rstrip(".").title()
-    head = " ".join(head.split()[:5])
+    _, adjective, subject, verb, _, thing, *_ = sentence(rng).rstrip(".").split()
+    head = f"{adjective} {subject} {verb} {thing}".title()
     c.text(c.wide / 2, 0.185, head, min(0.065, 0.092 * c.wide / c.text_width(head, 0.1, "bookbold")), ink, "bookbold")
     columns = max(2, round(c.wide * rng.uniform(3, 5)))
     wide, height = (c.wide - 0.06) / columns, rng.uniform(0.012, 0.02)
