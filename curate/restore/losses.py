@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -123,7 +124,7 @@ class PerceptualLoss(nn.Module):
             from torchvision.models import vgg
         except ImportError as error:
             raise MissingExtra("the VGG-19 loss", "train") from error
-        self.layers = vgg.make_layers(vgg.cfgs["E"], batch_norm=False)[:14]
+        self.layers = vgg.make_layers(vgg.cfgs["E"][:8], batch_norm=False)  # up to relu3_2
         state = {key.removeprefix("features."): value for key, value in _vgg_state(weights).items()}
         try:
             self.layers.load_state_dict({key: state[key] for key in self.layers.state_dict()})
@@ -157,5 +158,6 @@ def _vgg_state(weights: str | Path | None) -> dict[str, Any]:
             f"VGG-19 weights can't be fetched ({error.reason}): download {VGG19_Weights.IMAGENET1K_V1.url} on another "
             "machine and name the file in losses.vgg_weights, or set losses.vgg=0"
         ) from error
-    except (OSError, RuntimeError, ValueError) as error:
-        raise RestoreError(f"losses.vgg_weights {weights} can't be read: {error}") from error
+    except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+        reason = str(error).split(". ")[0]
+        raise RestoreError(f"losses.vgg_weights {weights} can't be read as a PyTorch state dict: {reason}") from error

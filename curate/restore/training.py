@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import Checkpoint, EMAWeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from curate import files
-from curate.errors import RestoreError
+from curate.errors import CurateError, RestoreError
 from curate.manifest import Manifest
 from curate.restore.checkpoint import CheckpointInfo, TrainedOn, read_info, save_model
 from curate.restore.data import divide
+from curate.restore.degradations import parse_degradation
 from curate.restore.pictures import Picture, open_pictures, open_source
 from curate.restore.recipe import TrainRecipe
 from curate.restore.task import Patches, RestorationTask
@@ -72,6 +74,8 @@ def train(
         ManifestError: if a manifest can't be read.
         RunError: if the folder can't be written.
     """
+    for name in (*recipe.degradations, *recipe.validation.degradations):
+        parse_degradation(name)
     folder = Path(out)
     sources = [open_source(where) for where in manifests]
     groups = [open_pictures(source) for source in sources]
@@ -116,7 +120,20 @@ def _fit(recipe: TrainRecipe, patches: Patches, folder: Path, callbacks: list[L.
             enable_model_summary=False,
         )
         state = folder / _Writer.STATE if resumed else None
-        trainer.fit(RestorationTask(recipe), datamodule=patches, ckpt_path=state, weights_only=True)
+        try:
+            trainer.fit(RestorationTask(recipe), datamodule=patches, ckpt_path=state, weights_only=True)
+        except CurateError as error:
+            text = str(error)
+            if "Original Traceback" not in text:
+                raise
+            # raised in a worker, and wrapped by its traceback: the last line is the error itself
+            raise type(error)(text.rstrip().splitlines()[-1].partition(": ")[2]) from error
+        except torch.OutOfMemoryError as error:
+            raise RestoreError(
+                "the GPU's memory is too small: lower the batch or crop of the recipe's phases"
+            ) from error
+        except OSError as error:
+            raise files.explain(error, str(folder)) from error
 
 
 class _Writer(Checkpoint):

@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 from curate.errors import RestoreError
 from curate.restore.models import build_model, count_parameters
-from curate.restore.models.layers import TransformerBlock, attend_channels, pad_to_multiple
-from curate.restore.models.moce_ir import MoCEIR, TileMixer, balance_loss
+from curate.restore.models.layers import ChannelAttention, TransformerBlock, attend_channels, pad_to_multiple
+from curate.restore.models.moce_ir import CrossAttention, MoCEIR, TileMixer, balance_loss
 
 
 @pytest.fixture
@@ -61,6 +61,29 @@ def test_parameters_of_each_part_are_the_authors() -> None:
     assert {name: count_parameters(model.get_submodule(name)) for name in expected} == expected
     experts = [[count_parameters(e) for e in model.decoder[level][0].routed.experts] for level in (2, 1, 0)]
     assert experts == [[900, 1_928, 4_368, 10_784], [338, 708, 1_544, 3_600], [141, 290, 612, 1_352]]
+
+
+@pytest.mark.parametrize(("expert", "per_pixel"), [(0, 29_594), (3, 34_781)])
+def test_multiplications_are_the_published_ones(expert: int, per_pixel: int) -> None:
+    """Weights of convolutions and linear layers times where they are applied: 27.27 and 32.05 G at 1280x720."""
+    model = build_model("moe_ir_30g").eval()
+    counted = []
+
+    def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        if isinstance(module, nn.Linear):
+            counted.append(module.weight.numel())
+        else:  # an attention multiplies its last convolution into the attention matrix, at the same cost
+            convolution = module if isinstance(module, nn.Conv2d) else module.out
+            counted.append(convolution.weight.numel() * output.shape[2] * output.shape[3])
+
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear | ChannelAttention | CrossAttention):
+            module.register_forward_hook(count)
+    with torch.no_grad():
+        model(torch.rand(1, 3, 64, 64), route=expert)
+    high_pass = 9 * 64 * 8 * 8
+    embedding_and_routers = 2 * 64 * 128 + 4 * (32 + 64) * 4 + 2 * (16 + 64) * 4 + (8 + 64) * 4
+    assert sum(counted) + high_pass == per_pixel * 64 * 64 + embedding_and_routers
 
 
 def test_balance_loss_of_a_worked_example() -> None:

@@ -17,6 +17,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -47,13 +48,12 @@ class Degradation:
         """The clean image, cropped at the right and bottom where the degradation needs it, and the degraded one.
 
         Raises:
-            RestoreError: if the image is smaller than one pixel of the result would need.
+            RestoreError: if a side is shorter than `multiple`.
         """
         height, width = (side // self.multiple * self.multiple for side in image.shape[:2])
         if not height or not width:
-            raise RestoreError(
-                f"{self.name} needs at least {self.multiple}x{self.multiple} pixels, not {image.shape[1::-1]}"
-            )
+            found = f"{image.shape[1]}x{image.shape[0]}"
+            raise RestoreError(f"{self.name} needs at least {self.multiple}x{self.multiple} pixels, not {found}")
         clean = image[:height, :width]
         return clean, self.apply(clean, rng)
 
@@ -62,36 +62,33 @@ class Degradation:
 class _Family:
     """Degradations that differ by one number."""
 
-    form: str
-    build: Callable[[str, float], Degradation]
+    parameter: str
+    apply: Callable[..., Image]
     lowest: float
     highest: float
-    pattern: str = r"(\d+)"
+    whole: bool = True
+    """Whether the number must be."""
+    grid: int = 1
+
+    def build(self, name: str, value: float) -> Degradation:
+        # partial rather than lambda: workers that aren't forked get the degradation pickled
+        apply = partial(self.apply, **{self.parameter: int(value) if self.whole else value})
+        if self.parameter == "scale":
+            return Degradation(name, apply, multiple=int(value), grid=int(value))
+        return Degradation(name, apply, grid=self.grid)
 
 
-_REAL = r"(\d+(?:\.\d+)?)"
 _FAMILIES = {
-    "denoise_": _Family(
-        "<sigma>", lambda name, v: Degradation(name, lambda x, rng: add_gaussian(x, v, rng)), 0, 255, _REAL
-    ),
-    "poisson_": _Family(
-        "<peak>", lambda name, v: Degradation(name, lambda x, rng: add_poisson(x, v, rng)), 1, 1e6, _REAL
-    ),
-    "dejpeg_": _Family(
-        "<quality>", lambda name, v: Degradation(name, lambda x, _: compress_jpeg(x, int(v)), grid=8), 1, 100
-    ),
-    "sr_x": _Family(
-        "<scale>",
-        lambda name, v: Degradation(name, lambda x, _: shrink_and_enlarge(x, int(v)), multiple=int(v), grid=int(v)),
-        2,
-        8,
-    ),
+    "denoise_": _Family("sigma", add_gaussian, 0, 255, whole=False),
+    "poisson_": _Family("peak", add_poisson, 1, 1e6, whole=False),
+    "dejpeg_": _Family("quality", compress_jpeg, 1, 100, grid=8),
+    "sr_x": _Family("scale", shrink_and_enlarge, 2, 8),
 }
 
 
 def known_degradations() -> list[str]:
     """The forms of names that `parse_degradation` takes."""
-    return [f"{start}{f.form} ({f.lowest:g} to {f.highest:g})" for start, f in _FAMILIES.items()]
+    return [f"{start}<{f.parameter}> ({f.lowest:g} to {f.highest:g})" for start, f in _FAMILIES.items()]
 
 
 def parse_degradation(name: str) -> Degradation:
@@ -101,7 +98,7 @@ def parse_degradation(name: str) -> Degradation:
         RestoreError: if there is none; lists the forms that names take.
     """
     for start, family in _FAMILIES.items():
-        match = re.fullmatch(start + family.pattern, name)
+        match = re.fullmatch(start + (r"(\d+)" if family.whole else r"(\d+(?:\.\d+)?)"), name)
         if match and family.lowest <= float(match[1]) <= family.highest:
             return family.build(name, float(match[1]))
     raise RestoreError(f"no degradation {name!r}; known: {', '.join(known_degradations())}")

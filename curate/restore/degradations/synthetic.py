@@ -1,4 +1,7 @@
-"""The arithmetic of the synthetic degradations; see the package's docstring for the conventions."""
+"""The arithmetic of the synthetic degradations; see the package's docstring for the conventions.
+
+All take a generator, whether or not they draw anything.
+"""
 
 from __future__ import annotations
 
@@ -16,19 +19,19 @@ __all__ = ["add_gaussian", "add_poisson", "compress_jpeg", "resize_bicubic", "sh
 Image = NDArray[Any]
 
 
-def add_gaussian(image_HWC: Image, sigma: float, rng: np.random.Generator) -> Image:
+def add_gaussian(image_HWC: Image, rng: np.random.Generator, *, sigma: float) -> Image:
     """White noise of standard deviation `sigma` (0..255 scale)."""
     noise_HWC = rng.standard_normal(image_HWC.shape, dtype=np.float32)
     return _as_before(image_HWC.astype(np.float32) + np.float32(sigma) * noise_HWC, image_HWC)
 
 
-def add_poisson(image_HWC: Image, peak: float, rng: np.random.Generator) -> Image:
+def add_poisson(image_HWC: Image, rng: np.random.Generator, *, peak: float) -> Image:
     """Photon noise where white counts `peak` photons: std is 255 sqrt(x / peak) at brightness x in 0..1."""
     photons_HWC = rng.poisson(image_HWC.clip(0, 255).astype(np.float64) * (peak / 255))
     return _as_before((photons_HWC * (255 / peak)).astype(np.float32), image_HWC)
 
 
-def compress_jpeg(image_HWC: Image, quality: int) -> Image:
+def compress_jpeg(image_HWC: Image, rng: np.random.Generator, *, quality: int) -> Image:
     """Baseline JPEG with 4:2:0 chroma and the IJG tables, there and back."""
     buffer = io.BytesIO()
     Pillow.fromarray(_to_uint8(image_HWC)).save(buffer, "JPEG", quality=quality, subsampling="4:2:0")
@@ -36,7 +39,7 @@ def compress_jpeg(image_HWC: Image, quality: int) -> Image:
         return np.asarray(picture.convert("RGB")).astype(image_HWC.dtype)
 
 
-def shrink_and_enlarge(image_HWC: Image, scale: int) -> Image:
+def shrink_and_enlarge(image_HWC: Image, rng: np.random.Generator, *, scale: int) -> Image:
     """MATLAB's bicubic `imresize` by 1/scale, then by scale; sides must be multiples of `scale`."""
     height, width = image_HWC.shape[:2]
     small_HWC = _as_before(resize_bicubic(image_HWC, height // scale, width // scale), image_HWC)

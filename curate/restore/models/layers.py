@@ -46,14 +46,12 @@ def attend_channels(q_BCHW: Tensor, k_BCHW: Tensor, v_BCHW: Tensor, temperature_
     """
     height, width = q_BCHW.shape[2:]
     heads = temperature_h11.shape[0]
-    q_Bhcn, k_Bhcn = (x.unflatten(1, (heads, -1)).flatten(3) for x in (q_BCHW, k_BCHW))
-    product_Bhcc = (q_Bhcn @ k_Bhcn.mT).float()
-    # clamped inside the root, whose gradient at 0 would be infinite
-    q_norm_Bhc1, k_norm_Bhc1 = (
-        x.float().square().sum(-1, keepdim=True).clamp_min(1e-24).sqrt() for x in (q_Bhcn, k_Bhcn)
-    )
-    scores_Bhcc = product_Bhcc / q_norm_Bhc1 / k_norm_Bhc1.mT
-    attention_Bhcc = (scores_Bhcc * temperature_h11).softmax(-1)
+    q_Bhcn, k_Bhcn = (x.unflatten(1, (heads, -1)).flatten(3).float() for x in (q_BCHW, k_BCHW))
+    with torch.autocast(q_BCHW.device.type, enabled=False):  # sums over a whole picture overflow half precision
+        product_Bhcc = q_Bhcn @ k_Bhcn.mT
+        # clamped inside the root, whose gradient at 0 would be infinite
+        q_norm_Bhc1, k_norm_Bhc1 = (x.square().sum(-1, keepdim=True).clamp_min(1e-24).sqrt() for x in (q_Bhcn, k_Bhcn))
+        attention_Bhcc = (product_Bhcc / q_norm_Bhc1 / k_norm_Bhc1.mT * temperature_h11).softmax(-1)
 
     weight_ohc = out.weight.flatten(1).unflatten(1, (heads, -1))
     mix_BoC = torch.einsum("ohc,bhcd->bohd", weight_ohc, attention_Bhcc.to(weight_ohc.dtype)).flatten(2)

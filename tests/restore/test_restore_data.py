@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import io
+import pickle
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from restore_samples import draw, encode
+from torch.utils.data import DataLoader
+
+from curate.errors import RestoreError
+from curate.restore.data import PatchDataset, ValidationDataset, divide
+from curate.restore.pictures import Picture, decode, open_pictures
+
+
+def patches(pictures: list[Picture], **changes: object) -> PatchDataset:
+    settings: dict[str, object] = {"crop": 16, "length": 12, "seed": 5, "crops_per_image": 2}
+    degradations = {"denoise_25": 2.0, "dejpeg_20": 1.0, "sr_x3": 1.0}
+    return PatchDataset(pictures, degradations, **(settings | changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_change_nothing(manifest: Path, workers: int) -> None:
+    dataset = patches(open_pictures(manifest))
+    alone = list(DataLoader(dataset, 4))
+    shared = list(DataLoader(dataset, 4, num_workers=workers))
+    assert len(alone) == len(shared) == 3
+    for one, other in zip(alone, shared, strict=True):
+        assert torch.equal(one[0], other[0])
+        assert torch.equal(one[1], other[1])
+
+
+def test_order_of_access_changes_nothing(photos: Path) -> None:
+    forwards = patches(open_pictures(photos))
+    backwards = patches(open_pictures(photos), cache_bytes=0)
+    expected = [forwards[i] for i in range(12)]
+    for i in reversed(range(12)):
+        assert torch.equal(backwards[i][0], expected[i][0])
+
+
+def test_datasets_travel_to_workers_that_are_not_forked(manifest: Path) -> None:
+    dataset = patches(open_pictures(manifest))
+    first = dataset[0]
+    assert torch.equal(pickle.loads(pickle.dumps(dataset))[0][0], first[0])
+
+
+def test_epochs_seeds_and_crops_differ(photos: Path) -> None:
+    pictures = open_pictures(photos)[:1]
+    base = patches(pictures, length=30)
+    clean = [base[i][1] for i in range(30)]
+    assert len({c.numpy().tobytes() for c in clean}) > 25, "crops of one picture are different crops"
+    assert not torch.equal(base[0][0], patches(pictures, epoch=1)[0][0])
+    assert not torch.equal(base[0][0], patches(pictures, seed=6)[0][0])
+
+
+def test_an_epoch_uses_every_picture_before_any_again(photos: Path) -> None:
+    dataset = patches(open_pictures(photos), length=48)
+    samples = [dataset.sample(i) for i in range(48)]
+    first, second = samples[:16], samples[16:32]
+    for round_ in (first, second):
+        assert sorted({s.picture for s in round_}) == list(range(8))
+    assert [s.picture for s in first] != [s.picture for s in second]
+    assert len({(s.picture, s.crop) for s in samples}) == 48
+    assert all(samples[i].picture == samples[i + 1].picture for i in range(0, 48, 2))
+
+
+def test_samples_are_patches_of_the_picture(photos: Path) -> None:
+    picture = open_pictures(photos)[0]
+    degraded, clean = patches([picture])[0]
+    assert clean.shape == degraded.shape == (3, 16, 16)
+    assert clean.dtype == torch.float32
+    assert 0 <= clean.min() <= clean.max() <= 1
+    whole = picture.read()
+    views = [v[::down, ::across] for v in [whole] for down in (1, -1) for across in (1, -1)]
+    patch = (clean * 255).round().byte().permute(1, 2, 0).numpy()
+    found = [
+        np.array_equal(view[y : y + 16, x : x + 16], patch) for view in views for y in range(45) for x in range(57)
+    ]
+    assert any(found)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 90), (16, 3)])
+def test_small_pictures_are_mirrored_to_the_crop(tmp_path: Path, size: tuple[int, int]) -> None:
+    (tmp_path / "small.png").write_bytes(encode(draw(0, 96, 96)[: size[0], : size[1]]))
+    degraded, clean = patches(open_pictures(tmp_path))[0]
+    assert clean.shape == degraded.shape == (3, 16, 16)
+
+
+def test_jpeg_grids_start_anywhere_in_a_patch(tmp_path: Path) -> None:
+    """A network that only saw blocks from the corner on would fail on crops."""
+    (tmp_path / "noise.png").write_bytes(encode(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)))
+    dataset = PatchDataset(open_pictures(tmp_path), {"dejpeg_5": 1}, crop=24, length=16, seed=0)
+    starts = set()
+    for degraded, _ in (dataset[i] for i in range(16)):
+        steps = degraded.diff(dim=2).abs().mean((0, 1))
+        starts.add(max(range(8), key=lambda s, steps=steps: float(steps[s::8].mean())))
+    assert len(starts) > 3
+
+
+def test_degradations_are_drawn_by_weight(photos: Path) -> None:
+    dataset = PatchDataset(open_pictures(photos), {"denoise_0": 3, "denoise_50": 1}, crop=8, length=200, seed=0)
+    untouched = sum(torch.equal(*dataset[i]) for i in range(200))
+    assert 125 <= untouched <= 175
+
+
+def test_cache_keeps_within_its_bytes_and_saves_decoding(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[str] = []
+    original = Picture.read
+    monkeypatch.setattr(Picture, "read", lambda self: (reads.append(self.id), original(self))[1])
+    size = 60 * 72 * 3
+    for limit, expected in [(8 * size, 8), (size, 16), (0, 32)]:
+        reads.clear()
+        dataset = patches(open_pictures(photos), length=32, cache_bytes=limit)
+        for i in range(32):
+            dataset[i]
+        assert len(reads) == expected, limit
+
+
+def test_manifests_are_read_wherever_they_lie(manifest: Path) -> None:
+    fs = fsspec.filesystem("memory")
+    run = manifest.parent.parent
+    for path in run.rglob("*"):
+        if path.is_file():
+            fs.pipe_file(f"/restore-data/{path.relative_to(run).as_posix()}", path.read_bytes())
+    remote = open_pictures("memory://restore-data/manifest/train.parquet")
+    for here, there in zip(open_pictures(manifest), remote, strict=True):
+        assert here.id == there.id
+        assert np.array_equal(here.read(), there.read())
+
+
+def test_pictures_are_upright_rgb() -> None:
+    image = Image.fromarray(draw(0)[..., 0])
+    exif = image.getexif()
+    exif[0x0112] = 6
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", exif=exif)
+    decoded = decode(buffer.getvalue(), "here")
+    assert np.array_equal(decoded, np.repeat(np.rot90(draw(0)[..., :1], -1), 3, axis=2))
+
+
+def test_damaged_pictures_are_named(tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(encode(draw(0))[:200])
+    with pytest.raises(RestoreError, match=r"broken.png can't be decoded: decode_failed"):
+        patches(open_pictures(tmp_path))[0]
+
+
+def test_folders_without_pictures_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no picture")
+    with pytest.raises(RestoreError, match=r"no pictures in .*: give a manifest or a folder"):
+        open_pictures(tmp_path)
+
+
+def test_test_rows_are_for_validation(manifest: Path) -> None:
+    train, validation = divide(open_pictures(manifest), 4, seed=0)
+    assert len(train) == 6
+    assert {p.split for p in validation} == {"test"}
+    assert len(validation) == 2
+
+
+def test_without_test_rows_some_are_held_out_whatever_their_order(photos: Path) -> None:
+    pictures = open_pictures(photos)
+    train, validation = divide(pictures, 3, seed=0)
+    assert len(train) == 5
+    assert {p.id for p in train}.isdisjoint(p.id for p in validation)
+    assert {p.id for p in divide(pictures[::-1], 3, seed=0)[1]} == {p.id for p in validation}
+    with pytest.raises(RestoreError, match=r"leave none to train on: .* set validation.images lower"):
+        divide(pictures, 8, seed=0)
+
+
+def test_validation_measures_every_degradation_on_the_same_centres(photos: Path) -> None:
+    pictures = open_pictures(photos)[:2]
+    dataset = ValidationDataset(pictures, ["denoise_25", "sr_x3"], crop=20, seed=0)
+    items = [dataset[i] for i in range(len(dataset))]
+    assert [name for *_, name in items] == ["denoise_25"] * 2 + ["sr_x3"] * 2
+    assert items[0][1].shape == (3, 20, 20)
+    assert items[2][1].shape == (3, 18, 18)
+    assert torch.equal(items[0][0], dataset[0][0])
+    centre = pictures[0].read()[20:40, 26:46]
+    assert torch.equal((items[0][1] * 255).round().byte().permute(1, 2, 0), torch.from_numpy(centre.copy()))
