@@ -285,10 +285,14 @@ def demo(
     """The whole way on sample pictures: crawl, curate, train, restore. About ten minutes, no network."""
     from curate.console import StepProgress, run_progress
     from curate.demo import walk
+    from curate.demo.site import DemoSite
 
     console = _console()
-    with run_progress(console) as progress:
-        curated = walk.curate_site(out, port, progress)
+    with DemoSite(port, out / "site") as site:
+        with StepProgress(console, "draw") as drawn:
+            site.prepare(drawn)
+        with run_progress(console) as progress:
+            curated = walk.curate_site(site, out, progress)
     _print_results(curated)
     with StepProgress(console, "train") as steps:
         restored = walk.train_and_restore(out, steps)

@@ -57,15 +57,13 @@ class DaskExecutor:
         import logging
 
         import dask
-        from distributed import Client, LocalCluster
+        from distributed import Client
 
         logging.getLogger("distributed").setLevel(logging.ERROR)  # a worker's death is reported by us, once
         # One thread each: the work is CPU-bound. A second death blames the task, and the runner looks into it.
         dask.config.set({"distributed.scheduler.allowed-failures": 1, "distributed.comm.timeouts.connect": "60s"})
         try:
-            self._cluster = None if address else LocalCluster(
-                n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
-            )  # fmt: skip
+            self._cluster = None if address else _local_cluster(workers)
             self._client = Client(address or self._cluster, timeout=30)
         except (OSError, ValueError) as error:
             raise RunError(f"can't reach a Dask scheduler at {address}: {error}") from error
@@ -116,6 +114,23 @@ class DaskExecutor:
         self._client.close()
         if self._cluster is not None:
             self._cluster.close()
+
+
+def _local_cluster(workers: int | None) -> Any:
+    """Workers on this machine, reachable from this machine only; its dashboard takes any free port."""
+    import logging
+
+    from distributed import LocalCluster
+
+    here = "127.0.0.1:0"
+    return LocalCluster(
+        n_workers=workers,
+        threads_per_worker=1,
+        host="127.0.0.1",
+        dashboard_address=here,
+        worker_dashboard_address=here,
+        silence_logs=logging.CRITICAL,
+    )
 
 
 def open_executor(scheduler: str, workers: int | None = None) -> AbstractContextManager[Executor]:
