@@ -183,7 +183,7 @@ class Recipe(Config):
 
     name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
     """Name of the recipe, shown in the report and the manifest."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
     """Seed of every random choice."""
     candidates: Candidates = Candidates()
     fetch: Fetch = Fetch()

@@ -62,7 +62,7 @@ def select(rows: pa.Table, config: Select, filters: Filters, categories: Sequenc
         config.frequency.bins,
         config.frequency.mean,
         config.frequency.std,
-        log10(minimum) if minimum else None,
+        log10(minimum) if minimum is not None and minimum > 0 else None,
     )
     category_N = pc.index_in(rows["category"].take(pa.array(pool_N)), pa.array(categories)).to_numpy()
     pool = _Pool(
@@ -96,7 +96,7 @@ def select(rows: pa.Table, config: Select, filters: Filters, categories: Sequenc
     decisions = pa.table(
         {
             "id": rows["id"],
-            "status": pa.array(np.where(split == None, "rejected", "kept").tolist()),  # noqa: E711
+            "status": pa.array(np.where(split == None, "rejected", "kept").tolist(), pa.string()),  # noqa: E711
             "reason": pa.array(reason.tolist(), pa.string()),
             "dup_cluster": pa.array(cluster.tolist(), pa.string()),
             "contaminated_by": pa.nulls(len(ids), pa.string()),

@@ -1,0 +1,116 @@
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curate.errors import Reason
+from curate.recipe import Filters
+from curate.select import rejections
+
+GOOD = {
+    "width": 2000,
+    "height": 1500,
+    "pixels": 3_000_000,
+    "nbytes": 900_000,
+    "bpp": 2.4,
+    "hf_ratio": 0.01,
+    "hf_ratio_032": 0.02,
+    "hf_ratio_025": 0.03,
+    "jpeg_quality": 90,
+    "punsafe": 0.01,
+    "label_score": 0.9,
+    "format": "JPEG",
+    "mode": "RGB",
+    "animated": False,
+}
+
+
+def reason(filters: Filters, **changes: object) -> str | None:
+    table = pa.Table.from_pylist([GOOD | changes])
+    return rejections(table, filters).to_pylist()[0]
+
+
+@pytest.mark.parametrize(
+    ("column", "bound", "expected"),
+    [
+        ("width", 1024, Reason.TOO_SMALL),
+        ("height", 1024, Reason.TOO_SMALL),
+        ("pixels", 2**20, Reason.TOO_SMALL),
+        ("nbytes", 500_000, Reason.TOO_FEW_BYTES),
+        ("bpp", 1.5, Reason.LOW_BPP),
+        ("hf_ratio", 0.005, Reason.LOW_TEXTURE),
+        ("hf_ratio_032", 0.005, Reason.LOW_TEXTURE),
+        ("hf_ratio_025", 0.005, Reason.LOW_TEXTURE),
+        ("jpeg_quality", 80, Reason.BELOW_MINIMUM),
+        ("label_score", 0.5, Reason.BELOW_MINIMUM),
+    ],
+)
+def test_a_minimum_is_the_smallest_value_that_passes(column: str, bound: float, expected: Reason) -> None:
+    filters = Filters(min={column: bound})
+    assert reason(filters) is None
+    assert reason(filters, **{column: bound}) is None
+    assert reason(filters, **{column: bound * 0.99 if isinstance(bound, float) else bound - 1}) == expected
+
+
+def test_a_maximum_is_the_largest_value_that_passes() -> None:
+    filters = Filters(max={"punsafe": 0.1})
+    assert reason(filters, punsafe=0.1) is None
+    assert reason(filters, punsafe=0.1001) == Reason.ABOVE_MAXIMUM
+
+
+def test_only_listed_values_pass() -> None:
+    filters = Filters(allow={"format": ("JPEG", "PNG")})
+    assert reason(filters) is None
+    assert reason(filters, format="GIF") == Reason.NOT_ALLOWED
+
+
+def test_animations_pass_where_the_recipe_says_so() -> None:
+    assert reason(Filters(), animated=True) == Reason.ANIMATED
+    assert reason(Filters(animated=True), animated=True) is None
+
+
+@pytest.mark.parametrize("column", ["width", "punsafe", "format", "animated"])
+def test_what_is_unknown_passes(column: str) -> None:
+    filters = Filters(min={"width": 1024}, max={"punsafe": 0.1}, allow={"format": ("JPEG",)})
+    table = pa.Table.from_pylist([GOOD, GOOD | {column: None}])
+    assert rejections(table, filters).to_pylist() == [None, None]
+
+
+def test_a_column_that_is_not_there_yet_passes() -> None:
+    filters = Filters(min={"label_score": 0.5, "width": 1024}, allow={"category": ("Food",)})
+    table = pa.table({"width": [2000, 100]})
+    assert rejections(table, filters).to_pylist() == [None, Reason.TOO_SMALL]
+
+
+def test_the_first_broken_rule_is_named() -> None:
+    filters = Filters(min={"nbytes": 500_000, "width": 1024}, max={"punsafe": 0.1}, allow={"format": ("JPEG",)})
+    broken = {"format": "GIF", "animated": True, "nbytes": 1, "width": 1, "punsafe": 1.0}
+    for name, mended, expected in [
+        ("format", "JPEG", Reason.NOT_ALLOWED),
+        ("animated", False, Reason.ANIMATED),
+        ("nbytes", 900_000, Reason.TOO_FEW_BYTES),  # in the recipe's order
+        ("width", 2000, Reason.TOO_SMALL),
+        ("punsafe", 0.0, Reason.ABOVE_MAXIMUM),
+    ]:
+        assert reason(filters, **broken) == expected
+        broken[name] = mended
+    assert reason(filters, **broken) is None
+
+
+@settings(deadline=None, derandomize=True)
+@given(
+    st.lists(st.tuples(st.integers(0, 10), st.one_of(st.none(), st.integers(0, 10))), max_size=20), st.integers(1, 5)
+)
+def test_each_row_is_judged_by_itself(rows: list[tuple[int, int | None]], cut: int) -> None:
+    schema = pa.schema([("width", pa.int32()), ("bpp", pa.float64())])
+    table = pa.Table.from_pylist([{"width": w, "bpp": b} for w, b in rows], schema)
+    chunked = pa.concat_tables([table.slice(i, cut) for i in range(0, len(table), cut)] or [table])
+    reasons = rejections(chunked, Filters(min={"width": 5}, max={"bpp": 5})).to_pylist()
+    expected = [
+        Reason.TOO_SMALL if w < 5 else Reason.ABOVE_MAXIMUM if b is not None and b > 5 else None for w, b in rows
+    ]
+    assert reasons == expected
+
+
+def test_no_filters_reject_nothing() -> None:
+    assert rejections(pa.Table.from_pylist([GOOD] * 3), Filters()).to_pylist() == [None] * 3
