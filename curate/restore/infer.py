@@ -79,7 +79,7 @@ def restore_array(model: nn.Module, image_HWC: NDArray[Any], *, tile: int | None
             try:
                 with torch.inference_mode():
                     out_3HW = model(to_tensor(piece_HWC)[None].to(device))[0]
-            except torch.OutOfMemoryError as error:
+            except torch.cuda.OutOfMemoryError as error:
                 raise RestoreError(f"the GPU's memory is too small for pieces of {tile} pixels: lower tile") from error
             out_HWC = (out_3HW.float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
             restored_HWC[top : top + tile, left : left + tile] = out_HWC[top - y :, left - x :][:tile, :tile]

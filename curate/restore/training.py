@@ -85,8 +85,8 @@ def train(
         recipe=recipe.essence(),
         manifests=[_describe(source, group) for source, group in zip(sources, groups, strict=True)],
     )
-    writer = _Writer(folder, info, recipe)
-    done = writer.before(resume)
+    writer = _Writer(folder, info)
+    done = writer.before(resume, recipe.epochs)
     if done is None or done.epoch < recipe.epochs:
         pictures = [picture for group in groups for picture in group]
         patches = Patches(recipe, *divide(pictures, recipe.validation.images, recipe.seed))
@@ -128,7 +128,7 @@ def _fit(recipe: TrainRecipe, patches: Patches, folder: Path, callbacks: list[L.
                 raise
             # raised in a worker, and wrapped by its traceback: the last line is the error itself
             raise type(error)(text.rstrip().splitlines()[-1].partition(": ")[2]) from error
-        except torch.OutOfMemoryError as error:
+        except torch.cuda.OutOfMemoryError as error:
             raise RestoreError(
                 "the GPU's memory is too small: lower the batch or crop of the recipe's phases"
             ) from error
@@ -144,17 +144,17 @@ class _Writer(Checkpoint):
 
     STATE = "state.ckpt"
 
-    def __init__(self, folder: Path, info: CheckpointInfo, recipe: TrainRecipe) -> None:
+    def __init__(self, folder: Path, info: CheckpointInfo) -> None:
         self.model, self.best = folder / "model.safetensors", folder / "best.safetensors"
-        self._state, self._info, self._recipe = folder / self.STATE, info, recipe
+        self._state, self._info = folder / self.STATE, info
         self._highest = float("-inf")
 
-    def before(self, resume: bool) -> CheckpointInfo | None:
-        """What was done already; removes it if it isn't to be resumed."""
+    def before(self, resume: bool, epochs: int) -> CheckpointInfo | None:
+        """What was done already and is finished or can be resumed; removes it if it isn't to be."""
         if not resume:
             for path in (self._state, self.model, self.best):
                 path.unlink(missing_ok=True)
-        if not self._state.exists():
+        if not self.model.exists():
             return None
         done = read_info(self.model)
         changed = [key for key, value in self._info.recipe.items() if done.recipe.get(key) != value]
@@ -163,7 +163,7 @@ class _Writer(Checkpoint):
             raise RestoreError(
                 f"{self._state.parent} holds a training with {what}: choose another folder, or start anew"
             )
-        return done
+        return done if done.epoch == epochs or self._state.exists() else None
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         trainer.save_checkpoint(self._state)

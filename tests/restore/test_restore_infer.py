@@ -42,7 +42,7 @@ class Blur(nn.Module):
         return nn.functional.conv2d(x_BCHW, self.weight, padding=3, groups=3)
 
 
-@pytest.mark.parametrize("tile", [1, 17, 40, 1000])
+@pytest.mark.parametrize("tile", [5, 17, 40, 1000])
 def test_tiles_show_no_seams(tile: int) -> None:
     image = draw(1)
     assert HALO > 3

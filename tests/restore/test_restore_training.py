@@ -56,6 +56,8 @@ def test_a_finished_training_does_nothing_again(manifest: Path, tmp_path: Path) 
     assert second.trained == 0
     assert second.metrics == first.metrics
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+    (tmp_path / "state.ckpt").unlink()
+    assert train(recipe(), [manifest], tmp_path).trained == 0, "the weights alone tell that it is finished"
 
 
 def test_another_training_is_not_overwritten_unless_wanted(manifest: Path, photos: Path, tmp_path: Path) -> None:
