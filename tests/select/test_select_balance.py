@@ -134,7 +134,7 @@ def test_both_marginals_are_met_where_that_is_possible() -> None:
     assert chosen.counts_CB.sum(axis=1).tolist() == [300] * 16
     assert (np.abs(chosen.counts_CB.sum(axis=0) - 4800 * weights_B / weights_B.sum()) < 1).all()
     # and each category spreads over the frequencies as the whole does
-    assert (np.abs(chosen.counts_CB - 300 * weights_B / weights_B.sum()) < 5).all()
+    assert np.abs(chosen.counts_CB - 300 * weights_B / weights_B.sum()).mean() < 1
 
 
 def test_a_real_pool_is_uneven_and_the_choice_is_the_same_every_time() -> None:
