@@ -141,9 +141,11 @@ def encode_manifest(table: pa.Table, metadata: Mapping[str, str], *, root: str =
         table = table.select(order).cast(pa.schema(list(zip(order, types, strict=True))))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise ManifestError(f"a column has the wrong type: {error}") from error
-    own = {f"curate.{key}": value for key, value in sorted(metadata.items())}
+    own = {f"curate.{key}": value for key, value in metadata.items()}
     own |= {_VERSION: SCHEMA_VERSION, _ROOT: root, "curate.code": __version__}
-    table = table.replace_schema_metadata({**own, "huggingface": huggingface_features(table.schema)})
+    table = table.replace_schema_metadata(
+        {**dict(sorted(own.items())), "huggingface": huggingface_features(table.schema)}
+    )
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd", row_group_size=10_000)
     return buffer.getvalue()
