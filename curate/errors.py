@@ -63,15 +63,23 @@ class MissingExtra(CurateError):  # noqa: N818 - reads as the noun it is
     """A part of the package whose libraries aren't installed."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs libraries that aren't installed: run  pip install 'curate[{extra}]'")
+        super().__init__(what, extra)  # as given, so that it can be pickled on its way from a worker
+
+    def __str__(self) -> str:
+        what, extra = self.args
+        return f"{what} needs libraries that aren't installed: run  pip install 'curate[{extra}]'"
 
 
 class ImageError(CurateError):
     """An image that can't be measured."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
+        super().__init__(reason, detail)  # as given, so that it can be pickled on its way from a worker
         self.reason = reason
+
+    def __str__(self) -> str:
+        reason, detail = self.args
+        return f"{reason}: {detail}"
 
 
 class Reason(StrEnum):
