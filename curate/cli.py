@@ -341,6 +341,8 @@ def _print_results(outcome: RunOutcome) -> None:
 
     console = _console()
     console.print(reasons_table(outcome.reasons))
+    if passed_over := [f"{count} {kind}" for kind, count in outcome.passed_over.items() if count]:
+        console.print(f"besides, of the input's lines: {', '.join(passed_over)}")
     for stage in outcome.stages:
         if stage.excluded:
             console.print(f"{stage.stage}: {len(stage.excluded)} images killed a worker: {', '.join(stage.excluded)}")

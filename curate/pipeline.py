@@ -47,12 +47,14 @@ class RunOutcome:
 
     folder: str
     stages: tuple[StageOutcome, ...]
-    """In order; `rows_out` of the last but the report counts candidates by reason, those kept under "ok"."""
+    """In order."""
+    passed_over: dict[str, int]
+    """Lines of the input that are no candidates of their own: "blank", and "repeated" ones."""
 
     @property
     def reasons(self) -> dict[str, int]:
         """Candidates by reason, those still in (after select: kept) under "ok"."""
-        return next(outcome.rows_out for outcome in reversed(self.stages) if outcome.stage != "report")
+        return next((outcome.rows_out for outcome in reversed(self.stages) if outcome.stage != "report"), {})
 
     @property
     def places(self) -> dict[str, str]:
@@ -95,12 +97,16 @@ def run(
     Raises:
         CurateError: for everything that the caller can mend.
     """
+    for name in (*stages, *([] if redo_from is None else [redo_from])):
+        if name not in STAGES:
+            raise RunError(f"no stage {name!r}: the stages are {', '.join(STAGES)}")
     folder = RunFolder(out)
     progress = progress or Progress()
     with folder.lock():
         recipe = _settle_recipe(folder, recipe, redo_from)
         if redo_from is not None:
-            _forget(folder, STAGES[STAGES.index(redo_from) :])
+            for name in (*_FOLDERS, *STAGES[4:])[STAGES.index(redo_from) :]:
+                engine.forget(folder, name)
         outcomes: list[StageOutcome] = []
         index = engine.read_index(folder)
         if "candidates" in stages:
@@ -118,7 +124,7 @@ def run(
             outcomes.append(_select(folder, recipe, index.shards, progress))
         if "report" in stages:
             outcomes.append(_report(folder, progress))
-    return RunOutcome(folder.url, tuple(outcomes))
+    return RunOutcome(folder.url, tuple(outcomes), index.notes)
 
 
 def open_run(out: str | PathLike[str]) -> tuple[RunFolder, Recipe]:
@@ -211,8 +217,6 @@ def _settle_recipe(folder: RunFolder, recipe: Recipe | str | PathLike[str] | Non
     Raises:
         RunError: if it differs from the run's in what an earlier stage than `redo_from` depends on.
     """
-    if redo_from is not None and redo_from not in STAGES:
-        raise RunError(f"--from takes one of {', '.join(STAGES)}, not {redo_from!r}")
     known = open_run(folder.url)[1] if folder.exists(_RECIPE) else None
     if recipe is None:
         if known is None:
@@ -265,12 +269,7 @@ def _read_candidates(
 
 def _select(folder: RunFolder, recipe: Recipe, shards: Sequence[str], progress: Progress) -> StageOutcome:
     """Decide, then write the ledger, shard by shard, and the manifests."""
-    settings = {
-        "select": recipe.select.essence(),
-        "filters": recipe.filters.essence(),
-        "seed": recipe.seed,
-        "version": 1,
-    }
+    settings = {"recipe": recipe.essence(), "version": 1}  # all of it: manifests tell the whole recipe
     columns = needed_columns(recipe.select)
 
     def build(whole: Shard) -> dict[str, int]:
@@ -305,7 +304,7 @@ def _ledger(facts: pa.Table, decided: pa.Table) -> pa.Table:
 
 def _write_manifests(whole: Shard, kept: pa.Table, recipe: Recipe) -> None:
     metadata = {
-        "recipe": recipe.to_yaml(),
+        "recipe": yaml.safe_dump(recipe.essence(), sort_keys=False, allow_unicode=True),
         "recipe_name": recipe.name,
         "recipe_fingerprint": fingerprint(recipe.essence()),
         "seed": str(recipe.seed),
@@ -331,12 +330,3 @@ def _report(folder: RunFolder, progress: Progress) -> StageOutcome:
         return {}
 
     return engine.run_whole(folder, "report", build, fingerprint(selected.outputs), {"version": 1}, progress)
-
-
-def _forget(folder: RunFolder, stages: Sequence[str]) -> None:
-    """Remove the commit records of stages, so that they are done anew."""
-    folders = dict(zip(STAGES[:4], _FOLDERS, strict=True))
-    for stage in stages:
-        for name in folder.names(folders.get(stage, stage), ".json"):
-            if name != _SUMMARY:
-                folder.remove(name)

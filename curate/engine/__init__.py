@@ -1,7 +1,7 @@
 """Shards, commit records and resume; runs a shard function serially or on Dask. Knows nothing of images."""
 
 from curate.engine.executor import DaskExecutor, Executor, SerialExecutor, open_executor
-from curate.engine.record import CommitRecord
+from curate.engine.record import CommitRecord, forget
 from curate.engine.runner import (
     StageOutcome,
     count_reasons,
@@ -29,6 +29,7 @@ __all__ = [
     "StageOutcome",
     "count_reasons",
     "encode_table",
+    "forget",
     "input_of",
     "open_executor",
     "read_index",

@@ -168,13 +168,14 @@ def _work(function: Work[T], task: T, topic: str, index: int) -> Any:
 
 
 def _result(future: Any) -> Any:
-    from distributed import KilledWorker
+    """What a finished task returned or raised; waits again if the worker died that held it."""
+    from distributed import CancelledError, KilledWorker
 
-    if future.status == "cancelled" or future.status == "lost":
-        raise RunError("the Dask scheduler went away; run the same command again to go on from here")
-    if future.status == "error":
-        error = future.exception()
-        if isinstance(error, KilledWorker):
-            return WorkerDied("its worker process died")
+    try:
+        return future.result()
+    except CancelledError as error:
+        raise RunError("the Dask scheduler went away; run the same command again to go on from here") from error
+    except KilledWorker:
+        return WorkerDied("its worker process died")
+    except Exception as error:  # noqa: BLE001 - whatever a task raises is the caller's to judge
         return error
-    return future.result()

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from curate.engine.storage import RunFolder
 from curate.errors import RunError
 
-__all__ = ["CommitRecord"]
+__all__ = ["CommitRecord", "forget"]
 
 
 @dataclass(frozen=True)
@@ -61,3 +61,13 @@ class CommitRecord:
         if self.quarantined or self.input != input or self.config != config:
             return False
         return all(folder.sha256(path) == digest for path, digest in self.outputs.items())
+
+
+def forget(folder: RunFolder, stage: str) -> None:
+    """Remove what a stage left, so that it is done anew and nothing old stands beside the new."""
+    for path in folder.names(stage, ".json"):
+        shard = path.removeprefix(f"{stage}/").removesuffix(".json")
+        record = CommitRecord.read(folder, stage, shard) if shard == "whole" or shard.startswith("part-") else None
+        for output in record.outputs if record else ():
+            folder.remove(output)
+        folder.remove(path)

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import Recorder
-from stages import squares
+from engine_stages import Recorder, squares
 from test_engine_runner import SERIAL, contents
 
 from curate.engine import DaskExecutor, RunFolder, open_executor, rows_of, run_stage

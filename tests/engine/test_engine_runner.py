@@ -4,8 +4,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import Recorder, candidates
-from stages import LosesRow, squares
+from engine_stages import LosesRow, Recorder, candidates, squares
 
 from curate.engine import (
     CommitRecord,

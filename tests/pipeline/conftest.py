@@ -1,4 +1,3 @@
-import hashlib
 import json
 import sys
 from pathlib import Path
@@ -64,14 +63,3 @@ def recipe(tmp_path_factory: pytest.TempPathFactory, labeller: Path) -> Path:
     settings = {"name": "small", **FAST, "label": {"model": f"local-dir:{labeller}", "pretrained": None}}
     path.write_text(json.dumps(settings))  # JSON is YAML
     return path
-
-
-def digests(run: Path) -> dict[str, str]:
-    """SHA-256 of every file that a run promises to be the same, whatever happened."""
-    files = [path for path in run.rglob("*") if path.is_file() and path.name != ".lock"]
-    named = {str(path.relative_to(run)): path for path in files}
-    return {
-        name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for name, path in sorted(named.items())
-        if not name.startswith("log/")
-    }

@@ -106,7 +106,7 @@ def test_manifests(curate, finished: Path, tmp_path: Path) -> None:  # type: ign
         ),
         (
             ("run", "hq50k", "-i", "{urls}", "-o", "{tmp}/run", "--from", "start"),
-            "--from takes one of candidates, fetch",
+            "no stage 'start': the stages are candidates, fetch",
         ),
         (("measure", "{tmp}/nowhere"), "{tmp}/nowhere is no run folder"),
         (("manifest", "validate", "{file}"), "{file} is no readable Parquet file"),

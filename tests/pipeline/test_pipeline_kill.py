@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import digests
+from pipeline_digests import digests
 
 import curate
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import digests
+from pipeline_digests import digests
 
 import curate
 from curate import Recipe
@@ -131,6 +131,20 @@ def test_other_input_is_refused(recipe: Path, pictures: Path, tmp_path: Path) ->
         redo_from="candidates",
     )
     assert outcome.reasons == {"ok": 1}
+    # nothing of the old input is left to be taken for the new one's
+    assert [path.name for path in (tmp_path / "run/candidates").glob("*.parquet")] == ["part-00000.parquet"]
+
+
+def test_lines_passed_over_are_told(recipe: Path, tmp_path: Path) -> None:
+    (tmp_path / "urls.txt").write_text("http://127.0.0.1/a.jpg\n\nHTTP://127.0.0.1:80/a.jpg\n\n")
+    for _ in range(2):
+        outcome = curate.run(recipe, [tmp_path / "urls.txt"], tmp_path / "run", stages=["candidates"])
+        assert outcome.passed_over == {"blank": 2, "repeated": 1}
+
+
+def test_a_stage_that_does_not_exist(recipe: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no stage 'fetched': the stages are candidates, fetch"):
+        curate.run(recipe, [], tmp_path / "run", stages=["fetched"])
 
 
 def test_a_run_needs_its_input_once(recipe: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import fsspec
 import pytest
-from conftest import digests
+from pipeline_digests import digests
 
 import curate
 from curate.errors import RunError

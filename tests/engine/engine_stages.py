@@ -1,4 +1,4 @@
-"""Stage functions for the tests: importable by name, so that Dask workers find them."""
+"""Stage functions, candidates and a progress to remember: importable by name, so that Dask workers find them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from curate.engine import Shard, Stage
+from curate.engine import Progress, Shard, Stage
 
 SCHEMA = pa.schema([("square", pa.int64())])
 
@@ -60,3 +60,36 @@ def squares(function: object = None, **settings: object) -> Stage:
     """A stage of `Square`."""
     square = function or Square(**settings)
     return Stage("squared", square, SCHEMA, ("candidates",), {"version": getattr(square, "version", 1)})
+
+
+class Recorder(Progress):
+    """Remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[str, str, bool]] = []
+        self.failed: list[str] = []
+        self.rows = 0
+
+    def advanced(self, stage: str, shard: str, rows: int) -> None:
+        self.rows += rows
+
+    def shard_done(self, stage: str, shard: str, rows_out: dict[str, int], resumed: bool) -> None:
+        self.done.append((stage, shard, resumed))
+
+    def shard_failed(self, stage: str, shard: str, error: str) -> None:
+        self.failed.append(shard)
+
+
+def candidates(shards: int = 3, rows: int = 8) -> list[pa.Table]:
+    """Tables of candidates, the second of each rejected already."""
+    return [
+        pa.table(
+            {
+                "id": [f"{shard:02d}{row:02d}" for row in range(rows)],
+                "number": list(range(rows)),
+                "status": ["rejected" if row == 1 else "ok" for row in range(rows)],
+                "reason": pa.array(["bad_url" if row == 1 else None for row in range(rows)], pa.string()),
+            }
+        )
+        for shard in range(shards)
+    ]
