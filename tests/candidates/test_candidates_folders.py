@@ -117,6 +117,8 @@ def img2dataset(folder: Path, form: str, number: int = 0, rows: list[dict] = SHA
             members[f"{row['key']}.jpg"] = f"image {row['url']}".encode()
             members[f"{row['key']}.json"] = json.dumps(row).encode()
             members[f"{row['key']}.txt"] = (row["caption"] or "").encode()
+    # what a failure may leave behind is not its image
+    members |= {f"{row['key']}.jpg": b"half" for row in rows if row["status"] == "failed_to_resize"}
     if form == "files":
         (folder / name).mkdir()
         for member, data in members.items():

@@ -362,6 +362,23 @@ def test_inputs_that_are_none(tmp_path: Path, name: str, message: str) -> None:
         read(path)
 
 
+def test_inputs_that_went_away_after_a_look_at_them(tmp_path: Path) -> None:
+    path = write(tmp_path / "list.txt", "http://a/1\n")
+    reader = CandidateReader([path], Candidates())
+    Path(path).unlink()
+    with pytest.raises(InputError, match=r"no input at .*list\.txt"):
+        list(reader)
+    with pytest.raises(InputError, match=r"can't read .*list\.txt"):
+        reader.fingerprint()
+
+
+def test_a_field_without_end_names_its_line(tmp_path: Path) -> None:
+    # as a quote that is never closed makes it, in a list of many megabytes
+    path = write(tmp_path / "list.csv", 'url,caption\nhttp://a/1,x\nhttp://a/2,"' + "endless " * 2**21 + "\n")
+    with pytest.raises(InputError, match=r"list\.csv line 3: field larger than field limit"):
+        read(path)
+
+
 def test_any_name_will_do_for_a_named_form(tmp_path: Path) -> None:
     assert urls(write(tmp_path / "list.dat", "http://a/1\n"), format="txt") == ["http://a/1"]
 
