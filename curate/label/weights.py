@@ -72,15 +72,14 @@ def find_weights(config: Label) -> Weights:
     if pretrained is None:
         raise LabelError(f"label.model {model!r} has no weights: set label.pretrained to a tag or a file")
     tags = open_clip.list_pretrained_tags_by_model(model)
-    published = get_pretrained_cfg(model, pretrained)
-    if published:
-        return Weights(
-            model, _fetch(model, pretrained, published), _options(published, published.get("quick_gelu", False))
-        )
     if Path(pretrained).is_file():
         # A bare file doesn't say how pictures are prepared; the published weights of one model nearly always agree
         published = get_pretrained_cfg(model, tags[0]) if tags else {}
         return Weights(model, Path(pretrained), _options(published, quick_gelu=False))
+    published = get_pretrained_cfg(model, pretrained)
+    if published:
+        options = _options(published, published.get("quick_gelu", False))
+        return Weights(model, _fetch(model, pretrained, published), options)
     raise LabelError(
         f"label.pretrained {pretrained!r} is neither a file nor a tag of {model}{_nearest(pretrained, tags)}"
     )
