@@ -12,7 +12,7 @@ import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard, get_args
 
 import typer
 
@@ -57,50 +57,45 @@ def recipe_page(recipe: type[Config], title: str, intro: str) -> str:
 
 def _groups(config: type[Config], schema: dict[str, Any], definitions: dict[str, Any], prefix: str) -> Iterator[str]:
     required = set(schema.get("required", ()))
-    rows, inner = [], []
+    rows: list[tuple[str, ...]] = []
+    inner: list[tuple[type[Config], str]] = []
     for name, field in schema["properties"].items():
         kind = config.model_fields[name].annotation
-        if isinstance(kind, type) and issubclass(kind, Config):
-            inner.append((kind, definitions[field["$ref"].rpartition("/")[2]], f"{prefix}{name}."))
+        if _is_group(kind):
+            inner.append((kind, f"{prefix}{name}."))
             continue
+        inner += [(item, f"{prefix}{name}[].") for item in get_args(kind) if _is_group(item)]  # a list of groups
         default = "*required*" if name in required else f"`{_yaml(field.get('default'))}`"
-        rows.append((f"`{prefix}{name}`", _type(field, definitions), default, sentence(field.get("description", ""))))
+        rows.append((f"`{prefix}{name}`", _type(field), default, sentence(field.get("description", ""))))
     heading = f"## {prefix.rstrip('.')}\n\n{sentence(schema['description'])}\n\n" if prefix else "## At the top\n\n"
     text = heading + table(("setting", "type", "default", "meaning"), rows)
     if free := [name for name in schema["properties"] if name in config.incidental]:
         names = ", ".join(f"`{prefix}{name}`" for name in free)
         text += f"\nMay differ when you go on with what is there, since no result depends on it: {names}.\n"
     yield text
-    for kind, definition, path in inner:
-        yield from _groups(kind, definition, definitions, path)
-    for name, field in schema["properties"].items():
-        if reference := field.get("items", {}).get("$ref"):  # a list of groups
-            kind = next(c for c in _configs(config.model_fields[name].annotation))
-            definition = definitions[reference.rpartition("/")[2]]
-            yield from _groups(kind, definition, definitions, f"{prefix}{name}[].")
+    for kind, path in inner:
+        yield from _groups(kind, definitions[kind.__name__], definitions, path)
 
 
-def _configs(annotation: Any) -> Iterator[type[Config]]:
-    for part in getattr(annotation, "__args__", ()):
-        if isinstance(part, type) and issubclass(part, Config):
-            yield part
+def _is_group(kind: Any) -> TypeGuard[type[Config]]:
+    return isinstance(kind, type) and issubclass(kind, Config)
 
 
-def _type(field: dict[str, Any], definitions: dict[str, Any]) -> str:
+def _type(field: dict[str, Any]) -> str:
     """A JSON schema in words."""
     if "$ref" in field:
         return f"`{field['$ref'].rpartition('/')[2]}`"
     if "anyOf" in field:
-        return " or ".join(_type(part, definitions) for part in field["anyOf"])
+        return " or ".join(_type(part) for part in field["anyOf"])
     if "enum" in field:
         return " or ".join(f"`{value}`" for value in field["enum"])
     match field.get("type"):
         case "array" if "prefixItems" in field:
-            return f"[{', '.join(_type(item, definitions) for item in field['prefixItems'])}]"
+            return f"[{', '.join(_type(item) for item in field['prefixItems'])}]"
         case "array":
-            return f"list of {_type(field['items'], definitions)}"
+            return f"list of {_type(field['items'])}"
         case "object" if isinstance(field.get("additionalProperties"), dict):
-            return f"mapping of text to {_type(field['additionalProperties'], definitions)}"
+            return f"mapping of text to {_type(field['additionalProperties'])}"
         case "object":
             return "mapping"
         case "integer":
@@ -268,7 +263,7 @@ These names are the promise; what else the package holds may change. The command
     ]
     for name in names:
         thing = getattr(curate, name)
-        if isinstance(thing, type) and issubclass(thing, Config):
+        if _is_group(thing):
             page = "recipe.md" if thing is Recipe else "train-recipe.md"
             same = "" if thing is Recipe else " It is read and overridden in the same way as [Recipe](#recipe)."
             parts.append(f"## {name}\n\n{_first(thing)} The settings: [{page}]({page}).{same}\n")
