@@ -71,7 +71,8 @@ def run(
             print(f"#   {stage:<10} {state}")
         return
     outcome = _run(resolved, input, out, scheduler=scheduler, workers=workers, redo_from=redo_from)
-    _print_results(outcome)
+    _print_reasons(outcome)
+    _print_places(outcome.places)
 
 
 @app.command(rich_help_panel=STAGE_BY_STAGE)
@@ -108,7 +109,9 @@ def label(run: RunArgument, scheduler: Scheduler = "local", workers: Workers = N
 @app.command(rich_help_panel=STAGE_BY_STAGE)
 def select(run: RunArgument, set_: Settings = []) -> None:  # noqa: B006
     """Choose a balanced dataset; write ledger and manifests."""
-    _print_results(_stage(run, "select", "serial", None, set_))
+    outcome = _stage(run, "select", "serial", None, set_)
+    _print_reasons(outcome)
+    _print_places(outcome.places)
 
 
 @app.command(rich_help_panel=STAGE_BY_STAGE)
@@ -293,11 +296,12 @@ def demo(
             site.prepare(drawn)
         with run_progress(console) as progress:
             curated = walk.curate_site(site, out, progress)
-    _print_results(curated)
     with StepProgress(console, "train") as steps:
         restored = walk.train_and_restore(out, steps)
-    print(f"restorer     {restored.checkpoint}")
-    print(f"before/after {restored.comparison}   PSNR {restored.psnr_before:.2f} -> {restored.psnr:.2f} dB")
+    places = {**curated.places, "restorer": restored.checkpoint, "before/after": restored.comparison}
+    _print_places(places)
+    print(f"PSNR         {restored.psnr_before:.2f} dB degraded, {restored.psnr:.2f} dB restored")
+    _print_reasons(curated)
 
 
 @app.callback(invoke_without_command=True)
@@ -336,7 +340,12 @@ def _run(recipe: Any, inputs: list[str], out: str, **options: Any) -> RunOutcome
         return run(recipe, inputs, out, progress=progress, **options)
 
 
-def _print_results(outcome: RunOutcome) -> None:
+def _print_places(places: dict[str, str]) -> None:
+    for name, path in places.items():
+        print(f"{name:<12} {path}")
+
+
+def _print_reasons(outcome: RunOutcome) -> None:
     from curate.console import reasons_table
 
     console = _console()
@@ -351,8 +360,6 @@ def _print_results(outcome: RunOutcome) -> None:
                 f"{stage.stage}: gave up on {', '.join(stage.quarantined)}; the same command tries again",
                 style="yellow",
             )
-    for name, path in outcome.places.items():
-        console.print(f"{name:<12} {path}", soft_wrap=True)
 
 
 def _console() -> Console:
