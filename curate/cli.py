@@ -365,4 +365,5 @@ def _print_reasons(outcome: RunOutcome) -> None:
 def _console() -> Console:
     from rich.console import Console
 
-    return Console(highlight=False)
+    # a pipe has no width of its own; tables should not fold in a log
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
