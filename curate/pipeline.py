@@ -23,6 +23,7 @@ from curate.fetch.shard import FetchShard
 from curate.label.shard import SCHEMA as LABEL_SCHEMA
 from curate.label.shard import LabelShard
 from curate.label.taxonomy import load_taxonomy
+from curate.label.weights import prepare_weights
 from curate.manifest import LEDGER, MANIFEST, encode_manifest
 from curate.measure import MeasureShard
 from curate.recipe import Filters, Recipe
@@ -114,6 +115,8 @@ def run(
             outcomes.append(outcome)
         if index is None:
             raise RunError(f"{folder} has no candidates yet: run  curate run RECIPE --input URLS --out {folder}")
+        if "label" in stages and len(folder.names("labelled", ".json")) < len(index.shards):
+            prepare_weights(recipe.label)  # now, not after days of fetching
         builders = [build for name, build in _SHARD_STAGES.items() if name in stages]
         if builders:
             with _executor(folder, scheduler, workers) as executor:

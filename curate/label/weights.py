@@ -13,7 +13,7 @@ from typing import Any
 from curate.errors import LabelError
 from curate.recipe import Label
 
-__all__ = ["Weights", "find_weights", "model_name"]
+__all__ = ["Weights", "find_weights", "model_name", "prepare_weights"]
 
 BUNDLED = Path(__file__).with_name("bundled")
 LOCAL_DIR = "local-dir:"
@@ -52,6 +52,17 @@ def model_name(config: Label) -> str:
     if file.is_file():
         return f"{config.model}/{file.name}@{_digest(file)}"
     return f"{config.model}/{config.pretrained}"
+
+
+def prepare_weights(config: Label) -> None:
+    """Have the weights on this machine, downloading a published tag if need be.
+
+    Raises:
+        LabelError: see `model_name` and `find_weights`.
+    """
+    model_name(config)
+    if _folder(config) is None and not Path(config.pretrained or "").is_file():
+        find_weights(config)
 
 
 def find_weights(config: Label) -> Weights:
@@ -119,6 +130,7 @@ def _options(published: dict[str, Any], quick_gelu: bool) -> dict[str, Any]:
 
 def _fetch(model: str, tag: str, published: dict[str, Any]) -> Path:
     """The file of a published tag: from the hub's cache on this machine, else downloaded into it."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read when it is imported
     import huggingface_hub
     from huggingface_hub.errors import EntryNotFoundError, HTTPError
     from open_clip.pretrained import download_pretrained

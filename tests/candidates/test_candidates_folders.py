@@ -74,6 +74,7 @@ def test_a_source_can_be_named(pics: Path) -> None:
 
 def test_folders_of_one_name_would_be_taken_for_each_other(pics: Path, tmp_path: Path) -> None:
     (tmp_path / "there/pics").mkdir(parents=True)
+    (tmp_path / "there/pics/a.jpg").write_bytes(b"another")
     with pytest.raises(InputError, match="several folders go by the name 'pics': give the one that holds them all"):
         read(pics, tmp_path / "there/pics")
 

@@ -12,6 +12,7 @@ from PIL import Image, ImageCms
 
 from curate.errors import ImageError, Reason
 from curate.measure import Measures, MeasureShard, bits_per_pixel, high_frequency_ratios, measure_image, perceptual_hash
+from curate.measure.image import MAX_SIDE
 from curate.recipe import Measure
 
 ORIENTATION = 0x0112
@@ -360,3 +361,17 @@ def test_cut_and_spliced_files_raise_nothing_but_image_errors(victim: str, data:
 @given(st.sampled_from([b"", *(data[:16] for data in VICTIMS.values())]), st.binary(max_size=300))
 def test_random_bytes_raise_nothing_but_image_errors(magic: bytes, rest: bytes) -> None:
     survive(magic + rest)
+
+
+def test_a_line_longer_than_any_jpeg_is_not_transformed() -> None:
+    buffer = io.BytesIO()
+    Image.new("L", (MAX_SIDE + 1, 1)).save(buffer, "PNG")
+    with pytest.raises(ImageError) as caught:
+        measure_image(buffer.getvalue())
+    assert caught.value.reason is Reason.TOO_MANY_PIXELS
+
+
+def test_a_known_format_with_a_broken_header_is_damaged() -> None:
+    with pytest.raises(ImageError) as caught:
+        measure_image(b"\x89PNG\r\n\x1a\n" + b"\0" * 40)
+    assert caught.value.reason is Reason.DECODE_FAILED
