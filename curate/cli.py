@@ -285,7 +285,7 @@ def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for everything the demo makes.")] = Path("demo-run"),
     port: Annotated[int, typer.Option(help="Loopback port of the sample crawl site.")] = 8391,
 ) -> None:
-    """The whole way on sample pictures: crawl, curate, train, restore. About ten minutes, no network."""
+    """The whole way on sample pictures: crawl, curate, train, restore. Some five minutes, no network."""
     from curate.console import StepProgress, run_progress
     from curate.demo import walk
     from curate.demo.site import DemoSite
