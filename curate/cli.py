@@ -162,14 +162,13 @@ def show(
     rows: Annotated[int, typer.Option("--rows", "-n", min=0, help="Rows to show.")] = 5,
 ) -> None:
     """Say what a manifest holds and how it was made."""
-    from curate.console import table
+    from curate.console import statistics_table, table
     from curate.manifest import read_manifest
     from curate.manifest.statistics import summarise
 
     manifest = read_manifest(path)
-    statistics = summarise(manifest.table)
     console = _console()
-    console.print(table(path, ("", ""), [(k, v) for k, v in vars(statistics).items()]))
+    console.print(statistics_table(path, summarise(manifest.table)))
     made = {k: v for k, v in manifest.metadata.items() if k != "recipe"} | {"fingerprint": manifest.fingerprint}
     console.print(table("how it was made", ("", ""), sorted(made.items())))
     if rows:

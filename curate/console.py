@@ -12,8 +12,17 @@ from rich.table import Table
 
 from curate import engine
 from curate.errors import Reason
+from curate.manifest.statistics import Statistics
 
-__all__ = ["LiveProgress", "PlainProgress", "StepProgress", "reasons_table", "run_progress", "table"]
+__all__ = [
+    "LiveProgress",
+    "PlainProgress",
+    "StepProgress",
+    "reasons_table",
+    "run_progress",
+    "statistics_table",
+    "table",
+]
 
 _NAMES = {"fetched": "fetch", "measured": "measure", "labelled": "label"}
 
@@ -196,6 +205,20 @@ def reasons_table(rows_out: Mapping[str, int]) -> Table:
             out.add_row(reason.value, str(count), f"{count / total:.1%}", reason.stage, reason.meaning)
     out.add_row("all", str(sum(rows_out.values())), "", "", "", style="bold")
     return out
+
+
+def statistics_table(title: str, statistics: Statistics) -> Table:
+    """A dataset's row of the paper's Table 2, one line a number."""
+    lines = {
+        "images": (statistics.number, "{:,}"),
+        "pixels, mean": (statistics.pixels, "{:,.0f}"),
+        "bits per pixel, mean": (statistics.bpp, "{:.3f}"),
+        "high-frequency ratio beyond 0.32, mean": (statistics.hf_ratio_032, "{:.4%}"),
+        "high-frequency ratio beyond 0.5, mean": (statistics.hf_ratio, "{:.4%}"),
+        "diversity over sub-categories": (statistics.diversity, "{:.3f}"),
+        "entropy over broad classes, nats": (statistics.natural_diversity, "{:.3f}"),
+    }
+    return table(title, ("", ""), [(n, "-" if v is None else form.format(v)) for n, (v, form) in lines.items()])
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
