@@ -115,11 +115,11 @@ def run(
             outcomes.append(outcome)
         if index is None:
             raise RunError(f"{folder} has no candidates yet: run  curate run RECIPE --input URLS --out {folder}")
-        if "label" in stages and len(folder.names("labelled", ".json")) < len(index.shards):
-            prepare_weights(recipe.label)  # now, not after days of fetching
         builders = [build for name, build in _SHARD_STAGES.items() if name in stages]
         if builders:
             with _executor(folder, scheduler, workers) as executor:
+                if "label" in stages and len(folder.names("labelled", ".json")) < len(index.shards):
+                    prepare_weights(recipe.label)  # now, not after days of fetching
                 for build in builders:
                     stage = build(recipe)
                     outcomes.append(engine.run_stage(folder, stage, index.shards, index.rows, executor, progress))
