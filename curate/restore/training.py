@@ -164,7 +164,7 @@ class _Writer(Checkpoint):
         if changed or list(done.manifests) != list(self._info.manifests):
             what = f"another recipe (changed: {', '.join(changed)})" if changed else "other pictures"
             raise RestoreError(
-                f"{self._state.parent} holds a training with {what}: choose another folder, or start anew with --restart"
+                f"{self._state.parent} holds a training with {what}: choose another folder, or use --restart"
             )
         return done if done.epoch == epochs or self._state.exists() else None
 
