@@ -324,10 +324,9 @@ def main() -> None:
 
 def _stage(run: str, stage: str, scheduler: str, workers: int | None, settings: list[str]) -> RunOutcome:
     """One stage of an existing run; settings of that stage or later ones may change."""
-    from curate.pipeline import open_run
+    from curate.pipeline import revise
 
-    recipe = open_run(run)[1].override(settings) if settings else None
-    redo_from = stage if settings else None
+    recipe, redo_from = revise(run, stage, settings) if settings else (None, None)
     return _run(recipe, [], run, scheduler=scheduler, workers=workers, stages=(stage,), redo_from=redo_from)
 
 
