@@ -108,15 +108,7 @@ class LiveProgress(PlainProgress):
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
-        self._bars = Progress(
-            TextColumn("{task.description:<10}"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-        )
+        self._bars = _bars(console)
         self._bar: TaskID | None = None
 
     def __enter__(self) -> LiveProgress:
@@ -155,16 +147,7 @@ class StepProgress:
         self._console, self._what = console, what
         self._started = self._told = time.monotonic()
         self._first: int | None = None
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
+        self._bars = _bars(console)
         self._bar = self._bars.add_task(what, total=None, note="")
 
     def __enter__(self) -> StepProgress:
@@ -185,6 +168,20 @@ class StepProgress:
             self._told = now
             left = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
             self._console.print(f"{self._what} {done} of {total}, {rate:.1f}/s{left}  {note}")
+
+
+def _bars(console: Console) -> Progress:
+    """Bars that go away when they are done, and are not drawn where there is no terminal."""
+    return Progress(
+        TextColumn("{task.description:<10}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
 
 
 def reasons_table(rows_out: Mapping[str, int]) -> Table:
