@@ -28,6 +28,7 @@ manifest_app = typer.Typer(help="Look at manifests.", no_args_is_help=True)
 app.add_typer(manifest_app, name="manifest")
 
 STAGE_BY_STAGE = "Stage by stage"
+_STORAGE_CLIENTS = ("botocore", "aiobotocore", "gcsfs", "google")
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Run folder: a path or any fsspec URL.")]
 Settings = Annotated[list[str], typer.Option("--set", metavar="A.B=C", help="Override a setting; may be repeated.")]
@@ -316,6 +317,12 @@ def main() -> None:
         app()
     except CurateError as error:
         print(f"curate: {error}", file=sys.stderr)
+        sys.exit(1)
+    except Exception as error:
+        # an object store's client has errors of its own, and may raise them wherever it is asked for something
+        if type(error).__module__.partition(".")[0] not in _STORAGE_CLIENTS:
+            raise
+        print(f"curate: can't use the storage: {error}; check its credentials and address", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on from here", file=sys.stderr)

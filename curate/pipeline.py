@@ -144,7 +144,7 @@ def open_run(out: str | PathLike[str]) -> tuple[RunFolder, Recipe]:
     try:
         return folder, Recipe.parse(yaml.safe_load(folder.read(_RECIPE)), where=f"{folder}/{_RECIPE}")
     except yaml.YAMLError as error:
-        raise RunError(f"{folder}/{_RECIPE} is damaged: {error}") from error
+        raise RunError(f"{folder}/{_RECIPE} is damaged: {' '.join(str(error).split())}") from error
 
 
 def revise(out: str | PathLike[str], stage: str, settings: Iterable[str]) -> tuple[Recipe, str | None]:

@@ -137,7 +137,9 @@ def test_a_corrupt_run_folder(curate, recipe: Path, finished: Path, tmp_path: Pa
     assert code == 1
     assert "measured/part-00001.json is damaged" in err
     (run / "recipe.yaml").write_text("name: [")
-    assert "recipe.yaml is damaged" in curate("measure", run)[2]
+    told = curate("measure", run)[2]
+    assert "recipe.yaml is damaged" in told
+    assert told.count("\n") == 1
 
 
 def test_a_changed_recipe(curate, recipe: Path, finished: Path) -> None:  # type: ignore[no-untyped-def]
