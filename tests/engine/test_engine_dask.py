@@ -1,5 +1,6 @@
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -51,6 +52,32 @@ def test_the_scheduler_named_is_the_one_used(dask_workers: DaskExecutor, tmp_pat
     with open_executor(address) as executor:
         results = list(executor.map(_double, [1, 2, 3], lambda task, rows: None))
     assert sorted(results) == [(1, 2), (2, 4), (3, 6)]
+
+
+def test_workers_that_come_later_get_work_too(caplog: pytest.LogCaptureFixture) -> None:
+    from distributed import LocalCluster
+
+    taken: list[int] = []
+
+    def tasks() -> Iterator[int]:
+        for task in range(12):
+            taken.append(task)
+            yield task
+
+    with (
+        LocalCluster(n_workers=0, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0") as cluster,
+        open_executor(cluster.scheduler_address) as executor,
+    ):
+        assert "has no workers yet" in caplog.text
+        cluster.scale(1)
+        results = executor.map(_double, tasks(), lambda task, rows: None)
+        next(results)
+        assert len(taken) <= 3
+        cluster.scale(3)
+        cluster.wait_for_workers(3)
+        next(results)
+        assert len(taken) == 8  # two are done, two for each worker are under way
+        assert len(list(results)) == 10
 
 
 @pytest.mark.parametrize("name", ["", "Local", "slurm"])
