@@ -68,7 +68,7 @@ def run(
     if dry_run:
         print(resolved.to_yaml(), end="")
         print(f"# {out}:")
-        for stage, state in plan(out).items():
+        for stage, state in plan(resolved, input, out, redo_from=redo_from).items():
             print(f"#   {stage:<10} {state}")
         return
     outcome = _run(resolved, input, out, scheduler=scheduler, workers=workers, redo_from=redo_from)

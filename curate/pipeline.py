@@ -43,6 +43,9 @@ _REDO = ".redo"
 _FIRST_STAGE = {"fetch": "fetch", "measure": "measure", "filters": "label", "label": "label", "select": "select"}
 _FIRST_STAGE |= {"seed": "select", "name": "select"}
 
+Source = tuple[CandidateReader, str]
+"""What candidates are read from, and its fingerprint."""
+
 
 @dataclass(frozen=True)
 class RunOutcome:
@@ -100,9 +103,7 @@ def run(
     Raises:
         CurateError: for everything that the caller can mend.
     """
-    for name in (*stages, *([] if redo_from is None else [redo_from])):
-        if name not in STAGES:
-            raise RunError(f"no stage {name!r}: the stages are {', '.join(STAGES)}")
+    _check_stages(*stages, redo_from)
     folder = RunFolder(out)
     progress = progress or Progress()
     with folder.lock():
@@ -158,10 +159,23 @@ def revise(out: str | PathLike[str], stage: str, settings: Iterable[str]) -> tup
     return recipe, first and max(first, stage, key=STAGES.index)
 
 
-def plan(out: str | PathLike[str]) -> dict[str, str]:
-    """What a run would find in its folder: stage -> how much of it is committed. Nothing is written."""
+def plan(
+    recipe: Recipe | str | PathLike[str] | None,
+    inputs: Sequence[str | PathLike[str]] = (),
+    out: str | PathLike[str] = "run",
+    *,
+    redo_from: str | None = None,
+) -> dict[str, str]:
+    """What `run` with the same arguments would find and do: a line for each stage. Nothing is written.
+
+    Raises:
+        CurateError: what `run` would refuse the recipe, the inputs or `redo_from` for. Inputs may be left out.
+    """
+    _check_stages(redo_from)
     folder = RunFolder(out)
+    recipe = _settle_recipe(folder, recipe, redo_from)
     index = engine.read_index(folder)
+    source = _source(folder, recipe, [str(path) for path in inputs], redo_from) if inputs else None
     if index is None:
         return dict.fromkeys(STAGES, "to do")
     shards = len(index.shards)
@@ -171,6 +185,8 @@ def plan(out: str | PathLike[str]) -> dict[str, str]:
         found[stage] = "to do" if not committed else f"{committed} of {shards} shards, to be checked"
     for stage in STAGES[4:]:
         found[stage] = "there, to be checked" if folder.exists(f"{stage}/whole.json") else "to do"
+    if redo_from is not None and not _is_under_way(folder, recipe, source, redo_from):
+        found |= dict.fromkeys(STAGES[STAGES.index(redo_from) :], "to be made anew")
     return found
 
 
@@ -227,6 +243,12 @@ def _executor(folder: RunFolder, scheduler: str, workers: int | None) -> Abstrac
     return engine.open_executor(scheduler, workers)
 
 
+def _check_stages(*names: str | None) -> None:
+    for name in names:
+        if name is not None and name not in STAGES:
+            raise RunError(f"no stage {name!r}: the stages are {', '.join(STAGES)}")
+
+
 def _settle_recipe(folder: RunFolder, recipe: Recipe | str | PathLike[str] | None, redo_from: str | None) -> Recipe:
     """The recipe to run.
 
@@ -252,22 +274,26 @@ def _settle_recipe(folder: RunFolder, recipe: Recipe | str | PathLike[str] | Non
     return recipe
 
 
-def _begin(
-    folder: RunFolder, recipe: Recipe, source: tuple[CandidateReader, str] | None, redo_from: str | None
-) -> None:
+def _begin(folder: RunFolder, recipe: Recipe, source: Source | None, redo_from: str | None) -> None:
     """Write the recipe into the folder, and remove what is to be made anew.
 
     Once: when the same `--from` is given again after a kill, what was made since then stays.
     """
     folder.write(_RECIPE, recipe.to_yaml().encode())
-    if redo_from is None:
-        return
-    mark = fingerprint([redo_from, recipe.essence(), source and source[1]]).encode()
-    if folder.exists(_REDO) and folder.read(_REDO) == mark:
+    if redo_from is None or _is_under_way(folder, recipe, source, redo_from):
         return
     for name in (*_FOLDERS, *STAGES[4:])[STAGES.index(redo_from) :]:
         engine.forget(folder, name)
-    folder.write(_REDO, mark)
+    folder.write(_REDO, _mark(recipe, source, redo_from))
+
+
+def _is_under_way(folder: RunFolder, recipe: Recipe, source: Source | None, redo_from: str) -> bool:
+    """Whether the same was to be made anew before, and isn't finished."""
+    return folder.exists(_REDO) and folder.read(_REDO) == _mark(recipe, source, redo_from)
+
+
+def _mark(recipe: Recipe, source: Source | None, redo_from: str) -> bytes:
+    return fingerprint([redo_from, recipe.essence(), source and source[1]]).encode()
 
 
 def _needs_labels(folder: RunFolder, redo_from: str | None) -> bool:
@@ -296,10 +322,8 @@ def _changes(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> dict
     return found
 
 
-def _source(
-    folder: RunFolder, recipe: Recipe, inputs: Sequence[str], redo_from: str | None
-) -> tuple[CandidateReader, str] | None:
-    """What the candidates are to be read from, and its fingerprint; None where the run is to go on with those it has.
+def _source(folder: RunFolder, recipe: Recipe, inputs: Sequence[str], redo_from: str | None) -> Source | None:
+    """What the candidates are to be read from; None where the run is to go on with those it has.
 
     Raises:
         InputError: if there is nothing to read, or it can't be read.
@@ -321,7 +345,7 @@ def _source(
 
 
 def _read_candidates(
-    folder: RunFolder, recipe: Recipe, source: tuple[CandidateReader, str] | None, progress: Progress
+    folder: RunFolder, recipe: Recipe, source: Source | None, progress: Progress
 ) -> tuple[ShardIndex, StageOutcome]:
     if source is None:
         return engine.resume_source(folder, progress)

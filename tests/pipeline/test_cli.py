@@ -73,6 +73,17 @@ def test_a_dry_run_writes_nothing(curate, recipe: Path, pictures: Path, tmp_path
 def test_a_dry_run_of_a_finished_run_says_what_is_there(curate, recipe: Path, finished: Path) -> None:  # type: ignore[no-untyped-def]
     _, out, _ = curate("run", recipe, "-o", finished, "--dry-run")
     assert "measure    5 of 5 shards, to be checked" in out
+    _, out, _ = curate("run", recipe, "-o", finished, "--dry-run", "--from", "label")
+    assert "measure    5 of 5 shards, to be checked" in out
+    assert [f"{stage:<10} to be made anew" in out for stage in ("label", "select", "report")] == [True] * 3
+
+
+def test_a_dry_run_refuses_what_a_run_would(curate, recipe: Path, finished: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    code, out, err = curate("run", recipe, "-o", finished, "--dry-run", "--set", "select.train=5")
+    assert (code, "train: 5" in out) == (1, True)
+    assert "add --from select" in err
+    assert "no stage 'start'" in curate("run", recipe, "-o", finished, "--dry-run", "--from", "start")[2]
+    assert "no input at" in curate("run", recipe, "-o", tmp_path / "run", "--dry-run", "-i", tmp_path / "none.txt")[2]
 
 
 def test_manifests(curate, finished: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
