@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from itertools import islice
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
@@ -12,6 +12,9 @@ from typing import Any, Protocol, Self, TypeVar
 from curate.errors import RunError
 
 __all__ = ["Executor", "SerialExecutor", "WorkerDied", "open_executor"]
+
+CLOSING_SECONDS = 20.0
+"""Dask was seen to wait for ever for a worker that had been killed shortly before."""
 
 T = TypeVar("T")
 Report = Callable[[int], None]
@@ -119,7 +122,9 @@ class DaskExecutor:
     ) -> None:
         self._client.close()
         if self._cluster is not None:
-            self._cluster.close()
+            # What it still waits for dies with this process; all that the run needs of it is done.
+            with suppress(TimeoutError):
+                self._cluster.close(timeout=CLOSING_SECONDS)
 
 
 def _local_cluster(workers: int | None) -> Any:

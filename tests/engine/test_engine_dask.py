@@ -1,5 +1,8 @@
 import os
 import signal
+import subprocess
+import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -88,3 +91,26 @@ def test_an_unknown_scheduler_is_an_error(name: str) -> None:
 
 def _double(task: int, report: object) -> int:
     return 2 * task
+
+
+def test_a_cluster_that_will_not_close_holds_nobody_up(tmp_path: Path) -> None:
+    script = """
+        import asyncio
+        from distributed import LocalCluster
+        from curate.engine import executor
+
+        def double(task, report):
+            return 2 * task
+
+        async def never(self):
+            await asyncio.sleep(3600)
+
+        if __name__ == "__main__":
+            executor.CLOSING_SECONDS = 0.2
+            LocalCluster._close = never
+            with executor.DaskExecutor(None, 1) as workers:
+                print(list(workers.map(double, [21], lambda task, rows: None)))
+    """
+    (tmp_path / "script.py").write_text(textwrap.dedent(script))
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "[(21, 42)]\n"), done.stderr
