@@ -79,7 +79,7 @@ class RunOutcome:
 
 def run(
     recipe: Recipe | str | PathLike[str] | None,
-    inputs: Sequence[str | PathLike[str]] = (),
+    inputs: str | PathLike[str] | Sequence[str | PathLike[str]] = (),
     out: str | PathLike[str] = "run",
     *,
     scheduler: str = "local",
@@ -92,7 +92,8 @@ def run(
 
     Args:
         recipe: a Recipe, the path or name of one, or None for the recipe of an existing run.
-        inputs: lists of URLs, folders of images or img2dataset outputs; an existing run has its candidates already.
+        inputs: one or more lists of URLs, folders of images or img2dataset outputs; an existing run has its candidates
+            already.
         out: the run folder, a path or any fsspec URL.
         scheduler: `local` (Dask workers on this machine), `serial`, or the address of a Dask scheduler.
         workers: number of local workers, one per core by default.
@@ -107,6 +108,7 @@ def run(
     folder = RunFolder(out)
     progress = progress or Progress()
     with folder.lock():
+        inputs = [inputs] if isinstance(inputs, str | PathLike) else inputs
         # everything that can be refused is judged first: what it takes to redo a stage is days of fetching
         recipe = _settle_recipe(folder, recipe, redo_from)
         source = _source(folder, recipe, [str(path) for path in inputs], redo_from) if "candidates" in stages else None

@@ -50,7 +50,7 @@ class TrainResult:
 
 
 def train(
-    recipe: TrainRecipe,
+    recipe: TrainRecipe | str | os.PathLike[str],
     manifests: Sequence[str | os.PathLike[str] | Manifest],
     out: str | os.PathLike[str],
     *,
@@ -63,7 +63,7 @@ def train(
     `state.ckpt` to resume from.
 
     Args:
-        recipe: what to train, and how.
+        recipe: what to train, and how: a recipe, or the path or name of one.
         manifests: manifests, or folders of pictures. Rows of the test split are for validation.
         out: folder for everything the training writes.
         resume: False starts anew, whatever is there.
@@ -74,6 +74,8 @@ def train(
         ManifestError: if a manifest can't be read.
         RunError: if the folder can't be written.
     """
+    if not isinstance(recipe, TrainRecipe):
+        recipe = TrainRecipe.load(Path(recipe))
     for name in (*recipe.degradations, *recipe.validation.degradations):
         parse_degradation(name)
     folder = Path(out)

@@ -128,6 +128,14 @@ def test_an_unknown_degradation_is_noticed_first(tmp_path: Path) -> None:
             train(recipe(**changes), [tmp_path], tmp_path / "out")
 
 
+def test_a_recipe_may_be_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(recipe(degradations={"blur": 1}).to_yaml())
+    with pytest.raises(RestoreError, match="no degradation 'blur'"):
+        train(tmp_path / "mine.yaml", [tmp_path], tmp_path / "out")
+    with pytest.raises(RecipeError, match="no recipe 'nosuch'"):
+        train("nosuch", [tmp_path], tmp_path / "out")
+
+
 def test_a_damaged_picture_stops_training_by_its_name(tmp_path: Path, photos: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
