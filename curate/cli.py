@@ -324,9 +324,10 @@ def main() -> None:
             raise
         print(f"curate: can't use the storage: {error}; check its credentials and address", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == 130:  # what typer makes of Ctrl-C
+            print("stopped; the same command goes on from here", file=sys.stderr)
+        raise
 
 
 def _stage(run: str, stage: str, scheduler: str, workers: int | None, settings: list[str]) -> RunOutcome:

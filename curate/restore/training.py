@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import signal
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -125,6 +126,7 @@ def _fit(recipe: TrainRecipe, patches: Patches, folder: Path, callbacks: list[L.
             enable_model_summary=False,
         )
         state = folder / _Writer.STATE if resumed else None
+        on_interrupt = signal.getsignal(signal.SIGINT)
         try:
             trainer.fit(RestorationTask(recipe), datamodule=patches, ckpt_path=state, weights_only=True)
         except CurateError as error:
@@ -133,6 +135,11 @@ def _fit(recipe: TrainRecipe, patches: Patches, folder: Path, callbacks: list[L.
                 raise
             # raised in a worker, and wrapped by its traceback: the last line is the error itself
             raise type(error)(text.rstrip().splitlines()[-1].partition(": ")[2]) from error
+        except SystemExit as end:
+            if isinstance(end.__context__, KeyboardInterrupt):  # on Ctrl-C Lightning leaves the process, deaf to more
+                signal.signal(signal.SIGINT, on_interrupt)
+                raise KeyboardInterrupt from end
+            raise
         except torch.cuda.OutOfMemoryError as error:
             raise RestoreError(
                 "the GPU's memory is too small: lower the batch or crop of the recipe's phases"

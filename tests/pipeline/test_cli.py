@@ -139,6 +139,16 @@ def test_a_mistake_is_one_line_with_a_remedy(curate, tmp_path: Path, arguments: 
     assert err.count("\n") == 1
 
 
+def test_ctrl_c_says_how_to_go_on(curate, recipe: Path, finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("curate.pipeline.run", interrupt)
+    code, _, err = curate("run", recipe, "-o", finished)
+    assert code == 130
+    assert err.endswith("stopped; the same command goes on from here\n")
+
+
 def test_a_corrupt_run_folder(curate, recipe: Path, finished: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     import shutil
 
