@@ -23,10 +23,10 @@ from curate.fetch.shard import FetchShard
 from curate.label.shard import SCHEMA as LABEL_SCHEMA
 from curate.label.shard import LabelShard
 from curate.label.taxonomy import load_taxonomy
-from curate.label.weights import prepare_weights
+from curate.label.weights import prepare_labeller
 from curate.manifest import LEDGER, MANIFEST, encode_manifest
 from curate.measure import MeasureShard
-from curate.recipe import Filters, Recipe
+from curate.recipe import Filters, Label, Recipe, TestSplit
 from curate.select import needed_columns, rejections, select
 
 __all__ = ["STAGES", "RunOutcome", "open_run", "plan", "revise", "run"]
@@ -112,11 +112,11 @@ def run(
         # everything that can be refused is judged first: what it takes to redo a stage is days of fetching
         recipe = _settle_recipe(folder, recipe, redo_from)
         source = _source(folder, recipe, [str(path) for path in inputs], redo_from) if "candidates" in stages else None
-        _check_weights(recipe)
+        _check_categories(recipe)
         shard_stages = [build(recipe) for name, build in _SHARD_STAGES.items() if name in stages]
         with _executor(folder, scheduler, workers) if shard_stages else nullcontext() as executor:
-            if "label" in stages and _needs_labels(folder, redo_from):
-                prepare_weights(recipe.label)
+            if executor is not None and "label" in stages and _needs_labels(folder, redo_from):
+                _prepare_labels(executor, recipe.label)
             _begin(folder, recipe, source, redo_from)
             outcomes: list[StageOutcome] = []
             index = engine.read_index(folder)
@@ -240,6 +240,21 @@ class FilterAndLabel:
         return pa.table(columns | {"id": rows["id"], "reason": pc.coalesce(reason, columns["reason"])})
 
 
+def _prepare_labels(executor: Executor, config: Label) -> None:
+    """Have a worker find weights and device.
+
+    Raises:
+        LabelError: if it can't.
+    """
+    for _, result in executor.map(_prepare_labeller, [config], lambda config, rows: None):
+        if isinstance(result, Exception):
+            raise result
+
+
+def _prepare_labeller(config: Label, report: Callable[[int], None]) -> None:
+    prepare_labeller(config)
+
+
 def _executor(folder: RunFolder, scheduler: str, workers: int | None) -> AbstractContextManager[Executor]:
     if not folder.is_shared and scheduler != "serial":
         raise RunError(f"{folder} is seen by this process only: use --scheduler serial with it")
@@ -277,12 +292,14 @@ def _settle_recipe(folder: RunFolder, recipe: Recipe | str | PathLike[str] | Non
     return recipe
 
 
-def _check_weights(recipe: Recipe) -> None:
-    """Refuse a weight for a category that the taxonomy doesn't have: a slip of the pen would unbalance in silence."""
+def _check_categories(recipe: Recipe) -> None:
+    """Refuse settings for a category that the taxonomy doesn't have: a slip of the pen would unbalance in silence."""
     known = load_taxonomy(recipe.label.taxonomy).names
-    for name in recipe.select.category_weights:
-        if name not in known:
-            raise RecipeError(f"select.category_weights: no category {name!r}; the taxonomy has {', '.join(known)}")
+    overrides = recipe.select.test.overrides.keys() - TestSplit().overrides.keys()
+    for setting, names in (("category_weights", recipe.select.category_weights), ("test.overrides", overrides)):
+        for name in names:
+            if name not in known:
+                raise RecipeError(f"select.{setting}: no category {name!r}; the taxonomy has {', '.join(known)}")
 
 
 def _begin(folder: RunFolder, recipe: Recipe, source: Source | None, redo_from: str | None) -> None:

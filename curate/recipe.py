@@ -9,7 +9,7 @@ import pyarrow as pa
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from curate.config import Config
-from curate.manifest.schema import LEDGER, MANIFEST, NAMED_CATEGORIES
+from curate.manifest.schema import LEDGER, MANIFEST
 
 __all__ = ["Candidates", "Fetch", "Filters", "Frequency", "Label", "Measure", "Recipe", "Select", "TestSplit"]
 
@@ -153,7 +153,7 @@ class TestSplit(Config):
     __test__ = False  # no test class, whatever its name
 
     per_category: Annotated[int, Field(ge=0)] = 100
-    """Images of each named sub-category."""
+    """Images of each sub-category but the "... others"."""
     overrides: dict[str, Annotated[int, Field(ge=0)]] = {"Text Scene": 50}
     """Sub-category -> its own number."""
     max_share: Share = 0.2
@@ -161,8 +161,7 @@ class TestSplit(Config):
 
     def quota(self, category: str) -> int:
         """Images wanted of a category; 0 for the `others`."""
-        named = {name for names in NAMED_CATEGORIES.values() for name in names}
-        return self.overrides.get(category, self.per_category if category in named else 0)
+        return self.overrides.get(category, 0 if category.endswith("others") else self.per_category)
 
 
 class Select(Config):

@@ -22,7 +22,7 @@ from curate.decode import to_rgb
 from curate.errors import ImageError, InputError, LabelError
 from curate.label.decode import decode
 from curate.label.taxonomy import Taxonomy, load_taxonomy
-from curate.label.weights import find_weights, model_name
+from curate.label.weights import find_weights, model_name, pick_device
 from curate.recipe import Label
 
 __all__ = ["LabelResult", "Labeller", "label_images", "load_labeller"]
@@ -62,7 +62,7 @@ class Labeller:
         self.taxonomy = taxonomy
         self.name = model_name(config)
         self.batch_size = config.batch_size
-        self.device = torch.device(_device(config.device))
+        self.device = torch.device(pick_device(config.device))
         self._dtype = open_clip.get_input_dtype(config.precision) or torch.float32
         weights = find_weights(config)
         try:
@@ -167,14 +167,6 @@ def _picture(image: Image.Image | str | Path, side: int) -> Image.Image:
         raise InputError(f"can't read {image}: {error.strerror}") from error
     except ImageError as error:
         raise ImageError(error.reason, f"{image}: {error.args[1]}") from error
-
-
-def _device(name: str) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise LabelError("label.device is cuda, but this machine shows PyTorch no GPU: use auto or cpu")
-    return name
 
 
 @contextmanager

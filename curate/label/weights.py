@@ -13,7 +13,7 @@ from typing import Any
 from curate.errors import LabelError
 from curate.recipe import Label
 
-__all__ = ["Weights", "find_weights", "model_name", "prepare_weights"]
+__all__ = ["Weights", "find_weights", "model_name", "pick_device", "prepare_labeller"]
 
 BUNDLED = Path(__file__).with_name("bundled")
 LOCAL_DIR = "local-dir:"
@@ -54,15 +54,30 @@ def model_name(config: Label) -> str:
     return f"{config.model}/{config.pretrained}"
 
 
-def prepare_weights(config: Label) -> None:
-    """Have the weights on this machine, downloading a published tag if need be.
+def prepare_labeller(config: Label) -> None:
+    """Have the weights on this machine, downloading a published tag if need be, and see that the device is there.
 
     Raises:
-        LabelError: see `model_name` and `find_weights`.
+        LabelError: see `model_name`, `find_weights` and `pick_device`.
     """
     model_name(config)
+    if config.device == "cuda":
+        pick_device(config.device)
     if _folder(config) is None and not Path(config.pretrained or "").is_file():
         find_weights(config)
+
+
+def pick_device(name: str) -> str:
+    """`cpu` or `cuda`, for a recipe's `label.device`.
+
+    Raises:
+        LabelError: if it is to be a GPU, and there is none.
+    """
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise LabelError("label.device is cuda, but this machine shows PyTorch no GPU: use auto or cpu")
+    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def find_weights(config: Label) -> Weights:

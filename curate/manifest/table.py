@@ -64,9 +64,8 @@ class Manifest:
             raise ManifestError(f"{self.path} is a published manifest, without images: fetch them with  curate run")
         url = posixpath.join(self.root, tar)
         try:
-            with fsspec.open(url, "rb") as file:
-                file.seek(offset)
-                data: bytes = file.read(nbytes)
+            fs, path = fsspec.core.url_to_fs(url)
+            data: bytes = fs.cat_file(path, start=offset, end=offset + nbytes)  # of a far one, these bytes only
         except FileNotFoundError as error:
             raise ManifestError(
                 f"{self.path} row {row}: {url} is not there; keep the manifest in its run folder"

@@ -69,7 +69,8 @@ def open_pictures(where: str | os.PathLike[str] | Manifest) -> list[Picture]:
         pictures, place = _find(source), source
     if not pictures:
         raise RestoreError(
-            f"no pictures in {place}: give a manifest or a folder of {', '.join(sorted(SUFFIXES))} files"
+            f"no pictures in {place}: give a manifest, as RUN/manifest/train.parquet is, or a folder of "
+            f"{', '.join(sorted(SUFFIXES))} files"
         )
     return pictures
 

@@ -186,6 +186,26 @@ def test_missing_weights_are_told_before_anything_is_fetched(
     assert not (tmp_path / "run/fetched").exists()
 
 
+@pytest.mark.parametrize("scheduler", ["serial", "local"])
+def test_a_missing_gpu_is_told_before_anything_is_fetched(
+    recipe: Path, pictures: Path, tmp_path: Path, scheduler: str
+) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    on_gpu = Recipe.load(recipe, ["label.device=cuda"])
+    with pytest.raises(LabelError, match="no GPU: use auto or cpu"):
+        curate.run(on_gpu, [pictures], tmp_path / "run", scheduler=scheduler, workers=1)
+    assert not (tmp_path / "run/fetched").exists()
+
+
+def test_a_category_that_does_not_exist_is_refused(recipe: Path, pictures: Path, tmp_path: Path) -> None:
+    slip = Recipe.load(recipe, ["select.test.overrides={Foood: 3}"])
+    with pytest.raises(RecipeError, match=r"select\.test\.overrides: no category 'Foood'"):
+        curate.run(slip, [pictures], tmp_path / "run", scheduler="serial")
+
+
 def test_nothing_kept_is_a_result_too(recipe: Path, pictures: Path, tmp_path: Path) -> None:
     strict = Recipe.load(recipe, ["filters.min.width=5000"])
     outcome = curate.run(strict, [pictures], tmp_path / "run", scheduler="serial")

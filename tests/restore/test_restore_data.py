@@ -150,7 +150,7 @@ def test_damaged_pictures_are_named(tmp_path: Path) -> None:
 
 def test_folders_without_pictures_are_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no picture")
-    with pytest.raises(RestoreError, match=r"no pictures in .*: give a manifest or a folder"):
+    with pytest.raises(RestoreError, match=r"no pictures in .*: give a manifest, as RUN/.* or a folder"):
         open_pictures(tmp_path)
 
 

@@ -157,6 +157,7 @@ def test_the_benchmark_takes_its_quota_of_named_categories() -> None:
 
 def test_the_papers_benchmark_has_1250_images() -> None:
     assert sum(TestSplit().quota(name) for name in CATEGORIES) == 1250
+    assert TestSplit().quota("a category of the user's own") == 100
 
 
 def test_the_benchmark_spreads_over_frequencies() -> None:
