@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from os import PathLike
 from typing import Any
 
@@ -36,7 +36,8 @@ STAGES = ("candidates", "fetch", "measure", "label", "select", "report")
 _FOLDERS = ("candidates", "fetched", "measured", "labelled")
 _RECIPE = "recipe.yaml"
 _SUMMARY = "select/summary.json"
-# recipe section -> the first stage that it matters to; what isn't named here matters to every stage
+# recipe section -> the first stage that it matters to; what isn't named here matters to every stage. Some filters
+# matter to fetch, see Recipe.early_bounds
 _FIRST_STAGE = {"fetch": "fetch", "measure": "measure", "filters": "label", "label": "label", "select": "select"}
 _FIRST_STAGE |= {"seed": "select", "name": "select"}
 
@@ -159,8 +160,9 @@ def plan(out: str | PathLike[str]) -> dict[str, str]:
 
 
 def _fetch_stage(recipe: Recipe) -> Stage:
-    settings = recipe.fetch.essence()
-    return Stage("fetched", FetchShard(recipe.fetch), FETCH_SCHEMA, _FOLDERS[:1], settings, repeatable=False)
+    function = FetchShard(recipe.fetch, recipe.early_bounds)
+    settings = {"fetch": recipe.fetch.essence(), "bounds": [asdict(bound) for bound in function.bounds]}
+    return Stage("fetched", function, FETCH_SCHEMA, _FOLDERS[:1], settings, repeatable=False)
 
 
 def _measure_stage(recipe: Recipe) -> Stage:
@@ -226,7 +228,10 @@ def _settle_recipe(folder: RunFolder, recipe: Recipe | str | PathLike[str] | Non
         recipe = Recipe.load(str(recipe))
     if known is not None:
         changes = _changes(known.essence(), recipe.essence())
-        first = min((STAGES.index(_FIRST_STAGE.get(key.split(".")[0], "candidates")) for key in changes), default=None)
+        affected = [_FIRST_STAGE.get(key.split(".")[0], "candidates") for key in changes]
+        if known.early_bounds != recipe.early_bounds:
+            affected.append("fetch")
+        first = min(map(STAGES.index, affected), default=None)
         if first is not None and (redo_from is None or first < STAGES.index(redo_from)):
             told = "; ".join(f"{key}: {old} -> {new}" for key, (old, new) in changes.items())
             raise RunError(

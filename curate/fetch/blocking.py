@@ -20,6 +20,7 @@ from curate.errors import Reason
 from curate.fetch.answer import judge, next_hop, request_headers
 from curate.fetch.guard import ForbiddenAddress, Guard
 from curate.fetch.outcome import Failure, Outcome
+from curate.fetch.screen import Screen
 from curate.fetch.spool import Spool
 from curate.recipe import Fetch
 
@@ -36,8 +37,9 @@ class BlockingClient:
     thread for as long as the system's resolver waits, whatever the deadline.
     """
 
-    def __init__(self, config: Fetch) -> None:
+    def __init__(self, config: Fetch, screen: Screen) -> None:
         self._config = config
+        self._screen = screen
         self._guard = Guard(config.allow_networks)
         self._turns: dict[str | None, threading.Semaphore] = defaultdict(lambda: threading.Semaphore(config.per_host))
         self._lock = threading.Lock()
@@ -58,7 +60,7 @@ class BlockingClient:
                 start = time.monotonic()
                 try:
                     until = start + self._config.deadline - outcome.seconds
-                    hop = self._get(visited, path, outcome, until)
+                    hop = self._get(visited, text, path, outcome, until)
                 except TimeoutError as error:
                     raise Failure(Reason.TIMEOUT, f"{self._config.deadline:g} s") from error
                 finally:
@@ -67,7 +69,7 @@ class BlockingClient:
                 return
             visited.append(hop)
 
-    def _get(self, visited: list[URL], path: Path, outcome: Outcome, until: float) -> URL | None:
+    def _get(self, visited: list[URL], text: str, path: Path, outcome: Outcome, until: float) -> URL | None:
         """One request: spools the body and returns None, or returns where it redirects to."""
         url = visited[-1]
         with closing(http.client.HTTPConnection(url.raw_host or "", url.port)) as connection:
@@ -78,7 +80,7 @@ class BlockingClient:
                 hop = next_hop(response.status, headers, visited, self._guard, self._config.max_redirects)
                 if hop is None:
                     judge(response.status, headers, self._config.max_bytes, outcome)
-                    self._read(response, path, outcome)
+                    self._read(response, text, path, outcome)
                 return hop
 
     def _ask(self, connection: http.client.HTTPConnection, url: URL) -> http.client.HTTPResponse:
@@ -120,8 +122,9 @@ class BlockingClient:
         sock.until = until
         return sock
 
-    def _read(self, response: http.client.HTTPResponse, path: Path, outcome: Outcome) -> None:
-        with Spool(path, self._config.max_bytes, response.headers.get("Content-Encoding", "")) as spool:
+    def _read(self, response: http.client.HTTPResponse, text: str, path: Path, outcome: Outcome) -> None:
+        encoding = response.headers.get("Content-Encoding", "")
+        with Spool(path, self._config.max_bytes, encoding, outcome.content_length, self._screen.of(text)) as spool:
             while data := _receive(response):
                 spool.write(data)
             if response.length:

@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.fetch.local import LocalBytes, read_local
-from curate.fetch.outcome import Outcome
+from curate.fetch.outcome import Failure, Outcome
+from curate.fetch.screen import Screen
 from curate.fetch.sniff import EXTENSIONS
 from curate.fetch.tar import TarWriter, WritesBytes
-from curate.recipe import Fetch
+from curate.recipe import Bound, Fetch
 
 if TYPE_CHECKING:
     from curate.engine.stage import Shard
@@ -48,8 +49,8 @@ LOG = pa.schema(
 )
 """Columns of the log: what differs from run to run. `address` is the one that a socket was connected to."""
 
-FetchEngine = Callable[[Sequence[str], Fetch, Path, Callable[[], None]], list[Outcome]]
-"""(URLs, settings, scratch folder, called as each ends) -> one outcome for each URL, in order."""
+FetchEngine = Callable[[Sequence[str], Fetch, Path, Callable[[], None], Screen], list[Outcome]]
+"""(URLs, settings, scratch folder, called as each ends, early rejection) -> one outcome for each URL, in order."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,15 @@ class FetchShard:
     """Fetches one shard. Writes `images/<shard>.tar`, and the volatile `log/fetch-<number>.parquet`."""
 
     config: Fetch
+    bounds: tuple[Bound, ...] = ()
+    """Rules of the recipe's filters that may reject a candidate before its bytes are there."""
 
     def __call__(self, rows: pa.Table, shard: Shard) -> pa.Table:
         """One row for each of `rows`, in order: id, reason (null if there are bytes) and the columns of SCHEMA.
 
         Args:
-            rows: with columns id, url, local_path, local_offset and local_nbytes.
+            rows: with columns id, url, local_path, local_offset and local_nbytes; columns that the bounds name, and
+                claimed_width and claimed_height, may be there.
             shard: where files go.
 
         Raises:
@@ -90,12 +94,27 @@ class FetchShard:
 
     def _fetch(self, rows: pa.Table, scratch: Path, advance: Callable[[], None]) -> list[Outcome]:
         """Local rows from where they are, and never from the network; the others from the network, and nowhere else."""
-        urls, *places = (rows.column(c).to_pylist() for c in ("url", "local_path", "local_offset", "local_nbytes"))
-        sources = [LocalBytes(*place) if place[0] is not None else None for place in zip(*places, strict=True)]
-        local = iter(read_local([source for source in sources if source], self.config, scratch, advance))
-        remote_urls = [url for url, source in zip(urls, sources, strict=True) if not source]
-        remote = iter(_engine(self.config.engine)(remote_urls, self.config, scratch, advance) if remote_urls else ())
-        return [next(local if source else remote) for source in sources]
+        ends: dict[int, Outcome] = {}
+        sources: dict[int, LocalBytes] = {}
+        urls: dict[int, str] = {}
+        candidates = rows.to_pylist()
+        screen = Screen.of_rows(self.bounds, candidates)
+        for i, row in enumerate(candidates):
+            if row["local_path"] is not None:
+                sources[i] = LocalBytes(row["local_path"], row["local_offset"], row["local_nbytes"])
+                continue
+            try:
+                screen.judge_claims(row)
+                urls[i] = row["url"]
+            except Failure as failure:
+                ends[i] = Outcome()
+                ends[i].fail(failure)
+                advance()
+        ends |= zip(sources, read_local([*sources.values()], self.config, scratch, advance), strict=True)
+        if urls:
+            fetch = _engine(self.config.engine)
+            ends |= zip(urls, fetch([*urls.values()], self.config, scratch, advance, screen), strict=True)
+        return [ends[i] for i in range(len(candidates))]
 
 
 def _engine(name: str) -> FetchEngine:

@@ -16,6 +16,7 @@ from curate.errors import Reason
 from curate.fetch.answer import judge, next_hop, request_headers
 from curate.fetch.guard import ForbiddenAddress, Guard, GuardedResolver
 from curate.fetch.outcome import Failure, Outcome
+from curate.fetch.screen import Screen
 from curate.fetch.spool import Spool
 from curate.recipe import Fetch
 
@@ -25,7 +26,9 @@ _CONNECT_TIMEOUT = 15.0
 """Seconds for TCP and TLS: a black hole isn't worth the whole deadline, and may be only one of a host's addresses."""
 
 
-def fetch_stream(urls: Sequence[str], config: Fetch, scratch: Path, done: Callable[[], None]) -> list[Outcome]:
+def fetch_stream(
+    urls: Sequence[str], config: Fetch, scratch: Path, done: Callable[[], None], screen: Screen | None = None
+) -> list[Outcome]:
     """Fetch every URL once, with retries of what may pass.
 
     Args:
@@ -33,6 +36,7 @@ def fetch_stream(urls: Sequence[str], config: Fetch, scratch: Path, done: Callab
         config: bounds and manners.
         scratch: local folder for the bodies, one file each.
         done: called as each URL comes to its end.
+        screen: rejects what the head of a file tells to be of no use.
 
     Returns:
         One outcome for each URL, in order.
@@ -40,12 +44,13 @@ def fetch_stream(urls: Sequence[str], config: Fetch, scratch: Path, done: Callab
     Raises:
         RunError: if the scratch folder can't be written.
     """
-    return asyncio.run(_StreamEngine(config, scratch, done).run(urls))
+    return asyncio.run(_StreamEngine(config, scratch, done, screen or Screen()).run(urls))
 
 
 class _StreamEngine:
-    def __init__(self, config: Fetch, scratch: Path, done: Callable[[], None]) -> None:
+    def __init__(self, config: Fetch, scratch: Path, done: Callable[[], None], screen: Screen) -> None:
         self._config = config
+        self._screen = screen
         self._scratch = scratch
         self._done = done
         self._guard = Guard(config.allow_networks)
@@ -83,7 +88,7 @@ class _StreamEngine:
         while True:
             outcome.begin()
             try:
-                await self._try(self._guard.url(text), path, outcome)
+                await self._try(text, path, outcome)
             except Failure as failure:
                 outcome.fail(failure)
             pause = outcome.pause(self._config)
@@ -94,17 +99,17 @@ class _StreamEngine:
         self._done()
         return outcome
 
-    async def _try(self, url: URL, path: Path, outcome: Outcome) -> None:
+    async def _try(self, text: str, path: Path, outcome: Outcome) -> None:
         """Follow one URL to its end.
 
         Raises:
             Failure: if no image comes of it.
         """
-        visited = [url]
+        visited = [self._guard.url(text)]
         while True:
             try:
                 async with self._turn(visited[-1].host), self._clock(outcome):
-                    hop = await self._get(visited, path, outcome)
+                    hop = await self._get(visited, text, path, outcome)
             except TimeoutError as error:
                 raise Failure(Reason.TIMEOUT, f"{self._config.deadline:g} s") from error
             if hop is None:
@@ -128,7 +133,7 @@ class _StreamEngine:
         finally:
             outcome.seconds += loop.time() - start
 
-    async def _get(self, visited: list[URL], path: Path, outcome: Outcome) -> URL | None:
+    async def _get(self, visited: list[URL], text: str, path: Path, outcome: Outcome) -> URL | None:
         """One request: spools the body and returns None, or returns where it redirects to."""
         try:
             response = await self._session.get(visited[-1], allow_redirects=False)
@@ -140,13 +145,14 @@ class _StreamEngine:
             hop = next_hop(response.status, response.headers, visited, self._guard, self._config.max_redirects)
             if hop is None:
                 judge(response.status, response.headers, self._config.max_bytes, outcome)
-                await self._read(response, path, outcome)
+                await self._read(response, text, path, outcome)
             return hop
         finally:
             response.close()  # drops the connection if anything is left in it
 
-    async def _read(self, response: aiohttp.ClientResponse, path: Path, outcome: Outcome) -> None:
-        with Spool(path, self._config.max_bytes, response.headers.get("Content-Encoding", "")) as spool:
+    async def _read(self, response: aiohttp.ClientResponse, text: str, path: Path, outcome: Outcome) -> None:
+        encoding = response.headers.get("Content-Encoding", "")
+        with Spool(path, self._config.max_bytes, encoding, outcome.content_length, self._screen.of(text)) as spool:
             try:
                 async for chunk in response.content.iter_any():
                     spool.write(chunk)

@@ -40,7 +40,9 @@ def scratch(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def stream(scratch: Path) -> FetchAll:
-    return lambda urls, done=_ignore, **changes: fetch_stream(urls, settings(**changes), scratch, done)
+    return lambda urls, done=_ignore, screen=None, **changes: fetch_stream(
+        urls, settings(**changes), scratch, done, screen
+    )
 
 
 @pytest.fixture
@@ -48,7 +50,9 @@ def img2dataset(scratch: Path) -> FetchAll:
     pytest.importorskip("img2dataset.downloader", exc_type=ImportError)
     from curate.fetch.img2dataset import fetch_img2dataset
 
-    return lambda urls, done=_ignore, **changes: fetch_img2dataset(urls, settings(**changes), scratch, done)
+    return lambda urls, done=_ignore, screen=None, **changes: fetch_img2dataset(
+        urls, settings(**changes), scratch, done, screen
+    )
 
 
 @pytest.fixture(params=["stream", "img2dataset"])

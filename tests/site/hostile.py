@@ -40,6 +40,15 @@ def picture(format_: str = "JPEG", side: int = 64, seed: int = 0) -> bytes:
     return file.getvalue()
 
 
+def late_size_jpeg(before: int, side: int = 64) -> bytes:
+    """A JPEG with so many bytes of comments before its frame header, as cameras put previews there."""
+    body, comments = picture(side=side), b""
+    while before > len(comments):
+        length = min(before - len(comments), 65_000)
+        comments += b"\xff\xfe" + (length + 2).to_bytes(2, "big") + bytes(length)
+    return body[:2] + comments + body[2:]
+
+
 def settings(**changes: Any) -> Fetch:
     """A recipe's fetch settings, with the site's address opened, and no time lost between tries."""
     return Fetch(**{"allow_networks": (f"{SITE}/32",), "backoff": 0.01, "deadline": 20, "max_bytes": 200_000} | changes)
@@ -160,6 +169,14 @@ async def numbered(visit: Visit) -> None:
     await asyncio.sleep(0.01 * (10 - number % 10))
     visit.site.busy -= 1
     await visit.answer(picture(seed=number))
+
+
+@route
+async def head_only(visit: Visit) -> None:
+    """head-only/40000: a picture of 64 x 64 that tells so after that many bytes; then, long before its end, nothing."""
+    body = late_size_jpeg(int(visit.path.rpartition("/")[2]))
+    await visit.answer(body.ljust(1 << 18, b"\0"), content_length=1_000_000)
+    await asyncio.sleep(60)
 
 
 @route
