@@ -60,7 +60,10 @@ class Candidates(Config):
 class Fetch(Config):
     """How bytes are downloaded, and within which bounds."""
 
-    incidental = frozenset({"engine", "user_agent", "concurrency", "per_host", "deadline", "retries", "backoff"})
+    incidental = frozenset(
+        {"engine", "user_agent", "concurrency", "per_host", "per_host_rate", "deadline", "retries", "backoff"}
+        | {"host_failures"}
+    )
 
     engine: Literal["stream", "img2dataset"] = "stream"
     """`stream` is ours; `img2dataset` runs that package's downloader behind the same contract."""
@@ -70,16 +73,24 @@ class Fetch(Config):
     """Requests under way at once in one worker."""
     per_host: PositiveInt = 8
     """Requests under way at once to one host in one worker."""
+    per_host_rate: PositiveFloat | None = None
+    """Requests a second to one host in one worker; as fast as it answers by default."""
+    host_failures: PositiveInt = 10
+    """Failures of one host in a row after which its other URLs wait for the end of the shard."""
     deadline: PositiveFloat = 60.0
     """Seconds for one candidate, retries of the connection and redirects included, whatever drips."""
     max_bytes: PositiveInt = 64 * 2**20
     """Bytes of body after which a response is given up."""
     retries: Annotated[int, Field(ge=0, le=10)] = 2
-    """Further tries after a transient failure."""
+    """Further tries after a transient failure, the last of them at the end of the shard."""
     backoff: Annotated[float, Field(ge=0)] = 1.0
     """Seconds before the first retry; doubles with each, and gives way to a server's Retry-After."""
     max_redirects: Annotated[int, Field(ge=0, le=20)] = 5
     """Redirects followed."""
+    robots: bool = True
+    """Whether robots.txt is asked for and heeded."""
+    opt_out: tuple[str, ...] = ("noai", "noimageai", "noindex", "noimageindex")
+    """Directives of an X-Robots-Tag header that mean no."""
     probe: bool = True
     """Whether the list's claims and the first bytes of an answer may reject a candidate by `filters`, so that the rest
     need not be downloaded."""

@@ -114,10 +114,15 @@ def test_a_retry_after_beyond_the_deadline_is_left_to_a_later_run(fetch: FetchAl
 
 @pytest.mark.parametrize("path", ["silent", "slow-headers", "drip", "stalls", "redirect-slowly"])
 def test_the_deadline_is_total(fetch: FetchAll, site: HostileSite, path: str, scratch: Path) -> None:
-    (outcome,) = fetch([site.url(path)], deadline=0.5, max_redirects=20)
+    (outcome,) = fetch([site.url(path)], deadline=0.5, max_redirects=20, retries=0)
     assert outcome.reason == Reason.TIMEOUT
     assert outcome.attempts == 1
     assert not (scratch / "0").exists()
+
+
+def test_what_timed_out_has_a_last_try_at_the_end(fetch: FetchAll, site: HostileSite) -> None:
+    (outcome,) = fetch([site.url("silent")], deadline=0.3, retries=5)
+    assert (outcome.reason, outcome.attempts) == (Reason.TIMEOUT, 2)
 
 
 def test_a_body_longer_than_said_ends_where_it_was_said_to(fetch: FetchAll, site: HostileSite) -> None:

@@ -19,6 +19,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import unquote
 
 import numpy as np
 from cryptography import x509
@@ -50,8 +51,9 @@ def late_size_jpeg(before: int, side: int = 64) -> bytes:
 
 
 def settings(**changes: Any) -> Fetch:
-    """A recipe's fetch settings, with the site's address opened, and no time lost between tries."""
-    return Fetch(**{"allow_networks": (f"{SITE}/32",), "backoff": 0.01, "deadline": 20, "max_bytes": 200_000} | changes)
+    """A recipe's fetch settings, with the site's address opened, no time lost, and no robots.txt asked for."""
+    known = {"allow_networks": (f"{SITE}/32",), "backoff": 0.01, "deadline": 20, "max_bytes": 200_000, "robots": False}
+    return Fetch(**known | changes)
 
 
 @dataclass
@@ -95,6 +97,9 @@ class HostileSite:
     busy: int = 0
     busiest: int = 0
     """Most of the `numbered` requests that were under way at once."""
+    robots_txt: bytes = b""
+    robots_path: str = "robots-text"
+    """What a request for /robots.txt gets: the answer of another path."""
 
     def url(self, path: str) -> str:
         return f"http://{SITE}:{self.port}/{path}"
@@ -146,6 +151,7 @@ class HostileSite:
             path = request.split(" ")[1].lstrip("/")
             headers = {k.strip().lower(): v.strip() for k, _, v in (line.partition(":") for line in lines if line)}
             self.agents.add(headers.get("user-agent", ""))
+            path = self.robots_path if path == "robots.txt" else path
             self.hits[path] += 1
             name = path.partition("?")[0].partition("/")[0]
             await ROUTES[name](Visit(path, headers, self.hits[path] - 1, self, writer))
@@ -158,6 +164,18 @@ class HostileSite:
 @route
 async def ok(visit: Visit) -> None:
     await visit.answer(picture())
+
+
+@route
+async def robots_text(visit: Visit) -> None:
+    """What /robots.txt says unless a test wants otherwise."""
+    await visit.answer(visit.site.robots_txt, content_type="text/plain")
+
+
+@route
+async def tagged(visit: Visit) -> None:
+    """tagged?noai: a picture with that X-Robots-Tag."""
+    await visit.answer(picture(), x_robots_tag=unquote(visit.path.partition("?")[2]))
 
 
 @route
@@ -230,12 +248,18 @@ async def no_content(visit: Visit) -> None:
 @route
 async def status(visit: Visit) -> None:
     """status/404"""
-    await visit.answer(b"no", int(visit.path.rpartition("/")[2]))
+    await visit.answer(b"no", int(visit.path.partition("?")[0].rpartition("/")[2]))
 
 
 @route
 async def fails_once(visit: Visit) -> None:
     await visit.answer(picture(), 500 if visit.earlier == 0 else 200)
+
+
+@route
+async def wakes(visit: Visit) -> None:
+    """500 for the first five requests that the site gets."""
+    await visit.answer(picture(), 500 if visit.site.hits.total() <= 5 else 200)
 
 
 @route
