@@ -71,7 +71,8 @@ def run(
             print(f"#   {stage:<10} {state}")
         return
     outcome = _run(resolved, input, out, scheduler=scheduler, workers=workers, redo_from=redo_from)
-    _print_results(outcome)
+    _print_reasons(outcome)
+    _print_places(outcome.places)
 
 
 @app.command(rich_help_panel=STAGE_BY_STAGE)
@@ -108,7 +109,9 @@ def label(run: RunArgument, scheduler: Scheduler = "local", workers: Workers = N
 @app.command(rich_help_panel=STAGE_BY_STAGE)
 def select(run: RunArgument, set_: Settings = []) -> None:  # noqa: B006
     """Choose a balanced dataset; write ledger and manifests."""
-    _print_results(_stage(run, "select", "serial", None, set_))
+    outcome = _stage(run, "select", "serial", None, set_)
+    _print_reasons(outcome)
+    _print_places(outcome.places)
 
 
 @app.command(rich_help_panel=STAGE_BY_STAGE)
@@ -159,14 +162,13 @@ def show(
     rows: Annotated[int, typer.Option("--rows", "-n", min=0, help="Rows to show.")] = 5,
 ) -> None:
     """Say what a manifest holds and how it was made."""
-    from curate.console import table
+    from curate.console import statistics_table, table
     from curate.manifest import read_manifest
     from curate.manifest.statistics import summarise
 
     manifest = read_manifest(path)
-    statistics = summarise(manifest.table)
     console = _console()
-    console.print(table(path, ("", ""), [(k, v) for k, v in vars(statistics).items()]))
+    console.print(statistics_table(path, summarise(manifest.table)))
     made = {k: v for k, v in manifest.metadata.items() if k != "recipe"} | {"fingerprint": manifest.fingerprint}
     console.print(table("how it was made", ("", ""), sorted(made.items())))
     if rows:
@@ -282,7 +284,7 @@ def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for everything the demo makes.")] = Path("demo-run"),
     port: Annotated[int, typer.Option(help="Loopback port of the sample crawl site.")] = 8391,
 ) -> None:
-    """The whole way on sample pictures: crawl, curate, train, restore. About ten minutes, no network."""
+    """The whole way on sample pictures: crawl, curate, train, restore. Some five minutes, no network."""
     from curate.console import StepProgress, run_progress
     from curate.demo import walk
     from curate.demo.site import DemoSite
@@ -293,11 +295,12 @@ def demo(
             site.prepare(drawn)
         with run_progress(console) as progress:
             curated = walk.curate_site(site, out, progress)
-    _print_results(curated)
     with StepProgress(console, "train") as steps:
         restored = walk.train_and_restore(out, steps)
-    print(f"restorer     {restored.checkpoint}")
-    print(f"before/after {restored.comparison}   PSNR {restored.psnr_before:.2f} -> {restored.psnr:.2f} dB")
+    places = {**curated.places, "restorer": restored.checkpoint, "before/after": restored.comparison}
+    _print_places(places)
+    print(f"PSNR         {restored.psnr_before:.2f} dB degraded, {restored.psnr:.2f} dB restored")
+    _print_reasons(curated)
 
 
 @app.callback(invoke_without_command=True)
@@ -321,10 +324,9 @@ def main() -> None:
 
 def _stage(run: str, stage: str, scheduler: str, workers: int | None, settings: list[str]) -> RunOutcome:
     """One stage of an existing run; settings of that stage or later ones may change."""
-    from curate.pipeline import open_run
+    from curate.pipeline import revise
 
-    recipe = open_run(run)[1].override(settings) if settings else None
-    redo_from = stage if settings else None
+    recipe, redo_from = revise(run, stage, settings) if settings else (None, None)
     return _run(recipe, [], run, scheduler=scheduler, workers=workers, stages=(stage,), redo_from=redo_from)
 
 
@@ -336,7 +338,12 @@ def _run(recipe: Any, inputs: list[str], out: str, **options: Any) -> RunOutcome
         return run(recipe, inputs, out, progress=progress, **options)
 
 
-def _print_results(outcome: RunOutcome) -> None:
+def _print_places(places: dict[str, str]) -> None:
+    for name, path in places.items():
+        print(f"{name:<12} {path}")
+
+
+def _print_reasons(outcome: RunOutcome) -> None:
     from curate.console import reasons_table
 
     console = _console()
@@ -351,11 +358,10 @@ def _print_results(outcome: RunOutcome) -> None:
                 f"{stage.stage}: gave up on {', '.join(stage.quarantined)}; the same command tries again",
                 style="yellow",
             )
-    for name, path in outcome.places.items():
-        console.print(f"{name:<12} {path}", soft_wrap=True)
 
 
 def _console() -> Console:
     from rich.console import Console
 
-    return Console(highlight=False)
+    # a pipe has no width of its own; tables should not fold in a log
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 120)

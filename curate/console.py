@@ -12,8 +12,17 @@ from rich.table import Table
 
 from curate import engine
 from curate.errors import Reason
+from curate.manifest.statistics import Statistics
 
-__all__ = ["LiveProgress", "PlainProgress", "StepProgress", "reasons_table", "run_progress", "table"]
+__all__ = [
+    "LiveProgress",
+    "PlainProgress",
+    "StepProgress",
+    "reasons_table",
+    "run_progress",
+    "statistics_table",
+    "table",
+]
 
 _NAMES = {"fetched": "fetch", "measured": "measure", "labelled": "label"}
 
@@ -99,15 +108,7 @@ class LiveProgress(PlainProgress):
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
-        self._bars = Progress(
-            TextColumn("{task.description:<10}"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-        )
+        self._bars = _bars(console)
         self._bar: TaskID | None = None
 
     def __enter__(self) -> LiveProgress:
@@ -146,16 +147,7 @@ class StepProgress:
         self._console, self._what = console, what
         self._started = self._told = time.monotonic()
         self._first: int | None = None
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
+        self._bars = _bars(console)
         self._bar = self._bars.add_task(what, total=None, note="")
 
     def __enter__(self) -> StepProgress:
@@ -178,6 +170,20 @@ class StepProgress:
             self._console.print(f"{self._what} {done} of {total}, {rate:.1f}/s{left}  {note}")
 
 
+def _bars(console: Console) -> Progress:
+    """Bars that go away when they are done, and are not drawn where there is no terminal."""
+    return Progress(
+        TextColumn("{task.description:<10}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
 def reasons_table(rows_out: Mapping[str, int]) -> Table:
     """Candidates by reason, the kept first, then the rejected in the order of the stages that reject them."""
     out = Table(title="candidates by what became of them", title_justify="left", title_style="bold")
@@ -196,6 +202,20 @@ def reasons_table(rows_out: Mapping[str, int]) -> Table:
             out.add_row(reason.value, str(count), f"{count / total:.1%}", reason.stage, reason.meaning)
     out.add_row("all", str(sum(rows_out.values())), "", "", "", style="bold")
     return out
+
+
+def statistics_table(title: str, statistics: Statistics) -> Table:
+    """A dataset's row of the paper's Table 2, one line a number."""
+    lines = {
+        "images": (statistics.number, "{:,}"),
+        "pixels, mean": (statistics.pixels, "{:,.0f}"),
+        "bits per pixel, mean": (statistics.bpp, "{:.3f}"),
+        "high-frequency ratio beyond 0.32, mean": (statistics.hf_ratio_032, "{:.4%}"),
+        "high-frequency ratio beyond 0.5, mean": (statistics.hf_ratio, "{:.4%}"),
+        "diversity over sub-categories": (statistics.diversity, "{:.3f}"),
+        "entropy over broad classes, nats": (statistics.natural_diversity, "{:.3f}"),
+    }
+    return table(title, ("", ""), [(n, "-" if v is None else form.format(v)) for n, (v, form) in lines.items()])
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:

@@ -55,11 +55,21 @@ def open_image(source: IO[bytes]) -> Iterator[Image.Image]:
             with Image.open(source, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
                 yield image
         except UnidentifiedImageError as error:
+            if _begins_like_an_image(source):
+                raise ImageError(Reason.DECODE_FAILED, "its header is damaged") from error
             raise ImageError(Reason.FORMAT_UNSUPPORTED, "no installed decoder knows it") from error
         except Image.DecompressionBombError as error:
             raise ImageError(Reason.TOO_MANY_PIXELS, str(error)) from error
         except _DAMAGED as error:
             raise ImageError(Reason.DECODE_FAILED, str(error) or type(error).__name__) from error
+
+
+def _begins_like_an_image(source: IO[bytes]) -> bool:
+    """Whether an installed decoder takes the first bytes for its own."""
+    source.seek(0)
+    prefix = source.read(16)
+    accepts = (Image.OPEN[name][1] for name in FORMATS if name in Image.OPEN)
+    return any(accept is not None and accept(prefix) is True for accept in accepts)
 
 
 def orientation(image: Image.Image) -> int:

@@ -123,7 +123,7 @@ class Reason(StrEnum):
     NOT_IMAGE = "not_image", "fetch", "the bytes are no image in a known format"
     UNREADABLE = "unreadable", "fetch", "a local file that can't be read", True
     FORMAT_UNSUPPORTED = "format_unsupported", "measure", "a known format that this installation can't decode"
-    TOO_MANY_PIXELS = "too_many_pixels", "measure", "more pixels than the recipe's limit"
+    TOO_MANY_PIXELS = "too_many_pixels", "measure", "more pixels than the recipe's limit, or a side over 65,535"
     DECODE_FAILED = "decode_failed", "measure", "the image is damaged"
     CRASHED = "crashed", "measure", "decoding it killed a worker, again and again"
     TOO_SMALL = "too_small", "filter", "a side shorter than the recipe's minimum"

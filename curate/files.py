@@ -24,7 +24,7 @@ TEMPORARY = ".tmp-"
 
 _FATAL = {
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EISDIR,
-    errno.ENAMETOOLONG,
+    errno.ENAMETOOLONG, errno.ENOENT,
 }  # fmt: skip
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from os import PathLike
 from typing import Any
@@ -23,12 +23,13 @@ from curate.fetch.shard import FetchShard
 from curate.label.shard import SCHEMA as LABEL_SCHEMA
 from curate.label.shard import LabelShard
 from curate.label.taxonomy import load_taxonomy
+from curate.label.weights import prepare_weights
 from curate.manifest import LEDGER, MANIFEST, encode_manifest
 from curate.measure import MeasureShard
 from curate.recipe import Filters, Recipe
 from curate.select import needed_columns, rejections, select
 
-__all__ = ["STAGES", "RunOutcome", "open_run", "plan", "run"]
+__all__ = ["STAGES", "RunOutcome", "open_run", "plan", "revise", "run"]
 
 STAGES = ("candidates", "fetch", "measure", "label", "select", "report")
 """Stages as a user names them, in order."""
@@ -36,6 +37,8 @@ STAGES = ("candidates", "fetch", "measure", "label", "select", "report")
 _FOLDERS = ("candidates", "fetched", "measured", "labelled")
 _RECIPE = "recipe.yaml"
 _SUMMARY = "select/summary.json"
+_REDO = ".redo"
+"""Says which `--from` has removed what it makes anew, until that is made."""
 # recipe section -> the first stage that it matters to; what isn't named here matters to every stage. Some filters
 # matter to fetch, see Recipe.early_bounds
 _FIRST_STAGE = {"fetch": "fetch", "measure": "measure", "filters": "label", "label": "label", "select": "select"}
@@ -104,27 +107,29 @@ def run(
     folder = RunFolder(out)
     progress = progress or Progress()
     with folder.lock():
+        # everything that can be refused is judged first: what it takes to redo a stage is days of fetching
         recipe = _settle_recipe(folder, recipe, redo_from)
-        if redo_from is not None:
-            for name in (*_FOLDERS, *STAGES[4:])[STAGES.index(redo_from) :]:
-                engine.forget(folder, name)
-        outcomes: list[StageOutcome] = []
-        index = engine.read_index(folder)
-        if "candidates" in stages:
-            index, outcome = _read_candidates(folder, recipe, [str(path) for path in inputs], progress)
-            outcomes.append(outcome)
-        if index is None:
-            raise RunError(f"{folder} has no candidates yet: run  curate run RECIPE --input URLS --out {folder}")
-        builders = [build for name, build in _SHARD_STAGES.items() if name in stages]
-        if builders:
-            with _executor(folder, scheduler, workers) as executor:
-                for build in builders:
-                    stage = build(recipe)
-                    outcomes.append(engine.run_stage(folder, stage, index.shards, index.rows, executor, progress))
+        source = _source(folder, recipe, [str(path) for path in inputs], redo_from) if "candidates" in stages else None
+        shard_stages = [build(recipe) for name, build in _SHARD_STAGES.items() if name in stages]
+        with _executor(folder, scheduler, workers) if shard_stages else nullcontext() as executor:
+            if "label" in stages and _needs_labels(folder, redo_from):
+                prepare_weights(recipe.label)
+            _begin(folder, recipe, source, redo_from)
+            outcomes: list[StageOutcome] = []
+            index = engine.read_index(folder)
+            if "candidates" in stages:
+                index, outcome = _read_candidates(folder, recipe, source, progress)
+                outcomes.append(outcome)
+            if index is None:
+                raise RunError(f"{folder} has no candidates yet: run  curate run RECIPE --input URLS --out {folder}")
+            for stage in shard_stages:
+                assert executor is not None
+                outcomes.append(engine.run_stage(folder, stage, index.shards, index.rows, executor, progress))
         if "select" in stages:
             outcomes.append(_select(folder, recipe, index.shards, progress))
         if "report" in stages:
             outcomes.append(_report(folder, progress))
+        folder.remove(_REDO)
     return RunOutcome(folder.url, tuple(outcomes), index.notes)
 
 
@@ -141,6 +146,17 @@ def open_run(out: str | PathLike[str]) -> tuple[RunFolder, Recipe]:
         return folder, Recipe.parse(yaml.safe_load(folder.read(_RECIPE)), where=f"{folder}/{_RECIPE}")
     except yaml.YAMLError as error:
         raise RunError(f"{folder}/{_RECIPE} is damaged: {error}") from error
+
+
+def revise(out: str | PathLike[str], stage: str, settings: Iterable[str]) -> tuple[Recipe, str | None]:
+    """The recipe of an existing run with `a.b=c` overrides, and what `run` must redo from to do `stage` with it.
+
+    That is nothing where the overrides change no result: more connections are no reason to download all again.
+    """
+    known = open_run(out)[1]
+    recipe = known.override(settings)
+    first = _first_stage(known, recipe)
+    return recipe, first and max(first, stage, key=STAGES.index)
 
 
 def plan(out: str | PathLike[str]) -> dict[str, str]:
@@ -214,7 +230,7 @@ def _executor(folder: RunFolder, scheduler: str, workers: int | None) -> Abstrac
 
 
 def _settle_recipe(folder: RunFolder, recipe: Recipe | str | PathLike[str] | None, redo_from: str | None) -> Recipe:
-    """The recipe to run; written into the folder when it is new or may differ.
+    """The recipe to run.
 
     Raises:
         RunError: if it differs from the run's in what an earlier stage than `redo_from` depends on.
@@ -228,18 +244,49 @@ def _settle_recipe(folder: RunFolder, recipe: Recipe | str | PathLike[str] | Non
         recipe = Recipe.load(str(recipe))
     if known is not None:
         changes = _changes(known.essence(), recipe.essence())
-        affected = [_FIRST_STAGE.get(key.split(".")[0], "candidates") for key in changes]
-        if known.early_bounds != recipe.early_bounds:
-            affected.append("fetch")
-        first = min(map(STAGES.index, affected), default=None)
-        if first is not None and (redo_from is None or first < STAGES.index(redo_from)):
+        first = _first_stage(known, recipe)
+        if first is not None and (redo_from is None or STAGES.index(first) < STAGES.index(redo_from)):
             told = "; ".join(f"{key}: {old} -> {new}" for key, (old, new) in changes.items())
             raise RunError(
-                f"the recipe differs from the one {folder} was made with ({told}): add --from {STAGES[first]} to make "
+                f"the recipe differs from the one {folder} was made with ({told}): add --from {first} to make "
                 "that stage and all later ones anew, or choose another --out"
             )
-    folder.write(_RECIPE, recipe.to_yaml().encode())
     return recipe
+
+
+def _begin(
+    folder: RunFolder, recipe: Recipe, source: tuple[CandidateReader, str] | None, redo_from: str | None
+) -> None:
+    """Write the recipe into the folder, and remove what is to be made anew.
+
+    Once: when the same `--from` is given again after a kill, what was made since then stays.
+    """
+    folder.write(_RECIPE, recipe.to_yaml().encode())
+    if redo_from is None:
+        return
+    mark = fingerprint([redo_from, recipe.essence(), source and source[1]]).encode()
+    if folder.exists(_REDO) and folder.read(_REDO) == mark:
+        return
+    for name in (*_FOLDERS, *STAGES[4:])[STAGES.index(redo_from) :]:
+        engine.forget(folder, name)
+    folder.write(_REDO, mark)
+
+
+def _needs_labels(folder: RunFolder, redo_from: str | None) -> bool:
+    """Whether any shard is going to be labelled, as far as can be told without reading the images again."""
+    index = engine.read_index(folder)
+    if index is None or STAGES.index(redo_from or "report") <= STAGES.index("label"):
+        return True
+    return len(folder.names("labelled", ".json")) < len(index.shards)
+
+
+def _first_stage(old: Recipe, new: Recipe) -> str | None:
+    """The first stage that the difference of two recipes matters to; None if there is none."""
+    changes = _changes(old.essence(), new.essence())
+    stages = [_FIRST_STAGE.get(key.split(".")[0], "candidates") for key in changes]
+    if old.early_bounds != new.early_bounds:
+        stages.append("fetch")
+    return min(stages, key=STAGES.index, default=None)
 
 
 def _changes(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:
@@ -254,22 +301,37 @@ def _changes(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> dict
     return found
 
 
-def _read_candidates(
-    folder: RunFolder, recipe: Recipe, inputs: Sequence[str], progress: Progress
-) -> tuple[ShardIndex, StageOutcome]:
-    index = engine.read_index(folder)
+def _source(
+    folder: RunFolder, recipe: Recipe, inputs: Sequence[str], redo_from: str | None
+) -> tuple[CandidateReader, str] | None:
+    """What the candidates are to be read from, and its fingerprint; None where the run is to go on with those it has.
+
+    Raises:
+        InputError: if there is nothing to read, or it can't be read.
+        RunError: if the run was made from something else.
+    """
+    index = None if redo_from == "candidates" else engine.read_index(folder)
     if not inputs:
         if index is None:
             raise InputError("name the candidates with --input: a list of URLs, or a folder of images")
-        return engine.write_source(folder, [], dict, index.input, index.config, progress)
+        return None
     reader = CandidateReader(inputs, recipe.candidates)
-    input, config = reader.fingerprint(), fingerprint(recipe.candidates.essence())
+    input = reader.fingerprint()
     if index is not None and index.input != input:
         raise RunError(
             f"the input differs from the one {folder} was made with: add --from candidates to start anew with it, or "
             "choose another --out"
         )
-    return engine.write_source(folder, reader, reader.notes, input, config, progress)
+    return reader, input
+
+
+def _read_candidates(
+    folder: RunFolder, recipe: Recipe, source: tuple[CandidateReader, str] | None, progress: Progress
+) -> tuple[ShardIndex, StageOutcome]:
+    if source is None:
+        return engine.resume_source(folder, progress)
+    reader, input = source
+    return engine.write_source(folder, reader, reader.notes, input, fingerprint(recipe.candidates.essence()), progress)
 
 
 def _select(folder: RunFolder, recipe: Recipe, shards: Sequence[str], progress: Progress) -> StageOutcome:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate.candidates.lists import Row
+from curate.candidates.lists import Row, choose_columns, wanted_columns
 from curate.errors import InputError
 
 __all__ = ["list_files", "read_folder", "read_img2dataset"]
@@ -37,10 +37,15 @@ def read_folder(path: str, source: str) -> Iterator[Row]:
         yield {"url": f"file:{source}/{name}", "local_path": fs.unstrip_protocol(f"{root}/{name}")}
 
 
-def read_img2dataset(path: str) -> Iterator[Row]:
+def read_img2dataset(path: str, columns: Mapping[str, str], keep: Iterable[str]) -> Iterator[Row]:
     """What an img2dataset run downloaded, in its `webdataset` or `files` format.
 
     A URL whose download failed there comes without bytes, so that it is fetched.
+
+    Args:
+        path: the folder.
+        columns: see `read_list`.
+        keep: see `read_list`.
 
     Raises:
         InputError: if the folder holds no such run, or one whose shards hold images in Parquet.
@@ -59,10 +64,13 @@ def read_img2dataset(path: str) -> Iterator[Row]:
                 ) from error
         if not {"url", "key", "status"} <= set(table.column_names):
             raise InputError(f"{path}/{shard}.parquet has no columns url, key and status: is it img2dataset's?")
+        # the sizes it was asked about are the originals', not those that it resized to
+        present = [name for name in table.column_names if name not in ("width", "height")]
+        chosen = choose_columns(path, present, wanted_columns(columns, keep))
         places = _places(fs, root, shard)
         for record in table.to_pylist():
             place = places.get(record["key"], {}) if record["status"] == "success" else {}
-            carried = {name: value for name, value in record.items() if name not in ("key", "status", "error_message")}
+            carried = {ours: record[theirs] for ours, theirs in chosen.items()}
             yield {**carried, "url": record["url"] or "", **place}
 
 

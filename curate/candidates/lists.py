@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import lzma
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TextIO
@@ -15,7 +16,9 @@ import pyarrow.parquet as pq
 
 from curate.errors import InputError
 
-__all__ = ["COLUMN_NAMES", "Row", "read_list"]
+__all__ = ["COLUMN_NAMES", "Row", "choose_columns", "read_list", "wanted_columns"]
+
+_SWALLOWED = re.compile(r"[\r\n]+\s*\"?https?://")
 
 Row = dict[str, Any]
 """Raw fields of a candidate under our names. `url` is always there, as text; `malformed` marks a line that has none."""
@@ -42,11 +45,7 @@ def read_list(path: str, form: str, columns: Mapping[str, str], keep: Iterable[s
     Raises:
         InputError: if the file can't be read or has no column of URLs.
     """
-    wanted = {
-        **{name: (name,) for name in keep},
-        **COLUMN_NAMES,
-        **{ours: (theirs,) for ours, theirs in columns.items()},
-    }
+    wanted = wanted_columns(columns, keep)
     try:
         if form == "parquet":
             yield from _read_parquet(path, wanted)
@@ -72,7 +71,16 @@ def _lines(file: TextIO) -> Iterator[str]:
         yield line.rstrip("\r\n")
 
 
-def _choose(path: str, present: Iterable[str], wanted: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+def wanted_columns(columns: Mapping[str, str], keep: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Our column -> the names it goes by; see `read_list`."""
+    return {
+        **{name: (name,) for name in keep},
+        **COLUMN_NAMES,
+        **{ours: (theirs,) for ours, theirs in columns.items()},
+    }
+
+
+def choose_columns(path: str, present: Iterable[str], wanted: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
     """Our column -> the list's, for those it has."""
     present = list(present)
     folded = {name.casefold(): name for name in reversed(present)}
@@ -93,10 +101,13 @@ def _read_csv(path: str, file: TextIO, delimiter: str, wanted: Mapping[str, tupl
     reader = csv.reader(file) if delimiter == "," else csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
     try:
         header = next(reader, [])
-        chosen = {ours: header.index(theirs) for ours, theirs in _choose(path, header, wanted).items()}
+        chosen = {ours: header.index(theirs) for ours, theirs in choose_columns(path, header, wanted).items()}
         for fields in reader:
             if len(fields) > len(header):  # an unquoted comma has cut something, perhaps the URL
                 yield {"url": delimiter.join(fields), "malformed": True}
+                continue
+            if any(_SWALLOWED.search(field) for field in fields):  # an open quote has taken the lines that follow
+                yield from ({"url": line, "malformed": True} for line in delimiter.join(fields).splitlines())
                 continue
             fields += [""] * (len(header) - len(fields))
             yield {ours: fields[place] for ours, place in chosen.items()}
@@ -105,7 +116,9 @@ def _read_csv(path: str, file: TextIO, delimiter: str, wanted: Mapping[str, tupl
 
 
 def _read_jsonl(path: str, file: TextIO, wanted: Mapping[str, tuple[str, ...]]) -> Iterator[Row]:
-    for line in _lines(file):
+    for number, line in enumerate(_lines(file)):
+        if number == 0 and line.lstrip().startswith("["):
+            raise InputError(f"{path} is one JSON array: write one object a line, as jq -c '.[]' does")
         if not line.strip():
             yield {"url": ""}
             continue
@@ -117,7 +130,7 @@ def _read_jsonl(path: str, file: TextIO, wanted: Mapping[str, tuple[str, ...]]) 
             yield {"url": line, "malformed": True}
             continue
         try:
-            chosen = _choose(path, record, wanted)
+            chosen = choose_columns(path, record, wanted)
         except InputError:
             yield {"url": line, "malformed": True}
             continue
@@ -127,7 +140,7 @@ def _read_jsonl(path: str, file: TextIO, wanted: Mapping[str, tuple[str, ...]]) 
 def _read_parquet(path: str, wanted: Mapping[str, tuple[str, ...]]) -> Iterator[Row]:
     with fsspec.open(path, "rb") as file:
         parquet = pq.ParquetFile(file)
-        chosen = _choose(path, parquet.schema_arrow.names, wanted)
+        chosen = choose_columns(path, parquet.schema_arrow.names, wanted)
         for batch in parquet.iter_batches(batch_size=8192, columns=sorted(set(chosen.values()))):
             for record in batch.to_pylist():
                 url = record[chosen["url"]]

@@ -89,7 +89,7 @@ class CandidateReader:
         if form == "folder":
             return read_folder(path, source)
         if form == "img2dataset":
-            return read_img2dataset(path)
+            return read_img2dataset(path, self._config.columns, self._config.keep)
         return (
             row
             for file in _list_files(path, form)
@@ -105,10 +105,12 @@ class CandidateReader:
             if raw.get("malformed") or given != line:
                 raise ImageError(Reason.BAD_URL, "the line can't be understood")
             normalised = normalise_url(url)
-            # a secret stays out of every file; its hash keeps the candidate apart
-            reason, key = (None, normalised) if url == given else (Reason.CREDENTIALS.value, given)
+            # a secret stays out of every file, its hash too; the same address with another one is the same candidate
+            secret = url != given
+            reason, key = (Reason.CREDENTIALS.value, f"credentials {normalised}") if secret else (None, normalised)
         except ImageError as error:
-            url, reason, normalised, key = redact(url), error.reason.value, "", given
+            url, reason, normalised = redact(url), error.reason.value, ""
+            key = url
         return {
             "id": candidate_id(key),
             "url": url,
@@ -144,10 +146,14 @@ def _form(path: str) -> str:
     """Form of an input, from what its path is."""
     fs, root = _open(path)
     if fs.isdir(root):
-        names = [name for name, _ in list_files(path)]
-        if any(name.endswith("_stats.json") for name in names):
+        names = [PurePosixPath(name) for name, _ in list_files(path)]
+        if not names:
+            raise InputError(f"the folder {path} holds no files")
+        if any(name.name.endswith("_stats.json") for name in names):
             return "img2dataset"
-        return "parquet" if names and all(name.endswith(".parquet") for name in names) else "folder"
+        # a list in several files, beside marks such as Hadoop's _SUCCESS
+        suffixes = {name.suffix.lower() for name in names if not name.name.startswith("_")}
+        return _SUFFIXES.get(suffixes.pop(), "folder") if len(suffixes) == 1 else "folder"
     if not fs.exists(root):
         raise InputError(
             f"no input at {path}: --input takes a list of URLs (txt, csv, tsv, jsonl, parquet) or a folder"
@@ -166,7 +172,8 @@ def _list_files(path: str, form: str) -> list[str]:
     fs, root = fsspec.core.url_to_fs(path)
     if not fs.isdir(root):
         return [path]
-    return [f"{path.rstrip('/')}/{name}" for name, _ in list_files(path) if name.endswith(f".{form}")]
+    names = [name for name, _ in list_files(path) if _SUFFIXES.get(PurePosixPath(name).suffix.lower()) == form]
+    return [f"{path.rstrip('/')}/{name}" for name in names]
 
 
 def _digest(path: str, form: str) -> Any:

@@ -13,6 +13,7 @@ __all__ = ["candidate_id", "normalise_url", "redact", "without_credentials"]
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _PATH = "/%:@!$&'()*+,;=~"
 _ESCAPE = re.compile(r"%[0-9a-fA-F]{2}")
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]", re.ASCII)
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
 # also where urlsplit sees none: no scheme, no slashes, backslashes, a host or port that is broken
 _USERINFO = re.compile(r"^((?:[a-zA-Z][a-zA-Z0-9+.-]*:)?[/\\]{2,})?[^/\\?#]*@")
@@ -25,10 +26,11 @@ def candidate_id(normalised: str) -> str:
 
 
 def normalise_url(url: str) -> str:
-    """One spelling for URLs that name the same thing (RFC 3986, section 6.2.2 and 6.2.3).
+    """One spelling for URLs that name the same thing (RFC 3986, sections 6.2.2 and 6.2.3).
 
-    Scheme and host in lower case, the host in its ASCII form, no default port, no fragment, "/" for an empty path;
-    characters that a URL can't hold are percent-encoded, escapes written in upper case. The order of a query stays.
+    Scheme and host in lower case, the host in its ASCII form, no default port, no fragment, "/" for an empty path, no
+    "." and ".." in it; characters that a URL can't hold are percent-encoded, those that need no escape are not, and
+    escapes are in upper case. The order of a query stays.
 
     Raises:
         ImageError: with reason `bad_url` if it isn't an absolute URL.
@@ -47,8 +49,8 @@ def normalise_url(url: str) -> str:
         port = "" if parts.port in (None, _DEFAULT_PORTS[scheme]) else f":{parts.port}"
     except ValueError as error:  # a port that is no number, a broken IPv6 literal
         raise ImageError(Reason.BAD_URL, str(error)) from error
-    path, query = (_ESCAPE.sub(lambda m: m[0].upper(), quote(p, safe=_PATH + "?")) for p in (parts.path, parts.query))
-    return urlunsplit((scheme, host + port, path.replace("?", "%3F") or "/", query, ""))
+    path, query = (_ESCAPE.sub(_escape, quote(part, safe=_PATH + "?")) for part in (parts.path, parts.query))
+    return urlunsplit((scheme, host + port, _without_dots(path).replace("?", "%3F"), query, ""))
 
 
 def without_credentials(url: str) -> str:
@@ -59,6 +61,24 @@ def without_credentials(url: str) -> str:
 def redact(line: str) -> str:
     """A line that is no URL, less whatever in it may be a user name and password."""
     return _ANY_USERINFO.sub("", line)
+
+
+def _escape(match: re.Match[str]) -> str:
+    """An escape in upper case, or the character itself where none is needed."""
+    character = chr(int(match[0][1:], 16))
+    return character if _UNRESERVED.match(character) else match[0].upper()
+
+
+def _without_dots(path: str) -> str:
+    """A path less its "." and ".." segments (RFC 3986, section 5.2.4)."""
+    segments: list[str] = []
+    for segment in path.split("/")[1:]:
+        if segment == "..":
+            del segments[-1:]
+        elif segment != ".":
+            segments.append(segment)
+    folder = path.rpartition("/")[2] in (".", "..")
+    return "/" + "/".join([*segments, ""] if folder and segments else segments)
 
 
 def _ascii_host(host: str) -> str:

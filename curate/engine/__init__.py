@@ -11,7 +11,7 @@ from curate.engine.runner import (
     run_stage,
     run_whole,
 )
-from curate.engine.source import ShardIndex, read_index, write_source
+from curate.engine.source import ShardIndex, read_index, resume_source, write_source
 from curate.engine.stage import Progress, Shard, ShardFunction, Stage
 from curate.engine.storage import RunFolder
 
@@ -33,6 +33,7 @@ __all__ = [
     "input_of",
     "open_executor",
     "read_index",
+    "resume_source",
     "rows_of",
     "run_stage",
     "run_whole",

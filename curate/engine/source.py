@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 
-from curate.engine.record import CommitRecord
+from curate.engine.record import CommitRecord, forget
 from curate.engine.runner import StageOutcome, count_reasons, encode_table, summarise
 from curate.engine.stage import Progress
 from curate.engine.storage import RunFolder
 from curate.errors import InputError, RunError
 
-__all__ = ["ShardIndex", "read_index", "write_source"]
+__all__ = ["ShardIndex", "read_index", "resume_source", "write_source"]
 
 STAGE = "candidates"
 _INDEX = f"{STAGE}/index.json"
@@ -73,23 +73,42 @@ def write_source(
         InputError: if there is no candidate at all.
     """
     index = read_index(folder)
-    resumed = index is not None and (index.input, index.config) == (input, config) and _holds(folder, index)
-    if index is not None and resumed:
-        progress.stage_started(STAGE, len(index.shards), index.rows)
-        records = [record for shard in index.shards if (record := CommitRecord.read(folder, STAGE, shard))]
-    else:
-        progress.stage_started(STAGE, 0, 0)
-        folder.remove(_INDEX)
-        records = [_write_shard(folder, number, table, input, config) for number, table in enumerate(tables)]
-        if not records:
-            raise InputError("the input names no candidates: every line is blank")
-        rows = sum(record.rows_in for record in records)
-        index = ShardIndex(input, config, tuple(record.shard for record in records), rows, notes())
-        folder.write(_INDEX, json.dumps(asdict(index), indent=1).encode())
+    if index is not None and (index.input, index.config) == (input, config) and _holds(folder, index):
+        return _resume(folder, index, progress)
+    progress.stage_started(STAGE, 0, 0)
+    forget(folder, STAGE)
+    records = [_write_shard(folder, number, table, input, config) for number, table in enumerate(tables)]
+    if not records:
+        raise InputError("the input names no candidates: every line is blank")
+    rows = sum(record.rows_in for record in records)
+    index = ShardIndex(input, config, tuple(record.shard for record in records), rows, notes())
+    folder.write(_INDEX, json.dumps(asdict(index), indent=1).encode())
+    return index, _finish(records, progress, resumed=False)
+
+
+def resume_source(folder: RunFolder, progress: Progress) -> tuple[ShardIndex, StageOutcome]:
+    """The candidates that a run has.
+
+    Raises:
+        InputError: if there are none, or a file of theirs is damaged.
+    """
+    index = read_index(folder)
+    if index is None or not _holds(folder, index):
+        raise InputError(f"candidates of {folder} are missing or damaged: name their --input to have them read again")
+    return _resume(folder, index, progress)
+
+
+def _resume(folder: RunFolder, index: ShardIndex, progress: Progress) -> tuple[ShardIndex, StageOutcome]:
+    progress.stage_started(STAGE, len(index.shards), index.rows)
+    records = [record for shard in index.shards if (record := CommitRecord.read(folder, STAGE, shard))]
+    return index, _finish(records, progress, resumed=True)
+
+
+def _finish(records: Sequence[CommitRecord], progress: Progress, *, resumed: bool) -> StageOutcome:
     for record in records:
         progress.shard_done(STAGE, record.shard, record.rows_out, resumed)
     progress.stage_finished(STAGE)
-    return index, summarise(STAGE, records, len(records) if resumed else 0)
+    return summarise(STAGE, records, len(records) if resumed else 0)
 
 
 def _write_shard(folder: RunFolder, number: int, table: pa.Table, input: str, config: str) -> CommitRecord:

@@ -18,8 +18,9 @@ from PIL import Image
 from safetensors import SafetensorError
 from scipy.special import softmax
 
-from curate.errors import LabelError
-from curate.label.decode import decode, to_rgb
+from curate.decode import to_rgb
+from curate.errors import ImageError, InputError, LabelError
+from curate.label.decode import decode
 from curate.label.taxonomy import Taxonomy, load_taxonomy
 from curate.label.weights import find_weights, model_name
 from curate.recipe import Label
@@ -148,11 +149,24 @@ def label_images(
 
     Raises:
         LabelError: if the labeller can't be loaded.
-        ImageError: if a file can't be decoded.
+        InputError: if a file can't be read.
+        ImageError: if it can't be decoded.
     """
     labeller = load_labeller(config)
-    upright = (to_rgb(i) if isinstance(i, Image.Image) else decode(str(i), labeller.side) for i in images)
-    return [result for result, _ in labeller.label(upright)]
+    pictures = (_picture(image, labeller.side) for image in images)
+    return [result for result, _ in labeller.label(pictures)]
+
+
+def _picture(image: Image.Image | str | Path, side: int) -> Image.Image:
+    if isinstance(image, Image.Image):
+        return to_rgb(image)
+    try:
+        with Path(image).open("rb") as file:
+            return decode(file, side)
+    except OSError as error:
+        raise InputError(f"can't read {image}: {error.strerror}") from error
+    except ImageError as error:
+        raise ImageError(error.reason, f"{image}: {error.args[1]}") from error
 
 
 def _device(name: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from curate.errors import LabelError
 from curate.recipe import Label
 
-__all__ = ["Weights", "find_weights", "model_name"]
+__all__ = ["Weights", "find_weights", "model_name", "prepare_weights"]
 
 BUNDLED = Path(__file__).with_name("bundled")
 LOCAL_DIR = "local-dir:"
@@ -54,6 +54,17 @@ def model_name(config: Label) -> str:
     return f"{config.model}/{config.pretrained}"
 
 
+def prepare_weights(config: Label) -> None:
+    """Have the weights on this machine, downloading a published tag if need be.
+
+    Raises:
+        LabelError: see `model_name` and `find_weights`.
+    """
+    model_name(config)
+    if _folder(config) is None and not Path(config.pretrained or "").is_file():
+        find_weights(config)
+
+
 def find_weights(config: Label) -> Weights:
     """Find a labeller's weights, downloading a published tag that isn't on this machine yet.
 
@@ -72,15 +83,14 @@ def find_weights(config: Label) -> Weights:
     if pretrained is None:
         raise LabelError(f"label.model {model!r} has no weights: set label.pretrained to a tag or a file")
     tags = open_clip.list_pretrained_tags_by_model(model)
-    published = get_pretrained_cfg(model, pretrained)
-    if published:
-        return Weights(
-            model, _fetch(model, pretrained, published), _options(published, published.get("quick_gelu", False))
-        )
     if Path(pretrained).is_file():
         # A bare file doesn't say how pictures are prepared; the published weights of one model nearly always agree
         published = get_pretrained_cfg(model, tags[0]) if tags else {}
         return Weights(model, Path(pretrained), _options(published, quick_gelu=False))
+    published = get_pretrained_cfg(model, pretrained)
+    if published:
+        options = _options(published, published.get("quick_gelu", False))
+        return Weights(model, _fetch(model, pretrained, published), options)
     raise LabelError(
         f"label.pretrained {pretrained!r} is neither a file nor a tag of {model}{_nearest(pretrained, tags)}"
     )
@@ -120,6 +130,7 @@ def _options(published: dict[str, Any], quick_gelu: bool) -> dict[str, Any]:
 
 def _fetch(model: str, tag: str, published: dict[str, Any]) -> Path:
     """The file of a published tag: from the hub's cache on this machine, else downloaded into it."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read when it is imported
     import huggingface_hub
     from huggingface_hub.errors import EntryNotFoundError, HTTPError
     from open_clip.pretrained import download_pretrained

@@ -17,6 +17,10 @@ from curate.measure.frequency import PAPER_CUTOFF, PUBLISHED_CUTOFF, high_freque
 
 __all__ = ["Measures", "bits_per_pixel", "jpeg_quality", "measure_image", "perceptual_hash"]
 
+MAX_SIDE = 2**16 - 1
+"""Pixels of the longest side that is measured: JPEG's limit. The transform of one long line takes memory out of all
+proportion to it."""
+
 
 @dataclass(frozen=True)
 class Measures:
@@ -53,8 +57,10 @@ def measure_image(data: bytes, cutoffs: Sequence[float] = (), max_pixels: int = 
     """
     with open_image(io.BytesIO(data)) as image:
         pixels = image.width * image.height
-        if pixels > max_pixels:
-            raise ImageError(Reason.TOO_MANY_PIXELS, f"{image.width} x {image.height}, over {max_pixels} pixels")
+        if pixels > max_pixels or max(image.size) > MAX_SIDE:
+            raise ImageError(
+                Reason.TOO_MANY_PIXELS, f"{image.width} x {image.height}, over {max_pixels} pixels or {MAX_SIDE} a side"
+            )
         # MPO is a JPEG with previews behind it, no animation
         format_ = "JPEG" if image.format == "MPO" else str(image.format)
         animated = image.format != "MPO" and getattr(image, "n_frames", 1) > 1

@@ -78,6 +78,9 @@ def train(
         parse_degradation(name)
     folder = Path(out)
     sources = [open_source(where) for where in manifests]
+    # a run may leave its test split empty; that is no reason not to train on the rest
+    rows = [len(source) if isinstance(source, Manifest) else 1 for source in sources]
+    sources = [source for source, count in zip(sources, rows, strict=True) if count or not any(rows)]
     groups = [open_pictures(source) for source in sources]
     info = CheckpointInfo(
         model=recipe.model,
@@ -161,7 +164,7 @@ class _Writer(Checkpoint):
         if changed or list(done.manifests) != list(self._info.manifests):
             what = f"another recipe (changed: {', '.join(changed)})" if changed else "other pictures"
             raise RestoreError(
-                f"{self._state.parent} holds a training with {what}: choose another folder, or start anew"
+                f"{self._state.parent} holds a training with {what}: choose another folder, or use --restart"
             )
         return done if done.epoch == epochs or self._state.exists() else None
 

@@ -74,6 +74,7 @@ def test_a_source_can_be_named(pics: Path) -> None:
 
 def test_folders_of_one_name_would_be_taken_for_each_other(pics: Path, tmp_path: Path) -> None:
     (tmp_path / "there/pics").mkdir(parents=True)
+    (tmp_path / "there/pics/a.jpg").write_bytes(b"another")
     with pytest.raises(InputError, match="several folders go by the name 'pics': give the one that holds them all"):
         read(pics, tmp_path / "there/pics")
 
@@ -117,6 +118,8 @@ def img2dataset(folder: Path, form: str, number: int = 0, rows: list[dict] = SHA
             members[f"{row['key']}.jpg"] = f"image {row['url']}".encode()
             members[f"{row['key']}.json"] = json.dumps(row).encode()
             members[f"{row['key']}.txt"] = (row["caption"] or "").encode()
+    # what a failure may leave behind is not its image
+    members |= {f"{row['key']}.jpg": b"half" for row in rows if row["status"] == "failed_to_resize"}
     if form == "files":
         (folder / name).mkdir()
         for member, data in members.items():

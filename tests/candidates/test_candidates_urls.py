@@ -184,3 +184,19 @@ def test_a_hostile_line_takes_no_more_time_than_its_length(line: str) -> None:
     # a pattern that backtracks would run for hours
     assert len(redact(line)) <= len(line)
     assert len(without_credentials(line)) <= len(line)
+
+
+@pytest.mark.parametrize(
+    ("url", "normal"),
+    [
+        ("http://a.com/%7Euser/%41", "http://a.com/~user/A"),
+        ("http://a.com/a/./b/../c", "http://a.com/a/c"),
+        ("http://a.com/../..", "http://a.com/"),
+        ("http://a.com/a/b/..", "http://a.com/a/"),
+        ("http://a.com/a//b", "http://a.com/a//b"),
+        ("http://a.com/%2e%2E/x", "http://a.com/x"),
+        ("http://a.com/?q=%2e%2E/x", "http://a.com/?q=../x"),
+    ],
+)
+def test_spellings_of_one_path(url: str, normal: str) -> None:
+    assert normalise_url(url) == normal

@@ -117,6 +117,7 @@ def test_an_interrupt_ends_it(site: HostileSite, tmp_path: Path) -> None:
         from curate.fetch.img2dataset import _downloader_class, fetch_img2dataset
         from curate.recipe import Fetch
 
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which a background job's child doesn't have
         _downloader_class()
         threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
         config = Fetch(concurrency=2, deadline=1.5, allow_networks=("127.0.0.1/32",))

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from scipy.special import softmax
 
-from curate.errors import ImageError
+from curate.errors import ImageError, InputError
 from curate.label.clip import label_images, load_labeller
 from curate.recipe import Label
 
@@ -91,8 +91,10 @@ def test_files_and_pictures_are_labelled_alike(config, pictures, tmp_path):
 
 def test_an_unreadable_file_is_an_error(config, tmp_path):
     (tmp_path / "a.png").write_bytes(b"no picture")
-    with pytest.raises(ImageError):
+    with pytest.raises(ImageError, match=r"a\.png"):
         label_images([tmp_path / "a.png"], config)
+    with pytest.raises(InputError, match=r"b\.png"):
+        label_images([tmp_path / "b.png"], config)
 
 
 def test_no_pictures_no_labels(config):

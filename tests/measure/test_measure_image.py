@@ -12,6 +12,7 @@ from PIL import Image, ImageCms
 
 from curate.errors import ImageError, Reason
 from curate.measure import Measures, MeasureShard, bits_per_pixel, high_frequency_ratios, measure_image, perceptual_hash
+from curate.measure.image import MAX_SIDE
 from curate.recipe import Measure
 
 ORIENTATION = 0x0112
@@ -301,6 +302,11 @@ def test_hash_by_hand() -> None:
     assert set(bits[8:]) <= {"0"}  # nothing from top to bottom
 
 
+def test_half_of_the_coefficients_lie_over_their_median() -> None:
+    for seed in range(5):
+        assert perceptual_hash(np.asarray(picture(seed=seed).convert("L"))).bit_count() == 32
+
+
 def test_hash_of_one_level_says_so() -> None:
     assert {perceptual_hash(np.full((50, 70), level, np.uint8)) for level in (1, 77, 128, 255)} == {1 << 63}
     assert perceptual_hash(np.zeros((50, 70), np.uint8)) == 0
@@ -355,3 +361,17 @@ def test_cut_and_spliced_files_raise_nothing_but_image_errors(victim: str, data:
 @given(st.sampled_from([b"", *(data[:16] for data in VICTIMS.values())]), st.binary(max_size=300))
 def test_random_bytes_raise_nothing_but_image_errors(magic: bytes, rest: bytes) -> None:
     survive(magic + rest)
+
+
+def test_a_line_longer_than_any_jpeg_is_not_transformed() -> None:
+    buffer = io.BytesIO()
+    Image.new("L", (MAX_SIDE + 1, 1)).save(buffer, "PNG")
+    with pytest.raises(ImageError) as caught:
+        measure_image(buffer.getvalue())
+    assert caught.value.reason is Reason.TOO_MANY_PIXELS
+
+
+def test_a_known_format_with_a_broken_header_is_damaged() -> None:
+    with pytest.raises(ImageError) as caught:
+        measure_image(b"\x89PNG\r\n\x1a\n" + b"\0" * 40)
+    assert caught.value.reason is Reason.DECODE_FAILED

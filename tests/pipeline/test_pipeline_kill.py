@@ -35,7 +35,8 @@ def start(recipe: Path, pictures: Path, out: Path, scheduler: str) -> subprocess
 def wait_for_files(run: subprocess.Popen[bytes], out: Path, count: int) -> bool:
     """Until the run folder holds so many files; False if the run ends before."""
     while run.poll() is None:
-        if out.exists() and sum(1 for path in out.rglob("*") if path.is_file()) >= count:
+        # os.walk, since temporary folders come and go meanwhile
+        if sum(len(files) for _, _, files in os.walk(out)) >= count:
             return True
         time.sleep(0.002)
     return False

@@ -6,7 +6,7 @@ from pipeline_digests import digests
 
 import curate
 from curate import Recipe
-from curate.errors import InputError, Reason, RunError
+from curate.errors import InputError, LabelError, Reason, RunError
 from curate.manifest import LEDGER, find_faults, read_manifest
 
 
@@ -185,6 +185,16 @@ def test_a_stage_out_of_turn_says_what_comes_first(recipe: Path, pictures: Path,
         curate.run(None, out=tmp_path / "run", scheduler="serial", stages=["measure"])
     with pytest.raises(RunError, match="nothing to report yet"):
         curate.run(None, out=tmp_path / "run", scheduler="serial", stages=["report"])
+
+
+def test_missing_weights_are_told_before_anything_is_fetched(
+    recipe: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    published = Recipe.load(recipe, ["label.model=ViT-B-32", "label.pretrained=nosuch"])
+    with pytest.raises(LabelError, match="'nosuch' is neither a file nor a tag of ViT-B-32"):
+        curate.run(published, [pictures], tmp_path / "run", scheduler="serial")
+    assert not (tmp_path / "run/fetched").exists()
 
 
 def test_nothing_kept_is_a_result_too(recipe: Path, pictures: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from restore_samples import TINY, recipe
 from safetensors.torch import load_file
 
 from curate.errors import RecipeError, RestoreError
+from curate.manifest import read_manifest, write_manifest
 from curate.restore.checkpoint import CheckpointInfo, load_model, read_info, save_model
 from curate.restore.models import build_model
 from curate.restore.recipe import TrainRecipe
@@ -60,9 +61,18 @@ def test_a_finished_training_does_nothing_again(manifest: Path, tmp_path: Path) 
     assert train(recipe(), [manifest], tmp_path).trained == 0, "the weights alone tell that it is finished"
 
 
+def test_an_empty_manifest_is_passed_over(manifest: Path, tmp_path: Path) -> None:
+    whole = read_manifest(manifest)
+    write_manifest(tmp_path / "run/manifest/test.parquet", whole.table.slice(0, 0), {})
+    result = train(recipe(), [manifest, tmp_path / "run/manifest/test.parquet"], tmp_path / "restorer")
+    assert [source.pictures for source in read_info(result.checkpoint).manifests] == [len(whole)]
+    with pytest.raises(RestoreError, match="no pictures in"):
+        train(recipe(), [tmp_path / "run/manifest/test.parquet"], tmp_path / "other")
+
+
 def test_another_training_is_not_overwritten_unless_wanted(manifest: Path, photos: Path, tmp_path: Path) -> None:
     train(recipe(), [manifest], tmp_path)
-    with pytest.raises(RestoreError, match=r"another recipe \(changed: seed\): choose another folder, or start anew"):
+    with pytest.raises(RestoreError, match=r"another recipe \(changed: seed\): choose another .*--restart"):
         train(recipe(seed=1), [manifest], tmp_path)
     with pytest.raises(RestoreError, match="with other pictures"):
         train(recipe(), [photos], tmp_path)

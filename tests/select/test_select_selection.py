@@ -106,6 +106,12 @@ def test_the_same_twice_and_another_by_another_seed() -> None:
         assert len(kept(first, split)) == len(kept(other, split))
 
 
+def test_the_training_split_alone_follows_the_seed_too() -> None:
+    first, other = (choose(pool(400), Select(train=100, test=NO_TEST), seed=seed) for seed in (0, 1))
+    assert first.summary == other.summary
+    assert kept(first, "train") != kept(other, "train")
+
+
 def test_of_equal_bytes_the_smallest_id_stays() -> None:
     rows = pa.Table.from_pylist(
         [

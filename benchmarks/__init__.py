@@ -1,0 +1,1 @@
+"""What measures speed and quality, runnable by anyone from the root of the repository."""

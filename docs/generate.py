@@ -1,0 +1,395 @@
+"""Write the pages of docs/reference/ from the code: python docs/generate.py
+
+The code is the only place that names settings, columns, reasons, commands and functions; these pages repeat it for
+readers. A test fails when they fall behind.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeGuard, get_args
+
+import typer
+
+import curate
+from curate import manifest, measure, pipeline, restore
+from curate.cli import app
+from curate.config import Config
+from curate.engine.runner import StageOutcome
+from curate.errors import CurateError, Reason
+from curate.label.clip import LabelResult
+from curate.manifest.schema import LEDGER, MANIFEST, SCHEMA_VERSION
+from curate.recipe import Recipe
+from curate.restore.recipe import TrainRecipe
+
+FOLDER = Path(__file__).parent / "reference"
+WIDTH = 100
+NOTE = "<!-- Written by docs/generate.py from the code; change the code, then run it. -->\n"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    escaped = ([cell.replace("|", r"\|") for cell in line] for line in lines)
+    return "".join(f"| {' | '.join(line)} |\n" for line in escaped)
+
+
+def sentence(text: str) -> str:
+    """A description on one line."""
+    return " ".join(text.split())
+
+
+# --- recipes
+
+
+def recipe_page(recipe: type[Config], title: str, intro: str) -> str:
+    """Every setting of a recipe, a table for each group."""
+    schema = recipe.model_json_schema()
+    parts = [f"{NOTE}# {title}\n\n{intro.strip()}\n"]
+    parts += _groups(recipe, schema, schema["$defs"], "")
+    return "\n".join(parts)
+
+
+def _groups(config: type[Config], schema: dict[str, Any], definitions: dict[str, Any], prefix: str) -> Iterator[str]:
+    required = set(schema.get("required", ()))
+    rows: list[tuple[str, ...]] = []
+    inner: list[tuple[type[Config], str]] = []
+    for name, field in schema["properties"].items():
+        kind = config.model_fields[name].annotation
+        if _is_group(kind):
+            inner.append((kind, f"{prefix}{name}."))
+            continue
+        inner += [(item, f"{prefix}{name}[].") for item in get_args(kind) if _is_group(item)]  # a list of groups
+        default = "*required*" if name in required else f"`{_yaml(field.get('default'))}`"
+        rows.append((f"`{prefix}{name}`", _type(field), default, sentence(field.get("description", ""))))
+    heading = f"## {prefix.rstrip('.')}\n\n{sentence(schema['description'])}\n\n" if prefix else "## At the top\n\n"
+    text = heading + table(("setting", "type", "default", "meaning"), rows)
+    if free := [name for name in schema["properties"] if name in config.incidental]:
+        names = ", ".join(f"`{prefix}{name}`" for name in free)
+        text += f"\nMay differ when you go on with what is there, since no result depends on it: {names}.\n"
+    yield text
+    for kind, path in inner:
+        yield from _groups(kind, definitions[kind.__name__], definitions, path)
+
+
+def _is_group(kind: Any) -> TypeGuard[type[Config]]:
+    return isinstance(kind, type) and issubclass(kind, Config)
+
+
+def _type(field: dict[str, Any]) -> str:
+    """A JSON schema in words."""
+    if "$ref" in field:
+        return f"`{field['$ref'].rpartition('/')[2]}`"
+    if "anyOf" in field:
+        return " or ".join(_type(part) for part in field["anyOf"])
+    if "enum" in field:
+        return " or ".join(f"`{value}`" for value in field["enum"])
+    match field.get("type"):
+        case "array" if "prefixItems" in field:
+            return f"[{', '.join(_type(item) for item in field['prefixItems'])}]"
+        case "array":
+            return f"list of {_type(field['items'])}"
+        case "object" if isinstance(field.get("additionalProperties"), dict):
+            return f"mapping of text to {_type(field['additionalProperties'])}"
+        case "object":
+            return "mapping"
+        case "integer":
+            return f"integer{_bounds(field)}"
+        case "number":
+            return f"number{_bounds(field)}"
+        case "boolean":
+            return "`true` or `false`"
+        case "string":
+            return "text" + (f" matching `{field['pattern']}`" if "pattern" in field else "")
+        case "null":
+            return "`null`"
+    raise ValueError(f"no words for {field}")
+
+
+def _bounds(field: dict[str, Any]) -> str:
+    signs = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
+    found = [f"{sign} {field[key]:,}" for key, sign in signs.items() if key in field]
+    return f" {', '.join(found)}" if found else ""
+
+
+def _yaml(value: Any) -> str:
+    """A default as one would write it in a recipe."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case dict():
+            return "{" + ", ".join(f"{k}: {_yaml(v)}" for k, v in value.items()) + "}"
+        case list() | tuple():
+            return "[" + ", ".join(map(_yaml, value)) + "]"
+    return str(value)
+
+
+# --- tables of the code
+
+
+def manifest_page() -> str:
+    """The columns of manifest and ledger."""
+    known = {column.name for column in MANIFEST}
+
+    def rows(columns: Iterable[manifest.Column]) -> Iterator[tuple[str, ...]]:
+        for c in columns:
+            yield f"`{c.name}`", f"`{c.type}`", c.unit, "never null" if c.required else "", c.meaning
+
+    header = ("column", "type", "unit", "", "meaning")
+    return f"""{NOTE}# Manifest, schema {SCHEMA_VERSION}
+
+A manifest is a Parquet file: one row for each image that was chosen. `curate run` writes `manifest/train.parquet` and
+`manifest/test.parquet`; `curate manifest validate` holds a file to what stands here, and `curate export` makes the list
+to publish.
+
+{table(header, rows(MANIFEST))}
+Columns of the input's own (`candidates.keep`, further `measure.cutoffs`, `claimed_width`, `claimed_height`) follow
+after these, when there is anything in them. A column that has no value for a row is null there.
+
+## The ledger
+
+`ledger/*.parquet` has a row for every candidate there ever was, kept or not. It has the columns above, of which only
+`id` and `url` are never null, those of the input's own, and
+
+{table(header, rows(c for c in LEDGER if c.name not in known))}
+The reasons are [a closed list](reasons.md).
+
+## The file's own metadata
+
+| key | value |
+| --- | --- |
+| `curate.schema` | version of this schema; another first number is refused |
+| `curate.code` | version of curate that wrote the file |
+| `curate.recipe` | the whole recipe as YAML, every default spelled out |
+| `curate.recipe_name`, `curate.recipe_fingerprint` | its name, and SHA-256 of the settings that results depend on |
+| `curate.seed` | seed of every random choice |
+| `curate.root` | the folder that `tar` is relative to, as seen from the manifest's own |
+| `huggingface` | types of the columns, for the package `datasets` |
+
+`curate manifest show` prints them, and the manifest's fingerprint: SHA-256 over `id` and `sha256` of all rows in their
+order. Two manifests with one fingerprint name the same bytes in the same order, wherever those lie.
+"""
+
+
+def reasons_page() -> str:
+    """The closed list of reasons."""
+    parts = [
+        f"""{NOTE}# Reasons
+
+Why a candidate was rejected: one of these, and nothing else, in the column `reason` of the ledger. A candidate gets the
+first that applies, in the order of the stages. *Transient* means that another try may end differently.
+"""
+    ]
+    for stage in dict.fromkeys(reason.stage for reason in Reason):
+        rows = [(f"`{r.value}`", r.meaning, "yes" if r.transient else "") for r in Reason if r.stage == stage]
+        parts.append(f"## {stage}\n\n{table(('reason', 'meaning', 'transient'), rows)}")
+    return "\n".join(parts)
+
+
+# --- the command line
+
+
+def cli_page() -> str:
+    """Every command with its arguments and options."""
+    group: Any = typer.main.get_command(app)
+    intro = f"""{NOTE}# Commands
+
+{group.help} `curate COMMAND --help` prints what stands here.
+
+A mistake is told in one line, with exit code 1 (2 for a mistake in the command itself, 130 when stopped by Ctrl-C).
+"""
+    return "\n".join([intro, *_commands(group, "curate")])
+
+
+def _commands(group: Any, prefix: str) -> Iterator[str]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{prefix} {name}")
+            continue
+        arguments = [p for p in command.params if p.param_type_name == "argument"]
+        options = [p for p in command.params if p.param_type_name == "option"]
+        usage = " ".join([prefix, name, *(p.metavar or p.name.upper() for p in arguments)])
+        usage += "".join(f" {_option(p)}" for p in options if p.required) + (" [OPTIONS]" if options else "")
+        text = f"## {f'{prefix} {name}'.removeprefix('curate ')}\n\n    {usage}\n\n{sentence(command.help)}\n"
+        rows = [(f"`{p.metavar or p.name.upper()}`", sentence(p.help or ""), "*required*") for p in arguments]
+        rows += [(f"`{_option(p)}`", sentence(p.help or ""), _default(p)) for p in options]
+        yield f"{text}\n{table(('', 'meaning', 'default'), rows)}" if rows else text
+
+
+def _option(parameter: Any) -> str:
+    names = ", ".join(parameter.opts)
+    return names if parameter.is_flag else f"{names} {parameter.metavar or parameter.name.upper().rstrip('_')}"
+
+
+def _default(parameter: Any) -> str:
+    if parameter.required:
+        return "*required*"
+    return "" if parameter.default in (None, False, [], ()) else f"`{parameter.default}`"
+
+
+# --- Python
+
+RESULTS: tuple[type, ...] = (
+    pipeline.RunOutcome, StageOutcome, measure.Measures, LabelResult, manifest.Manifest, manifest.Fault,
+    restore.TrainResult, restore.Row, restore.Restored,
+)  # fmt: skip
+"""What the functions return, less what Python itself has."""
+
+
+def python_page() -> str:
+    """The public names, in the order of the package's docstring."""
+    docstring = curate.__doc__ or ""
+    names = [name for name in re.findall(r"^    (\w+)", docstring, re.MULTILINE) if name in curate.__all__]
+    parts = [
+        f"""{NOTE}# Python
+
+```python
+import curate
+
+outcome = curate.run("hq50k", ["urls.txt"], "run")
+images = curate.read_manifest("run/manifest/train.parquet")
+```
+
+These names are the promise; what else the package holds may change. The command line does nothing that they can't.
+`import curate` is instant: each name loads its part when it is first used.
+"""
+    ]
+    for name in names:
+        thing = getattr(curate, name)
+        if _is_group(thing):
+            page = "recipe.md" if thing is Recipe else "train-recipe.md"
+            same = "" if thing is Recipe else " It is read and overridden in the same way as [Recipe](#recipe)."
+            parts.append(f"## {name}\n\n{_first(thing)} The settings: [{page}]({page}).{same}\n")
+            if thing is Recipe:  # the other recipe is read in the same way
+                methods = ("load", "parse", "override", "to_yaml")
+                parts += [f"### {name}.{m}\n\n{_function(m, getattr(thing, m))}" for m in methods]
+        elif isinstance(thing, type) and issubclass(thing, CurateError):
+            family = "".join(line[4:] + "\n" for line in _tree(inspect.getmodule(thing).__doc__ or ""))
+            parts.append(f"## {name}\n\n{_first(thing)}\n\n```text\n{family}```\n")
+        else:
+            parts.append(f"## {name}\n\n{_function(name, thing)}")
+    parts.append("# What they return\n")
+    parts += [_result(kind) for kind in RESULTS]
+    return "\n".join(parts)
+
+
+def _tree(docstring: str) -> Iterator[str]:
+    return (line for line in docstring.splitlines() if line.startswith("    "))
+
+
+def _first(thing: Any) -> str:
+    return sentence((inspect.getdoc(thing) or "").partition("\n\n")[0])
+
+
+def _function(name: str, function: Callable[..., Any]) -> str:
+    return f"```python\n{_signature(name, function)}\n```\n\n{_prose(inspect.getdoc(function) or '')}"
+
+
+def _signature(name: str, function: Callable[..., Any]) -> str:
+    """As in the source; one parameter a line where it is long."""
+    signature = inspect.signature(function)
+    parameters: list[str] = []
+    star = False
+    for parameter in signature.parameters.values():
+        if parameter.name in ("self", "cls"):
+            continue
+        if parameter.kind is parameter.KEYWORD_ONLY and not star:
+            parameters.append("*")
+            star = True
+        mark = "**" if parameter.kind is parameter.VAR_KEYWORD else ""
+        text = f"{mark}{parameter.name}: {_annotation(parameter.annotation)}"
+        parameters.append(text if parameter.default is parameter.empty else f"{text} = {_value(parameter.default)}")
+    returns = f" -> {_annotation(signature.return_annotation)}"
+    line = f"def {name}({', '.join(parameters)}){returns}: ..."
+    if len(line) <= WIDTH:
+        return line
+    return f"def {name}(\n" + "".join(f"    {parameter},\n" for parameter in parameters) + f"){returns}: ..."
+
+
+def _annotation(annotation: Any) -> str:
+    return annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
+
+
+def _value(default: Any) -> str:
+    return f"{type(default).__name__}()" if isinstance(default, Config) else repr(default).replace("'", '"')
+
+
+def _prose(docstring: str) -> str:
+    """A Google docstring as Markdown: its sections as lists."""
+    parts: list[str] = []
+    for paragraph in docstring.strip().split("\n\n"):
+        head, _, body = paragraph.partition("\n")
+        if head not in ("Args:", "Returns:", "Raises:", "Yields:", "Attributes:"):
+            parts.append(paragraph if paragraph.startswith("    ") else sentence(paragraph))
+            continue
+        entries = re.split(r"\n(?=\S)", textwrap.dedent(body))
+        if head in ("Args:", "Raises:", "Attributes:"):
+            entries = [re.sub(r"^([\w.]+): ", r"`\1`: ", entry) for entry in entries]
+        parts.append(f"{head.rstrip(':')}:\n" + "".join(f"\n- {sentence(entry)}" for entry in entries))
+    return "\n\n".join(parts) + "\n"
+
+
+def _result(kind: type) -> str:
+    """A dataclass with its fields, and what else it offers."""
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    assert isinstance(definition, ast.ClassDef)
+    rows = []
+    for node, following in zip(definition.body, [*definition.body[1:], None], strict=True):
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            said = following.value if isinstance(following, ast.Expr) else None
+            meaning = said.value if isinstance(said, ast.Constant) and isinstance(said.value, str) else ""
+            rows.append((f"`{node.target.id}`", f"`{ast.unparse(node.annotation)}`", sentence(meaning)))
+        elif isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            decorated = bool(node.decorator_list)
+            arguments = "" if decorated else f"({', '.join(a.arg for a in node.args.args[1:])})"
+            returns = f"`{ast.unparse(node.returns)}`" if node.returns else ""
+            rows.append((f"`{node.name}{arguments}`", returns, _first_line(ast.get_docstring(node) or "")))
+    return f"## {kind.__name__}\n\n{_first(kind)}\n\n{table(('', 'type', 'meaning'), rows)}"
+
+
+def _first_line(docstring: str) -> str:
+    return sentence(docstring.partition("\n\n")[0])
+
+
+def pages() -> dict[str, str]:
+    """Name of each page -> its text."""
+    return {
+        "recipe.md": recipe_page(
+            Recipe,
+            "Recipe of a curation run",
+            """
+A recipe is a YAML file; `pipelines/` holds the shipped ones. What a recipe leaves out has the default that stands here;
+a key that doesn't stand here is refused. `--set a.b=c` overrides a setting for one run, and `curate run RECIPE
+--dry-run` prints the whole of it. How to go about it: [Write a recipe](../how-to/write-a-recipe.md).
+""",
+        ),
+        "train-recipe.md": recipe_page(
+            TrainRecipe,
+            "Recipe of a training",
+            """
+The YAML files under `pipelines/train/` are of this form; `curate train RECIPE` takes one, and `--set a.b=c` overrides a
+setting. How to go about it: [Train a restorer](../how-to/train-a-restorer.md).
+""",
+        ),
+        "manifest.md": manifest_page(),
+        "reasons.md": reasons_page(),
+        "cli.md": cli_page(),
+        "python.md": python_page(),
+    }
+
+
+def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
