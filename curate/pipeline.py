@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from os import PathLike
 from typing import Any
 
@@ -17,7 +18,7 @@ from curate import engine
 from curate.candidates import CandidateReader
 from curate.config import fingerprint
 from curate.engine import CommitRecord, Executor, Progress, RunFolder, Shard, ShardIndex, Stage, StageOutcome
-from curate.errors import InputError, RunError
+from curate.errors import InputError, Reason, RunError
 from curate.fetch.shard import SCHEMA as FETCH_SCHEMA
 from curate.fetch.shard import FetchShard
 from curate.label.shard import SCHEMA as LABEL_SCHEMA
@@ -84,6 +85,7 @@ def run(
     workers: int | None = None,
     stages: Sequence[str] = STAGES,
     redo_from: str | None = None,
+    retry: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> RunOutcome:
     """Curate: URLs in, manifest out. Running it again goes on where it stopped, and does nothing twice.
@@ -96,6 +98,8 @@ def run(
         workers: number of local workers, one per core by default.
         stages: which to bring up to date, of STAGES.
         redo_from: a stage from which on the recipe may differ from the run's; that stage and later ones are made anew.
+        retry: reasons whose candidates are asked for again, of shards that were fetched before; `transient` stands for
+            all that may pass.
         progress: told what happens.
 
     Raises:
@@ -104,6 +108,7 @@ def run(
     for name in (*stages, *([] if redo_from is None else [redo_from])):
         if name not in STAGES:
             raise RunError(f"no stage {name!r}: the stages are {', '.join(STAGES)}")
+    again = _reasons(retry)
     folder = RunFolder(out)
     progress = progress or Progress()
     with folder.lock():
@@ -111,6 +116,8 @@ def run(
         recipe = _settle_recipe(folder, recipe, redo_from)
         source = _source(folder, recipe, [str(path) for path in inputs], redo_from) if "candidates" in stages else None
         shard_stages = [build(recipe) for name, build in _SHARD_STAGES.items() if name in stages]
+        if again and "fetch" in stages:
+            shard_stages[0] = _retried(shard_stages[0], again)
         with _executor(folder, scheduler, workers) if shard_stages else nullcontext() as executor:
             if "label" in stages and _needs_labels(folder, redo_from):
                 prepare_weights(recipe.label)
@@ -179,6 +186,33 @@ def _fetch_stage(recipe: Recipe) -> Stage:
     function = FetchShard(recipe.fetch, recipe.early_bounds)
     settings = {"fetch": recipe.fetch.essence(), "bounds": [asdict(bound) for bound in function.bounds]}
     return Stage("fetched", function, FETCH_SCHEMA, _FOLDERS[:1], settings, repeatable=False)
+
+
+def _retried(stage: Stage, reasons: tuple[str, ...]) -> Stage:
+    """The fetch stage, going back to shards that have rows of some reasons."""
+    assert isinstance(stage.function, FetchShard)
+    return replace(stage, function=replace(stage.function, retry=reasons), redo=partial(_has_reason, reasons))
+
+
+def _has_reason(reasons: tuple[str, ...], table: pa.Table) -> bool:
+    return bool(pc.any(pc.is_in(table["reason"], pa.array(reasons, pa.string()))).as_py())
+
+
+def _reasons(names: Sequence[str]) -> tuple[str, ...]:
+    """The fetch stage's reasons that a user means.
+
+    Raises:
+        RunError: if a name is none of them.
+    """
+    of_fetch = [reason for reason in Reason if reason.stage == "fetch"]
+    transient = [reason.value for reason in of_fetch if reason.transient]
+    for name in names:
+        if name not in ("transient", *of_fetch):
+            raise RunError(
+                f"{name!r} can't be tried again: name transient ({', '.join(transient)}), or one of "
+                f"{', '.join(of_fetch)}"
+            )
+    return tuple(dict.fromkeys(r for name in names for r in (transient if name == "transient" else [name])))
 
 
 def _measure_stage(recipe: Recipe) -> Stage:

@@ -176,3 +176,19 @@ def test_bounds_on_what_a_head_cannot_tell_are_left_to_later_stages() -> None:
     recipe = Recipe.parse({"name": "r", "filters": filters}, "here")
     assert [bound.column for bound in recipe.early_bounds] == ["format", "animated", "width"]
     assert recipe.override(["fetch.probe=false"]).early_bounds == ()
+
+
+def test_local_rows_are_tried_again_beside_those_that_are_kept(tmp_path: Path) -> None:
+    folder, stage = RunFolder(tmp_path / "run"), FetchShard(settings(), retry=("unreadable",))
+    rows = [{"id": f"{i:016x}", "url": f"file:{i}", "local_path": str(tmp_path / f"{i}")} for i in range(3)]
+    table = pa.Table.from_pylist(rows, ROWS)
+    for i in (0, 2):
+        (tmp_path / f"{i}").write_bytes(picture(seed=i))
+    before, _, _ = run(stage, table, folder)
+    assert before.column("reason").to_pylist() == [None, "unreadable", None]
+    (tmp_path / "1").write_bytes(picture(seed=1))
+    shard = Shard("part-00007", folder, previous=before)
+    after = stage(table, shard)
+    data = folder.read("images/part-00007.tar")
+    found = [data[row["offset"] : row["offset"] + row["nbytes"]] for row in after.to_pylist()]
+    assert found == [picture(seed=i) for i in range(3)]
