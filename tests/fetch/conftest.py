@@ -1,3 +1,4 @@
+import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -16,7 +17,8 @@ from hostile import HostileSite, settings
 
 # a busy machine is no reason to fail, and another day no reason to try other examples
 hypothesis.settings.register_profile("fetch", deadline=None, derandomize=True)
-hypothesis.settings.load_profile("fetch")
+hypothesis.settings.register_profile("fuzz", deadline=None, max_examples=10_000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fetch"))
 
 FetchAll = Callable[..., list[Outcome]]
 
