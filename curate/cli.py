@@ -29,6 +29,7 @@ manifest_app = typer.Typer(help="Look at manifests.", no_args_is_help=True)
 app.add_typer(manifest_app, name="manifest")
 
 STAGE_BY_STAGE = "Stage by stage"
+_STORAGE_CLIENTS = ("botocore", "aiobotocore", "gcsfs", "google")
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Run folder: a path or any fsspec URL.")]
 Settings = Annotated[list[str], typer.Option("--set", metavar="A.B=C", help="Override a setting; may be repeated.")]
@@ -68,7 +69,7 @@ def run(
     if dry_run:
         print(resolved.to_yaml(), end="")
         print(f"# {out}:")
-        for stage, state in plan(out).items():
+        for stage, state in plan(resolved, input, out, redo_from=redo_from).items():
             print(f"#   {stage:<10} {state}")
         return
     outcome = _run(resolved, input, out, scheduler=scheduler, workers=workers, redo_from=redo_from)
@@ -328,9 +329,16 @@ def main() -> None:
     except CurateError as error:
         print(f"curate: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+    except Exception as error:
+        # an object store's client has errors of its own, and may raise them wherever it is asked for something
+        if type(error).__module__.partition(".")[0] not in _STORAGE_CLIENTS:
+            raise
+        print(f"curate: can't use the storage: {error}; check its credentials and address", file=sys.stderr)
+        sys.exit(1)
+    except SystemExit as end:
+        if end.code == 130:  # what typer makes of Ctrl-C
+            print("stopped; the same command goes on from here", file=sys.stderr)
+        raise
 
 
 def _stage(

@@ -39,7 +39,7 @@ class Config(BaseModel):
         """
         source = find_recipe(path)
         try:
-            data = yaml.safe_load(source.read_text(encoding="utf-8")) or {}
+            data = yaml.load(source.read_text(encoding="utf-8"), _Loader) or {}
         except (OSError, UnicodeDecodeError) as error:
             raise RecipeError(f"can't read recipe {source}: {error}") from error
         except (yaml.YAMLError, ValueError) as error:  # a ValueError is a date such as 2026-13-01
@@ -102,6 +102,18 @@ def find_recipe(path: str | Path) -> Path:
                 return candidate
     known = sorted({p.relative_to(f).with_suffix("").as_posix() for f in folders for p in f.rglob("*.yaml")})
     raise RecipeError(f"no recipe {str(path)!r}: give a YAML file, or one of {', '.join(known)}")
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is there twice, of which YAML would keep the last and drop the first in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key in [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is there twice", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 def _override(data: dict[str, Any], override: str) -> None:

@@ -100,7 +100,8 @@ class PlainProgress(engine.Progress):
         done = self._done + self._under_way.total()
         rate = (done - self._resumed) / (now - self._started)
         left = f", {(self._total - done) / rate:.0f} s left" if rate and self._total >= done else ""
-        self._console.print(f"{_NAMES.get(stage, stage):<10} {done} of {self._total} rows, {rate:.1f} rows/s{left}")
+        of_all = f" of {self._total}" if self._total else ""  # how long a list is shows at its end
+        self._console.print(f"{_NAMES.get(stage, stage):<10} {done}{of_all} rows, {rate:.1f} rows/s{left}")
 
 
 class LiveProgress(PlainProgress):

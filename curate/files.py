@@ -97,7 +97,8 @@ def write(url: str | os.PathLike[str], data: bytes) -> str:
 
 def explain(error: OSError, url: str) -> Exception:
     """The error to raise instead: a RunError when the place can't be written, whoever tries again."""
-    if error.errno in _FATAL:
+    # an object store's client may tell what is wrong by the type alone
+    if error.errno in _FATAL or isinstance(error, FileNotFoundError | PermissionError):
         return RunError(f"can't write {url}: {error.strerror or error}; make room there or choose another place")
     return error
 

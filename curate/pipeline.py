@@ -45,6 +45,9 @@ _REDO = ".redo"
 _FIRST_STAGE = {"fetch": "fetch", "measure": "measure", "filters": "label", "label": "label", "select": "select"}
 _FIRST_STAGE |= {"seed": "select", "name": "select"}
 
+Source = tuple[CandidateReader, str]
+"""What candidates are read from, and its fingerprint."""
+
 
 @dataclass(frozen=True)
 class RunOutcome:
@@ -78,7 +81,7 @@ class RunOutcome:
 
 def run(
     recipe: Recipe | str | PathLike[str] | None,
-    inputs: Sequence[str | PathLike[str]] = (),
+    inputs: str | PathLike[str] | Sequence[str | PathLike[str]] = (),
     out: str | PathLike[str] = "run",
     *,
     scheduler: str = "local",
@@ -92,7 +95,8 @@ def run(
 
     Args:
         recipe: a Recipe, the path or name of one, or None for the recipe of an existing run.
-        inputs: lists of URLs, folders of images or img2dataset outputs; an existing run has its candidates already.
+        inputs: one or more lists of URLs, folders of images or img2dataset outputs; an existing run has its candidates
+            already.
         out: the run folder, a path or any fsspec URL.
         scheduler: `local` (Dask workers on this machine), `serial`, or the address of a Dask scheduler.
         workers: number of local workers, one per core by default.
@@ -105,13 +109,12 @@ def run(
     Raises:
         CurateError: for everything that the caller can mend.
     """
-    for name in (*stages, *([] if redo_from is None else [redo_from])):
-        if name not in STAGES:
-            raise RunError(f"no stage {name!r}: the stages are {', '.join(STAGES)}")
+    _check_stages(*stages, redo_from)
     again = _reasons(retry)
     folder = RunFolder(out)
     progress = progress or Progress()
     with folder.lock():
+        inputs = [inputs] if isinstance(inputs, str | PathLike) else inputs
         # everything that can be refused is judged first: what it takes to redo a stage is days of fetching
         recipe = _settle_recipe(folder, recipe, redo_from)
         source = _source(folder, recipe, [str(path) for path in inputs], redo_from) if "candidates" in stages else None
@@ -152,7 +155,7 @@ def open_run(out: str | PathLike[str]) -> tuple[RunFolder, Recipe]:
     try:
         return folder, Recipe.parse(yaml.safe_load(folder.read(_RECIPE)), where=f"{folder}/{_RECIPE}")
     except yaml.YAMLError as error:
-        raise RunError(f"{folder}/{_RECIPE} is damaged: {error}") from error
+        raise RunError(f"{folder}/{_RECIPE} is damaged: {' '.join(str(error).split())}") from error
 
 
 def revise(out: str | PathLike[str], stage: str, settings: Iterable[str]) -> tuple[Recipe, str | None]:
@@ -166,10 +169,23 @@ def revise(out: str | PathLike[str], stage: str, settings: Iterable[str]) -> tup
     return recipe, first and max(first, stage, key=STAGES.index)
 
 
-def plan(out: str | PathLike[str]) -> dict[str, str]:
-    """What a run would find in its folder: stage -> how much of it is committed. Nothing is written."""
+def plan(
+    recipe: Recipe | str | PathLike[str] | None,
+    inputs: Sequence[str | PathLike[str]] = (),
+    out: str | PathLike[str] = "run",
+    *,
+    redo_from: str | None = None,
+) -> dict[str, str]:
+    """What `run` with the same arguments would find and do: a line for each stage. Nothing is written.
+
+    Raises:
+        CurateError: what `run` would refuse the recipe, the inputs or `redo_from` for. Inputs may be left out.
+    """
+    _check_stages(redo_from)
     folder = RunFolder(out)
+    recipe = _settle_recipe(folder, recipe, redo_from)
     index = engine.read_index(folder)
+    source = _source(folder, recipe, [str(path) for path in inputs], redo_from) if inputs else None
     if index is None:
         return dict.fromkeys(STAGES, "to do")
     shards = len(index.shards)
@@ -179,6 +195,8 @@ def plan(out: str | PathLike[str]) -> dict[str, str]:
         found[stage] = "to do" if not committed else f"{committed} of {shards} shards, to be checked"
     for stage in STAGES[4:]:
         found[stage] = "there, to be checked" if folder.exists(f"{stage}/whole.json") else "to do"
+    if redo_from is not None and not _is_under_way(folder, recipe, source, redo_from):
+        found |= dict.fromkeys(STAGES[STAGES.index(redo_from) :], "to be made anew")
     return found
 
 
@@ -263,6 +281,12 @@ def _executor(folder: RunFolder, scheduler: str, workers: int | None) -> Abstrac
     return engine.open_executor(scheduler, workers)
 
 
+def _check_stages(*names: str | None) -> None:
+    for name in names:
+        if name is not None and name not in STAGES:
+            raise RunError(f"no stage {name!r}: the stages are {', '.join(STAGES)}")
+
+
 def _settle_recipe(folder: RunFolder, recipe: Recipe | str | PathLike[str] | None, redo_from: str | None) -> Recipe:
     """The recipe to run.
 
@@ -288,22 +312,26 @@ def _settle_recipe(folder: RunFolder, recipe: Recipe | str | PathLike[str] | Non
     return recipe
 
 
-def _begin(
-    folder: RunFolder, recipe: Recipe, source: tuple[CandidateReader, str] | None, redo_from: str | None
-) -> None:
+def _begin(folder: RunFolder, recipe: Recipe, source: Source | None, redo_from: str | None) -> None:
     """Write the recipe into the folder, and remove what is to be made anew.
 
     Once: when the same `--from` is given again after a kill, what was made since then stays.
     """
     folder.write(_RECIPE, recipe.to_yaml().encode())
-    if redo_from is None:
-        return
-    mark = fingerprint([redo_from, recipe.essence(), source and source[1]]).encode()
-    if folder.exists(_REDO) and folder.read(_REDO) == mark:
+    if redo_from is None or _is_under_way(folder, recipe, source, redo_from):
         return
     for name in (*_FOLDERS, *STAGES[4:])[STAGES.index(redo_from) :]:
         engine.forget(folder, name)
-    folder.write(_REDO, mark)
+    folder.write(_REDO, _mark(recipe, source, redo_from))
+
+
+def _is_under_way(folder: RunFolder, recipe: Recipe, source: Source | None, redo_from: str) -> bool:
+    """Whether the same was to be made anew before, and isn't finished."""
+    return folder.exists(_REDO) and folder.read(_REDO) == _mark(recipe, source, redo_from)
+
+
+def _mark(recipe: Recipe, source: Source | None, redo_from: str) -> bytes:
+    return fingerprint([redo_from, recipe.essence(), source and source[1]]).encode()
 
 
 def _needs_labels(folder: RunFolder, redo_from: str | None) -> bool:
@@ -335,10 +363,8 @@ def _changes(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> dict
     return found
 
 
-def _source(
-    folder: RunFolder, recipe: Recipe, inputs: Sequence[str], redo_from: str | None
-) -> tuple[CandidateReader, str] | None:
-    """What the candidates are to be read from, and its fingerprint; None where the run is to go on with those it has.
+def _source(folder: RunFolder, recipe: Recipe, inputs: Sequence[str], redo_from: str | None) -> Source | None:
+    """What the candidates are to be read from; None where the run is to go on with those it has.
 
     Raises:
         InputError: if there is nothing to read, or it can't be read.
@@ -360,7 +386,7 @@ def _source(
 
 
 def _read_candidates(
-    folder: RunFolder, recipe: Recipe, source: tuple[CandidateReader, str] | None, progress: Progress
+    folder: RunFolder, recipe: Recipe, source: Source | None, progress: Progress
 ) -> tuple[ShardIndex, StageOutcome]:
     if source is None:
         return engine.resume_source(folder, progress)

@@ -67,7 +67,7 @@ class Fetch(Config):
 
     engine: Literal["stream", "img2dataset"] = "stream"
     """`stream` is ours; `img2dataset` runs that package's downloader behind the same contract."""
-    user_agent: str = "curate/0.1 (+https://pypi.org/project/curate)"
+    user_agent: str = "curate/0.1 (image dataset curation)"
     """Sent with every request: say who you are and how to reach you."""
     concurrency: PositiveInt = 64
     """Requests under way at once in one worker."""

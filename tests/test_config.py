@@ -128,6 +128,7 @@ def test_a_mistake_is_told_with_its_remedy(tmp_path: Path, text: str, message: s
         (b"name: a\n\tb: c", "is no valid YAML"),
         (b"name: 2026-13-45", "is no valid YAML: month must be in 1..12"),
         (b"name: \x07", "is no valid YAML"),
+        (b"name: a\nseats: 1\nname: b\n", "is no valid YAML: 'name' is there twice in"),
         (b"name: \xff\xfe\xfd", "can't read recipe"),
         (b"- a\n- b", "must hold `key: value` pairs, not a list"),
         (b"just text", "must hold `key: value` pairs, not a str"),

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
+from itertools import islice
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 from curate.errors import RunError
 
 __all__ = ["Executor", "SerialExecutor", "WorkerDied", "open_executor"]
+
+CLOSING_SECONDS = 20.0
+"""Dask was seen to wait for ever for a worker that had been killed shortly before."""
 
 T = TypeVar("T")
 Report = Callable[[int], None]
@@ -67,6 +71,10 @@ class DaskExecutor:
             self._client = Client(address or self._cluster, timeout=30)
         except (OSError, ValueError) as error:
             raise RunError(f"can't reach a Dask scheduler at {address}: {error}") from error
+        if not self._client.nthreads():
+            logging.getLogger(__name__).warning(
+                "the Dask scheduler at %s has no workers yet: waiting for some", address
+            )
 
     def map(self, function: Work[T], tasks: Iterable[T], advanced: Callable[[T, int], None]) -> Iterator[tuple[T, Any]]:
         """See Executor."""
@@ -77,13 +85,15 @@ class DaskExecutor:
         under_way: dict[Any, tuple[int, T]] = {}
         finished = as_completed(raise_errors=False)
 
-        def submit_next() -> None:
-            for index, task in waiting:
+        def submit() -> None:
+            # workers may have come since the last time; none yet is no reason to wait with the first tasks, for which
+            # a cluster may start some
+            window = 2 * max(1, sum(self._client.nthreads().values()))
+            for index, task in islice(waiting, max(0, window - len(under_way))):
                 key = f"{topic}-{index}"
                 future = self._client.submit(_work, function, task, topic, index, key=key, pure=False, priority=-index)
                 under_way[future] = index, task
                 finished.add(future)
-                return
 
         def forward(event: tuple[float, tuple[int, int]]) -> None:
             index, rows = event[1]
@@ -93,12 +103,11 @@ class DaskExecutor:
 
         self._client.subscribe_topic(topic, forward)
         try:
-            for _ in range(2 * max(1, sum(self._client.nthreads().values()))):
-                submit_next()
+            submit()
             for future in finished:
                 _, task = under_way.pop(future)
                 result = _result(future)
-                submit_next()
+                submit()
                 yield task, result
         finally:
             self._client.unsubscribe_topic(topic)
@@ -113,7 +122,9 @@ class DaskExecutor:
     ) -> None:
         self._client.close()
         if self._cluster is not None:
-            self._cluster.close()
+            # What it still waits for dies with this process; all that the run needs of it is done.
+            with suppress(TimeoutError):
+                self._cluster.close(timeout=CLOSING_SECONDS)
 
 
 def _local_cluster(workers: int | None) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
@@ -77,13 +77,17 @@ def write_source(
         return _resume(folder, index, progress)
     progress.stage_started(STAGE, 0, 0)
     forget(folder, STAGE)
-    records = [_write_shard(folder, number, table, input, config) for number, table in enumerate(tables)]
+    records: list[CommitRecord] = []
+    for number, table in enumerate(tables):
+        records.append(_write_shard(folder, number, table, input, config))
+        progress.shard_done(STAGE, records[-1].shard, records[-1].rows_out, False)
     if not records:
         raise InputError("the input names no candidates: every line is blank")
     rows = sum(record.rows_in for record in records)
     index = ShardIndex(input, config, tuple(record.shard for record in records), rows, notes())
     folder.write(_INDEX, json.dumps(asdict(index), indent=1).encode())
-    return index, _finish(records, progress, resumed=False)
+    progress.stage_finished(STAGE)
+    return index, summarise(STAGE, records, 0)
 
 
 def resume_source(folder: RunFolder, progress: Progress) -> tuple[ShardIndex, StageOutcome]:
@@ -101,14 +105,10 @@ def resume_source(folder: RunFolder, progress: Progress) -> tuple[ShardIndex, St
 def _resume(folder: RunFolder, index: ShardIndex, progress: Progress) -> tuple[ShardIndex, StageOutcome]:
     progress.stage_started(STAGE, len(index.shards), index.rows)
     records = [record for shard in index.shards if (record := CommitRecord.read(folder, STAGE, shard))]
-    return index, _finish(records, progress, resumed=True)
-
-
-def _finish(records: Sequence[CommitRecord], progress: Progress, *, resumed: bool) -> StageOutcome:
     for record in records:
-        progress.shard_done(STAGE, record.shard, record.rows_out, resumed)
+        progress.shard_done(STAGE, record.shard, record.rows_out, True)
     progress.stage_finished(STAGE)
-    return summarise(STAGE, records, len(records) if resumed else 0)
+    return index, summarise(STAGE, records, len(records))
 
 
 def _write_shard(folder: RunFolder, number: int, table: pa.Table, input: str, config: str) -> CommitRecord:

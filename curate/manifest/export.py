@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import PurePath
 
 import pyarrow as pa
@@ -59,8 +57,9 @@ def _urls(table: pa.Table) -> bytes:
 
 
 def _csv(table: pa.Table) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(table.column_names)
-    writer.writerows(zip(*(table[name].to_pylist() for name in table.column_names), strict=True))
-    return text.getvalue().encode()
+    import pandas as pd
+
+    # Arrow's own types, or a null would make fractions of a column of whole numbers
+    frame = table.to_pandas(types_mapper=pd.ArrowDtype)
+    text: str = frame.to_csv(index=False, lineterminator="\n")
+    return text.encode()

@@ -103,5 +103,14 @@ def load_model(path: str | os.PathLike[str], device: str = "auto") -> nn.Module:
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """The device of that name, `auto` meaning a GPU when there is one."""
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+    """The device of that name, `auto` meaning a GPU when there is one.
+
+    Raises:
+        RestoreError: if this machine has none of that name.
+    """
+    try:
+        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # an AssertionError from a PyTorch that was built without CUDA
+        raise RestoreError(f"no device {name!r} here ({str(error).splitlines()[0]}): use auto or cpu") from error
+    return device

@@ -65,7 +65,13 @@ def restore_image(
 
 
 def restore_array(model: nn.Module, image_HWC: NDArray[Any], *, tile: int | None = None) -> NDArray[np.uint8]:
-    """Restore (height, width, 3) RGB on 0..255; see `restore_image`."""
+    """Restore (height, width, 3) RGB on 0..255; see `restore_image`.
+
+    Raises:
+        RestoreError: if the array has another shape, or the GPU's memory is too small.
+    """
+    if image_HWC.ndim != 3 or image_HWC.shape[2] != 3 or not image_HWC.size:
+        raise RestoreError(f"want an array of shape (height, width, 3), not {image_HWC.shape}; or give a Pillow image")
     height, width = image_HWC.shape[:2]
     if tile is None:
         tile = max(height, width) if height * width <= WHOLE else TILE

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import signal
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -50,7 +51,7 @@ class TrainResult:
 
 
 def train(
-    recipe: TrainRecipe,
+    recipe: TrainRecipe | str | os.PathLike[str],
     manifests: Sequence[str | os.PathLike[str] | Manifest],
     out: str | os.PathLike[str],
     *,
@@ -63,7 +64,7 @@ def train(
     `state.ckpt` to resume from.
 
     Args:
-        recipe: what to train, and how.
+        recipe: what to train, and how: a recipe, or the path or name of one.
         manifests: manifests, or folders of pictures. Rows of the test split are for validation.
         out: folder for everything the training writes.
         resume: False starts anew, whatever is there.
@@ -74,6 +75,8 @@ def train(
         ManifestError: if a manifest can't be read.
         RunError: if the folder can't be written.
     """
+    if not isinstance(recipe, TrainRecipe):
+        recipe = TrainRecipe.load(Path(recipe))
     for name in (*recipe.degradations, *recipe.validation.degradations):
         parse_degradation(name)
     folder = Path(out)
@@ -123,6 +126,7 @@ def _fit(recipe: TrainRecipe, patches: Patches, folder: Path, callbacks: list[L.
             enable_model_summary=False,
         )
         state = folder / _Writer.STATE if resumed else None
+        on_interrupt = signal.getsignal(signal.SIGINT)
         try:
             trainer.fit(RestorationTask(recipe), datamodule=patches, ckpt_path=state, weights_only=True)
         except CurateError as error:
@@ -131,6 +135,11 @@ def _fit(recipe: TrainRecipe, patches: Patches, folder: Path, callbacks: list[L.
                 raise
             # raised in a worker, and wrapped by its traceback: the last line is the error itself
             raise type(error)(text.rstrip().splitlines()[-1].partition(": ")[2]) from error
+        except SystemExit as end:
+            if isinstance(end.__context__, KeyboardInterrupt):  # on Ctrl-C Lightning leaves the process, deaf to more
+                signal.signal(signal.SIGINT, on_interrupt)
+                raise KeyboardInterrupt from end
+            raise
         except torch.cuda.OutOfMemoryError as error:
             raise RestoreError(
                 "the GPU's memory is too small: lower the batch or crop of the recipe's phases"

@@ -1,5 +1,9 @@
 import os
 import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -53,6 +57,32 @@ def test_the_scheduler_named_is_the_one_used(dask_workers: DaskExecutor, tmp_pat
     assert sorted(results) == [(1, 2), (2, 4), (3, 6)]
 
 
+def test_workers_that_come_later_get_work_too(caplog: pytest.LogCaptureFixture) -> None:
+    from distributed import LocalCluster
+
+    taken: list[int] = []
+
+    def tasks() -> Iterator[int]:
+        for task in range(12):
+            taken.append(task)
+            yield task
+
+    with (
+        LocalCluster(n_workers=0, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0") as cluster,
+        open_executor(cluster.scheduler_address) as executor,
+    ):
+        assert "has no workers yet" in caplog.text
+        cluster.scale(1)
+        results = executor.map(_double, tasks(), lambda task, rows: None)
+        next(results)
+        assert len(taken) <= 3
+        cluster.scale(3)
+        cluster.wait_for_workers(3)
+        next(results)
+        assert len(taken) == 8  # two are done, two for each worker are under way
+        assert len(list(results)) == 10
+
+
 @pytest.mark.parametrize("name", ["", "Local", "slurm"])
 def test_an_unknown_scheduler_is_an_error(name: str) -> None:
     with pytest.raises(RunError, match="--scheduler takes local, serial or"):
@@ -61,3 +91,26 @@ def test_an_unknown_scheduler_is_an_error(name: str) -> None:
 
 def _double(task: int, report: object) -> int:
     return 2 * task
+
+
+def test_a_cluster_that_will_not_close_holds_nobody_up(tmp_path: Path) -> None:
+    script = """
+        import asyncio
+        from distributed import LocalCluster
+        from curate.engine import executor
+
+        def double(task, report):
+            return 2 * task
+
+        async def never(self):
+            await asyncio.sleep(3600)
+
+        if __name__ == "__main__":
+            executor.CLOSING_SECONDS = 0.2
+            LocalCluster._close = never
+            with executor.DaskExecutor(None, 1) as workers:
+                print(list(workers.map(double, [21], lambda task, rows: None)))
+    """
+    (tmp_path / "script.py").write_text(textwrap.dedent(script))
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "[(21, 42)]\n"), done.stderr

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -203,3 +204,15 @@ def test_records_can_be_read_by_people(folder: RunFolder, shards: tuple[str, ...
     record = json.loads(Path(folder.url, "squared/part-00000.json").read_text())
     assert record["rows_in"] == 8
     assert record["rows_out"] == {"bad_url": 1, "ok": 5, "too_small": 2}
+
+
+def test_candidates_are_told_while_they_are_read(folder: RunFolder, progress: Recorder) -> None:
+    told: list[int] = []
+
+    def tables() -> Iterator[pa.Table]:
+        for table in candidates():
+            told.append(len(progress.done))
+            yield table
+
+    write_source(folder, tables(), dict, "input", "config", progress)
+    assert told == [0, 1, 2]

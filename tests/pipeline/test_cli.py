@@ -73,6 +73,17 @@ def test_a_dry_run_writes_nothing(curate, recipe: Path, pictures: Path, tmp_path
 def test_a_dry_run_of_a_finished_run_says_what_is_there(curate, recipe: Path, finished: Path) -> None:  # type: ignore[no-untyped-def]
     _, out, _ = curate("run", recipe, "-o", finished, "--dry-run")
     assert "measure    5 of 5 shards, to be checked" in out
+    _, out, _ = curate("run", recipe, "-o", finished, "--dry-run", "--from", "label")
+    assert "measure    5 of 5 shards, to be checked" in out
+    assert [f"{stage:<10} to be made anew" in out for stage in ("label", "select", "report")] == [True] * 3
+
+
+def test_a_dry_run_refuses_what_a_run_would(curate, recipe: Path, finished: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    code, out, err = curate("run", recipe, "-o", finished, "--dry-run", "--set", "select.train=5")
+    assert (code, "train: 5" in out) == (1, True)
+    assert "add --from select" in err
+    assert "no stage 'start'" in curate("run", recipe, "-o", finished, "--dry-run", "--from", "start")[2]
+    assert "no input at" in curate("run", recipe, "-o", tmp_path / "run", "--dry-run", "-i", tmp_path / "none.txt")[2]
 
 
 def test_manifests(curate, finished: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -128,6 +139,16 @@ def test_a_mistake_is_one_line_with_a_remedy(curate, tmp_path: Path, arguments: 
     assert err.count("\n") == 1
 
 
+def test_ctrl_c_says_how_to_go_on(curate, recipe: Path, finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("curate.pipeline.run", interrupt)
+    code, _, err = curate("run", recipe, "-o", finished)
+    assert code == 130
+    assert err.endswith("stopped; the same command goes on from here\n")
+
+
 def test_a_corrupt_run_folder(curate, recipe: Path, finished: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     import shutil
 
@@ -137,7 +158,9 @@ def test_a_corrupt_run_folder(curate, recipe: Path, finished: Path, tmp_path: Pa
     assert code == 1
     assert "measured/part-00001.json is damaged" in err
     (run / "recipe.yaml").write_text("name: [")
-    assert "recipe.yaml is damaged" in curate("measure", run)[2]
+    told = curate("measure", run)[2]
+    assert "recipe.yaml is damaged" in told
+    assert told.count("\n") == 1
 
 
 def test_a_changed_recipe(curate, recipe: Path, finished: Path) -> None:  # type: ignore[no-untyped-def]

@@ -167,6 +167,12 @@ def test_lines_passed_over_are_told(recipe: Path, tmp_path: Path) -> None:
         assert outcome.passed_over == {"blank": 2, "repeated": 1}
 
 
+def test_one_input_needs_no_list(recipe: Path, pictures: Path, tmp_path: Path) -> None:
+    for number, inputs in enumerate((pictures, str(pictures), [pictures])):
+        outcome = curate.run(recipe, inputs, tmp_path / str(number), stages=["candidates"])
+        assert outcome.reasons == {"ok": 26}
+
+
 def test_a_stage_that_does_not_exist(recipe: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no stage 'fetched': the stages are candidates, fetch"):
         curate.run(recipe, [], tmp_path / "run", stages=["fetched"])

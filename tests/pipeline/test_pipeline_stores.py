@@ -9,6 +9,7 @@ import pytest
 from pipeline_digests import digests
 
 import curate
+from curate import cli
 from curate.errors import RunError
 from curate.manifest import find_faults, read_manifest
 
@@ -64,3 +65,27 @@ def test_s3(recipe: Path, pictures: Path, tmp_path: Path, s3: str, scheduler: st
     assert all(stage.resumed == stage.shards for stage in outcome.stages)
     assert digests(download(f"{s3}/run", tmp_path / "copy")) == digests(tmp_path / "run")
     assert not list(find_faults(read_manifest(f"{s3}/run/manifest/train.parquet"), check_bytes=True))
+
+
+@pytest.mark.filterwarnings("ignore:.*:ResourceWarning")
+def test_a_bucket_that_is_not_there(recipe: Path, pictures: Path, s3: str) -> None:
+    with pytest.raises(RunError, match=f"can't write {s3}-none/run/recipe.yaml: .*bucket does not exist"):
+        curate.run(recipe, [pictures], f"{s3}-none/run", scheduler="serial")
+
+
+@pytest.mark.filterwarnings("ignore:.*:ResourceWarning")
+def test_storage_without_credentials_is_told_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, s3: str
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")  # where a machine in the cloud would find some
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    fsspec.filesystem("s3").clear_instance_cache()
+    monkeypatch.setattr("sys.argv", ["curate", "manifest", "show", f"{s3}/run/manifest/train.parquet"])
+    with pytest.raises(SystemExit, match="1"):
+        cli.main()
+    told = capsys.readouterr().err
+    assert told.startswith("curate: can't use the storage: Unable to locate credentials")
+    assert told.count("\n") == 1

@@ -57,6 +57,17 @@ def test_any_mode_gives_rgb_of_its_size(checkpoint: Path, mode: str) -> None:
     assert (restored.mode, restored.size) == ("RGB", (72, 60))
 
 
+@pytest.mark.parametrize("shape", [(8, 8), (8, 8, 1), (8, 8, 4), (0, 8, 3)])
+def test_an_array_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(RestoreError, match=r"want an array of shape \(height, width, 3\), not"):
+        restore_image(Blur(), np.zeros(shape, np.uint8))
+
+
+def test_a_device_that_is_not_there(checkpoint: Path) -> None:
+    with pytest.raises(RestoreError, match=r"no device 'cuda:99' here \(.*\): use auto or cpu"):
+        load_model(checkpoint, "cuda:99")
+
+
 def test_arrays_and_paths_will_do(checkpoint: Path) -> None:
     by_path = restore_image(checkpoint, draw(0))
     assert by_path.tobytes() == restore_image(load_model(checkpoint), Image.fromarray(draw(0))).tobytes()

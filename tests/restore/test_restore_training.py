@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -47,6 +48,16 @@ def test_a_stopped_training_resumes_to_the_same_weights(manifest: Path, tmp_path
     assert resumed.metrics == whole.metrics
     assert resumed.checkpoint.read_bytes() == whole.checkpoint.read_bytes()
     assert resumed.best.read_bytes() == whole.best.read_bytes()
+
+
+def test_ctrl_c_is_the_callers(photos: Path, tmp_path: Path) -> None:
+    def interrupt(done: int, total: int, values: Mapping[str, float]) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe(), [photos], tmp_path, progress=interrupt)
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_finished_training_does_nothing_again(manifest: Path, tmp_path: Path) -> None:
@@ -126,6 +137,14 @@ def test_an_unknown_degradation_is_noticed_first(tmp_path: Path) -> None:
     for changes in ({"degradations": {"blur": 1}}, {"validation": {"degradations": ["blur"]}}):
         with pytest.raises(RestoreError, match="no degradation 'blur'; known: denoise_<sigma>"):
             train(recipe(**changes), [tmp_path], tmp_path / "out")
+
+
+def test_a_recipe_may_be_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(recipe(degradations={"blur": 1}).to_yaml())
+    with pytest.raises(RestoreError, match="no degradation 'blur'"):
+        train(tmp_path / "mine.yaml", [tmp_path], tmp_path / "out")
+    with pytest.raises(RecipeError, match="no recipe 'nosuch'"):
+        train("nosuch", [tmp_path], tmp_path / "out")
 
 
 def test_a_damaged_picture_stops_training_by_its_name(tmp_path: Path, photos: Path) -> None:
