@@ -188,3 +188,10 @@ def test_any_x_robots_tag_is_read(values: list[str]) -> None:
 )
 def test_directives_are_for_everybody_or_for_the_robot_they_name(values: list[str], found: str | None) -> None:
     assert opted_out(values, ("noai", "noimageai", "noindex", "noimageindex"), AGENT) == found
+
+
+def test_every_request_takes_its_turn(fetch: FetchAll, site: HostileSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns: list[float] = []
+    monkeypatch.setattr(Host, "reserve", lambda self, now: turns.append(now) or 0.0)
+    fetch([site.url("ok"), site.url("redirect/2")])
+    assert len(turns) == site.hits.total() == 4
