@@ -18,7 +18,7 @@ from curate import engine
 from curate.candidates import CandidateReader
 from curate.config import fingerprint
 from curate.engine import CommitRecord, Executor, Progress, RunFolder, Shard, ShardIndex, Stage, StageOutcome
-from curate.errors import InputError, Reason, RunError
+from curate.errors import InputError, Reason, RecipeError, RunError
 from curate.fetch.shard import SCHEMA as FETCH_SCHEMA
 from curate.fetch.shard import FetchShard
 from curate.label.shard import SCHEMA as LABEL_SCHEMA
@@ -118,6 +118,7 @@ def run(
         # everything that can be refused is judged first: what it takes to redo a stage is days of fetching
         recipe = _settle_recipe(folder, recipe, redo_from)
         source = _source(folder, recipe, [str(path) for path in inputs], redo_from) if "candidates" in stages else None
+        _check_weights(recipe)
         shard_stages = [build(recipe) for name, build in _SHARD_STAGES.items() if name in stages]
         if again and "fetch" in stages:
             shard_stages[0] = _retried(shard_stages[0], again)
@@ -310,6 +311,14 @@ def _settle_recipe(folder: RunFolder, recipe: Recipe | str | PathLike[str] | Non
                 "that stage and all later ones anew, or choose another --out"
             )
     return recipe
+
+
+def _check_weights(recipe: Recipe) -> None:
+    """Refuse a weight for a category that the taxonomy doesn't have: a slip of the pen would unbalance in silence."""
+    known = load_taxonomy(recipe.label.taxonomy).names
+    for name in recipe.select.category_weights:
+        if name not in known:
+            raise RecipeError(f"select.category_weights: no category {name!r}; the taxonomy has {', '.join(known)}")
 
 
 def _begin(folder: RunFolder, recipe: Recipe, source: Source | None, redo_from: str | None) -> None:

@@ -6,7 +6,7 @@ from pipeline_digests import digests
 
 import curate
 from curate import Recipe
-from curate.errors import InputError, LabelError, Reason, RunError
+from curate.errors import InputError, LabelError, Reason, RecipeError, RunError
 from curate.manifest import LEDGER, find_faults, read_manifest
 
 
@@ -165,6 +165,14 @@ def test_lines_passed_over_are_told(recipe: Path, tmp_path: Path) -> None:
     for _ in range(2):
         outcome = curate.run(recipe, [tmp_path / "urls.txt"], tmp_path / "run", stages=["candidates"])
         assert outcome.passed_over == {"blank": 2, "repeated": 1}
+
+
+def test_a_weight_of_no_category_is_refused(recipe: Path, pictures: Path, tmp_path: Path) -> None:
+    slip = Recipe.load(recipe, ["select.category_weights.Animal=2"])
+    with pytest.raises(
+        RecipeError, match=r"select\.category_weights: no category 'Animal'; the taxonomy has Animals, "
+    ):
+        curate.run(slip, pictures, tmp_path / "run", scheduler="serial")
 
 
 def test_one_input_needs_no_list(recipe: Path, pictures: Path, tmp_path: Path) -> None:
