@@ -2,14 +2,15 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test check format bench bench-fetch fuzz clean
 
 help:
 	@echo "make demo    install, then the whole way on sample pictures: crawl, curate, train, restore"
 	@echo "make test    install what tests need, and run them"
 	@echo "make check   style, types, formatting"
 	@echo "make format  put the code into the house's format"
-	@echo "make bench   measure speed against named references"
+	@echo "make bench   measure speed against named references; make bench-fetch: of fetching, on a site of its own"
+	@echo "make fuzz    try the parsers of what servers send with many more examples than the tests do"
 
 demo: $(VENV)/.demo
 	$(BIN)/curate demo --out demo-run
@@ -28,6 +29,13 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/measure.py
+
+bench-fetch: $(VENV)/.dev
+	$(BIN)/python benchmarks/fetch.py
+
+fuzz: $(VENV)/.dev
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n 2 -k "break or noise or any" \
+	  tests/fetch/test_fetch_header.py tests/fetch/test_fetch_polite.py tests/fetch/test_fetch_answer.py
 
 clean:
 	rm -rf $(VENV) demo-run build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

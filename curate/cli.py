@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -90,9 +91,19 @@ def candidates(
 
 
 @app.command(rich_help_panel=STAGE_BY_STAGE)
-def fetch(run: RunArgument, scheduler: Scheduler = "local", workers: Workers = None, set_: Settings = []) -> None:  # noqa: B006
+def fetch(
+    run: RunArgument,
+    scheduler: Scheduler = "local",
+    workers: Workers = None,
+    set_: Settings = [],  # noqa: B006
+    retry: Annotated[
+        str,
+        typer.Option(metavar="REASONS", help="Ask again for candidates of these reasons: transient, or dns,tls."),
+    ] = "",
+) -> None:
     """Download the candidates' bytes."""
-    _stage(run, "fetch", scheduler, workers, set_)
+    reasons = [name.strip() for name in retry.split(",") if name.strip()]
+    _stage(run, "fetch", scheduler, workers, set_, retry=reasons)
 
 
 @app.command(rich_help_panel=STAGE_BY_STAGE)
@@ -330,12 +341,15 @@ def main() -> None:
         raise
 
 
-def _stage(run: str, stage: str, scheduler: str, workers: int | None, settings: list[str]) -> RunOutcome:
+def _stage(
+    run: str, stage: str, scheduler: str, workers: int | None, settings: list[str], retry: Sequence[str] = ()
+) -> RunOutcome:
     """One stage of an existing run; settings of that stage or later ones may change."""
     from curate.pipeline import revise
 
     recipe, redo_from = revise(run, stage, settings) if settings else (None, None)
-    return _run(recipe, [], run, scheduler=scheduler, workers=workers, stages=(stage,), redo_from=redo_from)
+    options = {"stages": (stage,), "redo_from": redo_from, "retry": retry}
+    return _run(recipe, [], run, scheduler=scheduler, workers=workers, **options)
 
 
 def _run(recipe: Any, inputs: list[str], out: str, **options: Any) -> RunOutcome:

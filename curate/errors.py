@@ -127,6 +127,11 @@ class Reason(StrEnum):
     DECODE_FAILED = "decode_failed", "measure", "the image is damaged"
     CRASHED = "crashed", "measure", "decoding it killed a worker, again and again"
     TOO_SMALL = "too_small", "filter", "a side shorter than the recipe's minimum"
+    SMALLER_THAN_CLAIMED = (
+        "smaller_than_claimed",
+        "filter",
+        "too small, and a fraction of the size that the list claims: a thumbnail",
+    )
     TOO_FEW_BYTES = "too_few_bytes", "filter", "fewer bytes than the recipe's minimum"
     LOW_BPP = "low_bpp", "filter", "compressed harder than the recipe allows"
     LOW_TEXTURE = "low_texture", "filter", "a high-frequency ratio under the recipe's minimum"

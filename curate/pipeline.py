@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from os import PathLike
 from typing import Any
 
@@ -17,7 +18,7 @@ from curate import engine
 from curate.candidates import CandidateReader
 from curate.config import fingerprint
 from curate.engine import CommitRecord, Executor, Progress, RunFolder, Shard, ShardIndex, Stage, StageOutcome
-from curate.errors import InputError, RecipeError, RunError
+from curate.errors import InputError, Reason, RecipeError, RunError
 from curate.fetch.shard import SCHEMA as FETCH_SCHEMA
 from curate.fetch.shard import FetchShard
 from curate.label.shard import SCHEMA as LABEL_SCHEMA
@@ -39,7 +40,8 @@ _RECIPE = "recipe.yaml"
 _SUMMARY = "select/summary.json"
 _REDO = ".redo"
 """Says which `--from` has removed what it makes anew, until that is made."""
-# recipe section -> the first stage that it matters to; what isn't named here matters to every stage
+# recipe section -> the first stage that it matters to; what isn't named here matters to every stage. Some filters
+# matter to fetch, see Recipe.early_bounds
 _FIRST_STAGE = {"fetch": "fetch", "measure": "measure", "filters": "label", "label": "label", "select": "select"}
 _FIRST_STAGE |= {"seed": "select", "name": "select"}
 
@@ -86,6 +88,7 @@ def run(
     workers: int | None = None,
     stages: Sequence[str] = STAGES,
     redo_from: str | None = None,
+    retry: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> RunOutcome:
     """Curate: URLs in, manifest out. Running it again goes on where it stopped, and does nothing twice.
@@ -99,12 +102,15 @@ def run(
         workers: number of local workers, one per core by default.
         stages: which to bring up to date, of STAGES.
         redo_from: a stage from which on the recipe may differ from the run's; that stage and later ones are made anew.
+        retry: reasons whose candidates are asked for again, of shards that were fetched before; `transient` stands for
+            all that may pass.
         progress: told what happens.
 
     Raises:
         CurateError: for everything that the caller can mend.
     """
     _check_stages(*stages, redo_from)
+    again = _reasons(retry)
     folder = RunFolder(out)
     progress = progress or Progress()
     with folder.lock():
@@ -114,6 +120,8 @@ def run(
         source = _source(folder, recipe, [str(path) for path in inputs], redo_from) if "candidates" in stages else None
         _check_categories(recipe)
         shard_stages = [build(recipe) for name, build in _SHARD_STAGES.items() if name in stages]
+        if again and "fetch" in stages:
+            shard_stages[0] = _retried(shard_stages[0], again)
         with _executor(folder, scheduler, workers) if shard_stages else nullcontext() as executor:
             if executor is not None and "label" in stages and _needs_labels(folder, redo_from):
                 _prepare_labels(executor, recipe.label)
@@ -158,7 +166,7 @@ def revise(out: str | PathLike[str], stage: str, settings: Iterable[str]) -> tup
     """
     known = open_run(out)[1]
     recipe = known.override(settings)
-    first = _first_stage(_changes(known.essence(), recipe.essence()))
+    first = _first_stage(known, recipe)
     return recipe, first and max(first, stage, key=STAGES.index)
 
 
@@ -194,8 +202,36 @@ def plan(
 
 
 def _fetch_stage(recipe: Recipe) -> Stage:
-    settings = recipe.fetch.essence()
-    return Stage("fetched", FetchShard(recipe.fetch), FETCH_SCHEMA, _FOLDERS[:1], settings, repeatable=False)
+    function = FetchShard(recipe.fetch, recipe.early_bounds)
+    settings = {"fetch": recipe.fetch.essence(), "bounds": [asdict(bound) for bound in function.bounds]}
+    return Stage("fetched", function, FETCH_SCHEMA, _FOLDERS[:1], settings, repeatable=False)
+
+
+def _retried(stage: Stage, reasons: tuple[str, ...]) -> Stage:
+    """The fetch stage, going back to shards that have rows of some reasons."""
+    assert isinstance(stage.function, FetchShard)
+    return replace(stage, function=replace(stage.function, retry=reasons), redo=partial(_has_reason, reasons))
+
+
+def _has_reason(reasons: tuple[str, ...], table: pa.Table) -> bool:
+    return bool(pc.any(pc.is_in(table["reason"], pa.array(reasons, pa.string()))).as_py())
+
+
+def _reasons(names: Sequence[str]) -> tuple[str, ...]:
+    """The fetch stage's reasons that a user means.
+
+    Raises:
+        RunError: if a name is none of them.
+    """
+    of_fetch = [reason for reason in Reason if reason.stage == "fetch"]
+    transient = [reason.value for reason in of_fetch if reason.transient]
+    for name in names:
+        if name not in ("transient", *of_fetch):
+            raise RunError(
+                f"{name!r} can't be tried again: name transient ({', '.join(transient)}), or one of "
+                f"{', '.join(of_fetch)}"
+            )
+    return tuple(dict.fromkeys(r for name in names for r in (transient if name == "transient" else [name])))
 
 
 def _measure_stage(recipe: Recipe) -> Stage:
@@ -282,7 +318,7 @@ def _settle_recipe(folder: RunFolder, recipe: Recipe | str | PathLike[str] | Non
         recipe = Recipe.load(str(recipe))
     if known is not None:
         changes = _changes(known.essence(), recipe.essence())
-        first = _first_stage(changes)
+        first = _first_stage(known, recipe)
         if first is not None and (redo_from is None or STAGES.index(first) < STAGES.index(redo_from)):
             told = "; ".join(f"{key}: {old} -> {new}" for key, (old, new) in changes.items())
             raise RunError(
@@ -332,9 +368,12 @@ def _needs_labels(folder: RunFolder, redo_from: str | None) -> bool:
     return len(folder.names("labelled", ".json")) < len(index.shards)
 
 
-def _first_stage(changes: Iterable[str]) -> str | None:
-    """The first stage that changed settings matter to; None if nothing changed."""
-    stages = (_FIRST_STAGE.get(key.split(".")[0], "candidates") for key in changes)
+def _first_stage(old: Recipe, new: Recipe) -> str | None:
+    """The first stage that the difference of two recipes matters to; None if there is none."""
+    changes = _changes(old.essence(), new.essence())
+    stages = [_FIRST_STAGE.get(key.split(".")[0], "candidates") for key in changes]
+    if old.early_bounds != new.early_bounds:
+        stages.append("fetch")
     return min(stages, key=STAGES.index, default=None)
 
 

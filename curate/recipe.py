@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 import pyarrow as pa
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from curate.config import Config
+from curate.errors import Reason
 from curate.manifest.schema import LEDGER, MANIFEST
 
-__all__ = ["Candidates", "Fetch", "Filters", "Frequency", "Label", "Measure", "Recipe", "Select", "TestSplit"]
+__all__ = [
+    "THUMBNAIL_SHARE",
+    "Bound",
+    "Candidates",
+    "Fetch",
+    "Filters",
+    "Frequency",
+    "Label",
+    "Measure",
+    "Recipe",
+    "Select",
+    "TestSplit",
+]
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -46,7 +60,10 @@ class Candidates(Config):
 class Fetch(Config):
     """How bytes are downloaded, and within which bounds."""
 
-    incidental = frozenset({"engine", "user_agent", "concurrency", "per_host", "deadline", "retries", "backoff"})
+    incidental = frozenset(
+        {"engine", "user_agent", "concurrency", "per_host", "per_host_rate", "deadline", "retries", "backoff"}
+        | {"host_failures"}
+    )
 
     engine: Literal["stream", "img2dataset"] = "stream"
     """`stream` is ours; `img2dataset` runs that package's downloader behind the same contract."""
@@ -56,16 +73,27 @@ class Fetch(Config):
     """Requests under way at once in one worker."""
     per_host: PositiveInt = 8
     """Requests under way at once to one host in one worker."""
+    per_host_rate: PositiveFloat | None = None
+    """Requests a second to one host in one worker; as fast as it answers by default."""
+    host_failures: PositiveInt = 10
+    """Failures of one host in a row after which its other URLs wait for the end of the shard."""
     deadline: PositiveFloat = 60.0
     """Seconds for one candidate, retries of the connection and redirects included, whatever drips."""
     max_bytes: PositiveInt = 64 * 2**20
     """Bytes of body after which a response is given up."""
     retries: Annotated[int, Field(ge=0, le=10)] = 2
-    """Further tries after a transient failure."""
+    """Further tries after a transient failure, the last of them at the end of the shard."""
     backoff: Annotated[float, Field(ge=0)] = 1.0
     """Seconds before the first retry; doubles with each, and gives way to a server's Retry-After."""
     max_redirects: Annotated[int, Field(ge=0, le=20)] = 5
     """Redirects followed."""
+    robots: bool = True
+    """Whether robots.txt is asked for and heeded."""
+    opt_out: tuple[str, ...] = ("noai", "noimageai", "noindex", "noimageindex")
+    """Directives of an X-Robots-Tag header that mean no."""
+    probe: bool = True
+    """Whether the list's claims and the first bytes of an answer may reject a candidate by `filters`, so that the rest
+    need not be downloaded."""
     allow_networks: tuple[str, ...] = ()
     """CIDR blocks that may be contacted though they are not public, such as 127.0.0.1/32."""
 
@@ -102,6 +130,41 @@ class Measure(Config):
         return f"hf_ratio_{str(cutoff).replace('.', '')}"
 
 
+_HEADER_COLUMNS = frozenset({"format", "animated", "width", "height", "pixels", "nbytes", "bpp"})
+"""What the head of a file can tell of the measured columns."""
+
+THUMBNAIL_SHARE = 0.5
+"""What is too small, and has less than this share of the pixels that its list claims, is no longer the same image."""
+
+_MINIMUM_REASONS = {
+    "width": Reason.TOO_SMALL,
+    "height": Reason.TOO_SMALL,
+    "pixels": Reason.TOO_SMALL,
+    "nbytes": Reason.TOO_FEW_BYTES,
+    "bpp": Reason.LOW_BPP,
+}
+
+
+@dataclass(frozen=True)
+class Bound:
+    """One rule of the filters."""
+
+    column: str
+    test: Literal["min", "max", "in"]
+    value: Any
+    """Smallest or largest allowed value, or all of them."""
+    reason: Reason
+    """Given to what breaks it."""
+
+    def broken_by(self, value: Any) -> bool:
+        """Whether a value of the column is out of bounds; None never is."""
+        if value is None:
+            return False
+        if self.test == "in":
+            return value not in self.value
+        return bool(value < self.value if self.test == "min" else value > self.value)
+
+
 class Filters(Config):
     """Which measured images may go on. Bounds name columns; a null value passes every bound."""
 
@@ -113,6 +176,21 @@ class Filters(Config):
     """Column -> allowed values, such as `format: [JPEG, PNG]`."""
     animated: bool = False
     """Whether images of several frames may stay."""
+
+    @property
+    def bounds(self) -> tuple[Bound, ...]:
+        """All rules, in the order in which an image is held against them."""
+        return (
+            *(Bound(column, "in", values, Reason.NOT_ALLOWED) for column, values in self.allow.items()),
+            *([] if self.animated else [Bound("animated", "in", (False,), Reason.ANIMATED)]),
+            *(Bound(column, "min", value, _minimum_reason(column)) for column, value in self.min.items()),
+            *(Bound(column, "max", value, Reason.ABOVE_MAXIMUM) for column, value in self.max.items()),
+        )
+
+
+def _minimum_reason(column: str) -> Reason:
+    texture = Reason.LOW_TEXTURE if column.startswith("hf_ratio") else Reason.BELOW_MINIMUM
+    return _MINIMUM_REASONS.get(column, texture)
 
 
 class Label(Config):
@@ -190,6 +268,14 @@ class Recipe(Config):
     filters: Filters = Filters()
     label: Label = Label()
     select: Select = Select()
+
+    @property
+    def early_bounds(self) -> tuple[Bound, ...]:
+        """Rules that fetch can hold candidates against: by their list's columns, and by the head of a file."""
+        if not self.fetch.probe:
+            return ()
+        listed = {"source", "licence", "caption", "host", "claimed_width", "claimed_height", *self.candidates.keep}
+        return tuple(bound for bound in self.filters.bounds if bound.column in listed | _HEADER_COLUMNS)
 
     @model_validator(mode="after")
     def _columns_exist(self) -> Recipe:

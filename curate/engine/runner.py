@@ -212,9 +212,14 @@ def _perform(task: _Task, report: Callable[[int], None]) -> tuple[CommitRecord, 
     input = input_of(folder, stage.after, [task.shard])
     config = fingerprint([stage.version, stage.config])
     record = CommitRecord.read(folder, stage.name, task.shard)
+    previous = None
     if record is not None and record.holds(folder, input, config):
-        return record, True
-    shard = Shard(task.shard, folder, report)
+        if stage.redo is None:
+            return record, True
+        previous = rows_of(folder, (stage.name,), task.shard)
+        if not stage.redo(previous):
+            return record, True
+    shard = Shard(task.shard, folder, report, previous=previous)
     rows = rows_of(folder, stage.after, task.shard)
     live = rows.filter(_is_live(rows, task.exclude))
     done = stage.function(live, shard)

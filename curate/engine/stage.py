@@ -44,6 +44,8 @@ class Shard:
     report: Callable[[int], None] = lambda rows: None
     discard: bool = False
     """A rehearsal: files are written and thrown away."""
+    previous: pa.Table | None = None
+    """What the stage made of this shard before, where that holds and `Stage.redo` wants it done again."""
     outputs: dict[str, str] = field(default_factory=dict)
     """Path -> SHA-256 of what was published, for the commit record."""
 
@@ -90,5 +92,7 @@ class Stage:
     """JSON-like settings that the results depend on."""
     version: int = 1
     """Raised when the same input and settings give other results than before."""
+    redo: Callable[[pa.Table], bool] | None = None
+    """Whether a shard that is done is to be done again, by its table; the function finds that in `Shard.previous`."""
     repeatable: bool = True
     """Whether a part of a shard can be rehearsed to find the row that kills it; not when rows cost network traffic."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+from multidict import MultiMapping
 from yarl import URL
 
 from curate.errors import Reason
 from curate.fetch.guard import Guard
 from curate.fetch.outcome import Failure, Outcome, clean
+from curate.fetch.robots import opted_out
+from curate.recipe import Fetch
 
 __all__ = ["judge", "next_hop", "request_headers"]
 
@@ -22,7 +24,7 @@ def request_headers(user_agent: str) -> dict[str, str]:
     return {"User-Agent": user_agent, "Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"}
 
 
-def next_hop(status: int, headers: Mapping[str, str], visited: list[URL], guard: Guard, limit: int) -> URL | None:
+def next_hop(status: int, headers: MultiMapping[str], visited: list[URL], guard: Guard, limit: int) -> URL | None:
     """Where an answer of `visited[-1]` redirects to; None if it does not.
 
     Raises:
@@ -39,20 +41,22 @@ def next_hop(status: int, headers: Mapping[str, str], visited: list[URL], guard:
     return url
 
 
-def judge(status: int, headers: Mapping[str, str], max_bytes: int, outcome: Outcome) -> None:
+def judge(status: int, headers: MultiMapping[str], config: Fetch, outcome: Outcome) -> None:
     """Note an answer's facts, and reject it if its head already tells that there is no image to come.
 
     Here and in `next_hop`, header names must be found in any case.
 
     Raises:
-        Failure: one of the HTTP reasons, or TOO_LARGE by its Content-Length.
+        Failure: one of the HTTP reasons, OPTED_OUT by its X-Robots-Tag, or TOO_LARGE by its Content-Length.
     """
     length = headers.get("Content-Length", "")
     outcome.content_type = clean(headers["Content-Type"]) if "Content-Type" in headers else None
     outcome.content_length = int(length) if length.isascii() and length.isdigit() and len(length) < 19 else None
     if not 200 <= status < 300 or status == 206:  # 206: a part that we didn't ask for
         raise Failure(_reason(status), f"status {status}", retry_after=_retry_after(headers))
-    if (outcome.content_length or 0) > max_bytes:
+    if no := opted_out(headers.getall("X-Robots-Tag", ()), config.opt_out, config.user_agent):
+        raise Failure(Reason.OPTED_OUT, no)
+    if (outcome.content_length or 0) > config.max_bytes:
         raise Failure(Reason.TOO_LARGE, f"Content-Length {outcome.content_length}")
 
 
@@ -66,7 +70,7 @@ def _reason(status: int) -> Reason:
     return Reason.HTTP_5XX if 500 <= status < 600 else Reason.HTTP_OTHER
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
+def _retry_after(headers: MultiMapping[str]) -> float | None:
     """Seconds that a Retry-After header asks to wait (RFC 9110, 10.2.3: a number, or a date)."""
     value = headers.get("Retry-After", "").strip()
     if value.isascii() and value.isdigit():

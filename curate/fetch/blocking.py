@@ -9,7 +9,8 @@ import ssl
 import threading
 import time
 from collections import defaultdict
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,10 @@ from yarl import URL
 from curate.errors import Reason
 from curate.fetch.answer import judge, next_hop, request_headers
 from curate.fetch.guard import ForbiddenAddress, Guard
+from curate.fetch.host import Host
 from curate.fetch.outcome import Failure, Outcome
+from curate.fetch.robots import MAX_BYTES, MAX_KEPT, MAX_REDIRECTS, Robots
+from curate.fetch.screen import Screen
 from curate.fetch.spool import Spool
 from curate.recipe import Fetch
 
@@ -36,10 +40,14 @@ class BlockingClient:
     thread for as long as the system's resolver waits, whatever the deadline.
     """
 
-    def __init__(self, config: Fetch) -> None:
+    def __init__(self, config: Fetch, screen: Screen) -> None:
         self._config = config
+        self._screen = screen
         self._guard = Guard(config.allow_networks)
         self._turns: dict[str | None, threading.Semaphore] = defaultdict(lambda: threading.Semaphore(config.per_host))
+        self._hosts: dict[str | None, Host] = defaultdict(lambda: Host(config))
+        self._robots: dict[URL, Robots] = {}
+        self._readers: dict[URL, threading.Lock] = defaultdict(threading.Lock)
         self._lock = threading.Lock()
         self._tls = ssl.create_default_context()
         self._tls.sslsocket_class = _TLSSocket
@@ -52,13 +60,12 @@ class BlockingClient:
         """
         visited = [self._guard.url(text)]
         while True:
-            with self._lock:
-                turn = self._turns[visited[-1].host]
-            with turn:
+            with self._turn(visited[-1].host):
                 start = time.monotonic()
                 try:
                     until = start + self._config.deadline - outcome.seconds
-                    hop = self._get(visited, path, outcome, until)
+                    self._ask_leave(visited[-1], until)
+                    hop = self._get(visited, text, path, outcome, until)
                 except TimeoutError as error:
                     raise Failure(Reason.TIMEOUT, f"{self._config.deadline:g} s") from error
                 finally:
@@ -67,19 +74,88 @@ class BlockingClient:
                 return
             visited.append(hop)
 
-    def _get(self, visited: list[URL], path: Path, outcome: Outcome, until: float) -> URL | None:
-        """One request: spools the body and returns None, or returns where it redirects to."""
-        url = visited[-1]
+    def forgive(self) -> None:
+        """Give hosts that failed again and again another chance."""
+        for host in self._hosts.values():
+            host.forgive()
+
+    @contextmanager
+    def _turn(self, name: str | None) -> Iterator[None]:
+        """Wait for one's turn at a host, and tell the host how it ended."""
+        with self._lock:
+            turn, host = self._turns[name], self._hosts[name]
+        with turn:
+            with self._lock:
+                host.check()
+                wait = host.reserve(time.monotonic())
+            time.sleep(wait)
+            end: Failure | None = None
+            try:
+                yield
+            except Failure as failure:
+                end = failure
+                raise
+            finally:
+                with self._lock:
+                    host.tell(end, time.monotonic())
+
+    def _ask_leave(self, url: URL, until: float) -> None:
+        """Heed the robots.txt of a URL's origin, which is asked for once.
+
+        Raises:
+            Failure: ROBOTS, or why the robots.txt could not be had, if that may pass: it is a no until then.
+        """
+        if not self._config.robots:
+            return
+        origin = url.origin()
+        with self._lock:
+            reader = self._readers[origin]
+        with reader:
+            robots = self._robots.get(origin) or self._read_robots(origin / "robots.txt", until)
+            with self._lock:
+                if len(self._robots) == MAX_KEPT and origin not in self._robots:
+                    del self._robots[next(iter(self._robots))]
+                self._robots[origin] = robots
+        robots.permit(url)
+
+    def _read_robots(self, url: URL, until: float) -> Robots:
+        """The robots.txt of an origin. What can't be had for ever forbids nothing (RFC 9309, 2.3.1)."""
+        visited, agent = [url], self._config.user_agent
+        try:
+            while True:
+                with self._request(visited[-1], until) as (response, headers, _):
+                    hop = next_hop(response.status, headers, visited, self._guard, MAX_REDIRECTS)
+                    if hop is None:
+                        body = b""
+                        while len(body) < MAX_BYTES and (data := _receive(response)):
+                            body += data
+                        if response.length and len(body) < MAX_BYTES:
+                            raise Failure(Reason.TRUNCATED, f"{response.length} bytes short")
+                        return Robots.read(response.status, body, headers.get("Content-Encoding", ""), agent)
+                    visited.append(hop)
+        except Failure as failure:
+            if failure.reason.transient:
+                raise Failure(failure.reason, f"robots.txt: {failure.detail}") from failure
+            return Robots(None, agent)
+
+    @contextmanager
+    def _request(self, url: URL, until: float) -> Iterator[tuple[http.client.HTTPResponse, CIMultiDict[str], str]]:
+        """An answer, its headers, and the address that it came from."""
         with closing(http.client.HTTPConnection(url.raw_host or "", url.port)) as connection:
             connection.sock, address = self._connect(url, until)
             with self._ask(connection, url) as response:
-                outcome.final_url, outcome.http_status, outcome.address = str(url), response.status, address
-                headers = CIMultiDict((name, _as_utf8(value)) for name, value in response.headers.items())
-                hop = next_hop(response.status, headers, visited, self._guard, self._config.max_redirects)
-                if hop is None:
-                    judge(response.status, headers, self._config.max_bytes, outcome)
-                    self._read(response, path, outcome)
-                return hop
+                yield response, CIMultiDict((n, _as_utf8(v)) for n, v in response.headers.items()), address
+
+    def _get(self, visited: list[URL], text: str, path: Path, outcome: Outcome, until: float) -> URL | None:
+        """One request: spools the body and returns None, or returns where it redirects to."""
+        url = visited[-1]
+        with self._request(url, until) as (response, headers, address):
+            outcome.final_url, outcome.http_status, outcome.address = str(url), response.status, address
+            hop = next_hop(response.status, headers, visited, self._guard, self._config.max_redirects)
+            if hop is None:
+                judge(response.status, headers, self._config, outcome)
+                self._read(response, text, path, outcome)
+            return hop
 
     def _ask(self, connection: http.client.HTTPConnection, url: URL) -> http.client.HTTPResponse:
         try:
@@ -120,8 +196,9 @@ class BlockingClient:
         sock.until = until
         return sock
 
-    def _read(self, response: http.client.HTTPResponse, path: Path, outcome: Outcome) -> None:
-        with Spool(path, self._config.max_bytes, response.headers.get("Content-Encoding", "")) as spool:
+    def _read(self, response: http.client.HTTPResponse, text: str, path: Path, outcome: Outcome) -> None:
+        encoding = response.headers.get("Content-Encoding", "")
+        with Spool(path, self._config.max_bytes, encoding, outcome.content_length, self._screen.of(text)) as spool:
             while data := _receive(response):
                 spool.write(data)
             if response.length:

@@ -25,6 +25,7 @@ from curate.errors import MissingExtra, Reason, RunError
 from curate.fetch.blocking import BlockingClient
 from curate.fetch.guard import Guard
 from curate.fetch.outcome import Failure, Outcome
+from curate.fetch.screen import Screen
 from curate.recipe import Fetch
 
 __all__ = ["fetch_img2dataset"]
@@ -33,7 +34,9 @@ _ONE_AT_A_TIME = threading.Lock()
 """urllib has one opener for the whole process."""
 
 
-def fetch_img2dataset(urls: Sequence[str], config: Fetch, scratch: Path, done: Callable[[], None]) -> list[Outcome]:
+def fetch_img2dataset(
+    urls: Sequence[str], config: Fetch, scratch: Path, done: Callable[[], None], screen: Screen | None = None
+) -> list[Outcome]:
     """Fetch every URL once, with retries of what may pass, in rounds.
 
     Args:
@@ -41,6 +44,7 @@ def fetch_img2dataset(urls: Sequence[str], config: Fetch, scratch: Path, done: C
         config: bounds and manners.
         scratch: local folder for the bodies, one file each.
         done: called as each URL comes to its end.
+        screen: rejects what the head of a file tells to be of no use.
 
     Returns:
         One outcome for each URL, in order. Equal URLs share one.
@@ -53,14 +57,17 @@ def fetch_img2dataset(urls: Sequence[str], config: Fetch, scratch: Path, done: C
     guard = Guard(config.allow_networks)
     outcomes: list[Outcome] = []
     asked: dict[str, Outcome] = {}
+    given = screen or Screen()
+    claimed: dict[str, int] = {}
     for text in urls:
         try:
-            # quoted as it will be sent: img2dataset would choke on a space
-            outcomes.append(asked.setdefault(str(guard.url(text)), Outcome()))
+            url = str(guard.url(text))  # quoted as it will be sent: img2dataset would choke on a space
+            outcomes.append(asked.setdefault(url, Outcome()))
+            claimed[url] = given.claimed_pixels.get(text, 0)
         except Failure as failure:
             outcomes.append(Outcome(attempts=1))
             outcomes[-1].fail(failure)
-    opener = _Opener(asked, config, scratch)
+    opener = _Opener(asked, config, scratch, Screen(given.bounds, claimed))
     waiting = dict.fromkeys(asked, 0.0)
     while waiting:
         time.sleep(max(waiting.values()))
@@ -68,6 +75,14 @@ def fetch_img2dataset(urls: Sequence[str], config: Fetch, scratch: Path, done: C
             asked[url].seconds += pause
             asked[url].begin()
         waiting = _run(downloader, list(waiting), opener, config, scratch, done)
+    last = [url for url, outcome in asked.items() if outcome.may_end_otherwise(config)]
+    if last:
+        opener.forgive()
+        time.sleep(max(config.backoff, *(asked[url].retry_after or 0.0 for url in last)))
+        for url in last:
+            asked[url].seconds = 0.0
+            asked[url].begin()
+        _run(downloader, last, opener, config, scratch, done, is_last=True)
     for _ in range(len(outcomes) - len(asked)):
         done()
     return outcomes
@@ -84,13 +99,20 @@ def _downloader_class() -> Any:
 
 
 def _run(
-    downloader: Any, urls: list[str], opener: _Opener, config: Fetch, scratch: Path, done: Callable[[], None]
+    downloader: Any,
+    urls: list[str],
+    opener: _Opener,
+    config: Fetch,
+    scratch: Path,
+    done: Callable[[], None],
+    *,
+    is_last: bool = False,
 ) -> dict[str, float]:
     """One round of the Downloader over some URLs: returns those to try again, and after how many seconds."""
     listing = scratch / "urls.feather"
     with pa.OSFile(str(listing), "wb") as file, pa.ipc.new_file(file, pa.schema([("url", pa.string())])) as writer:
         writer.write_table(pa.table({"url": urls}))
-    ends = _Ends(opener.asked, config, done)
+    ends = _Ends(opener.asked, config, done, is_last)
     run = downloader(
         sample_writer_class=ends,
         resizer=_keep,
@@ -127,13 +149,14 @@ def _run(
 class _Opener:
     """What stands behind `urllib.request.urlopen`: only for the URLs asked for, only within bounds."""
 
-    def __init__(self, asked: dict[str, Outcome], config: Fetch, scratch: Path) -> None:
+    def __init__(self, asked: dict[str, Outcome], config: Fetch, scratch: Path, screen: Screen) -> None:
         self.asked = asked
         self.stopped = False
         self.trouble: Exception | None = None
         """What is wrong with this machine rather than with a URL; img2dataset would print it and go on."""
         self._paths = {url: scratch / f"{i}" for i, url in enumerate(asked)}
-        self._client = BlockingClient(config)
+        self._client = BlockingClient(config, screen)
+        self.forgive = self._client.forgive
 
     def open(self, request: urllib.request.Request, data: Any = None, timeout: float | None = None) -> io.BytesIO:
         """Spool a URL's bytes; what img2dataset gets to read of them is nothing.
@@ -158,8 +181,11 @@ class _Opener:
 class _Ends:
     """What the Downloader takes for its class of sample writers: sees each URL come to its end."""
 
-    def __init__(self, asked: dict[str, Outcome], config: Fetch, done: Callable[[], None]) -> None:
+    def __init__(
+        self, asked: dict[str, Outcome], config: Fetch, done: Callable[[], None], is_last: bool = False
+    ) -> None:
         self._asked = asked
+        self._is_last = is_last
         self._config = config
         self._done = done
         self._seen: set[str] = set()
@@ -176,9 +202,9 @@ class _Ends:
         if outcome.body is None and outcome.reason is None:
             outcome.fail(Failure(Reason.CONNECT, f"img2dataset: {meta['error_message']}"))
         pause = outcome.pause(self._config)
-        if pause is None:
+        if self._is_last or (pause is None and not outcome.may_end_otherwise(self._config)):
             self._done()
-        else:
+        elif pause is not None:
             self.again[meta["url"]] = pause
 
     def close(self) -> None:

@@ -16,12 +16,16 @@ __all__ = ["Body", "Failure", "Outcome", "clean"]
 class Failure(Exception):  # noqa: N818 - it ends a candidate, not the program
     """Ends a try at one candidate; never leaves the fetch room."""
 
-    def __init__(self, reason: Reason, detail: str = "", *, retry_after: float | None = None) -> None:
+    def __init__(
+        self, reason: Reason, detail: str = "", *, retry_after: float | None = None, asked: bool = True
+    ) -> None:
         self.reason = reason
         self.detail = clean(detail)
         super().__init__(f"{reason}: {self.detail}")
         self.retry_after = retry_after
         """Seconds that the server asked to wait."""
+        self.asked = asked
+        """Whether anything was sent."""
 
 
 def clean(text: str) -> str:
@@ -52,8 +56,11 @@ class Outcome:
     detail: str | None = None
     started_at: datetime | None = None
     seconds: float = 0.0
-    """Spent on it, waits between tries included, waits for its turn not. Never much more than the deadline."""
+    """Spent on it, waits between tries included, waits for its turn not. Hardly more than the deadline,
+    which is a new one for the last try."""
     attempts: int = 0
+    postponed: bool = False
+    """Not asked for, since its host failed too often."""
     retry_after: float | None = None
     address: str | None = None
     content_type: str | None = None
@@ -69,12 +76,21 @@ class Outcome:
     def fail(self, failure: Failure) -> None:
         """End a try without bytes."""
         self.reason, self.detail, self.retry_after = failure.reason, failure.detail, failure.retry_after
+        self.postponed = not failure.asked
+        if self.postponed:
+            self.attempts -= 1
 
     def pause(self, config: Fetch) -> float | None:
-        """Seconds to wait before another try; None if there is nothing to try again, or no time left for it."""
-        if self.reason is None or not self.reason.transient or self.attempts > config.retries:
+        """Seconds to wait before another try; None if there is nothing to try again for now."""
+        if self.reason is None or not self.reason.transient or self.postponed or self.attempts >= config.retries:
             return None
         seconds = self.retry_after
         if seconds is None:
             seconds = config.backoff * 2 ** (self.attempts - 1) * random.uniform(1, 1.5)
         return seconds if self.seconds + seconds < config.deadline else None
+
+    def may_end_otherwise(self, config: Fetch) -> bool:
+        """Whether it is worth a last try when everything else is done."""
+        if self.reason is None or not self.reason.transient or self.attempts > config.retries:
+            return False
+        return self.retry_after is None or self.retry_after < config.deadline

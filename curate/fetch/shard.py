@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from curate.errors import Reason, RunError
 from curate.fetch.local import LocalBytes, read_local
-from curate.fetch.outcome import Outcome
+from curate.fetch.outcome import Failure, Outcome
+from curate.fetch.screen import Screen
 from curate.fetch.sniff import EXTENSIONS
 from curate.fetch.tar import TarWriter, WritesBytes
-from curate.recipe import Fetch
+from curate.recipe import Bound, Fetch
 
 if TYPE_CHECKING:
     from curate.engine.stage import Shard
@@ -48,8 +51,8 @@ LOG = pa.schema(
 )
 """Columns of the log: what differs from run to run. `address` is the one that a socket was connected to."""
 
-FetchEngine = Callable[[Sequence[str], Fetch, Path, Callable[[], None]], list[Outcome]]
-"""(URLs, settings, scratch folder, called as each ends) -> one outcome for each URL, in order."""
+FetchEngine = Callable[[Sequence[str], Fetch, Path, Callable[[], None], Screen], list[Outcome]]
+"""(URLs, settings, scratch folder, called as each ends, early rejection) -> one outcome for each URL, in order."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,17 @@ class FetchShard:
     """Fetches one shard. Writes `images/<shard>.tar`, and the volatile `log/fetch-<number>.parquet`."""
 
     config: Fetch
+    bounds: tuple[Bound, ...] = ()
+    """Rules of the recipe's filters that may reject a candidate before its bytes are there."""
+    retry: tuple[str, ...] = ()
+    """Reasons to try again, of a shard that was fetched before; its other rows stay as they are."""
 
     def __call__(self, rows: pa.Table, shard: Shard) -> pa.Table:
         """One row for each of `rows`, in order: id, reason (null if there are bytes) and the columns of SCHEMA.
 
         Args:
-            rows: with columns id, url, local_path, local_offset and local_nbytes.
+            rows: with columns id, url, local_path, local_offset and local_nbytes; columns that the bounds name, and
+                claimed_width and claimed_height, may be there.
             shard: where files go.
 
         Raises:
@@ -71,10 +79,15 @@ class FetchShard:
         ids = rows.column("id").to_pylist()
         tar = f"images/{shard.name}.tar"
         with shard.folder.scratch() as scratch:
-            outcomes = self._fetch(rows, scratch, shard.advance)
+            (scratch / "kept").mkdir()
+            kept = self._keep(shard, scratch / "kept")
+            wanted = rows.filter(pc.invert(pc.is_in(rows["id"], pa.array(kept, pa.string()))))
+            shard.advance(len(rows) - len(wanted))
+            fetched = dict(zip(wanted["id"].to_pylist(), self._fetch(wanted, scratch, shard.advance), strict=True))
+            outcomes = [kept.get(id_) or fetched[id_] for id_ in ids]
             with shard.create(tar) as sink:
                 offsets = _write_tar(ids, outcomes, sink)
-        _write_log(ids, outcomes, shard)
+        _write_log(fetched, shard)
         bodies = [outcome.body for outcome in outcomes]
         columns = {
             "id": ids,
@@ -88,14 +101,46 @@ class FetchShard:
         }
         return pa.table(columns, schema=pa.schema([("id", pa.string()), ("reason", pa.string()), *SCHEMA]))
 
+    def _keep(self, shard: Shard, scratch: Path) -> dict[str, Outcome]:
+        """Id -> outcome of each row that was fetched before and is not to be tried again."""
+        if shard.previous is None:
+            return {}
+        rows = [row for row in shard.previous.to_pylist() if row["reason"] not in self.retry]
+        reasons = {reason.value: reason for reason in Reason}
+        kept = {row["id"]: Outcome(reason=reasons.get(row["reason"])) for row in rows}
+        there = [row for row in rows if row["reason"] is None]
+        places = [LocalBytes(f"{shard.folder}/{row['tar']}", row["offset"], row["nbytes"]) for row in there]
+        for row, copy in zip(there, read_local(places, self.config, scratch, lambda: None), strict=True):
+            if copy.body is None or copy.body.sha256 != row["sha256"]:
+                raise RunError(f"{shard.folder}/{row['tar']} changed while it was read")
+            kept[row["id"]] = copy
+        for row in rows:
+            kept[row["id"]].final_url, kept[row["id"]].http_status = row["final_url"], row["http_status"]
+        return kept
+
     def _fetch(self, rows: pa.Table, scratch: Path, advance: Callable[[], None]) -> list[Outcome]:
         """Local rows from where they are, and never from the network; the others from the network, and nowhere else."""
-        urls, *places = (rows.column(c).to_pylist() for c in ("url", "local_path", "local_offset", "local_nbytes"))
-        sources = [LocalBytes(*place) if place[0] is not None else None for place in zip(*places, strict=True)]
-        local = iter(read_local([source for source in sources if source], self.config, scratch, advance))
-        remote_urls = [url for url, source in zip(urls, sources, strict=True) if not source]
-        remote = iter(_engine(self.config.engine)(remote_urls, self.config, scratch, advance) if remote_urls else ())
-        return [next(local if source else remote) for source in sources]
+        ends: dict[int, Outcome] = {}
+        sources: dict[int, LocalBytes] = {}
+        urls: dict[int, str] = {}
+        candidates = rows.to_pylist()
+        screen = Screen.of_rows(self.bounds, candidates)
+        for i, row in enumerate(candidates):
+            if row["local_path"] is not None:
+                sources[i] = LocalBytes(row["local_path"], row["local_offset"], row["local_nbytes"])
+                continue
+            try:
+                screen.judge_claims(row)
+                urls[i] = row["url"]
+            except Failure as failure:
+                ends[i] = Outcome()
+                ends[i].fail(failure)
+                advance()
+        ends |= zip(sources, read_local([*sources.values()], self.config, scratch, advance), strict=True)
+        if urls:
+            fetch = _engine(self.config.engine)
+            ends |= zip(urls, fetch([*urls.values()], self.config, scratch, advance, screen), strict=True)
+        return [ends[i] for i in range(len(candidates))]
 
 
 def _engine(name: str) -> FetchEngine:
@@ -120,12 +165,16 @@ def _write_tar(ids: list[str], outcomes: list[Outcome], sink: WritesBytes) -> li
     return offsets
 
 
-def _write_log(ids: list[str], outcomes: list[Outcome], shard: Shard) -> None:
-    rows = [
-        {"id": id_, **{name: getattr(outcome, name) for name in LOG.names[1:]}}
-        for id_, outcome in zip(ids, outcomes, strict=True)
-    ]
-    with shard.create(f"log/fetch-{shard.name.removeprefix('part-')}.parquet", volatile=True) as sink:
+def _write_log(fetched: dict[str, Outcome], shard: Shard) -> None:
+    """Id -> outcome of what was tried now; what the log says of other candidates stays in it."""
+    path = f"log/fetch-{shard.name.removeprefix('part-')}.parquet"
+    rows = [{"id": id_, **{name: getattr(o, name) for name in LOG.names[1:]}} for id_, o in fetched.items()]
+    log = pa.Table.from_pylist(rows, LOG)
+    if shard.previous is not None and shard.folder.exists(path):
+        with shard.open(path) as file:
+            before = pq.read_table(file, schema=LOG)
+        log = pa.concat_tables([before.filter(pc.invert(pc.is_in(before["id"], log["id"].combine_chunks()))), log])
+    with shard.create(path, volatile=True) as sink:
         buffer = pa.BufferOutputStream()
-        pq.write_table(pa.Table.from_pylist(rows, LOG), buffer)
+        pq.write_table(log, buffer)
         sink.write(buffer.getvalue().to_pybytes())

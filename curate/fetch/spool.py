@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -10,10 +11,14 @@ from typing import Self
 
 from curate import files
 from curate.errors import Reason
+from curate.fetch.header import Header, read_header
 from curate.fetch.outcome import Body, Failure
 from curate.fetch.sniff import HEAD, sniff
 
 __all__ = ["Spool"]
+
+HEADS = (1 << 14, 1 << 16, 1 << 18)
+"""Bytes after which the head of a file is read: 16 KiB tell the size of 88 % of JPEGs, of the others more may."""
 
 _CHUNK = 1 << 18
 _GZIP_OR_ZLIB = 47  # zlib's wbits: 32 + 15, find out which from the header
@@ -26,18 +31,33 @@ class Spool:
         path: local file to write.
         limit: bytes after which it gives up, both as received and after undoing `encoding`.
         encoding: the answer's Content-Encoding. gzip and deflate are undone, though we never ask for them.
+        nbytes: how many bytes are to come, if that is known.
+        judge: is told what the head of the file says, and the number of bytes if it is known; may raise. When it is
+            called depends on the bytes alone, not on how they arrive.
 
     Raises:
-        Failure: TOO_LARGE, NOT_IMAGE, EMPTY or TRUNCATED, from any method, as early as it can be known.
+        Failure: TOO_LARGE, NOT_IMAGE, EMPTY, TRUNCATED or what `judge` raises, from any method, as early as it can be
+            known.
         RunError: if the disk is full.
     """
 
-    def __init__(self, path: Path, limit: int, encoding: str = "") -> None:
+    def __init__(
+        self,
+        path: Path,
+        limit: int,
+        encoding: str = "",
+        nbytes: int | None = None,
+        judge: Callable[[Header, int | None], None] | None = None,
+    ) -> None:
         self._path = path
         self._limit = limit
         self._inflate = _decoder(encoding)
-        self._head = b""
+        self._nbytes = None if self._inflate else nbytes
+        self._judge = judge
+        self._head = bytearray()
+        self._heads = [HEAD, *(HEADS if judge else ())]
         self._format: str | None = None
+        self._header: Header | None = None
         self._received = 0
         self._finished = False
 
@@ -78,6 +98,8 @@ class Spool:
         if not self._sink.nbytes:
             raise Failure(Reason.EMPTY)
         format_ = self._format or self._look()
+        if self._judge:
+            self._judge(self._header or read_header(bytes(self._head)), self._sink.nbytes)
         try:
             self._file.close()
         except OSError as error:
@@ -88,16 +110,27 @@ class Spool:
     def _append(self, data: bytes) -> None:
         if self._sink.nbytes + len(data) > self._limit:
             raise Failure(Reason.TOO_LARGE, f"more than {self._limit} bytes")
-        if self._format is None:
-            self._head += data[:HEAD]
-            if len(self._head) >= HEAD:
-                self._format = self._look()
+        if self._heads:
+            self._collect(data)
         self._sink.write(data)
 
+    def _collect(self, data: bytes) -> None:
+        """Look at the head of the file, at each of the lengths that are set, until it has told its size."""
+        self._head += data[: self._heads[-1] - len(self._head)]
+        while self._heads and len(self._head) >= self._heads[0]:
+            length = self._heads.pop(0)
+            if length == HEAD:
+                self._format = self._look()
+            elif self._judge:
+                header = read_header(bytes(self._head[:length]))
+                self._judge(header, self._nbytes)
+                if header.width:
+                    self._header, self._heads = header, []
+
     def _look(self) -> str:
-        format_ = sniff(self._head)
+        format_ = sniff(bytes(self._head[:HEAD]))
         if format_ is None:
-            raise Failure(Reason.NOT_IMAGE, f"begins with {self._head[:16]!r}")
+            raise Failure(Reason.NOT_IMAGE, f"begins with {bytes(self._head[:16])!r}")
         return format_
 
 

@@ -15,7 +15,10 @@ from yarl import URL
 from curate.errors import Reason
 from curate.fetch.answer import judge, next_hop, request_headers
 from curate.fetch.guard import ForbiddenAddress, Guard, GuardedResolver
+from curate.fetch.host import Host
 from curate.fetch.outcome import Failure, Outcome
+from curate.fetch.robots import MAX_BYTES, MAX_KEPT, MAX_REDIRECTS, Robots
+from curate.fetch.screen import Screen
 from curate.fetch.spool import Spool
 from curate.recipe import Fetch
 
@@ -25,7 +28,9 @@ _CONNECT_TIMEOUT = 15.0
 """Seconds for TCP and TLS: a black hole isn't worth the whole deadline, and may be only one of a host's addresses."""
 
 
-def fetch_stream(urls: Sequence[str], config: Fetch, scratch: Path, done: Callable[[], None]) -> list[Outcome]:
+def fetch_stream(
+    urls: Sequence[str], config: Fetch, scratch: Path, done: Callable[[], None], screen: Screen | None = None
+) -> list[Outcome]:
     """Fetch every URL once, with retries of what may pass.
 
     Args:
@@ -33,6 +38,7 @@ def fetch_stream(urls: Sequence[str], config: Fetch, scratch: Path, done: Callab
         config: bounds and manners.
         scratch: local folder for the bodies, one file each.
         done: called as each URL comes to its end.
+        screen: rejects what the head of a file tells to be of no use.
 
     Returns:
         One outcome for each URL, in order.
@@ -40,28 +46,48 @@ def fetch_stream(urls: Sequence[str], config: Fetch, scratch: Path, done: Callab
     Raises:
         RunError: if the scratch folder can't be written.
     """
-    return asyncio.run(_StreamEngine(config, scratch, done).run(urls))
+    return asyncio.run(_StreamEngine(config, scratch, done, screen or Screen()).run(urls))
 
 
 class _StreamEngine:
-    def __init__(self, config: Fetch, scratch: Path, done: Callable[[], None]) -> None:
+    def __init__(self, config: Fetch, scratch: Path, done: Callable[[], None], screen: Screen) -> None:
         self._config = config
+        self._screen = screen
         self._scratch = scratch
         self._done = done
         self._guard = Guard(config.allow_networks)
         self._slots = asyncio.Semaphore(config.concurrency)
-        self._hosts: dict[str | None, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(config.per_host))
+        self._turns: dict[str | None, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(config.per_host))
+        self._hosts: dict[str | None, Host] = defaultdict(lambda: Host(config))
+        self._robots: dict[URL, asyncio.Task[Robots | Failure]] = {}
+        self._is_last = False
 
     async def run(self, urls: Sequence[str]) -> list[Outcome]:
+        outcomes = [Outcome() for _ in urls]
         resolver = GuardedResolver(self._guard, self._config.concurrency)
         try:
-            async with self._open_session(resolver) as self._session, asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._candidate(url, self._scratch / f"{i}")) for i, url in enumerate(urls)]
-        except ExceptionGroup as troubles:  # not of a URL but of this machine, such as a full disk: the first tells
-            raise troubles.exceptions[0] from None
+            async with self._open_session(resolver) as self._session:
+                await self._round(urls, outcomes, [*range(len(urls))])
+                self._is_last = True
+                last = [i for i, outcome in enumerate(outcomes) if outcome.may_end_otherwise(self._config)]
+                for host in self._hosts.values():
+                    host.forgive()
+                for i in last:
+                    outcomes[i].seconds = 0.0
+                await asyncio.sleep(self._config.backoff if last else 0)
+                await self._round(urls, outcomes, last)
         finally:
             await resolver.close()
-        return [task.result() for task in tasks]
+        return outcomes
+
+    async def _round(self, urls: Sequence[str], outcomes: list[Outcome], wanted: list[int]) -> None:
+        """Try some candidates, all at once as far as there are turns."""
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                for i in wanted:
+                    self._group.create_task(self._candidate(urls[i], self._scratch / f"{i}", outcomes[i]))
+        except ExceptionGroup as troubles:  # not of a URL but of this machine, such as a full disk: the first tells
+            raise troubles.exceptions[0] from None
 
     def _open_session(self, resolver: GuardedResolver) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
@@ -78,12 +104,11 @@ class _StreamEngine:
             trust_env=False,
         )
 
-    async def _candidate(self, text: str, path: Path) -> Outcome:
-        outcome = Outcome()
+    async def _candidate(self, text: str, path: Path, outcome: Outcome) -> None:
         while True:
             outcome.begin()
             try:
-                await self._try(self._guard.url(text), path, outcome)
+                await self._try(text, path, outcome)
             except Failure as failure:
                 outcome.fail(failure)
             pause = outcome.pause(self._config)
@@ -91,31 +116,43 @@ class _StreamEngine:
                 break
             outcome.seconds += pause
             await asyncio.sleep(pause)
-        self._done()
-        return outcome
+        if self._is_last or not outcome.may_end_otherwise(self._config):
+            self._done()
 
-    async def _try(self, url: URL, path: Path, outcome: Outcome) -> None:
+    async def _try(self, text: str, path: Path, outcome: Outcome) -> None:
         """Follow one URL to its end.
 
         Raises:
             Failure: if no image comes of it.
         """
-        visited = [url]
+        visited = [self._guard.url(text)]
         while True:
-            try:
-                async with self._turn(visited[-1].host), self._clock(outcome):
-                    hop = await self._get(visited, path, outcome)
-            except TimeoutError as error:
-                raise Failure(Reason.TIMEOUT, f"{self._config.deadline:g} s") from error
+            async with self._turn(visited[-1].host):
+                try:
+                    async with self._clock(outcome):
+                        await self._ask_leave(visited[-1])
+                        hop = await self._get(visited, text, path, outcome)
+                except TimeoutError as error:
+                    raise Failure(Reason.TIMEOUT, f"{self._config.deadline:g} s") from error
             if hop is None:
                 return
             visited.append(hop)
 
     @asynccontextmanager
-    async def _turn(self, host: str | None) -> AsyncIterator[None]:
+    async def _turn(self, name: str | None) -> AsyncIterator[None]:
+        """Wait for one's turn at a host, and tell the host how it ended."""
+        host, now = self._hosts[name], asyncio.get_running_loop().time
         # the host first: who waits for a busy host must not keep a slot from the others
-        async with self._hosts[host], self._slots:
-            yield
+        async with self._turns[name]:
+            host.check()
+            await asyncio.sleep(host.reserve(now()))
+            async with self._slots:
+                try:
+                    yield
+                except Failure as failure:
+                    host.tell(failure, now())
+                    raise
+                host.tell(None, now())
 
     @asynccontextmanager
     async def _clock(self, outcome: Outcome) -> AsyncIterator[None]:
@@ -128,31 +165,91 @@ class _StreamEngine:
         finally:
             outcome.seconds += loop.time() - start
 
-    async def _get(self, visited: list[URL], path: Path, outcome: Outcome) -> URL | None:
-        """One request: spools the body and returns None, or returns where it redirects to."""
+    async def _ask_leave(self, url: URL) -> None:
+        """Heed the robots.txt of a URL's origin, which is asked for once.
+
+        Raises:
+            Failure: ROBOTS, or why the robots.txt could not be had, if that may pass: it is a no until then.
+        """
+        if not self._config.robots:
+            return
+        origin = url.origin()
+        task = self._robots.get(origin)
+        if task is None:
+            if len(self._robots) == MAX_KEPT:
+                del self._robots[next(iter(self._robots))]
+            task = self._robots[origin] = self._group.create_task(self._read_robots(origin))
+        robots = await asyncio.shield(task)  # who runs out of time doesn't take it from the others
+        if isinstance(robots, Failure):
+            raise Failure(robots.reason, f"robots.txt: {robots.detail}")
+        robots.permit(url)
+
+    async def _read_robots(self, origin: URL) -> Robots | Failure:
+        """The robots.txt of an origin. What can't be had for ever forbids nothing (RFC 9309, 2.3.1)."""
+        visited, agent = [origin / "robots.txt"], self._config.user_agent
         try:
-            response = await self._session.get(visited[-1], allow_redirects=False)
+            async with asyncio.timeout(self._config.deadline):
+                while True:
+                    response = await self._ask(visited[-1])
+                    try:
+                        hop = next_hop(response.status, response.headers, visited, self._guard, MAX_REDIRECTS)
+                        if hop is None:
+                            body, encoding = await _beginning(response), response.headers.get("Content-Encoding", "")
+                            return Robots.read(response.status, body, encoding, agent)
+                        visited.append(hop)
+                    finally:
+                        response.close()
+        except TimeoutError:
+            trouble = Failure(Reason.TIMEOUT, f"{self._config.deadline:g} s")
+        except Failure as failure:
+            if not failure.reason.transient:
+                return Robots(None, agent)
+            trouble = failure
+        self._robots.pop(origin, None)  # who asks next, asks anew
+        return trouble
+
+    async def _ask(self, url: URL) -> aiohttp.ClientResponse:
+        try:
+            return await self._session.get(url, allow_redirects=False)
         except aiohttp.ClientError as error:
             raise _explain(error) from error
+
+    async def _get(self, visited: list[URL], text: str, path: Path, outcome: Outcome) -> URL | None:
+        """One request: spools the body and returns None, or returns where it redirects to."""
+        response = await self._ask(visited[-1])
         try:
             outcome.final_url, outcome.http_status = str(visited[-1]), response.status
             outcome.address = response.address if isinstance(response, _Answer) else None
             hop = next_hop(response.status, response.headers, visited, self._guard, self._config.max_redirects)
             if hop is None:
-                judge(response.status, response.headers, self._config.max_bytes, outcome)
-                await self._read(response, path, outcome)
+                judge(response.status, response.headers, self._config, outcome)
+                await self._read(response, text, path, outcome)
             return hop
         finally:
             response.close()  # drops the connection if anything is left in it
 
-    async def _read(self, response: aiohttp.ClientResponse, path: Path, outcome: Outcome) -> None:
-        with Spool(path, self._config.max_bytes, response.headers.get("Content-Encoding", "")) as spool:
+    async def _read(self, response: aiohttp.ClientResponse, text: str, path: Path, outcome: Outcome) -> None:
+        encoding = response.headers.get("Content-Encoding", "")
+        with Spool(path, self._config.max_bytes, encoding, outcome.content_length, self._screen.of(text)) as spool:
             try:
                 async for chunk in response.content.iter_any():
                     spool.write(chunk)
             except aiohttp.ClientError as error:
                 raise Failure(Reason.TRUNCATED, str(error)) from error
             outcome.body = spool.finish()
+
+
+async def _beginning(response: aiohttp.ClientResponse) -> bytes:
+    """As much of a robots.txt as is read."""
+    body = bytearray()
+    try:
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) >= MAX_BYTES:
+                break
+    except aiohttp.ClientError as error:
+        raise Failure(Reason.TRUNCATED, str(error)) from error
+    return bytes(body)
 
 
 class _Answer(aiohttp.ClientResponse):

@@ -13,7 +13,7 @@ STAGES = {
     "candidates": "the list is read",
     "fetch": "bytes are downloaded",
     "measure": "images are decoded and measured",
-    "filter": "measures are held against the recipe's bounds",
+    "filter": "claims, heads of files and measures are held against the recipe's bounds",
     "label": "images get their labels",
     "select": "duplicates go, the splits are drawn",
     "engine": "shards that failed again and again are set aside",

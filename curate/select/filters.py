@@ -6,17 +6,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.errors import Reason
-from curate.recipe import Filters
+from curate.recipe import THUMBNAIL_SHARE, Bound, Filters
 
 __all__ = ["rejections"]
 
-_MINIMUM_REASONS = {
-    "width": Reason.TOO_SMALL,
-    "height": Reason.TOO_SMALL,
-    "pixels": Reason.TOO_SMALL,
-    "nbytes": Reason.TOO_FEW_BYTES,
-    "bpp": Reason.LOW_BPP,
-}
+_SIZES = ("width", "height", "claimed_width", "claimed_height")
 
 
 def rejections(rows: pa.Table, filters: Filters) -> pa.ChunkedArray:
@@ -26,21 +20,24 @@ def rejections(rows: pa.Table, filters: Filters) -> pa.ChunkedArray:
     values, animation, minima, maxima, each in the recipe's order.
     """
     reason = pa.chunked_array([pa.nulls(len(rows), pa.string())])
-
-    def reject(where: pa.ChunkedArray, why: Reason) -> None:
-        nonlocal reason
-        broken = pc.and_(pc.is_null(reason), pc.fill_null(where, False))
-        reason = pc.if_else(broken, why.value, reason)
-
-    present = set(rows.column_names)
-    for name in [name for name in filters.allow if name in present]:
-        known = pc.is_in(rows[name], pa.array(filters.allow[name], pa.string()))
-        reject(pc.and_(pc.is_valid(rows[name]), pc.invert(known)), Reason.NOT_ALLOWED)
-    if "animated" in present and not filters.animated:
-        reject(rows["animated"], Reason.ANIMATED)
-    for name in [name for name in filters.min if name in present]:
-        texture = Reason.LOW_TEXTURE if name.startswith("hf_ratio") else Reason.BELOW_MINIMUM
-        reject(pc.less(rows[name], filters.min[name]), _MINIMUM_REASONS.get(name, texture))
-    for name in [name for name in filters.max if name in present]:
-        reject(pc.greater(rows[name], filters.max[name]), Reason.ABOVE_MAXIMUM)
+    for bound in filters.bounds:
+        if bound.column in rows.column_names:
+            broken = pc.and_(pc.is_null(reason), pc.fill_null(_breaks(rows[bound.column], bound), False))
+            reason = pc.if_else(broken, bound.reason.value, reason)
+    if set(_SIZES) <= set(rows.column_names):
+        small = pc.fill_null(pc.equal(reason, Reason.TOO_SMALL.value), False)
+        reason = pc.if_else(pc.and_(small, _thumbnails(rows)), Reason.SMALLER_THAN_CLAIMED.value, reason)
     return reason
+
+
+def _breaks(column: pa.ChunkedArray, bound: Bound) -> pa.ChunkedArray:
+    if bound.test == "in":
+        known = pc.is_in(column, pa.array(bound.value, column.type))
+        return pc.and_(pc.is_valid(column), pc.invert(known))
+    return (pc.less if bound.test == "min" else pc.greater)(column, bound.value)
+
+
+def _thumbnails(rows: pa.Table) -> pa.ChunkedArray:
+    width, height, claimed_width, claimed_height = (rows[name].cast(pa.float64()) for name in _SIZES)
+    claimed = pc.multiply(claimed_width, claimed_height)
+    return pc.fill_null(pc.less(pc.multiply(width, height), pc.multiply(claimed, THUMBNAIL_SHARE)), False)

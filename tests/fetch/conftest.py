@@ -1,3 +1,4 @@
+import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -16,7 +17,8 @@ from hostile import HostileSite, settings
 
 # a busy machine is no reason to fail, and another day no reason to try other examples
 hypothesis.settings.register_profile("fetch", deadline=None, derandomize=True)
-hypothesis.settings.load_profile("fetch")
+hypothesis.settings.register_profile("fuzz", deadline=None, max_examples=10_000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fetch"))
 
 FetchAll = Callable[..., list[Outcome]]
 
@@ -40,7 +42,9 @@ def scratch(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def stream(scratch: Path) -> FetchAll:
-    return lambda urls, done=_ignore, **changes: fetch_stream(urls, settings(**changes), scratch, done)
+    return lambda urls, done=_ignore, screen=None, **changes: fetch_stream(
+        urls, settings(**changes), scratch, done, screen
+    )
 
 
 @pytest.fixture
@@ -48,7 +52,9 @@ def img2dataset(scratch: Path) -> FetchAll:
     pytest.importorskip("img2dataset.downloader", exc_type=ImportError)
     from curate.fetch.img2dataset import fetch_img2dataset
 
-    return lambda urls, done=_ignore, **changes: fetch_img2dataset(urls, settings(**changes), scratch, done)
+    return lambda urls, done=_ignore, screen=None, **changes: fetch_img2dataset(
+        urls, settings(**changes), scratch, done, screen
+    )
 
 
 @pytest.fixture(params=["stream", "img2dataset"])

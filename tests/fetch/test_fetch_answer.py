@@ -16,7 +16,7 @@ from curate.recipe import Fetch
 
 def retry_after(value: str) -> float | None:
     with pytest.raises(Failure) as failure:
-        judge(503, CIMultiDict({"retry-after": value}), 100, Outcome())
+        judge(503, CIMultiDict({"retry-after": value}), Fetch(max_bytes=100), Outcome())
     return failure.value.retry_after
 
 
@@ -38,7 +38,7 @@ def test_any_retry_after_is_understood_or_ignored(value: str) -> None:
 def test_any_content_length_is_understood_or_ignored(value: str) -> None:
     outcome = Outcome()
     try:
-        judge(200, CIMultiDict({"CONTENT-LENGTH": value}), 100, outcome)
+        judge(200, CIMultiDict({"CONTENT-LENGTH": value}), Fetch(max_bytes=100), outcome)
     except Failure as failure:
         assert failure.reason == Reason.TOO_LARGE
     assert outcome.content_length is None or 0 <= outcome.content_length < 2**63
@@ -48,7 +48,7 @@ def test_every_status_has_one_meaning() -> None:
     meanings = {}
     for status in range(100, 1000):
         try:
-            judge(status, CIMultiDict(), 100, Outcome())
+            judge(status, CIMultiDict(), Fetch(max_bytes=100), Outcome())
         except Failure as failure:
             meanings[status] = failure.reason
     assert set(range(100, 1000)) - set(meanings) == set(range(200, 300)) - {206}
@@ -80,8 +80,8 @@ def test_pauses_double_and_end_with_the_tries_or_the_time() -> None:
         outcome.begin()
         outcome.fail(Failure(Reason.CONNECT))
         pauses.append(outcome.pause(config))
-    assert pauses[3] is None
-    for pause, low in zip(pauses[:3], (1, 2, 4), strict=True):
+    assert pauses[2:] == [None, None]  # the last try is left for the end of the shard
+    for pause, low in zip(pauses[:2], (1, 2), strict=True):
         assert pause is not None
         assert low <= pause <= 1.5 * low
     outcome.attempts, outcome.seconds = 1, 59.5
@@ -89,3 +89,20 @@ def test_pauses_double_and_end_with_the_tries_or_the_time() -> None:
     outcome.fail(Failure(Reason.HTTP_404))
     outcome.seconds = 0
     assert outcome.pause(config) is None
+
+
+def test_a_last_try_is_for_what_may_pass_and_was_not_tried_too_often() -> None:
+    config = Fetch(retries=2, deadline=60)
+    for failure, attempts, expected in [
+        (Failure(Reason.TIMEOUT), 1, True),
+        (Failure(Reason.TIMEOUT), 2, True),
+        (Failure(Reason.TIMEOUT), 3, False),
+        (Failure(Reason.HTTP_404), 1, False),
+        (Failure(Reason.HTTP_429, retry_after=59.0), 1, True),
+        (Failure(Reason.HTTP_429, retry_after=60.0), 1, False),
+        (Failure(Reason.CONNECT, asked=False), 1, True),
+    ]:
+        outcome = Outcome(attempts=attempts)
+        outcome.fail(failure)
+        assert outcome.may_end_otherwise(config) == expected, failure
+    assert not Outcome(attempts=1).may_end_otherwise(config)

@@ -11,6 +11,8 @@ from hostile import HostileSite, picture
 
 from curate.errors import Reason, RunError
 from curate.fetch.outcome import Outcome
+from curate.fetch.screen import Screen
+from curate.recipe import Bound
 
 FetchAll = Callable[..., list[Outcome]]
 
@@ -112,10 +114,15 @@ def test_a_retry_after_beyond_the_deadline_is_left_to_a_later_run(fetch: FetchAl
 
 @pytest.mark.parametrize("path", ["silent", "slow-headers", "drip", "stalls", "redirect-slowly"])
 def test_the_deadline_is_total(fetch: FetchAll, site: HostileSite, path: str, scratch: Path) -> None:
-    (outcome,) = fetch([site.url(path)], deadline=0.5, max_redirects=20)
+    (outcome,) = fetch([site.url(path)], deadline=0.5, max_redirects=20, retries=0)
     assert outcome.reason == Reason.TIMEOUT
     assert outcome.attempts == 1
     assert not (scratch / "0").exists()
+
+
+def test_what_timed_out_has_a_last_try_at_the_end(fetch: FetchAll, site: HostileSite) -> None:
+    (outcome,) = fetch([site.url("silent")], deadline=0.3, retries=5)
+    assert (outcome.reason, outcome.attempts) == (Reason.TIMEOUT, 2)
 
 
 def test_a_body_longer_than_said_ends_where_it_was_said_to(fetch: FetchAll, site: HostileSite) -> None:
@@ -276,3 +283,40 @@ def test_every_end_is_told_once(fetch: FetchAll, site: HostileSite) -> None:
 
 def test_nothing_to_do(fetch: FetchAll) -> None:
     assert fetch([]) == []
+
+
+SMALL = Screen((Bound("width", "min", 100, Reason.TOO_SMALL), Bound("height", "min", 100, Reason.TOO_SMALL)))
+
+
+@pytest.mark.parametrize("before", [0, 20_000, 100_000])
+def test_the_head_is_enough_to_reject(fetch: FetchAll, site: HostileSite, before: int) -> None:
+    (outcome,) = fetch([site.url(f"head-only/{before}")], screen=SMALL, deadline=30, max_bytes=1_000_000)
+    assert (outcome.reason, outcome.body, outcome.attempts) == (Reason.TOO_SMALL, None, 1)
+    assert (outcome.http_status, outcome.content_length) == (200, 1_000_000)
+
+
+def test_a_head_that_does_not_tell_rejects_nothing(fetch: FetchAll, site: HostileSite) -> None:
+    (outcome,) = fetch([site.url("head-only/900000")], screen=SMALL, deadline=0.5, max_bytes=1_000_000)
+    assert outcome.reason == Reason.TIMEOUT
+
+
+def test_what_is_in_bounds_comes_whole(fetch: FetchAll, site: HostileSite) -> None:
+    screen = Screen((Bound("width", "min", 64, Reason.TOO_SMALL), Bound("nbytes", "min", 3000, Reason.TOO_FEW_BYTES)))
+    for path in ("ok", "chunked", "gzipped", "unclosed-length", "redirect/2"):
+        (outcome,) = fetch([site.url(path)], screen=screen)
+        assert outcome.body is not None, outcome
+        assert outcome.body.path.read_bytes() == picture()
+
+
+@pytest.mark.parametrize("path", ["ok", "chunked", "gzipped", "unclosed-length"])
+def test_bounds_on_bytes_hold_however_they_are_sent(fetch: FetchAll, site: HostileSite, path: str) -> None:
+    screen = Screen((Bound("nbytes", "min", 100_000, Reason.TOO_FEW_BYTES),))
+    (outcome,) = fetch([site.url(path)], screen=screen)
+    assert (outcome.reason, outcome.body) == (Reason.TOO_FEW_BYTES, None)
+
+
+def test_a_thumbnail_of_what_the_list_claims_is_called_so(fetch: FetchAll, site: HostileSite) -> None:
+    urls = [site.url("ok"), site.url("ok?a b"), site.url("ok?2")]
+    screen = Screen(SMALL.bounds, {urls[0]: 10**6, urls[1]: 10**6, urls[2]: 64 * 64})
+    reasons = [outcome.reason for outcome in fetch(urls, screen=screen)]
+    assert reasons == [Reason.SMALLER_THAN_CLAIMED, Reason.SMALLER_THAN_CLAIMED, Reason.TOO_SMALL]

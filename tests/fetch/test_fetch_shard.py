@@ -10,8 +10,10 @@ from hostile import HostileSite, picture, settings
 
 from curate.engine.stage import Shard
 from curate.engine.storage import RunFolder
+from curate.errors import Reason
 from curate.fetch.shard import SCHEMA, FetchShard
 from curate.manifest.schema import LEDGER
+from curate.recipe import Bound, Recipe
 
 ROWS = pa.schema(
     [
@@ -21,6 +23,10 @@ ROWS = pa.schema(
         ("local_offset", pa.int64()),
         ("local_nbytes", pa.int64()),
     ]
+)
+
+ROWS_WITH_CLAIMS = pa.schema(
+    [*ROWS, ("claimed_width", pa.int32()), ("claimed_height", pa.int32()), ("punsafe", pa.float64())]
 )
 
 
@@ -144,3 +150,45 @@ def test_it_pickles(stage: FetchShard) -> None:
 def test_columns_are_those_of_the_ledger() -> None:
     ledger = {column.name: column.type for column in LEDGER}
     assert {field.name: field.type for field in SCHEMA}.items() <= ledger.items()
+
+
+def test_what_the_list_says_may_spare_the_request(stage: FetchShard, site: HostileSite, tmp_path: Path) -> None:
+    bounds = (Bound("width", "min", 100, Reason.TOO_SMALL), Bound("punsafe", "max", 0.5, Reason.ABOVE_MAXIMUM))
+    (tmp_path / "own.png").write_bytes(picture("PNG"))
+    claims = [(99, 50, 0.0), (1000, 1000, 0.6), (1000, 1000, 0.1), (None, None, None)]
+    rows = [
+        {"url": site.url(f"ok?{i}"), "claimed_width": w, "claimed_height": h, "punsafe": unsafe}
+        for i, (w, h, unsafe) in enumerate(claims)
+    ]
+    rows.append({"url": "file:own.png", "local_path": str(tmp_path / "own.png"), "claimed_width": 1, "punsafe": 1.0})
+    table = pa.Table.from_pylist([{"id": f"{i:016x}", **row} for i, row in enumerate(rows)], ROWS_WITH_CLAIMS)
+    result, _, advanced = run(FetchShard(stage.config, bounds), table, RunFolder(tmp_path / "run"))
+    expected = ["too_small", "above_maximum", "smaller_than_claimed", "too_small", None]  # local bytes cost nothing
+    assert result.column("reason").to_pylist() == expected
+    assert result.column("http_status").to_pylist() == [None, None, 200, 200, None]
+    assert result.column("nbytes").to_pylist()[:4] == [None] * 4
+    assert advanced == 5
+    assert set(site.hits) == {"ok?2", "ok?3"}
+
+
+def test_bounds_on_what_a_head_cannot_tell_are_left_to_later_stages() -> None:
+    filters = {"min": {"width": 64, "hf_ratio_032": 0.1}, "allow": {"mode": ["RGB"], "format": ["PNG"]}}
+    recipe = Recipe.parse({"name": "r", "filters": filters}, "here")
+    assert [bound.column for bound in recipe.early_bounds] == ["format", "animated", "width"]
+    assert recipe.override(["fetch.probe=false"]).early_bounds == ()
+
+
+def test_local_rows_are_tried_again_beside_those_that_are_kept(tmp_path: Path) -> None:
+    folder, stage = RunFolder(tmp_path / "run"), FetchShard(settings(), retry=("unreadable",))
+    rows = [{"id": f"{i:016x}", "url": f"file:{i}", "local_path": str(tmp_path / f"{i}")} for i in range(3)]
+    table = pa.Table.from_pylist(rows, ROWS)
+    for i in (0, 2):
+        (tmp_path / f"{i}").write_bytes(picture(seed=i))
+    before, _, _ = run(stage, table, folder)
+    assert before.column("reason").to_pylist() == [None, "unreadable", None]
+    (tmp_path / "1").write_bytes(picture(seed=1))
+    shard = Shard("part-00007", folder, previous=before)
+    after = stage(table, shard)
+    data = folder.read("images/part-00007.tar")
+    found = [data[row["offset"] : row["offset"] + row["nbytes"]] for row in after.to_pylist()]
+    assert found == [picture(seed=i) for i in range(3)]

@@ -68,8 +68,8 @@ def test_a_redo_that_was_stopped_goes_on_with_the_same_command(recipe: Path, pic
 
 
 def test_a_stopped_redo_with_another_recipe_starts_anew(recipe: Path, pictures: Path, measured: Path) -> None:
-    def redo(width: int, progress: Progress | None = None) -> list[int]:
-        settings = Recipe.load(recipe, [f"filters.min.width={width}"])
+    def redo(quality: int, progress: Progress | None = None) -> list[int]:
+        settings = Recipe.load(recipe, [f"filters.min.jpeg_quality={quality}"])
         outcome = curate.run(
             settings, [pictures], measured, scheduler="serial", stages=STAGES, redo_from="measure", progress=progress
         )

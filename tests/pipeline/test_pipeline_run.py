@@ -99,8 +99,8 @@ def test_a_run_folder_may_move(undisturbed: Path, tmp_path: Path) -> None:
 def test_another_recipe_is_refused_and_says_what_changed(recipe: Path, pictures: Path, tmp_path: Path) -> None:
     first = Recipe.load(recipe)
     curate.run(first, [pictures], tmp_path / "run", scheduler="serial", stages=["candidates", "fetch", "measure"])
-    changed = Recipe.load(recipe, ["filters.min.width=60", "select.train=5"])
-    message = r"filters\.min\.width: 48\.0 -> 60\.0; select\.train: 9 -> 5\): add --from label"
+    changed = Recipe.load(recipe, ["filters.min.hf_ratio_032=0.001", "select.train=5"])
+    message = r"filters\.min\.hf_ratio_032: 0\.0005 -> 0\.001; select\.train: 9 -> 5\): add --from label"
     with pytest.raises(RunError, match=message):
         curate.run(changed, [pictures], tmp_path / "run", scheduler="serial")
     with pytest.raises(RunError, match="add --from label"):
@@ -108,6 +108,31 @@ def test_another_recipe_is_refused_and_says_what_changed(recipe: Path, pictures:
     outcome = curate.run(changed, [pictures], tmp_path / "run", scheduler="serial", redo_from="label")
     assert [stage.resumed == stage.shards for stage in outcome.stages] == [True, True, True, False, False, False]
     assert outcome.reasons["ok"] >= 5
+
+
+@pytest.mark.parametrize(
+    ("change", "stage"),
+    [
+        ("filters.min.width=60", "fetch"),
+        ("filters.animated=true", "fetch"),
+        ("filters.allow.format=[PNG]", "fetch"),
+        ("fetch.probe=false", "fetch"),
+        ("filters.min.jpeg_quality=60", "label"),
+        ("filters.allow.mode=[RGB]", "label"),
+    ],
+)
+def test_a_filter_matters_to_fetch_if_the_head_of_a_file_can_break_it(
+    recipe: Path, pictures: Path, tmp_path: Path, change: str, stage: str
+) -> None:
+    curate.run(recipe, [pictures], tmp_path / "run", scheduler="serial", stages=["candidates"])
+    changed = Recipe.load(recipe, [change])
+    with pytest.raises(RunError, match=f"add --from {stage}"):
+        curate.run(changed, [pictures], tmp_path / "run", scheduler="serial")
+    without = Recipe.load(recipe, ["fetch.probe=false"])
+    curate.run(without, [pictures], tmp_path / "other", scheduler="serial", stages=["candidates"])
+    if change.startswith("filters"):
+        with pytest.raises(RunError, match="add --from label"):
+            curate.run(without.override([change]), [pictures], tmp_path / "other", scheduler="serial")
 
 
 def test_settings_that_change_no_result_may_change(recipe: Path, pictures: Path, tmp_path: Path) -> None:

@@ -114,3 +114,17 @@ def test_each_row_is_judged_by_itself(rows: list[tuple[int, int | None]], cut: i
 
 def test_no_filters_reject_nothing() -> None:
     assert rejections(pa.Table.from_pylist([GOOD] * 3), Filters()).to_pylist() == [None] * 3
+
+
+def test_what_is_too_small_and_a_fraction_of_its_claim_is_called_so() -> None:
+    filters = Filters(min={"width": 1024, "nbytes": 500_000})
+    claim = {"claimed_width": 2000, "claimed_height": 1000}
+    for changes, expected in [
+        ({"width": 1000, "height": 999, **claim}, Reason.SMALLER_THAN_CLAIMED),
+        ({"width": 1000, "height": 1000, **claim}, Reason.TOO_SMALL),
+        ({"width": 1000, "height": 10, **claim, "claimed_width": None}, Reason.TOO_SMALL),
+        ({"width": 1024, "height": 10, **claim}, None),
+        ({"width": 1024, "height": 10, "nbytes": 1, **claim}, Reason.TOO_FEW_BYTES),
+        ({"width": 60_000, "height": 60_000, "claimed_width": 2**31 - 1, "claimed_height": 2**31 - 1}, None),
+    ]:
+        assert reason(filters, **changes) == expected, changes

@@ -19,6 +19,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import unquote
 
 import numpy as np
 from cryptography import x509
@@ -40,9 +41,19 @@ def picture(format_: str = "JPEG", side: int = 64, seed: int = 0) -> bytes:
     return file.getvalue()
 
 
+def late_size_jpeg(before: int, side: int = 64) -> bytes:
+    """A JPEG with so many bytes of comments before its frame header, as cameras put previews there."""
+    body, comments = picture(side=side), b""
+    while before > len(comments):
+        length = min(before - len(comments), 65_000)
+        comments += b"\xff\xfe" + (length + 2).to_bytes(2, "big") + bytes(length)
+    return body[:2] + comments + body[2:]
+
+
 def settings(**changes: Any) -> Fetch:
-    """A recipe's fetch settings, with the site's address opened, and no time lost between tries."""
-    return Fetch(**{"allow_networks": (f"{SITE}/32",), "backoff": 0.01, "deadline": 20, "max_bytes": 200_000} | changes)
+    """A recipe's fetch settings, with the site's address opened, no time lost, and no robots.txt asked for."""
+    known = {"allow_networks": (f"{SITE}/32",), "backoff": 0.01, "deadline": 20, "max_bytes": 200_000, "robots": False}
+    return Fetch(**known | changes)
 
 
 @dataclass
@@ -86,6 +97,9 @@ class HostileSite:
     busy: int = 0
     busiest: int = 0
     """Most of the `numbered` requests that were under way at once."""
+    robots_txt: bytes = b""
+    robots_path: str = "robots-text"
+    """What a request for /robots.txt gets: the answer of another path."""
 
     def url(self, path: str) -> str:
         return f"http://{SITE}:{self.port}/{path}"
@@ -137,6 +151,7 @@ class HostileSite:
             path = request.split(" ")[1].lstrip("/")
             headers = {k.strip().lower(): v.strip() for k, _, v in (line.partition(":") for line in lines if line)}
             self.agents.add(headers.get("user-agent", ""))
+            path = self.robots_path if path == "robots.txt" else path
             self.hits[path] += 1
             name = path.partition("?")[0].partition("/")[0]
             await ROUTES[name](Visit(path, headers, self.hits[path] - 1, self, writer))
@@ -152,6 +167,18 @@ async def ok(visit: Visit) -> None:
 
 
 @route
+async def robots_text(visit: Visit) -> None:
+    """What /robots.txt says unless a test wants otherwise."""
+    await visit.answer(visit.site.robots_txt, content_type="text/plain")
+
+
+@route
+async def tagged(visit: Visit) -> None:
+    """tagged?noai: a picture with that X-Robots-Tag."""
+    await visit.answer(picture(), x_robots_tag=unquote(visit.path.partition("?")[2]))
+
+
+@route
 async def numbered(visit: Visit) -> None:
     """numbered/7: a picture of its own, the later ones sooner, so that answers come in the wrong order."""
     number = int(visit.path.rpartition("/")[2])
@@ -160,6 +187,14 @@ async def numbered(visit: Visit) -> None:
     await asyncio.sleep(0.01 * (10 - number % 10))
     visit.site.busy -= 1
     await visit.answer(picture(seed=number))
+
+
+@route
+async def head_only(visit: Visit) -> None:
+    """head-only/40000: a picture of 64 x 64 that tells so after that many bytes; then, long before its end, nothing."""
+    body = late_size_jpeg(int(visit.path.rpartition("/")[2]))
+    await visit.answer(body.ljust(1 << 18, b"\0"), content_length=1_000_000)
+    await asyncio.sleep(60)
 
 
 @route
@@ -213,12 +248,18 @@ async def no_content(visit: Visit) -> None:
 @route
 async def status(visit: Visit) -> None:
     """status/404"""
-    await visit.answer(b"no", int(visit.path.rpartition("/")[2]))
+    await visit.answer(b"no", int(visit.path.partition("?")[0].rpartition("/")[2]))
 
 
 @route
 async def fails_once(visit: Visit) -> None:
     await visit.answer(picture(), 500 if visit.earlier == 0 else 200)
+
+
+@route
+async def wakes(visit: Visit) -> None:
+    """500 for the first five requests that the site gets."""
+    await visit.answer(picture(), 500 if visit.site.hits.total() <= 5 else 200)
 
 
 @route

@@ -1,0 +1,151 @@
+"""What fetching costs: URLs a second, bytes read, CPU and memory, with and without looking at heads, by both engines.
+
+    python benchmarks/fetch.py [--candidates 2000] [--engines stream,img2dataset] [--side 480]
+
+A site of its own process on 127.0.0.1 serves files with real JPEG heads and lengths drawn as crawls have them: shorter
+sides lognormal, by default so that some 5 % pass HQ-50K's bounds (1024 pixels, 500,000 bytes). What each way costs
+depends on that: the smaller the files that are rejected, the less there is to save. On loopback a head's bytes bring a
+buffer's worth of others with them; over a network less is under way when a connection is closed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import io
+import multiprocessing
+import resource
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from curate.fetch import spool
+from curate.fetch.header import read_header
+from curate.fetch.img2dataset import fetch_img2dataset
+from curate.fetch.outcome import Body
+from curate.fetch.screen import Screen
+from curate.fetch.shard import FetchEngine
+from curate.fetch.stream import fetch_stream
+from curate.recipe import Recipe
+
+SHARD = 1000
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--candidates", type=int, default=2000)
+    parser.add_argument("--engines", default="stream,img2dataset")
+    parser.add_argument("--side", type=float, default=480, help="median of the shorter sides; 100 for rejects alone")
+    arguments = parser.parse_args()
+    print("| engine | heads | URLs/s | read a URL | read for one kept | kept | CPU ms a URL | peak RSS |")
+    print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    with _site(arguments.candidates, arguments.side) as port:
+        for engine in arguments.engines.split(","):
+            for probe in (True, False):
+                # a process of its own for each: memory is a peak, and imports are part of it
+                with multiprocessing.get_context("spawn").Pool(1) as pool:
+                    print(pool.apply(_measure, (engine, probe, port, arguments.candidates)))
+
+
+def _measure(engine: str, probe: bool, port: int, candidates: int) -> str:
+    recipe = Recipe.load("hq50k", ["fetch.allow_networks=[127.0.0.1/32]", "fetch.per_host=64", "fetch.robots=false"])
+    config = recipe.fetch.model_copy(update={"per_host_rate": None})
+    screen = Screen(recipe.early_bounds if probe else ())
+    fetch: FetchEngine = {"stream": fetch_stream, "img2dataset": fetch_img2dataset}[engine]
+    read = 0
+
+    class Counted(spool.Spool):
+        def write(self, data: bytes) -> None:
+            nonlocal read
+            read += len(data)
+            super().write(data)
+
+    for module in ("stream", "blocking"):
+        vars(__import__(f"curate.fetch.{module}", fromlist=["Spool"]))["Spool"] = Counted
+    kept, start, cpu = 0, time.perf_counter(), time.process_time()
+    for first in range(0, candidates, SHARD):
+        urls = [f"http://127.0.0.1:{port}/{i}" for i in range(first, min(first + SHARD, candidates))]
+        with tempfile.TemporaryDirectory() as scratch:
+            outcomes = fetch(urls, config, Path(scratch), lambda: None, screen)
+            kept += sum(_passes(recipe, outcome.body) for outcome in outcomes if outcome.body)
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    heads = "read" if probe else "passed over"
+    return (
+        f"| {engine} | {heads} | {candidates / seconds:,.0f} | {read / candidates / 1e3:,.0f} kB"
+        f" | {read / max(kept, 1) / 1e6:,.1f} MB | {kept / candidates:.1%} | {1e3 * cpu / candidates:.2f}"
+        f" | {peak:,.0f} MB |"
+    )
+
+
+def _passes(recipe: Recipe, body: Body) -> bool:
+    """Whether the recipe's filters would keep an image, by its head."""
+    with body.path.open("rb") as file:
+        header = read_header(file.read(spool.HEADS[0]))
+    facts = {"width": header.width, "height": header.height, "nbytes": body.nbytes}
+    return not any(bound.broken_by(facts.get(bound.column)) for bound in recipe.filters.bounds)
+
+
+@contextmanager
+def _site(candidates: int, side: float) -> Iterator[int]:
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(there, candidates, side), daemon=True)
+    process.start()
+    try:
+        yield here.recv()
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _serve(pipe: Connection, candidates: int, side: float) -> None:
+    rng = np.random.default_rng(0)
+    sides = np.exp(rng.normal(np.log(side), 0.56, candidates)).astype(int).clip(16, 8000)
+    lengths = (sides * sides * 4 / 3 * np.exp(rng.normal(np.log(2.5), 0.4, candidates)) / 8).astype(int) + 1000
+    filler = bytes(1 << 16)
+
+    async def visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while request := await reader.readuntil(b"\r\n\r\n"):
+                i = int(request.split(b" ", 2)[1][1:])
+                head, left = _head(int(sides[i])), int(lengths[i])
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % left)
+                writer.write(head[:left])
+                left -= len(head[:left])
+                while left > 0:
+                    writer.write(filler[:left])
+                    left -= len(filler)
+                    await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    async def serve() -> None:
+        server = await asyncio.start_server(visit, "127.0.0.1", 0, backlog=1000)
+        pipe.send(server.sockets[0].getsockname()[1])
+        await server.serve_forever()
+
+    asyncio.run(serve())
+
+
+def _head(side: int) -> bytes:
+    """The first bytes of a JPEG of side * 4 / 3 x side, with a preview before the size, as half of them have."""
+    file = io.BytesIO()
+    Image.new("L", (8, 8)).save(file, "JPEG")
+    data = file.getvalue()
+    at = data.index(b"\xff\xc0") + 5
+    size = side.to_bytes(2, "big") + (side * 4 // 3).to_bytes(2, "big")
+    preview = b"\xff\xe1" + (8002).to_bytes(2, "big") + bytes(8000) if side % 2 else b""
+    return data[:2] + preview + data[2:at] + size + data[at + 4 :]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,292 @@
+"""What the head of an image file tells: format, size, and whether there is more than one frame.
+
+It reads what anybody on the web may send, so it is bounded by the bytes that it is given, and takes nothing for
+granted: what it isn't sure of it doesn't say. Sizes are those of the stored pixels, before any EXIF orientation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from curate.fetch.sniff import sniff
+
+__all__ = ["Header", "read_header"]
+
+
+@dataclass(frozen=True)
+class Header:
+    """Facts of an image file, None where its head doesn't tell."""
+
+    format: str | None = None
+    width: int | None = None
+    height: int | None = None
+    animated: bool | None = None
+
+
+def read_header(head: bytes) -> Header:
+    """What a file that begins with `head` is. Never raises, whatever the bytes."""
+    format_ = sniff(head)
+    facts: dict[str, int] = {}
+    try:
+        for name, value in _READERS[format_](_Bytes(head)) if format_ in _READERS else ():
+            facts[name] = value
+    except _Ends:
+        pass
+    # no image has a side of 0: such a header is damaged, or means "see below"
+    known = bool(facts.get("width") and facts.get("height"))
+    animated = bool(facts["animated"]) if "animated" in facts else None
+    return Header(format_, facts["width"] if known else None, facts["height"] if known else None, animated)
+
+
+class _Ends(Exception):  # noqa: N818 - no error
+    """The head ends, or stops making sense, before the next fact."""
+
+
+Facts = Iterator[tuple[str, int]]
+"""(name of a field of Header, value), each as soon as it is known."""
+
+
+class _Bytes:
+    """A file's first bytes; reading beyond them ends."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def at(self, start: int, length: int) -> bytes:
+        if start + length > len(self._data):
+            raise _Ends
+        return self._data[start : start + length]
+
+    def big(self, start: int, length: int) -> int:
+        return int.from_bytes(self.at(start, length), "big")
+
+    def little(self, start: int, length: int) -> int:
+        return int.from_bytes(self.at(start, length), "little")
+
+
+def _size(width: int, height: int) -> Facts:
+    yield "width", width
+    yield "height", height
+
+
+def _jpeg(head: _Bytes) -> Facts:
+    """ITU-T T.81, annex B: marker segments up to the start of a frame."""
+    yield "animated", False
+    at = 2
+    while head.big(at, 1) == 0xFF:
+        marker = head.big(at + 1, 1)
+        if marker == 0xFF:  # fill
+            at += 1
+        elif marker in (0xDA, 0xD9):  # the scan begins, or all ends, without a frame
+            return
+        elif marker == 0x01 or 0xD0 <= marker <= 0xD8:
+            at += 2
+        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            yield from _size(head.big(at + 7, 2), head.big(at + 5, 2))
+            return
+        else:
+            at += 2 + max(2, head.big(at + 2, 2))
+
+
+def _png(head: _Bytes) -> Facts:
+    """W3C PNG, third edition: IHDR comes first, acTL before the first IDAT."""
+    if head.at(12, 4) != b"IHDR":
+        return
+    yield from _size(head.big(16, 4), head.big(20, 4))
+    at = 33
+    while (kind := head.at(at + 4, 4)) not in (b"IDAT", b"IEND"):
+        if kind == b"acTL":
+            if 1 < head.big(at + 8, 4) <= 0x80000000:  # of 1, it depends on the default image
+                yield "animated", True
+            return
+        at += 12 + head.big(at, 4)
+    yield "animated", False
+
+
+def _webp(head: _Bytes) -> Facts:
+    """RFC 9649."""
+    match head.at(12, 4):
+        case b"VP8 " if head.at(23, 3) == b"\x9d\x01\x2a":
+            yield from _size(head.little(26, 2) & 0x3FFF, head.little(28, 2) & 0x3FFF)
+        case b"VP8L" if head.at(20, 1) == b"\x2f":
+            bits = head.little(21, 4)
+            yield from _size((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+        case b"VP8X":
+            yield from _size(head.little(24, 3) + 1, head.little(27, 3) + 1)
+            if head.at(20, 1)[0] & 2:  # it has the form of an animation: of how many frames?
+                frames, at = 0, 12
+                while frames < 2:
+                    frames += head.at(at, 4) == b"ANMF"
+                    at += 8 + head.little(at + 4, 4) + head.little(at + 4, 4) % 2
+                yield "animated", True
+                return
+        case _:
+            return
+    yield "animated", False
+
+
+def _gif(head: _Bytes) -> Facts:
+    """GIF89a: the first frame may be larger than the screen that it is on."""
+    width, height = head.little(6, 2), head.little(8, 2)
+    at, frames = 13 + _colour_table(head, 10), 0
+    while (kind := head.at(at, 1)) != b"\x3b":
+        if kind == b"\x2c":
+            frames += 1
+            if frames == 2:
+                yield "animated", True
+                return
+            left, top, across, down = (head.little(at + 1 + 2 * i, 2) for i in range(4))
+            yield from _size(max(width, left + across), max(height, top + down))
+            at += 11 + _colour_table(head, at + 9)
+        elif kind == b"\x21":
+            at += 2
+        else:
+            return
+        while length := head.big(at, 1):  # sub-blocks
+            at += 1 + length
+        at += 1
+    yield "animated", False
+
+
+def _colour_table(head: _Bytes, flags_at: int) -> int:
+    """Bytes of the table that a GIF's flags announce."""
+    flags = head.big(flags_at, 1)
+    return 6 << (flags & 7) if flags & 0x80 else 0
+
+
+def _bmp(head: _Bytes) -> Facts:
+    yield "animated", False
+    if head.little(14, 4) == 12:  # OS/2
+        yield from _size(head.little(18, 2), head.little(20, 2))
+        return
+    width, height = head.little(18, 4), head.little(22, 4)
+    if width < 1 << 31:
+        yield from _size(width, min(height, (1 << 32) - height))  # rows from the top have a negative height
+
+
+def _tiff(head: _Bytes) -> Facts:
+    """TIFF 6.0 and BigTIFF: the first directory, when it stands at the beginning."""
+    number = head.little if head.at(0, 2) == b"II" else head.big
+    big = number(2, 2) == 43
+    count_of, entry, offset = (8, 20, 8) if big else (2, 12, 4)
+    first = number(8 if big else 4, offset)
+    entries = number(first, count_of)
+    sides = {}
+    for at in range(first + count_of, min(first + count_of + entries * entry, len(head)), entry):
+        tag, type_ = number(at, 2), number(at + 2, 2)
+        if tag in (256, 257) and type_ in (3, 4, 16):  # SHORT, LONG, LONG8
+            sides[tag] = number(at + entry - offset, {3: 2, 4: 4, 16: offset}[type_])
+    if len(sides) == 2:
+        yield from _size(sides[256], sides[257])
+    following = number(first + count_of + entries * entry, offset)
+    if following != first:
+        yield "animated", following != 0
+
+
+def _heif(head: _Bytes) -> Facts:
+    """ISO/IEC 23008-12: the ispe property of the primary item."""
+    brands = head.at(8, min(head.big(0, 4), len(head)) - 8) if head.big(0, 4) > 8 else b""
+    if sniff(head.at(0, len(head))) == "AVIF" and b"avis" not in brands:
+        yield "animated", False
+    meta = _box(head, b"meta", 0, len(head))
+    item = _primary_item(head, *meta)
+    properties = _box(head, b"iprp", meta[0] + 4, meta[1])
+    own = _properties_of(head, item, *_box(head, b"ipma", *properties))
+    boxes = list(_boxes(head, *_box(head, b"ipco", *properties)))
+    wanted = [boxes[i - 1] for i in own if 0 < i <= len(boxes)]
+    if any(kind == b"clap" for kind, *_ in wanted):  # cropped by fractions
+        return
+    for kind, start, _ in wanted:
+        if kind == b"ispe":
+            yield from _size(head.big(start + 4, 4), head.big(start + 8, 4))
+
+
+def _primary_item(head: _Bytes, start: int, end: int) -> int:
+    at, _ = _box(head, b"pitm", start + 4, end)
+    return head.big(at + 4, 4 if head.big(at, 1) else 2)
+
+
+def _properties_of(head: _Bytes, item: int, start: int, end: int) -> list[int]:
+    """Numbers of an item's properties, from 1, by an ipma box."""
+    id_length, wide = 4 if head.big(start, 1) else 2, head.big(start + 3, 1) & 1
+    at = start + 8
+    while at < end:
+        id_, count = head.big(at, id_length), head.big(at + id_length, 1)
+        at += id_length + 1
+        if id_ == item:
+            step = 2 if wide else 1
+            return [head.big(at + i * step, step) & (0x7FFF if wide else 0x7F) for i in range(count)]
+        at += count * (2 if wide else 1)
+    return []
+
+
+def _jxl(head: _Bytes) -> Facts:
+    """ISO/IEC 18181-1, a bare codestream or the first piece of one in boxes."""
+    start = 0
+    if head.at(0, 2) != b"\xff\x0a":
+        streams = (s + 4 * (k == b"jxlp") for k, s, _ in _boxes(head, 0, len(head)) if k in (b"jxlc", b"jxlp"))
+        start = next(streams, len(head))
+        if head.at(start, 2) != b"\xff\x0a":
+            return
+    bits = _Bits(head, start + 2)
+    small = bits.take(1)
+    height = bits.side(small)
+    ratio = bits.take(3)
+    times, over = ((0, 1), (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))[ratio]
+    yield from _size(height * times // over if ratio else bits.side(small), height)
+    if bits.take(1) or not bits.take(1):  # metadata by default, or no extra fields
+        yield "animated", False
+
+
+class _Bits:
+    """Bits of a JPEG XL codestream, the lowest of a byte first."""
+
+    def __init__(self, head: _Bytes, start: int) -> None:
+        self._head = head
+        self._at = 8 * start
+
+    def take(self, count: int) -> int:
+        start, shift = divmod(self._at, 8)
+        self._at += count
+        return self._head.little(start, (shift + count + 7) // 8) >> shift & ((1 << count) - 1)
+
+    def side(self, small: int) -> int:
+        return 8 * (self.take(5) + 1) if small else self.take((9, 13, 18, 30)[self.take(2)]) + 1
+
+
+def _boxes(head: _Bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """ISO/IEC 14496-12: (type, start, end) of the contents of each box. The last may reach beyond the head."""
+    while at + 8 <= min(end, len(head)):
+        length, kind, start = head.big(at, 4), head.at(at + 4, 4), at + 8
+        if length == 1:
+            length, start = head.big(at + 8, 8), at + 16
+        after = end if length == 0 else at + length
+        if after < start:
+            raise _Ends
+        yield kind, start, min(after, end)
+        at = after
+
+
+def _box(head: _Bytes, kind: bytes, at: int, end: int) -> tuple[int, int]:
+    """Start and end of the contents of the first box of a kind."""
+    for found, start, stop in _boxes(head, at, end):
+        if found == kind:
+            return start, stop
+    raise _Ends
+
+
+_READERS: dict[str | None, Callable[[_Bytes], Facts]] = {
+    "JPEG": _jpeg,
+    "PNG": _png,
+    "WEBP": _webp,
+    "GIF": _gif,
+    "BMP": _bmp,
+    "TIFF": _tiff,
+    "AVIF": _heif,
+    "HEIF": _heif,
+    "JXL": _jxl,
+}
