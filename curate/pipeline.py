@@ -1,45 +1,31 @@
-"""The chain of a recipe: which stages, in which order, on which engine."""
+"""How a run goes: which stages, in which order, on which engine, and what a changed recipe means for what is there."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from os import PathLike
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
 import yaml
 
 from curate import engine
 from curate.candidates import CandidateReader
 from curate.config import fingerprint
-from curate.engine import CommitRecord, Executor, Progress, RunFolder, Shard, ShardIndex, Stage, StageOutcome
-from curate.errors import InputError, Reason, RecipeError, RunError
-from curate.fetch.shard import SCHEMA as FETCH_SCHEMA
-from curate.fetch.shard import FetchShard
-from curate.label.shard import SCHEMA as LABEL_SCHEMA
-from curate.label.shard import LabelShard
+from curate.engine import Executor, Progress, RunFolder, ShardIndex, StageOutcome
+from curate.errors import InputError, RecipeError, RunError
 from curate.label.taxonomy import load_taxonomy
 from curate.label.weights import prepare_labeller
-from curate.manifest import LEDGER, MANIFEST, encode_manifest
-from curate.measure import MeasureShard
-from curate.recipe import Filters, Label, Recipe, TestSplit
-from curate.select import needed_columns, rejections, select
+from curate.recipe import Label, Recipe, TestSplit
+from curate.stages import FOLDERS, SHARD_STAGES, STAGES, retried, retry_reasons, write_report, write_selection
 
 __all__ = ["STAGES", "RunOutcome", "open_run", "plan", "revise", "run"]
 
-STAGES = ("candidates", "fetch", "measure", "label", "select", "report")
-"""Stages as a user names them, in order."""
-
-_FOLDERS = ("candidates", "fetched", "measured", "labelled")
 _RECIPE = "recipe.yaml"
-_SUMMARY = "select/summary.json"
 _REDO = ".redo"
 """Says which `--from` has removed what it makes anew, until that is made."""
+
 # recipe section -> the first stage that it matters to; what isn't named here matters to every stage. Some filters
 # matter to fetch, see Recipe.early_bounds
 _FIRST_STAGE = {"fetch": "fetch", "measure": "measure", "filters": "label", "label": "label", "select": "select"}
@@ -110,7 +96,7 @@ def run(
         CurateError: for everything that the caller can mend.
     """
     _check_stages(*stages, redo_from)
-    again = _reasons(retry)
+    again = retry_reasons(retry)
     folder = RunFolder(out)
     progress = progress or Progress()
     with folder.lock():
@@ -119,9 +105,9 @@ def run(
         recipe = _settle_recipe(folder, recipe, redo_from)
         source = _source(folder, recipe, [str(path) for path in inputs], redo_from) if "candidates" in stages else None
         _check_categories(recipe)
-        shard_stages = [build(recipe) for name, build in _SHARD_STAGES.items() if name in stages]
+        shard_stages = [build(recipe) for name, build in SHARD_STAGES.items() if name in stages]
         if again and "fetch" in stages:
-            shard_stages[0] = _retried(shard_stages[0], again)
+            shard_stages[0] = retried(shard_stages[0], again)
         with _executor(folder, scheduler, workers) if shard_stages else nullcontext() as executor:
             if executor is not None and "label" in stages and _needs_labels(folder, redo_from):
                 _prepare_labels(executor, recipe.label)
@@ -137,9 +123,9 @@ def run(
                 assert executor is not None
                 outcomes.append(engine.run_stage(folder, stage, index.shards, index.rows, executor, progress))
         if "select" in stages:
-            outcomes.append(_select(folder, recipe, index.shards, progress))
+            outcomes.append(write_selection(folder, recipe, index.shards, progress))
         if "report" in stages:
-            outcomes.append(_report(folder, progress))
+            outcomes.append(write_report(folder, progress))
         folder.remove(_REDO)
     return RunOutcome(folder.url, tuple(outcomes), index.notes)
 
@@ -191,7 +177,7 @@ def plan(
         return dict.fromkeys(STAGES, "to do")
     shards = len(index.shards)
     found = {"candidates": f"{shards} shards, {index.rows} candidates"}
-    for stage, name in zip(STAGES[1:4], _FOLDERS[1:], strict=True):
+    for stage, name in zip(STAGES[1:4], FOLDERS[1:4], strict=True):
         committed = len(folder.names(name, ".json"))
         found[stage] = "to do" if not committed else f"{committed} of {shards} shards, to be checked"
     for stage in STAGES[4:]:
@@ -199,81 +185,6 @@ def plan(
     if redo_from is not None and not _is_under_way(folder, recipe, source, redo_from):
         found |= dict.fromkeys(STAGES[STAGES.index(redo_from) :], "to be made anew")
     return found
-
-
-def _fetch_stage(recipe: Recipe) -> Stage:
-    function = FetchShard(recipe.fetch, recipe.early_bounds)
-    settings = {"fetch": recipe.fetch.essence(), "bounds": [asdict(bound) for bound in function.bounds]}
-    return Stage("fetched", function, FETCH_SCHEMA, _FOLDERS[:1], settings, repeatable=False)
-
-
-def _retried(stage: Stage, reasons: tuple[str, ...]) -> Stage:
-    """The fetch stage, going back to shards that have rows of some reasons."""
-    assert isinstance(stage.function, FetchShard)
-    return replace(stage, function=replace(stage.function, retry=reasons), redo=partial(_has_reason, reasons))
-
-
-def _has_reason(reasons: tuple[str, ...], table: pa.Table) -> bool:
-    return bool(pc.any(pc.is_in(table["reason"], pa.array(reasons, pa.string()))).as_py())
-
-
-def _reasons(names: Sequence[str]) -> tuple[str, ...]:
-    """The fetch stage's reasons that a user means.
-
-    Raises:
-        RunError: if a name is none of them.
-    """
-    of_fetch = [reason for reason in Reason if reason.stage == "fetch"]
-    transient = [reason.value for reason in of_fetch if reason.transient]
-    for name in names:
-        if name not in ("transient", *of_fetch):
-            raise RunError(
-                f"{name!r} can't be tried again: name transient ({', '.join(transient)}), or one of "
-                f"{', '.join(of_fetch)}"
-            )
-    return tuple(dict.fromkeys(r for name in names for r in (transient if name == "transient" else [name])))
-
-
-def _measure_stage(recipe: Recipe) -> Stage:
-    function = MeasureShard(recipe.measure)
-    return Stage("measured", function, function.schema, _FOLDERS[:2], recipe.measure.essence())
-
-
-def _label_stage(recipe: Recipe) -> Stage:
-    function = FilterAndLabel(recipe.filters, LabelShard(recipe.label))
-    settings = {"filters": recipe.filters.essence(), "label": function.label.settings}
-    return Stage("labelled", function, LABEL_SCHEMA, _FOLDERS[:3], settings)
-
-
-_SHARD_STAGES: dict[str, Callable[[Recipe], Stage]] = {
-    "fetch": _fetch_stage,
-    "measure": _measure_stage,
-    "label": _label_stage,
-}
-
-
-@dataclass(frozen=True)
-class FilterAndLabel:
-    """Shard function: the recipe's filters, then labels for what passes, then the filters on the labels.
-
-    Filters stand here, not in the measure stage, so that a changed threshold costs no decoding, and before the labels,
-    so that no rejected image costs a pass through CLIP.
-    """
-
-    filters: Filters
-    label: LabelShard
-
-    def __call__(self, rows: pa.Table, shard: Shard) -> pa.Table:
-        """See curate.engine.ShardFunction."""
-        reason = rejections(rows, self.filters)
-        passing = rows.filter(pc.is_null(reason))
-        shard.advance(len(rows) - len(passing))
-        labelled = self.label(passing, shard)
-        of_labels = rejections(labelled, self.filters)
-        labelled = labelled.set_column(1, "reason", pc.coalesce(labelled["reason"], of_labels))
-        place = pc.index_in(rows["id"], labelled["id"].combine_chunks())
-        columns = {name: labelled[name].combine_chunks().take(place) for name in labelled.column_names}
-        return pa.table(columns | {"id": rows["id"], "reason": pc.coalesce(reason, columns["reason"])})
 
 
 def _prepare_labels(executor: Executor, config: Label) -> None:
@@ -346,7 +257,7 @@ def _begin(folder: RunFolder, recipe: Recipe, source: Source | None, redo_from: 
     folder.write(_RECIPE, recipe.to_yaml().encode())
     if redo_from is None or _is_under_way(folder, recipe, source, redo_from):
         return
-    for name in (*_FOLDERS, *STAGES[4:])[STAGES.index(redo_from) :]:
+    for name in FOLDERS[STAGES.index(redo_from) :]:
         engine.forget(folder, name)
     folder.write(_REDO, _mark(recipe, source, redo_from))
 
@@ -418,68 +329,3 @@ def _read_candidates(
         return engine.resume_source(folder, progress)
     reader, input = source
     return engine.write_source(folder, reader, reader.notes, input, fingerprint(recipe.candidates.essence()), progress)
-
-
-def _select(folder: RunFolder, recipe: Recipe, shards: Sequence[str], progress: Progress) -> StageOutcome:
-    """Decide, then write the ledger, shard by shard, and the manifests."""
-    settings = {"recipe": recipe.essence(), "version": 1}  # all of it: manifests tell the whole recipe
-    columns = needed_columns(recipe.select)
-
-    def build(whole: Shard) -> dict[str, int]:
-        rows = pa.concat_tables([engine.rows_of(folder, _FOLDERS, shard).select(columns) for shard in shards])
-        categories = load_taxonomy(recipe.label.taxonomy).names
-        selection = select(rows, recipe.select, recipe.filters, categories, recipe.seed)
-        kept, start = [], 0
-        for shard in shards:
-            facts = engine.rows_of(folder, _FOLDERS, shard)
-            decided = selection.decisions.slice(start, len(facts))
-            start += len(facts)
-            ledger = _ledger(facts, decided)
-            with whole.create(f"ledger/{shard}.parquet") as sink:
-                sink.write(engine.encode_table(ledger))
-            kept.append(ledger.filter(pc.equal(ledger["status"], "kept")))
-        _write_manifests(whole, pa.concat_tables(kept), recipe)
-        with whole.create(_SUMMARY) as sink:
-            sink.write(json.dumps(selection.summary, indent=1).encode())
-        return engine.count_reasons(selection.decisions)
-
-    return engine.run_whole(folder, "select", build, engine.input_of(folder, _FOLDERS, shards), settings, progress)
-
-
-def _ledger(facts: pa.Table, decided: pa.Table) -> pa.Table:
-    """All that is known of each candidate, in the schema's order; columns of the input's own at the end."""
-    types = {column.name: column.type for column in LEDGER}
-    columns = {name: facts[name] for name in facts.column_names} | {n: decided[n] for n in decided.column_names}
-    private = {"local_path", "local_offset", "local_nbytes"}  # where this machine keeps its files is nobody's business
-    order = [*types, *(name for name in columns if name not in types and name not in private)]
-    return pa.table({name: columns[name].cast(types.get(name, columns[name].type)) for name in order})
-
-
-def _write_manifests(whole: Shard, kept: pa.Table, recipe: Recipe) -> None:
-    metadata = {
-        "recipe": yaml.safe_dump(recipe.essence(), sort_keys=False, allow_unicode=True),
-        "recipe_name": recipe.name,
-        "recipe_fingerprint": fingerprint(recipe.essence()),
-        "seed": str(recipe.seed),
-    }
-    known = [column.name for column in MANIFEST]
-    # columns of the input's own come along when there is anything in them
-    own = [n for n in kept.column_names if n not in (*known, "status", "reason") and kept[n].null_count < len(kept)]
-    for split in ("train", "test"):
-        table = kept.filter(pc.equal(kept["split"], split)).select([*known, *own])
-        with whole.create(f"manifest/{split}.parquet") as sink:
-            sink.write(encode_manifest(table, metadata))
-
-
-def _report(folder: RunFolder, progress: Progress) -> StageOutcome:
-    selected = CommitRecord.read(folder, "select", "whole")
-    if selected is None:
-        raise RunError(f"{folder} has nothing to report yet: run  curate select {folder}  first")
-
-    def build(whole: Shard) -> dict[str, int]:
-        from curate.report import build_report  # matplotlib: only where figures are drawn
-
-        build_report(whole)
-        return {}
-
-    return engine.run_whole(folder, "report", build, fingerprint(selected.outputs), {"version": 1}, progress)

@@ -1,0 +1,184 @@
+"""The stages of a run, put together out of what the rooms offer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import yaml
+
+from curate import engine
+from curate.config import fingerprint
+from curate.engine import CommitRecord, Progress, RunFolder, Shard, Stage, StageOutcome
+from curate.errors import Reason, RunError
+from curate.fetch.shard import SCHEMA as FETCH_SCHEMA
+from curate.fetch.shard import FetchShard
+from curate.label.shard import SCHEMA as LABEL_SCHEMA
+from curate.label.shard import LabelShard
+from curate.label.taxonomy import load_taxonomy
+from curate.manifest import LEDGER, MANIFEST, encode_manifest
+from curate.measure import MeasureShard
+from curate.recipe import Filters, Recipe
+from curate.select import needed_columns, rejections, select
+
+__all__ = [
+    "FOLDERS",
+    "SHARD_STAGES",
+    "STAGES",
+    "FilterAndLabel",
+    "retried",
+    "retry_reasons",
+    "write_report",
+    "write_selection",
+]
+
+STAGES = ("candidates", "fetch", "measure", "label", "select", "report")
+"""Stages as a user names them, in order."""
+FOLDERS = ("candidates", "fetched", "measured", "labelled", "select", "report")
+"""Their folders in the run folder."""
+
+_SUMMARY = "select/summary.json"
+
+
+def _fetch_stage(recipe: Recipe) -> Stage:
+    function = FetchShard(recipe.fetch, recipe.early_bounds)
+    settings = {"fetch": recipe.fetch.essence(), "bounds": [asdict(bound) for bound in function.bounds]}
+    return Stage("fetched", function, FETCH_SCHEMA, FOLDERS[:1], settings, repeatable=False)
+
+
+def retried(stage: Stage, reasons: tuple[str, ...]) -> Stage:
+    """The fetch stage, going back to shards that have rows of some reasons."""
+    assert isinstance(stage.function, FetchShard)
+    return replace(stage, function=replace(stage.function, retry=reasons), redo=partial(_has_reason, reasons))
+
+
+def _has_reason(reasons: tuple[str, ...], table: pa.Table) -> bool:
+    return bool(pc.any(pc.is_in(table["reason"], pa.array(reasons, pa.string()))).as_py())
+
+
+def retry_reasons(names: Sequence[str]) -> tuple[str, ...]:
+    """The fetch stage's reasons that a user means.
+
+    Raises:
+        RunError: if a name is none of them.
+    """
+    of_fetch = [reason for reason in Reason if reason.stage == "fetch"]
+    transient = [reason.value for reason in of_fetch if reason.transient]
+    for name in names:
+        if name not in ("transient", *of_fetch):
+            raise RunError(
+                f"{name!r} can't be tried again: name transient ({', '.join(transient)}), or one of "
+                f"{', '.join(of_fetch)}"
+            )
+    return tuple(dict.fromkeys(r for name in names for r in (transient if name == "transient" else [name])))
+
+
+def _measure_stage(recipe: Recipe) -> Stage:
+    function = MeasureShard(recipe.measure)
+    return Stage("measured", function, function.schema, FOLDERS[:2], recipe.measure.essence())
+
+
+def _label_stage(recipe: Recipe) -> Stage:
+    function = FilterAndLabel(recipe.filters, LabelShard(recipe.label))
+    settings = {"filters": recipe.filters.essence(), "label": function.label.settings}
+    return Stage("labelled", function, LABEL_SCHEMA, FOLDERS[:3], settings)
+
+
+SHARD_STAGES: dict[str, Callable[[Recipe], Stage]] = {
+    "fetch": _fetch_stage,
+    "measure": _measure_stage,
+    "label": _label_stage,
+}
+
+
+@dataclass(frozen=True)
+class FilterAndLabel:
+    """Shard function: the recipe's filters, then labels for what passes, then the filters on the labels.
+
+    Filters stand here, not in the measure stage, so that a changed threshold costs no decoding, and before the labels,
+    so that no rejected image costs a pass through CLIP.
+    """
+
+    filters: Filters
+    label: LabelShard
+
+    def __call__(self, rows: pa.Table, shard: Shard) -> pa.Table:
+        """See curate.engine.ShardFunction."""
+        reason = rejections(rows, self.filters)
+        passing = rows.filter(pc.is_null(reason))
+        shard.advance(len(rows) - len(passing))
+        labelled = self.label(passing, shard)
+        of_labels = rejections(labelled, self.filters)
+        labelled = labelled.set_column(1, "reason", pc.coalesce(labelled["reason"], of_labels))
+        place = pc.index_in(rows["id"], labelled["id"].combine_chunks())
+        columns = {name: labelled[name].combine_chunks().take(place) for name in labelled.column_names}
+        return pa.table(columns | {"id": rows["id"], "reason": pc.coalesce(reason, columns["reason"])})
+
+
+def write_selection(folder: RunFolder, recipe: Recipe, shards: Sequence[str], progress: Progress) -> StageOutcome:
+    """Decide, then write the ledger, shard by shard, and the manifests."""
+    settings = {"recipe": recipe.essence(), "version": 1}  # all of it: manifests tell the whole recipe
+    columns = needed_columns(recipe.select)
+
+    def build(whole: Shard) -> dict[str, int]:
+        rows = pa.concat_tables([engine.rows_of(folder, FOLDERS[:4], shard).select(columns) for shard in shards])
+        categories = load_taxonomy(recipe.label.taxonomy).names
+        selection = select(rows, recipe.select, recipe.filters, categories, recipe.seed)
+        kept, start = [], 0
+        for shard in shards:
+            facts = engine.rows_of(folder, FOLDERS[:4], shard)
+            decided = selection.decisions.slice(start, len(facts))
+            start += len(facts)
+            ledger = _ledger(facts, decided)
+            with whole.create(f"ledger/{shard}.parquet") as sink:
+                sink.write(engine.encode_table(ledger))
+            kept.append(ledger.filter(pc.equal(ledger["status"], "kept")))
+        _write_manifests(whole, pa.concat_tables(kept), recipe)
+        with whole.create(_SUMMARY) as sink:
+            sink.write(json.dumps(selection.summary, indent=1).encode())
+        return engine.count_reasons(selection.decisions)
+
+    return engine.run_whole(folder, "select", build, engine.input_of(folder, FOLDERS[:4], shards), settings, progress)
+
+
+def _ledger(facts: pa.Table, decided: pa.Table) -> pa.Table:
+    """All that is known of each candidate, in the schema's order; columns of the input's own at the end."""
+    types = {column.name: column.type for column in LEDGER}
+    columns = {name: facts[name] for name in facts.column_names} | {n: decided[n] for n in decided.column_names}
+    private = {"local_path", "local_offset", "local_nbytes"}  # where this machine keeps its files is nobody's business
+    order = [*types, *(name for name in columns if name not in types and name not in private)]
+    return pa.table({name: columns[name].cast(types.get(name, columns[name].type)) for name in order})
+
+
+def _write_manifests(whole: Shard, kept: pa.Table, recipe: Recipe) -> None:
+    metadata = {
+        "recipe": yaml.safe_dump(recipe.essence(), sort_keys=False, allow_unicode=True),
+        "recipe_name": recipe.name,
+        "recipe_fingerprint": fingerprint(recipe.essence()),
+        "seed": str(recipe.seed),
+    }
+    known = [column.name for column in MANIFEST]
+    # columns of the input's own come along when there is anything in them
+    own = [n for n in kept.column_names if n not in (*known, "status", "reason") and kept[n].null_count < len(kept)]
+    for split in ("train", "test"):
+        table = kept.filter(pc.equal(kept["split"], split)).select([*known, *own])
+        with whole.create(f"manifest/{split}.parquet") as sink:
+            sink.write(encode_manifest(table, metadata))
+
+
+def write_report(folder: RunFolder, progress: Progress) -> StageOutcome:
+    selected = CommitRecord.read(folder, "select", "whole")
+    if selected is None:
+        raise RunError(f"{folder} has nothing to report yet: run  curate select {folder}  first")
+
+    def build(whole: Shard) -> dict[str, int]:
+        from curate.report import build_report  # matplotlib: only where figures are drawn
+
+        build_report(whole)
+        return {}
+
+    return engine.run_whole(folder, "report", build, fingerprint(selected.outputs), {"version": 1}, progress)
