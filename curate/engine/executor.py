@@ -165,6 +165,7 @@ def _work(function: Work[T], task: T, topic: str, index: int) -> Any:
     """Runs on a worker. Progress goes to the driver a few times a second at most."""
     from distributed import get_worker
 
+    worker = get_worker()  # known to this thread only; what is fetched may be reported by others
     pending, sent = 0, time.monotonic()
 
     def report(rows: int) -> None:
@@ -172,7 +173,7 @@ def _work(function: Work[T], task: T, topic: str, index: int) -> Any:
         pending += rows
         now = time.monotonic()
         if now - sent > 0.25:
-            get_worker().log_event(topic, (index, pending))
+            worker.log_event(topic, (index, pending))
             pending, sent = 0, now
 
     return function(task, report)

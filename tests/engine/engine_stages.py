@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +48,17 @@ class Square:
             },
             schema=pa.schema([("id", pa.string()), ("reason", pa.string()), *SCHEMA]),
         )
+
+
+@dataclass(frozen=True)
+class ReportsFromThreads:
+    """Lets other threads say what is done, as a downloader with a pool of its own does."""
+
+    def __call__(self, rows: pa.Table, shard: Shard) -> pa.Table:
+        with ThreadPoolExecutor(2) as pool:
+            for _ in pool.map(lambda _: (time.sleep(0.3), shard.advance()), range(2)):
+                pass
+        return Square()(rows, shard)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from engine_stages import Recorder, squares
+from engine_stages import Recorder, ReportsFromThreads, squares
 from test_engine_runner import SERIAL, contents
 
 from curate.engine import DaskExecutor, RunFolder, open_executor, rows_of, run_stage
@@ -91,6 +91,14 @@ def test_an_unknown_scheduler_is_an_error(name: str) -> None:
 
 def _double(task: int, report: object) -> int:
     return 2 * task
+
+
+def test_progress_may_come_from_any_thread(
+    folder: RunFolder, shards: tuple[str, ...], progress: Recorder, dask_workers: DaskExecutor
+) -> None:
+    outcome = run_stage(folder, squares(ReportsFromThreads()), shards, 24, dask_workers, progress)
+    assert outcome.rows_out == {"bad_url": 3, "ok": 15, "too_small": 6}
+    assert not progress.failed
 
 
 def test_a_cluster_that_will_not_close_holds_nobody_up(tmp_path: Path) -> None:
