@@ -149,11 +149,19 @@ def revise(out: str | PathLike[str], stage: str, settings: Iterable[str]) -> tup
     """The recipe of an existing run with `a.b=c` overrides, and what `run` must redo from to do `stage` with it.
 
     That is nothing where the overrides change no result: more connections are no reason to download all again.
+
+    Raises:
+        RunError: if an earlier stage depends on what they change.
     """
+    settings = list(settings)
     known = open_run(out)[1]
     recipe = known.override(settings)
     first = _first_stage(known, recipe)
-    return recipe, first and max(first, stage, key=STAGES.index)
+    if first is not None and STAGES.index(first) < STAGES.index(stage):
+        options = " ".join(f"--set {setting}" for setting in settings)
+        again = f"curate run RECIPE --input URLS --out {out} --from {first} {options}"
+        raise RunError(f"{', '.join(settings)} matters to the {first} stage already: start there, with  {again}")
+    return recipe, first
 
 
 def plan(

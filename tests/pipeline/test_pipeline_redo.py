@@ -84,9 +84,10 @@ def test_settings_that_change_no_result_take_nothing_away(measured: Path) -> Non
     assert revise(measured, "fetch", ["fetch.concurrency=3", "label.batch_size=1"])[1] is None
     assert revise(measured, "fetch", ["fetch.max_bytes=1000"])[1] == "fetch"
     assert revise(measured, "fetch", ["select.train=3"])[1] == "select"
-    recipe, redo_from = revise(measured, "measure", ["fetch.max_bytes=1000"])
-    with pytest.raises(RunError, match="add --from fetch"):
-        curate.run(recipe, out=measured, scheduler="serial", stages=["measure"], redo_from=redo_from)
+    with pytest.raises(RunError, match=r"matters to the fetch stage already: start there, with .* --from fetch --set"):
+        revise(measured, "measure", ["fetch.max_bytes=1000"])
+    with pytest.raises(RunError, match="matters to the fetch stage already"):  # by the head of a file, see Recipe
+        revise(measured, "label", ["filters.min.width=60"])
 
 
 def test_damaged_candidates_are_told_and_read_again(recipe: Path, pictures: Path, measured: Path) -> None:
