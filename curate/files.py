@@ -1,4 +1,4 @@
-"""Writing files so that one under its final name is always whole: the one way this package writes."""
+"""Files: written so that one under its final name is always whole, and read in the pieces that rows point at."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ import hashlib
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from curate.errors import RunError
 
-__all__ = ["TEMPORARY", "Sink", "create", "explain", "write"]
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["TEMPORARY", "Sink", "create", "explain", "read_images", "write"]
 
 TEMPORARY = ".tmp-"
 """What the names of unfinished files start with."""
@@ -93,6 +96,22 @@ def write(url: str | os.PathLike[str], data: bytes) -> str:
     with create(url) as sink:
         sink.write(data)
     return sink.sha256
+
+
+def read_images(open_file: Callable[[str], IO[bytes]], rows: pa.Table) -> Iterator[bytes]:
+    """The bytes of each row's image, in order; each tar is opened once.
+
+    Args:
+        open_file: opens what the column `tar` names.
+        rows: with columns tar, offset and nbytes.
+    """
+    with ExitStack() as stack:
+        tars: dict[str, IO[bytes]] = {}
+        for tar, offset, nbytes in zip(*(rows[name].to_pylist() for name in ("tar", "offset", "nbytes")), strict=True):
+            if tar not in tars:
+                tars[tar] = stack.enter_context(open_file(tar))
+            tars[tar].seek(offset)
+            yield tars[tar].read(nbytes)
 
 
 def explain(error: OSError, url: str) -> Exception:

@@ -82,7 +82,6 @@ def run_stage(
     """
     progress.stage_started(stage.name, len(shards), rows)
     records: list[CommitRecord] = []
-    failures: dict[str, Exception] = {}
     resumed = 0
 
     def advanced(task: _Task, rows: int) -> None:
@@ -283,14 +282,11 @@ def _quarantine(task: _Task) -> CommitRecord:
     stage, folder = task.stage, task.folder
     rows = rows_of(folder, stage.after, task.shard)
     reason = pc.if_else(_is_live(rows, ()), Reason.QUARANTINED.value, rows["reason"])
-    columns = {"id": rows["id"], "status": pa.array(["rejected"] * len(rows)), "reason": reason}
-    columns |= {column.name: pa.nulls(len(rows), column.type) for column in stage.schema}
-    table = pa.table(columns)
+    nothing = pa.schema([("id", pa.string()), ("reason", pa.string()), *stage.schema]).empty_table()
+    table = _fill(pa.table({"id": rows["id"], "reason": reason}), nothing, stage.schema, ())
     path = f"{stage.name}/{task.shard}.parquet"
     outputs = {path: folder.write(path, encode_table(table))}
-    record = CommitRecord(
-        stage.name, task.shard, "", "", len(rows), count_reasons(table), outputs, quarantined=True
-    )  # fmt: skip
+    record = CommitRecord(stage.name, task.shard, "", "", len(rows), count_reasons(table), outputs, quarantined=True)
     record.write(folder)
     return record
 

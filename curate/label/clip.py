@@ -18,9 +18,8 @@ from PIL import Image
 from safetensors import SafetensorError
 from scipy.special import softmax
 
-from curate.decode import to_rgb
+from curate.decode import decode_small, to_rgb
 from curate.errors import ImageError, InputError, LabelError
-from curate.label.decode import decode
 from curate.label.taxonomy import Taxonomy, load_taxonomy
 from curate.label.weights import find_weights, model_name, pick_device
 from curate.recipe import Label
@@ -162,7 +161,7 @@ def _picture(image: Image.Image | str | Path, side: int) -> Image.Image:
         return to_rgb(image)
     try:
         with Path(image).open("rb") as file:
-            return decode(file, side)
+            return decode_small(file, side)
     except OSError as error:
         raise InputError(f"can't read {image}: {error.strerror}") from error
     except ImageError as error:

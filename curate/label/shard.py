@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +13,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
+from curate.decode import decode_small
 from curate.errors import ImageError, Reason
-from curate.label.decode import decode
+from curate.files import read_images
 from curate.label.taxonomy import load_taxonomy
 from curate.label.weights import model_name
 from curate.recipe import Label
@@ -71,9 +71,9 @@ class LabelShard:
         reasons: list[Reason | None] = [None] * rows.num_rows
 
         def pictures() -> Iterator[Image.Image]:
-            for index, data in enumerate(_read(rows, shard)):
+            for index, data in enumerate(read_images(shard.open, rows)):
                 try:
-                    yield decode(io.BytesIO(data), labeller.side)
+                    yield decode_small(io.BytesIO(data), labeller.side)
                 except ImageError as error:
                     reasons[index] = error.reason
                 shard.advance()
@@ -85,17 +85,6 @@ class LabelShard:
             sink.write(_embeddings(ids, [embedding for _, embedding in labelled], labeller))
         results = iter(result for result, _ in labelled)
         return _table(rows["id"], reasons, [next(results) if reason is None else None for reason in reasons])
-
-
-def _read(rows: pa.Table, shard: Shard) -> Iterator[bytes]:
-    """The bytes of each row's image."""
-    with ExitStack() as stack:
-        tars: dict[str, BinaryIO] = {}
-        for tar, offset, nbytes in zip(*(rows[name].to_pylist() for name in ("tar", "offset", "nbytes")), strict=True):
-            if tar not in tars:
-                tars[tar] = stack.enter_context(shard.open(tar))
-            tars[tar].seek(offset)
-            yield tars[tar].read(nbytes)
 
 
 def _table(ids: pa.ChunkedArray, reasons: list[Reason | None], results: list[LabelResult | None]) -> pa.Table:

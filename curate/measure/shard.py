@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from curate.errors import ImageError
+from curate.files import read_images
 from curate.manifest.schema import MANIFEST
 from curate.measure.image import measure_image
 from curate.recipe import Measure
@@ -40,16 +41,9 @@ class MeasureShard:
     def __call__(self, rows: pa.Table, shard: Shard) -> pa.Table:
         """See curate.engine.ShardFunction; rows have tar, offset and nbytes."""
         measured = []
-        tar: str | None = None
-        file = None
-        for row in rows.select(["id", "tar", "offset", "nbytes"]).to_pylist():
-            if file is None or row["tar"] != tar:
-                tar, file = row["tar"], shard.open(row["tar"])
-            file.seek(row["offset"])
-            measured.append({"id": row["id"], "reason": None, **self._measure(file.read(row["nbytes"]))})
+        for id_, data in zip(rows["id"].to_pylist(), read_images(shard.open, rows), strict=True):
+            measured.append({"id": id_, "reason": None, **self._measure(data)})
             shard.advance()
-        if file is not None:
-            file.close()
         return pa.Table.from_pylist(
             measured, schema=pa.schema([("id", pa.string()), ("reason", pa.string()), *self.schema])
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pyarrow as pa
 from PIL import Image
 
-from curate.decode import open_image, to_rgb
+from curate.decode import decode_small
 from curate.errors import ImageError
 
 if TYPE_CHECKING:
@@ -69,10 +69,7 @@ def _thumbnail(shard: Shard, tar: str, offset: int, nbytes: int) -> tuple[str, t
     """Base64 of a WebP file, and the thumbnail's size."""
     with shard.open(tar) as file:
         file.seek(offset)
-        data = file.read(nbytes)
-    with open_image(io.BytesIO(data)) as image:
-        image.draft("RGB", (2 * _SIDE, 2 * _SIDE))  # JPEG decodes to a smaller size in a fraction of the time
-        small = to_rgb(image)
+        small = decode_small(io.BytesIO(file.read(nbytes)), _SIDE)
     small.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
     sink = io.BytesIO()
     small.save(sink, "WEBP", quality=78, method=4)

@@ -1,4 +1,4 @@
-"""Decoding for the labeller: upright, no larger than it needs, and damage as a reason."""
+"""Decoding for whoever wants little: upright, no larger than it needs, and damage as a reason."""
 
 import io
 
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from curate.decode import decode_small
 from curate.errors import ImageError, Reason
-from curate.label.decode import decode
 
 
 def encoded(image, form, **options):
@@ -22,13 +22,13 @@ def test_turned_upright():
     exif[0x0112] = 6  # to be turned right by 90 degrees: its left edge is the picture's top
     image = Image.new("RGB", (60, 40), "white")
     image.paste("red", (0, 0, 20, 40))
-    upright = decode(encoded(image, "PNG", exif=exif), 32)
+    upright = decode_small(encoded(image, "PNG", exif=exif), 32)
     assert upright.size == (40, 60)
     assert upright.getpixel((20, 5)) == (255, 0, 0)
 
 
 def test_large_jpegs_are_decoded_small_but_not_too_small():
-    rgb = decode(encoded(Image.new("RGB", (1600, 1200)), "JPEG"), 64)
+    rgb = decode_small(encoded(Image.new("RGB", (1600, 1200)), "JPEG"), 64)
     assert 128 <= min(rgb.size) < 300
 
 
@@ -37,5 +37,5 @@ def test_damage_is_a_reason(form):
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
     data = encoded(noise, form).getvalue()
     with pytest.raises(ImageError) as caught:
-        decode(io.BytesIO(data[: len(data) // 2]), 32)
+        decode_small(io.BytesIO(data[: len(data) // 2]), 32)
     assert caught.value.reason is Reason.DECODE_FAILED
