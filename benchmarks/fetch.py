@@ -26,12 +26,12 @@ import numpy as np
 from PIL import Image
 
 from curate.fetch import spool
-from curate.fetch.header import read_header
 from curate.fetch.img2dataset import fetch_img2dataset
 from curate.fetch.outcome import Body
 from curate.fetch.screen import Screen
 from curate.fetch.shard import FetchEngine
 from curate.fetch.stream import fetch_stream
+from curate.header import read_header
 from curate.recipe import Recipe
 
 SHARD = 1000

@@ -161,6 +161,6 @@ def test_size_is_the_callers_to_judge() -> None:
 
 
 def test_formats_are_those_that_are_fetched() -> None:
-    from curate.fetch.sniff import EXTENSIONS
+    from curate.sniff import EXTENSIONS
 
     assert set(FORMATS) == set(EXTENSIONS)

@@ -12,8 +12,8 @@ from functools import partial
 from typing import Any
 
 from curate.errors import Reason
-from curate.fetch.header import Header
 from curate.fetch.outcome import Failure
+from curate.header import Header
 from curate.recipe import THUMBNAIL_SHARE, Bound
 
 __all__ = ["Screen"]

@@ -15,9 +15,9 @@ from curate.errors import Reason, RunError
 from curate.fetch.local import LocalBytes, read_local
 from curate.fetch.outcome import Failure, Outcome
 from curate.fetch.screen import Screen
-from curate.fetch.sniff import EXTENSIONS
 from curate.fetch.tar import TarWriter, WritesBytes
 from curate.recipe import Bound, Fetch
+from curate.sniff import EXTENSIONS
 
 if TYPE_CHECKING:
     from curate.engine.stage import Shard

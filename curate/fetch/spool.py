@@ -11,9 +11,9 @@ from typing import Self
 
 from curate import files
 from curate.errors import Reason
-from curate.fetch.header import Header, read_header
 from curate.fetch.outcome import Body, Failure
-from curate.fetch.sniff import HEAD, sniff
+from curate.header import Header, read_header
+from curate.sniff import HEAD, sniff
 
 __all__ = ["Spool"]
 
