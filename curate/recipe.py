@@ -72,9 +72,9 @@ class Fetch(Config):
     concurrency: PositiveInt = 64
     """Requests under way at once in one worker."""
     per_host: PositiveInt = 8
-    """Requests under way at once to one host in one worker."""
+    """Requests under way at once to one host, by all workers together."""
     per_host_rate: PositiveFloat | None = None
-    """Requests a second to one host in one worker; as fast as it answers by default."""
+    """Requests a second to one host, by all workers together; as fast as it answers by default."""
     host_failures: PositiveInt = 10
     """Failures of one host in a row after which its other URLs wait for the end of the shard."""
     deadline: PositiveFloat = 60.0

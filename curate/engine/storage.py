@@ -95,6 +95,16 @@ class RunFolder:
         if self.exists(name):
             self._fs.rm_file(f"{self._path}/{name}")
 
+    @property
+    def common(self) -> Path:
+        """A local folder for what all workers of a run share: the run folder, or one a machine if that is a store."""
+        if self.is_local:
+            return Path(self._path)
+        name = hashlib.sha256(self.url.encode()).hexdigest()[:16]
+        path = Path(tempfile.gettempdir(), f"curate-{os.getuid()}-{name}")
+        path.mkdir(mode=0o700, exist_ok=True)
+        return path
+
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """A local folder for spooled data, removed afterwards."""

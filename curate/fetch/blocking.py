@@ -20,11 +20,12 @@ from yarl import URL
 from curate.errors import Reason
 from curate.fetch.answer import judge, next_hop, request_headers
 from curate.fetch.guard import ForbiddenAddress, Guard
-from curate.fetch.host import Host
+from curate.fetch.host import ANOTHER_LOOK, Host
 from curate.fetch.outcome import Failure, Outcome
 from curate.fetch.robots import MAX_BYTES, MAX_KEPT, MAX_REDIRECTS, Robots
 from curate.fetch.screen import Screen
 from curate.fetch.spool import Spool
+from curate.fetch.turns import Turns
 from curate.recipe import Fetch
 
 __all__ = ["BlockingClient"]
@@ -40,12 +41,13 @@ class BlockingClient:
     thread for as long as the system's resolver waits, whatever the deadline.
     """
 
-    def __init__(self, config: Fetch, screen: Screen) -> None:
+    def __init__(self, config: Fetch, screen: Screen, turns: Turns) -> None:
         self._config = config
         self._screen = screen
         self._guard = Guard(config.allow_networks)
-        self._turns: dict[str | None, threading.Semaphore] = defaultdict(lambda: threading.Semaphore(config.per_host))
-        self._hosts: dict[str | None, Host] = defaultdict(lambda: Host(config))
+        self._queues: dict[str, threading.Semaphore] = defaultdict(lambda: threading.Semaphore(config.per_host))
+        self._turns = turns
+        self._hosts: dict[str, Host] = {}
         self._robots: dict[URL, Robots] = {}
         self._readers: dict[URL, threading.Lock] = defaultdict(threading.Lock)
         self._lock = threading.Lock()
@@ -60,7 +62,7 @@ class BlockingClient:
         """
         visited = [self._guard.url(text)]
         while True:
-            with self._turn(visited[-1].host):
+            with self._turn(visited[-1].host or ""):
                 start = time.monotonic()
                 try:
                     until = start + self._config.deadline - outcome.seconds
@@ -80,15 +82,12 @@ class BlockingClient:
             host.forgive()
 
     @contextmanager
-    def _turn(self, name: str | None) -> Iterator[None]:
+    def _turn(self, name: str) -> Iterator[None]:
         """Wait for one's turn at a host, and tell the host how it ended."""
         with self._lock:
-            turn, host = self._turns[name], self._hosts[name]
-        with turn:
-            with self._lock:
-                host.check()
-                wait = host.reserve(time.monotonic())
-            time.sleep(wait)
+            queue, host = self._queues[name], self._hosts.setdefault(name, Host(name, self._config, self._turns))
+        with queue, self._place(host):
+            time.sleep(host.reserve())
             end: Failure | None = None
             try:
                 yield
@@ -97,7 +96,19 @@ class BlockingClient:
                 raise
             finally:
                 with self._lock:
-                    host.tell(end, time.monotonic())
+                    host.tell(end)
+
+    @contextmanager
+    def _place(self, host: Host) -> Iterator[None]:
+        """One of a host's places, for which other workers may stand in line too."""
+        host.check()
+        while (place := host.enter()) is None:
+            time.sleep(ANOTHER_LOOK)
+            host.check()
+        try:
+            yield
+        finally:
+            host.leave(place)
 
     def _ask_leave(self, url: URL, until: float) -> None:
         """Heed the robots.txt of a URL's origin, which is asked for once.

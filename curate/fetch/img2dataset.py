@@ -26,6 +26,7 @@ from curate.fetch.blocking import BlockingClient
 from curate.fetch.guard import Guard
 from curate.fetch.outcome import Failure, Outcome
 from curate.fetch.screen import Screen
+from curate.fetch.turns import Turns
 from curate.recipe import Fetch
 
 __all__ = ["fetch_img2dataset"]
@@ -35,7 +36,13 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 def fetch_img2dataset(
-    urls: Sequence[str], config: Fetch, scratch: Path, done: Callable[[], None], screen: Screen | None = None
+    urls: Sequence[str],
+    config: Fetch,
+    scratch: Path,
+    done: Callable[[], None],
+    screen: Screen | None = None,
+    *,
+    turns: Path | None = None,
 ) -> list[Outcome]:
     """Fetch every URL once, with retries of what may pass, in rounds.
 
@@ -45,6 +52,7 @@ def fetch_img2dataset(
         scratch: local folder for the bodies, one file each.
         done: called as each URL comes to its end.
         screen: rejects what the head of a file tells to be of no use.
+        turns: file of the turns at hosts, to share them with others; its own by default.
 
     Returns:
         One outcome for each URL, in order. Equal URLs share one.
@@ -67,7 +75,17 @@ def fetch_img2dataset(
         except Failure as failure:
             outcomes.append(Outcome(attempts=1))
             outcomes[-1].fail(failure)
-    opener = _Opener(asked, config, scratch, Screen(given.bounds, claimed))
+    with Turns.open(turns or scratch / "turns") as opened:
+        opener = _Opener(asked, scratch, BlockingClient(config, Screen(given.bounds, claimed), opened))
+        _run_all(downloader, opener, config, scratch, done)
+    for _ in range(len(outcomes) - len(asked)):
+        done()
+    return outcomes
+
+
+def _run_all(downloader: Any, opener: _Opener, config: Fetch, scratch: Path, done: Callable[[], None]) -> None:
+    """Rounds until there is nothing to try again, and the last one."""
+    asked = opener.asked
     waiting = dict.fromkeys(asked, 0.0)
     while waiting:
         time.sleep(max(waiting.values()))
@@ -83,9 +101,6 @@ def fetch_img2dataset(
             asked[url].seconds = 0.0
             asked[url].begin()
         _run(downloader, last, opener, config, scratch, done, is_last=True)
-    for _ in range(len(outcomes) - len(asked)):
-        done()
-    return outcomes
 
 
 def _downloader_class() -> Any:
@@ -149,14 +164,14 @@ def _run(
 class _Opener:
     """What stands behind `urllib.request.urlopen`: only for the URLs asked for, only within bounds."""
 
-    def __init__(self, asked: dict[str, Outcome], config: Fetch, scratch: Path, screen: Screen) -> None:
+    def __init__(self, asked: dict[str, Outcome], scratch: Path, client: BlockingClient) -> None:
         self.asked = asked
         self.stopped = False
         self.trouble: Exception | None = None
         """What is wrong with this machine rather than with a URL; img2dataset would print it and go on."""
         self._paths = {url: scratch / f"{i}" for i, url in enumerate(asked)}
-        self._client = BlockingClient(config, screen)
-        self.forgive = self._client.forgive
+        self._client = client
+        self.forgive = client.forgive
 
     def open(self, request: urllib.request.Request, data: Any = None, timeout: float | None = None) -> io.BytesIO:
         """Spool a URL's bytes; what img2dataset gets to read of them is nothing.

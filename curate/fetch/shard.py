@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from curate import files
 from curate.errors import Reason, RunError
 from curate.fetch.local import LocalBytes, read_local
 from curate.fetch.outcome import Failure, Outcome
@@ -51,8 +52,22 @@ LOG = pa.schema(
 )
 """Columns of the log: what differs from run to run. `address` is the one that a socket was connected to."""
 
-FetchEngine = Callable[[Sequence[str], Fetch, Path, Callable[[], None], Screen], list[Outcome]]
-"""(URLs, settings, scratch folder, called as each ends, early rejection) -> one outcome for each URL, in order."""
+
+class FetchEngine(Protocol):
+    """Fetches URLs: one outcome for each, in order."""
+
+    def __call__(
+        self,
+        urls: Sequence[str],
+        config: Fetch,
+        scratch: Path,
+        done: Callable[[], None],
+        screen: Screen | None = None,
+        *,
+        turns: Path | None = None,
+    ) -> list[Outcome]:
+        """See `curate.fetch.stream.fetch_stream`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -83,7 +98,7 @@ class FetchShard:
             kept = self._keep(shard, scratch / "kept")
             wanted = rows.filter(pc.invert(pc.is_in(rows["id"], pa.array(kept, pa.string()))))
             shard.advance(len(rows) - len(wanted))
-            fetched = dict(zip(wanted["id"].to_pylist(), self._fetch(wanted, scratch, shard.advance), strict=True))
+            fetched = dict(zip(wanted["id"].to_pylist(), self._fetch(wanted, scratch, shard), strict=True))
             outcomes = [kept.get(id_) or fetched[id_] for id_ in ids]
             with shard.create(tar) as sink:
                 offsets = _write_tar(ids, outcomes, sink)
@@ -118,7 +133,7 @@ class FetchShard:
             kept[row["id"]].final_url, kept[row["id"]].http_status = row["final_url"], row["http_status"]
         return kept
 
-    def _fetch(self, rows: pa.Table, scratch: Path, advance: Callable[[], None]) -> list[Outcome]:
+    def _fetch(self, rows: pa.Table, scratch: Path, shard: Shard) -> list[Outcome]:
         """Local rows from where they are, and never from the network; the others from the network, and nowhere else."""
         ends: dict[int, Outcome] = {}
         sources: dict[int, LocalBytes] = {}
@@ -135,11 +150,13 @@ class FetchShard:
             except Failure as failure:
                 ends[i] = Outcome()
                 ends[i].fail(failure)
-                advance()
-        ends |= zip(sources, read_local([*sources.values()], self.config, scratch, advance), strict=True)
+                shard.advance()
+        ends |= zip(sources, read_local([*sources.values()], self.config, scratch, shard.advance), strict=True)
         if urls:
             fetch = _engine(self.config.engine)
-            ends |= zip(urls, fetch([*urls.values()], self.config, scratch, advance, screen), strict=True)
+            turns = shard.folder.common / f"{files.TEMPORARY}turns"
+            fetched = fetch([*urls.values()], self.config, scratch, shard.advance, screen, turns=turns)
+            ends |= zip(urls, fetched, strict=True)
         return [ends[i] for i in range(len(candidates))]
 
 

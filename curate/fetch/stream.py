@@ -15,11 +15,12 @@ from yarl import URL
 from curate.errors import Reason
 from curate.fetch.answer import judge, next_hop, request_headers
 from curate.fetch.guard import ForbiddenAddress, Guard, GuardedResolver
-from curate.fetch.host import Host
+from curate.fetch.host import ANOTHER_LOOK, Host
 from curate.fetch.outcome import Failure, Outcome
 from curate.fetch.robots import MAX_BYTES, MAX_KEPT, MAX_REDIRECTS, Robots
 from curate.fetch.screen import Screen
 from curate.fetch.spool import Spool
+from curate.fetch.turns import Turns
 from curate.recipe import Fetch
 
 __all__ = ["fetch_stream"]
@@ -29,7 +30,13 @@ _CONNECT_TIMEOUT = 15.0
 
 
 def fetch_stream(
-    urls: Sequence[str], config: Fetch, scratch: Path, done: Callable[[], None], screen: Screen | None = None
+    urls: Sequence[str],
+    config: Fetch,
+    scratch: Path,
+    done: Callable[[], None],
+    screen: Screen | None = None,
+    *,
+    turns: Path | None = None,
 ) -> list[Outcome]:
     """Fetch every URL once, with retries of what may pass.
 
@@ -39,6 +46,7 @@ def fetch_stream(
         scratch: local folder for the bodies, one file each.
         done: called as each URL comes to its end.
         screen: rejects what the head of a file tells to be of no use.
+        turns: file of the turns at hosts, to share them with others; its own by default.
 
     Returns:
         One outcome for each URL, in order.
@@ -46,19 +54,21 @@ def fetch_stream(
     Raises:
         RunError: if the scratch folder can't be written.
     """
-    return asyncio.run(_StreamEngine(config, scratch, done, screen or Screen()).run(urls))
+    with Turns.open(turns or scratch / "turns") as opened:
+        return asyncio.run(_StreamEngine(config, scratch, done, screen or Screen(), opened).run(urls))
 
 
 class _StreamEngine:
-    def __init__(self, config: Fetch, scratch: Path, done: Callable[[], None], screen: Screen) -> None:
+    def __init__(self, config: Fetch, scratch: Path, done: Callable[[], None], screen: Screen, turns: Turns) -> None:
         self._config = config
         self._screen = screen
         self._scratch = scratch
         self._done = done
         self._guard = Guard(config.allow_networks)
         self._slots = asyncio.Semaphore(config.concurrency)
-        self._turns: dict[str | None, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(config.per_host))
-        self._hosts: dict[str | None, Host] = defaultdict(lambda: Host(config))
+        self._queues: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(config.per_host))
+        self._turns = turns
+        self._hosts: dict[str, Host] = {}
         self._robots: dict[URL, asyncio.Task[Robots | Failure]] = {}
         self._is_last = False
 
@@ -127,7 +137,7 @@ class _StreamEngine:
         """
         visited = [self._guard.url(text)]
         while True:
-            async with self._turn(visited[-1].host):
+            async with self._turn(visited[-1].host or ""):
                 try:
                     async with self._clock(outcome):
                         await self._ask_leave(visited[-1])
@@ -139,20 +149,31 @@ class _StreamEngine:
             visited.append(hop)
 
     @asynccontextmanager
-    async def _turn(self, name: str | None) -> AsyncIterator[None]:
+    async def _turn(self, name: str) -> AsyncIterator[None]:
         """Wait for one's turn at a host, and tell the host how it ended."""
-        host, now = self._hosts[name], asyncio.get_running_loop().time
+        host = self._hosts.setdefault(name, Host(name, self._config, self._turns))
         # the host first: who waits for a busy host must not keep a slot from the others
-        async with self._turns[name]:
-            host.check()
-            await asyncio.sleep(host.reserve(now()))
+        async with self._queues[name], self._place(host):
+            await asyncio.sleep(host.reserve())
             async with self._slots:
                 try:
                     yield
                 except Failure as failure:
-                    host.tell(failure, now())
+                    host.tell(failure)
                     raise
-                host.tell(None, now())
+                host.tell(None)
+
+    @asynccontextmanager
+    async def _place(self, host: Host) -> AsyncIterator[None]:
+        """One of a host's places, for which other workers may stand in line too."""
+        host.check()
+        while (place := host.enter()) is None:
+            await asyncio.sleep(ANOTHER_LOOK)
+            host.check()
+        try:
+            yield
+        finally:
+            host.leave(place)
 
     @asynccontextmanager
     async def _clock(self, outcome: Outcome) -> AsyncIterator[None]:

@@ -13,8 +13,10 @@ from hostile import HostileSite, settings
 
 from curate.errors import MissingExtra, Reason
 from curate.fetch import img2dataset as adapter
+from curate.fetch.blocking import BlockingClient
 from curate.fetch.outcome import Failure, Outcome
 from curate.fetch.screen import Screen
+from curate.fetch.turns import Turns
 
 FetchAll = Callable[..., list[Outcome]]
 
@@ -74,8 +76,8 @@ def test_urllib_is_as_it_was(img2dataset: FetchAll, site: HostileSite) -> None:
 
 def test_only_what_was_asked_for_is_fetched(site: HostileSite, tmp_path: Path) -> None:
     config = settings(allow_networks=("127.0.0.0/8",))
-    opener = adapter._Opener({site.url("ok"): Outcome()}, config, tmp_path, Screen())
-    with pytest.raises(Failure, match="not asked for"):
+    with Turns.open(tmp_path / "turns") as turns, pytest.raises(Failure, match="not asked for"):
+        opener = adapter._Opener({site.url("ok"): Outcome()}, tmp_path, BlockingClient(config, Screen(), turns))
         opener.open(urllib.request.Request(site.canary_url))
     assert site.canary_hits == 0
 

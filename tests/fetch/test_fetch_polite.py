@@ -1,6 +1,7 @@
 """Manners, held by both engines: robots.txt, X-Robots-Tag, rates, and leaving alone a host that is down."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hostile import SITE, HostileSite, settings
@@ -12,6 +13,7 @@ from curate.errors import Reason
 from curate.fetch.host import Host
 from curate.fetch.outcome import Failure, Outcome
 from curate.fetch.robots import Robots, opted_out
+from curate.fetch.turns import Turns
 
 FetchAll = Callable[..., list[Outcome]]
 AGENT = "curate-test/1.0 (+mailto:someone@example.org)"
@@ -126,31 +128,32 @@ def test_every_end_of_a_broken_host_is_told_once(fetch: FetchAll, site: HostileS
     assert len(ends) == 30
 
 
-def host(**changes: object) -> Host:
-    return Host(settings(**changes))
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Callable[..., Host]]:
+    with Turns.open(tmp_path / "turns") as turns:
+        yield lambda **changes: Host("a.test", settings(**changes), turns)
 
 
-def test_turns_keep_the_rate() -> None:
-    steady = host(per_host_rate=4.0)
-    assert [steady.reserve(100.0) for _ in range(3)] == [0.0, 0.25, 0.5]
-    assert steady.reserve(200.0) == 0.0
-    assert [host().reserve(1.0) for _ in range(3)] == [0.0] * 3
+def test_the_recipe_sets_rate_and_places(host: Callable[..., Host]) -> None:
+    steady = host(per_host_rate=0.01, per_host=3)
+    assert [round(steady.reserve() / 100) for _ in range(3)] == [0, 1, 2]
+    assert [steady.enter() is None for _ in range(4)] == [False, False, False, True]
 
 
-def test_a_retry_after_holds_for_everybody_within_reason() -> None:
-    busy = host(deadline=60.0)
-    busy.tell(Failure(Reason.HTTP_429, retry_after=5.0), 100.0)
-    assert busy.reserve(101.0) == 4.0
-    busy.tell(Failure(Reason.HTTP_429, retry_after=10**6), 200.0)
-    assert busy.reserve(200.0) == 60.0
+def test_a_retry_after_holds_for_everybody_within_reason(host: Callable[..., Host]) -> None:
+    busy = host(deadline=600.0)
+    busy.tell(Failure(Reason.HTTP_429, retry_after=300.0))
+    assert 290 < busy.reserve() <= 300
+    busy.tell(Failure(Reason.HTTP_429, retry_after=10**6))
+    assert 590 < busy.reserve() <= 600
 
 
-def test_failures_in_a_row_break_off_and_a_sign_of_life_forgives() -> None:
+def test_failures_in_a_row_break_off_and_a_sign_of_life_forgives(host: Callable[..., Host]) -> None:
     down = host(host_failures=3)
     for failure in (Reason.CONNECT, Reason.TIMEOUT, Reason.HTTP_404, Reason.CONNECT, Reason.DNS):
-        down.tell(Failure(failure), 0.0)
+        down.tell(Failure(failure))
         down.check()
-    down.tell(Failure(Reason.HTTP_5XX), 0.0)
+    down.tell(Failure(Reason.HTTP_5XX))
     with pytest.raises(Failure, match="3 times in a row") as broken:
         down.check()
     assert broken.value.reason == Reason.HTTP_5XX
@@ -191,7 +194,7 @@ def test_directives_are_for_everybody_or_for_the_robot_they_name(values: list[st
 
 
 def test_every_request_takes_its_turn(fetch: FetchAll, site: HostileSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    turns: list[float] = []
-    monkeypatch.setattr(Host, "reserve", lambda self, now: turns.append(now) or 0.0)
+    turns: list[None] = []
+    monkeypatch.setattr(Host, "reserve", lambda self: turns.append(None) or 0.0)
     fetch([site.url("ok"), site.url("redirect/2")])
     assert len(turns) == site.hits.total() == 4
