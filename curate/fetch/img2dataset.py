@@ -8,8 +8,10 @@ through this engine is said in docs/fetching.md.
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import io
-import os
+import sys
 import threading
 import time
 import urllib.request
@@ -17,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pyarrow as pa
@@ -33,6 +36,8 @@ __all__ = ["fetch_img2dataset"]
 
 _ONE_AT_A_TIME = threading.Lock()
 """urllib has one opener for the whole process."""
+
+_ALIAS = "img2dataset_without_init"
 
 
 def fetch_img2dataset(
@@ -104,13 +109,21 @@ def _run_all(downloader: Any, opener: _Opener, config: Fetch, scratch: Path, don
 
 
 def _downloader_class() -> Any:
-    # albumentations, which it imports, else asks the network for a newer version of itself
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    """img2dataset's Downloader, without what the package's `__init__` imports for its resizer and its writers.
+
+    That would be 600 MB for OpenCV, pandas, albumentations, and webdataset, which imports PyTorch wherever it is
+    installed. So the package's folder is given to Python under another name, as a package that imports nothing itself.
+    """
+    found = importlib.util.find_spec("img2dataset")
+    if found is None:
+        raise MissingExtra("the img2dataset engine", "img2dataset")
+    package = ModuleType(_ALIAS)
+    package.__path__ = list(found.submodule_search_locations or ())
+    sys.modules.setdefault(_ALIAS, package)
     try:
-        from img2dataset.downloader import Downloader
+        return importlib.import_module(f"{_ALIAS}.downloader").Downloader
     except ImportError as error:
         raise MissingExtra("the img2dataset engine", "img2dataset") from error
-    return Downloader
 
 
 def _run(

@@ -2,6 +2,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,8 @@ def stream(scratch: Path) -> FetchAll:
 
 @pytest.fixture
 def img2dataset(scratch: Path) -> FetchAll:
-    pytest.importorskip("img2dataset.downloader", exc_type=ImportError)
+    if find_spec("img2dataset") is None:
+        pytest.skip("img2dataset is not installed")
     from curate.fetch.img2dataset import fetch_img2dataset
 
     return lambda urls, done=_ignore, screen=None, **changes: fetch_img2dataset(
