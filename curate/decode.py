@@ -6,7 +6,8 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from typing import IO
 
 import numpy as np
@@ -14,14 +15,17 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from curate.errors import ImageError, Reason
+from curate.header import read_header
+from curate.sniff import HEAD, sniff
 
-__all__ = ["FORMATS", "MAX_PIXELS", "decode_small", "open_image", "orientation", "to_luma", "to_rgb"]
+__all__ = ["FORMATS", "MAX_PIXELS", "decode_small", "installed", "open_image", "orientation", "to_luma", "to_rgb"]
 
 MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 2**27)
 """Pillow's own limit on what it opens."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "HEIF", "JXL")
-"""What is decoded, where Pillow or a plugin can: what the web uses, and nothing as dangerous as PostScript."""
+"""What is decoded, where Pillow or a plugin can: what the web uses, and nothing as dangerous as PostScript. HEIF and
+JXL need plugins, `pip install 'curate[formats]'`."""
 
 _DAMAGED = (
     OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, AttributeError, EOFError, OverflowError,
@@ -51,29 +55,65 @@ def open_image(source: IO[bytes]) -> Iterator[Image.Image]:
         # size is judged by the caller; odd EXIF or TIFF tags don't make an image unusable
         warnings.simplefilter("ignore")
         try:
-            Image.init()
-            with Image.open(source, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
+            with Image.open(source, formats=[_format(source)]) as image:
                 yield image
         except UnidentifiedImageError as error:
-            if _begins_like_an_image(source):
-                raise ImageError(Reason.DECODE_FAILED, "its header is damaged") from error
-            raise ImageError(Reason.FORMAT_UNSUPPORTED, "no installed decoder knows it") from error
+            raise ImageError(Reason.DECODE_FAILED, "its header is damaged") from error
         except Image.DecompressionBombError as error:
             raise ImageError(Reason.TOO_MANY_PIXELS, str(error)) from error
         except _DAMAGED as error:
             raise ImageError(Reason.DECODE_FAILED, str(error) or type(error).__name__) from error
 
 
-def _begins_like_an_image(source: IO[bytes]) -> bool:
-    """Whether an installed decoder takes the first bytes for its own."""
+def _format(source: IO[bytes]) -> str:
+    """What a file is by its first bytes, if there is a decoder for it; Pillow is asked for that one only."""
     source.seek(0)
-    prefix = source.read(16)
-    accepts = (Image.OPEN[name][1] for name in FORMATS if name in Image.OPEN)
-    return any(accept is not None and accept(prefix) is True for accept in accepts)
+    found = sniff(source.read(HEAD))
+    if found is None:
+        raise ImageError(Reason.FORMAT_UNSUPPORTED, "it begins like no image")
+    if found not in installed():
+        extra = ": run  pip install 'curate[formats]'" if found in ("HEIF", "JXL") else ""
+        raise ImageError(Reason.FORMAT_UNSUPPORTED, f"no decoder for {found} is installed{extra}")
+    source.seek(0)
+    if found == "JXL":
+        _refuse_bomb(source)
+    return found
+
+
+@cache
+def installed() -> frozenset[str]:
+    """Those of FORMATS that Pillow can open, once the plugins that are there are registered: in whichever process."""
+    Image.init()
+    with suppress(ImportError):
+        import pillow_heif
+
+        # a worker has one thread; and what is measured is the image, never the thumbnail that came with it
+        pillow_heif.register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
+    with suppress(ImportError):
+        from pillow_jxl import JpegXLImagePlugin
+
+        JpegXLImagePlugin.DECODE_THREADS = 0
+    return frozenset(name for name in FORMATS if name in Image.OPEN)
+
+
+def _refuse_bomb(source: IO[bytes]) -> None:
+    """The plugin for JPEG XL decodes all when it opens, before anybody can look at the size."""
+    header = read_header(source.read())
+    source.seek(0)
+    if header.width is None or header.height is None:
+        raise ImageError(Reason.DECODE_FAILED, "its header is damaged")
+    if header.width * header.height > MAX_PIXELS:
+        raise ImageError(Reason.TOO_MANY_PIXELS, f"{header.width} x {header.height}")
 
 
 def orientation(image: Image.Image) -> int:
-    """EXIF orientation, 1 to 8; 1 where there is none, or none that makes sense."""
+    """EXIF orientation, 1 to 8; 1 where there is none, or none that makes sense.
+
+    HEIF and JPEG XL have turns of their own, which their decoders make; what EXIF repeats of them is not to be made
+    again (ISO/IEC 18181-2, 23008-12). Only a JPEG within a JPEG XL file is still as EXIF says.
+    """
+    if image.format == "JXL" and not getattr(image, "jpeg", False):
+        return 1
     value = image.getexif().get(0x0112, 1)
     return int(value) if value in _UPRIGHT else 1  # int, since a damaged header gives it as a fraction
 

@@ -56,8 +56,7 @@ def measure_image(data: bytes, cutoffs: Sequence[float] = (), max_pixels: int = 
         ImageError: if it can't be measured; `reason` says why.
     """
     with open_image(io.BytesIO(data)) as image:
-        pixels = image.width * image.height
-        if pixels > max_pixels or max(image.size) > MAX_SIDE:
+        if image.width * image.height > max_pixels or max(image.size) > MAX_SIDE:
             raise ImageError(
                 Reason.TOO_MANY_PIXELS, f"{image.width} x {image.height}, over {max_pixels} pixels or {MAX_SIDE} a side"
             )
@@ -78,8 +77,8 @@ def measure_image(data: bytes, cutoffs: Sequence[float] = (), max_pixels: int = 
         animated=animated,
         width=luma_HW.shape[1],
         height=luma_HW.shape[0],
-        pixels=pixels,
-        bpp=bits_per_pixel(len(data), pixels),
+        pixels=luma_HW.size,  # a HEIF may turn out to be of another size than its header says
+        bpp=bits_per_pixel(len(data), luma_HW.size),
         jpeg_quality=quality,
         hf_ratio=printed,
         hf_ratio_032=published,

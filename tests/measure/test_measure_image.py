@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
+from curate.decode import installed
 from curate.errors import ImageError, Reason
 from curate.measure import Measures, MeasureShard, bits_per_pixel, high_frequency_ratios, measure_image, perceptual_hash
 from curate.measure.image import MAX_SIDE
@@ -316,7 +317,7 @@ def test_hash_of_one_level_says_so() -> None:
 
 HOSTILE = settings(deadline=None, derandomize=True, max_examples=120)
 VICTIMS = {
-    **{format_: encode(picture(24, 20), format_) for format_ in FORMATS},
+    **{format_: encode(picture(24, 20), format_) for format_ in (*FORMATS, "HEIF", "JXL") if format_ in installed()},
     "EXIF": jpeg_with_exif(
         tiff_directory(TURNED, (0x8769, 4, 1, struct.pack("<I", 38)), (0x0102, 3, 1, b"\x08\0\0\0"))
     ),
