@@ -31,6 +31,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/measure.py
 
 bench-fetch: $(VENV)/.dev
+	$(BIN)/python benchmarks/fetch.py --rtt 0.05
 	$(BIN)/python benchmarks/fetch.py
 
 fuzz: $(VENV)/.dev

@@ -1,11 +1,12 @@
 """What fetching costs: URLs a second, bytes read, CPU and memory, with and without looking at heads, by both engines.
 
-    python benchmarks/fetch.py [--candidates 2000] [--engines stream,img2dataset] [--side 480]
+    python benchmarks/fetch.py [--candidates 2000] [--engines stream,img2dataset] [--side 480] [--rtt 0.05]
 
 A site of its own process on 127.0.0.1 serves files with real JPEG heads and lengths drawn as crawls have them: shorter
 sides lognormal, by default so that some 5 % pass HQ-50K's bounds (1024 pixels, 500,000 bytes). What each way costs
-depends on that: the smaller the files that are rejected, the less there is to save. On loopback a head's bytes bring a
-buffer's worth of others with them; over a network less is under way when a connection is closed.
+depends on that: the smaller the files that are rejected, the less there is to save. Bytes are counted by the system as
+they arrive at each connection, whether anybody reads them or not. On loopback all that a server has to say arrives at
+once; `--rtt` sends as TCP does over a network, 10 segments first and twice as many in each round trip after that.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import asyncio
 import io
 import multiprocessing
 import resource
+import socket
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -35,6 +38,9 @@ from curate.header import read_header
 from curate.recipe import Recipe
 
 SHARD = 1000
+_FIRST_FLIGHT = 10 * 1460
+"""Bytes that TCP sends before it knows anything of the way (RFC 6928)."""
+_FILLER = bytes(1 << 16)
 
 
 def main() -> None:
@@ -42,11 +48,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--candidates", type=int, default=2000)
     parser.add_argument("--engines", default="stream,img2dataset")
+    parser.add_argument("--rtt", type=float, default=0.0, help="seconds of a round trip; 0: as fast as it goes")
     parser.add_argument("--side", type=float, default=480, help="median of the shorter sides; 100 for rejects alone")
     arguments = parser.parse_args()
-    print("| engine | heads | URLs/s | read a URL | read for one kept | kept | CPU ms a URL | peak RSS |")
-    print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
-    with _site(arguments.candidates, arguments.side) as port:
+    print(
+        "| engine | heads | URLs/s | bytes a URL | for one rejected | for one kept | kept | CPU ms a URL | peak RSS |"
+    )
+    print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    with _site(arguments.candidates, arguments.side, arguments.rtt) as port:
         for engine in arguments.engines.split(","):
             for probe in (True, False):
                 # a process of its own for each: memory is a peak, and imports are part of it
@@ -61,28 +70,35 @@ def _measure(engine: str, probe: bool, port: int, candidates: int) -> str:
     fetch: FetchEngine = {"stream": fetch_stream, "img2dataset": fetch_img2dataset}[engine]
     read = 0
 
-    class Counted(spool.Spool):
-        def write(self, data: bytes) -> None:
-            nonlocal read
-            read += len(data)
-            super().write(data)
+    def close(self: socket.socket) -> None:
+        nonlocal read
+        if self.fileno() >= 0 and self.family == socket.AF_INET:
+            read += _received(self)
+        before(self)
 
-    for module in ("stream", "blocking"):
-        vars(__import__(f"curate.fetch.{module}", fromlist=["Spool"]))["Spool"] = Counted
-    kept, start, cpu = 0, time.perf_counter(), time.process_time()
+    before = socket.socket.close
+    socket.socket.close = close  # type: ignore[method-assign, assignment]
+    kept: list[int] = []
+    start, cpu = time.perf_counter(), time.process_time()
     for first in range(0, candidates, SHARD):
         urls = [f"http://127.0.0.1:{port}/{i}" for i in range(first, min(first + SHARD, candidates))]
         with tempfile.TemporaryDirectory() as scratch:
             outcomes = fetch(urls, config, Path(scratch), lambda: None, screen)
-            kept += sum(_passes(recipe, outcome.body) for outcome in outcomes if outcome.body)
+            kept += [o.body.nbytes for o in outcomes if o.body and _passes(recipe, o.body)]
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     heads = "read" if probe else "passed over"
     return (
         f"| {engine} | {heads} | {candidates / seconds:,.0f} | {read / candidates / 1e3:,.0f} kB"
-        f" | {read / max(kept, 1) / 1e6:,.1f} MB | {kept / candidates:.1%} | {1e3 * cpu / candidates:.2f}"
+        f" | {(read - sum(kept)) / max(candidates - len(kept), 1) / 1e3:,.0f} kB"
+        f" | {read / max(len(kept), 1) / 1e6:,.1f} MB | {len(kept) / candidates:.1%} | {1e3 * cpu / candidates:.2f}"
         f" | {peak:,.0f} MB |"
     )
+
+
+def _received(connection: socket.socket) -> int:
+    """Bytes that arrived at a connection, asked for or not: tcpi_bytes_received of Linux's struct tcp_info."""
+    return int.from_bytes(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)[128:136], sys.byteorder)
 
 
 def _passes(recipe: Recipe, body: Body) -> bool:
@@ -94,9 +110,11 @@ def _passes(recipe: Recipe, body: Body) -> bool:
 
 
 @contextmanager
-def _site(candidates: int, side: float) -> Iterator[int]:
+def _site(candidates: int, side: float, rtt: float) -> Iterator[int]:
     here, there = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(there, candidates, side), daemon=True)
+    process = multiprocessing.get_context("spawn").Process(
+        target=_serve, args=(there, candidates, side, rtt), daemon=True
+    )
     process.start()
     try:
         yield here.recv()
@@ -105,11 +123,10 @@ def _site(candidates: int, side: float) -> Iterator[int]:
         process.join()
 
 
-def _serve(pipe: Connection, candidates: int, side: float) -> None:
+def _serve(pipe: Connection, candidates: int, side: float, rtt: float) -> None:
     rng = np.random.default_rng(0)
     sides = np.exp(rng.normal(np.log(side), 0.56, candidates)).astype(int).clip(16, 8000)
     lengths = (sides * sides * 4 / 3 * np.exp(rng.normal(np.log(2.5), 0.4, candidates)) / 8).astype(int) + 1000
-    filler = bytes(1 << 16)
 
     async def visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -117,12 +134,7 @@ def _serve(pipe: Connection, candidates: int, side: float) -> None:
                 i = int(request.split(b" ", 2)[1][1:])
                 head, left = _head(int(sides[i])), int(lengths[i])
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % left)
-                writer.write(head[:left])
-                left -= len(head[:left])
-                while left > 0:
-                    writer.write(filler[:left])
-                    left -= len(filler)
-                    await writer.drain()
+                await _send(writer, head[:left], left, rtt)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
@@ -134,6 +146,22 @@ def _serve(pipe: Connection, candidates: int, side: float) -> None:
         await server.serve_forever()
 
     asyncio.run(serve())
+
+
+async def _send(writer: asyncio.StreamWriter, head: bytes, nbytes: int, rtt: float) -> None:
+    """Send the head and as many zeros as are missing, at most a flight in each round trip."""
+    writer.write(head)
+    sent, flight = len(head), _FIRST_FLIGHT
+    until = flight if rtt else nbytes
+    while sent < nbytes:
+        size = min(nbytes - sent, until - sent, len(_FILLER))
+        writer.write(_FILLER[:size])
+        sent += size
+        await writer.drain()
+        if sent == until < nbytes:
+            flight *= 2
+            until += flight
+            await asyncio.sleep(rtt)
 
 
 def _head(side: int) -> bytes:

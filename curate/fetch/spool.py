@@ -17,8 +17,11 @@ from curate.sniff import HEAD, sniff
 
 __all__ = ["Spool"]
 
-HEADS = (1 << 14, 1 << 16, 1 << 18)
-"""Bytes after which the head of a file is read: 16 KiB tell the size of 88 % of JPEGs, of the others more may."""
+HEADS = (12 << 10, 40 << 10, 96 << 10, 208 << 10)
+"""Bytes after which the head of a file is read: just within what TCP sends in its first round trips (RFC 6928), so that
+a server that is hung up on has not begun with the next. 12 KiB tell the size of 77 % of a crawl's JPEGs, 40 KiB of
+93 %.
+"""
 
 _CHUNK = 1 << 18
 _GZIP_OR_ZLIB = 47  # zlib's wbits: 32 + 15, find out which from the header
