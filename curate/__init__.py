@@ -1,6 +1,7 @@
 """curate: restoration-grade image datasets from crawled URLs, and the restorers trained on them.
 
     run                curate: URLs in, manifest out
+    probe              what a run would bring and cost, from a sample
     Recipe             the settings of a curation run
     measure_image      format facts, bits per pixel and high-frequency ratios of one image
     high_frequency_ratios
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from curate.manifest import export_manifest, find_faults, read_manifest, write_manifest
     from curate.measure import high_frequency_ratios, measure_image
     from curate.pipeline import run
+    from curate.preflight import probe
     from curate.recipe import Recipe
     from curate.restore import TrainRecipe, build_model, evaluate, load_model, restore_files, restore_image, train
 
@@ -51,6 +53,7 @@ __all__ = [
     "label_images",
     "load_model",
     "measure_image",
+    "probe",
     "read_manifest",
     "restore_files",
     "restore_image",
@@ -70,6 +73,7 @@ _HOMES = {
     "label_images": "label",
     "load_model": "restore",
     "measure_image": "measure",
+    "probe": "preflight",
     "read_manifest": "manifest",
     "restore_files": "restore",
     "restore_image": "restore",

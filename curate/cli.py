@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -75,6 +76,41 @@ def run(
     outcome = _run(resolved, input, out, scheduler=scheduler, workers=workers, redo_from=redo_from)
     _print_reasons(outcome)
     _print_places(outcome.places)
+
+
+@app.command()
+def probe(
+    recipe: Annotated[str, typer.Argument(help="Recipe: a YAML file, or a shipped one's name such as hq50k.")],
+    input: Inputs = [],  # noqa: B006
+    sample: Annotated[
+        str, typer.Option(help="A share such as 1%, held between 2,000 and 20,000 candidates, or a number of them.")
+    ] = "1%",
+    out: Annotated[
+        str, typer.Option("--out", "-o", help="Run folder that is planned: its disk is looked at, it is not made.")
+    ] = "run",
+    scheduler: Annotated[str, typer.Option(help="local (workers on this machine) or serial.")] = "local",
+    workers: Workers = None,
+    set_: Settings = [],  # noqa: B006
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
+) -> None:
+    """Before a long run: try a sample of the list, say what the run would bring and cost, and what is wrong.
+
+    Nothing of the sample is kept. Exits with 1 when no image could be reached at all.
+    """
+    from curate.console import probe_summary, run_progress
+    from curate.engine import Progress
+    from curate.preflight import probe
+    from curate.recipe import Recipe
+
+    resolved = Recipe.load(recipe, set_)
+    with nullcontext(Progress()) if json else run_progress(_console()) as progress:
+        outcome = probe(resolved, input, out, sample=sample, scheduler=scheduler, workers=workers, progress=progress)
+    if json:
+        print(outcome.to_json())
+    else:
+        _console().print(probe_summary(outcome))
+    if not outcome.images:
+        raise typer.Exit(1)
 
 
 @app.command(rich_help_panel=STAGE_BY_STAGE)

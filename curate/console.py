@@ -5,25 +5,33 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from curate import engine
 from curate.errors import Reason
 from curate.manifest.statistics import Statistics
+from curate.wording import size, span
+
+if TYPE_CHECKING:
+    from curate.preflight import Estimate, ProbeOutcome
 
 __all__ = [
     "LiveProgress",
     "PlainProgress",
     "StepProgress",
+    "probe_summary",
     "reasons_table",
     "run_progress",
     "statistics_table",
     "table",
 ]
 
+_BOUNDS = {"network": "network", "host": "slowest host", "measuring": "measuring"}
 _NAMES = {"fetched": "fetch", "measured": "measure", "labelled": "label"}
 
 
@@ -203,6 +211,68 @@ def reasons_table(rows_out: Mapping[str, int]) -> Table:
             out.add_row(reason.value, str(count), f"{count / total:.1%}", reason.stage, reason.meaning)
     out.add_row("all", str(sum(rows_out.values())), "", "", "", style="bold")
     return out
+
+
+def probe_summary(outcome: ProbeOutcome) -> Group:
+    """What became of a sample, what its list would bring and cost, and what is wrong."""
+    drawn = "all of them" if outcome.drawn == outcome.listed else "drawn by a seeded lot"
+    lines: list[RenderableType] = [
+        f"probed {outcome.drawn:,} of {outcome.listed:,} candidates, {drawn}",
+        reasons_table(outcome.reasons),
+    ]
+    if passed_over := [f"{count:,} {kind}" for kind, count in outcome.passed_over.items() if count]:
+        lines.append(f"besides, of the list's lines: {', '.join(passed_over)}")
+    if outcome.images:
+        lines += _forecast(outcome)
+    lines += [f"[yellow]{diagnosis.name}:[/] {escape(diagnosis.text)}." for diagnosis in outcome.diagnoses]
+    return Group(*lines)
+
+
+def _forecast(outcome: ProbeOutcome) -> list[RenderableType]:
+    """What the whole list would bring and cost, and what that leaves out."""
+    lines: list[RenderableType] = [
+        table("what the whole list would bring and cost", ("", "about", ""), _estimates(outcome)),
+        _verdict(outcome.estimate),
+        "Labels are not in it (CLIP was not loaded), nor what duplicates and the balance of the selection take away.",
+    ]
+    if outcome.not_judged:
+        lines.append(f"The recipe's bounds on {', '.join(outcome.not_judged)} need labels: they were passed over.")
+    return lines
+
+
+def _estimates(outcome: ProbeOutcome) -> list[tuple[str, str, str]]:
+    """Lines of the table of estimates: what, how much, in detail."""
+    e = outcome.estimate
+    sure = outcome.drawn == outcome.listed
+    host = f", {e.slowest_host} at the least {span(e.host_hours)}" if e.slowest_host else ""
+    return [
+        (
+            "share that passes",
+            f"{e.share.likely:.2%}",
+            "" if sure else f"{e.share.low:.2%} to {e.share.high:.2%} (95 %)",
+        ),
+        ("images that pass", f"{e.images.likely:,.0f}", "" if sure else f"{e.images.low:,.0f} to {e.images.high:,.0f}"),
+        ("bytes read", size(e.bytes_read), "over the network, the heads of rejected files among them"),
+        ("bytes kept", size(e.bytes_kept), "on the disk, also of images that their measures reject later"),
+        ("time", span(e.hours), f"on this machine, bound by the {_BOUNDS[e.bound_by]}"),
+        ("  fetching", span(max(e.fetch_hours, e.host_hours)), f"at the sample's pace {span(e.fetch_hours)}{host}"),
+        ("  measuring", span(e.measure_hours), ""),
+    ]
+
+
+def _verdict(e: Estimate) -> str:
+    """Whether the list is long enough for the recipe."""
+    wanted = f"{e.wanted:,} images are wanted"
+    if e.needed is None:
+        return f"{wanted}, and none of the sample passes."
+    candidates = f"about {e.needed.likely:,.0f} candidates at this share"
+    if e.images.low >= e.wanted:
+        return f"{wanted}, and about {e.images.likely:,.0f} will pass: enough. They take {candidates}."
+    if e.images.likely >= e.wanted:
+        return f"{wanted}, and about {e.images.likely:,.0f} will pass: just enough, if the sample is right."
+    more = e.wanted / e.images.likely - 1
+    lacking = f"{more:.0%} more" if more < 1 else f"{more + 1:,.1f} times as much"
+    return f"{wanted}, and about {e.images.likely:,.0f} will pass: crawl {lacking}. They take {candidates}."
 
 
 def statistics_table(title: str, statistics: Statistics) -> Table:

@@ -17,7 +17,7 @@ from typing import Any, TypeGuard, get_args
 import typer
 
 import curate
-from curate import manifest, measure, pipeline, restore
+from curate import manifest, measure, pipeline, preflight, restore
 from curate.cli import app
 from curate.config import Config
 from curate.engine.runner import StageOutcome
@@ -237,7 +237,8 @@ def _default(parameter: Any) -> str:
 # --- Python
 
 RESULTS: tuple[type, ...] = (
-    pipeline.RunOutcome, StageOutcome, measure.Measures, LabelResult, manifest.Manifest, manifest.Fault,
+    pipeline.RunOutcome, StageOutcome, preflight.ProbeOutcome, preflight.Estimate, preflight.Range, preflight.Diagnosis,
+    measure.Measures, LabelResult, manifest.Manifest, manifest.Fault,
     restore.TrainResult, restore.Row, restore.Restored,
 )  # fmt: skip
 """What the functions return, less what Python itself has."""

@@ -1,6 +1,6 @@
 """Shards, commit records and resume; runs a shard function serially or on Dask. Knows nothing of images."""
 
-from curate.engine.executor import DaskExecutor, Executor, SerialExecutor, open_executor
+from curate.engine.executor import DaskExecutor, Executor, SerialExecutor, local_workers, open_executor
 from curate.engine.record import CommitRecord, forget
 from curate.engine.runner import (
     StageOutcome,
@@ -31,6 +31,7 @@ __all__ = [
     "encode_table",
     "forget",
     "input_of",
+    "local_workers",
     "open_executor",
     "read_index",
     "resume_source",

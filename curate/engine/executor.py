@@ -11,7 +11,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 from curate.errors import RunError
 
-__all__ = ["Executor", "SerialExecutor", "WorkerDied", "open_executor"]
+__all__ = ["Executor", "SerialExecutor", "WorkerDied", "local_workers", "open_executor"]
 
 CLOSING_SECONDS = 20.0
 """Dask was seen to wait for ever for a worker that had been killed shortly before."""
@@ -142,6 +142,13 @@ def _local_cluster(workers: int | None) -> Any:
         worker_dashboard_address=here,
         silence_logs=logging.CRITICAL,
     )
+
+
+def local_workers() -> int:
+    """How many workers `local` starts when it isn't told: one for each core that this process may use."""
+    from dask.system import CPU_COUNT
+
+    return int(CPU_COUNT)
 
 
 def open_executor(scheduler: str, workers: int | None = None) -> AbstractContextManager[Executor]:

@@ -1,0 +1,112 @@
+"""A seeded sample of a list that is read once and never held whole."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curate.errors import InputError
+
+__all__ = ["Drawn", "Sample", "draw"]
+
+LEAST, MOST = 2_000, 20_000
+"""Candidates that a share is held between: at the paper's yield of 5.6 %, 2,000 tell it to a point either way, 20,000
+to a third of one; further ones cost time and tell hardly more."""
+
+_LOT = "_lot"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """How many candidates to draw: a share of the list, within limits, or a number."""
+
+    share: float
+    at_least: int
+    at_most: int
+
+    @classmethod
+    def parse(cls, text: str | int) -> Self:
+        """`1%`, held between 2,000 and 20,000 candidates, or `500`, which is just that.
+
+        Raises:
+            InputError: if it is neither.
+        """
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(%?)", str(text).strip().replace(",", "").replace("_", ""))
+        number = float(match[1]) if match else 0.0
+        if match and match[2] and 0 < number <= 100:
+            return cls(number / 100, LEAST, MOST)
+        if match and not match[2] and number >= 1 and number.is_integer():
+            return cls(0.0, int(number), int(number))
+        raise InputError(f"--sample takes a share such as 1%, or a number such as 2000, not {str(text)!r}")
+
+    def size(self, listed: int) -> int:
+        """Candidates to draw from a list of so many."""
+        return min(listed, self.at_most, max(self.at_least, round(self.share * listed)))
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A sample, and what the reading told of the whole list."""
+
+    rows: pa.Table
+    """Candidates in the order of their lots."""
+    listed: int
+    """Candidates in the list."""
+    hosts: Counter[str]
+    """Candidates of the list by host, of those that would be asked for over the network."""
+
+
+def draw(tables: Iterable[pa.Table], sample: Sample, seed: int) -> Drawn:
+    """Draw the candidates with the lowest lots: a lot is a seeded hash of the id, so order and cut do not matter.
+
+    Holds twice the largest sample at most, beside the count of hosts.
+
+    Args:
+        tables: candidates, each once, as `CandidateReader` gives them.
+        sample: how many.
+        seed: of the lots.
+
+    Raises:
+        InputError: if there is no candidate at all.
+    """
+    pool: list[pa.Table] = []
+    held = listed = 0
+    highest: int | None = None
+    hosts: Counter[str] = Counter()
+    for table in tables:
+        listed += len(table)
+        hosts.update(_remote_hosts(table))
+        lots = pa.array([_lot(id_, seed) for id_ in table["id"].to_pylist()], pa.uint64())
+        table = table.append_column(_LOT, lots)
+        if highest is not None:
+            table = table.filter(pc.less(table[_LOT], pa.scalar(highest, pa.uint64())))
+        pool.append(table)
+        held += len(table)
+        if held > 2 * sample.at_most:
+            pool = [_lowest(pool, sample.at_most)]
+            held, highest = len(pool[0]), pool[0][_LOT][-1].as_py()
+    if not listed:
+        raise InputError("the input names no candidates: every line is blank")
+    return Drawn(_lowest(pool, sample.size(listed)).drop_columns([_LOT]), listed, hosts)
+
+
+def _lot(id_: str, seed: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed}:probe:{id_}".encode()).digest()[:8])
+
+
+def _lowest(pool: list[pa.Table], count: int) -> pa.Table:
+    table = pa.concat_tables(pool).sort_by([(_LOT, "ascending"), ("id", "ascending")])
+    return table.slice(0, count).combine_chunks()
+
+
+def _remote_hosts(table: pa.Table) -> dict[str, int]:
+    remote = table.filter(pc.and_(pc.is_null(table["local_path"]), pc.is_null(table["reason"])))
+    counts = remote["host"].drop_null().value_counts()
+    return dict(zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True))
