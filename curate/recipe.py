@@ -196,7 +196,7 @@ def _minimum_reason(column: str) -> Reason:
 class Label(Config):
     """The CLIP model that names each image's category."""
 
-    incidental = frozenset({"batch_size", "device"})
+    incidental = frozenset({"batch_size", "device", "keep_embeddings"})
 
     model: str = "ViT-B-32"
     """open_clip model name, `bundled` for the demo labeller, or `local-dir:PATH` of an open_clip model folder."""
@@ -204,12 +204,16 @@ class Label(Config):
     """open_clip weights tag, or path of a local checkpoint."""
     taxonomy: str | None = None
     """YAML file of classes and prompts; the paper's 16 sub-categories by default."""
+    others_margin: Share = 0.0
+    """An image whose likeliest category leads by less than this goes to the "... others" of its broad class."""
     batch_size: PositiveInt = 64
-    """Images per forward pass."""
+    """Images per forward pass on a GPU; a CPU takes few at a time, whatever stands here."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the model runs; `auto` takes a GPU when there is one."""
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
-    """Arithmetic of the image tower."""
+    """Arithmetic of the model; other than fp32, `label_model` names it."""
+    keep_embeddings: bool = True
+    """Whether the images' embeddings stay in the run folder, so that other prompts label without looking again."""
 
 
 class Frequency(Config):

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import os
 import pickle
-from collections.abc import Iterable, Iterator
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
+from typing import IO, Any, TypeVar
 
 import numpy as np
 import open_clip
@@ -17,7 +23,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors import SafetensorError
 from scipy.special import softmax
+from timm.utils.model import reparameterize_model
+from torch.nn import functional as F
 
+from curate.config import fingerprint
 from curate.decode import decode_small, to_rgb
 from curate.errors import ImageError, InputError, LabelError
 from curate.label.taxonomy import Taxonomy, load_taxonomy
@@ -29,11 +38,22 @@ __all__ = ["LabelResult", "Labeller", "label_images", "load_labeller"]
 DIGITS = 4
 """Decimals of scores and margins: rounding errors of float32 arithmetic lie below."""
 
+CPU_PASS = 4
+"""Images of a forward pass on a CPU: more at once are no faster on one thread."""
+
+VERSION = 1
+"""Raised when pictures are made ready in another way than before: embeddings that were kept are void then."""
+
 _UNUSABLE = (
     OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError, AssertionError, StopIteration, EOFError,
     pickle.UnpicklingError, SafetensorError,
 )  # fmt: skip
 """What open_clip raises for checkpoints that are damaged or belong to another model."""
+
+
+Embedding = NDArray[np.float32]
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -45,7 +65,7 @@ class LabelResult:
     score: float
     """Probability of the category."""
     margin: float
-    """Probability of the category less that of the runner-up."""
+    """Probability of the likeliest category less that of the runner-up."""
     model: str
 
 
@@ -60,69 +80,77 @@ class Labeller:
         """
         self.taxonomy = taxonomy
         self.name = model_name(config)
-        self.batch_size = config.batch_size
         self.device = torch.device(pick_device(config.device))
+        self._others_margin = config.others_margin
         self._dtype = open_clip.get_input_dtype(config.precision) or torch.float32
-        weights = find_weights(config)
-        try:
-            model, _, self._prepare = open_clip.create_model_and_transforms(
-                weights.model,
-                str(weights.checkpoint) if not weights.model.startswith("local-dir:") else None,
-                precision=config.precision,
-                device=self.device,
-                **weights.options,
-            )
-            tokenizer = open_clip.get_tokenizer(weights.model)
-        except ImportError as error:
-            raise LabelError(f"label.model {config.model!r} needs a package that isn't installed: {error}") from error
-        except _UNUSABLE as error:
-            cause = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise LabelError(
-                f"can't load {weights.checkpoint} into {config.model!r}: it is damaged or of another model ({cause})"
-            ) from error
-        self._model = model.eval()
-        size = self._model.visual.image_size
+        self._pass = CPU_PASS if self.device.type == "cpu" else config.batch_size
+        self._model, self._prepare, tokenizer = _load_model(config, self.device)
+        visual = self._model.visual
+        size = visual.image_size
         self.side: int = max(size) if isinstance(size, tuple) else size
         """Pixels of the shorter side of the pictures that the model looks at."""
+        self.key = fingerprint([VERSION, self.name, visual.preprocess_cfg])
+        """What an embedding depends on beside the image: the same key, the same embedding."""
         with _exact():
             self._scale = float(self._model.logit_scale.exp())
             self._classes_KD = self._embed_classes(tokenizer)
         self.dim: int = self._classes_KD.shape[1]
         """Length of an embedding."""
 
-    def label(self, images: Iterable[Image.Image]) -> Iterator[tuple[LabelResult, NDArray[np.float16]]]:
-        """Label RGB images in their order, a batch at a time.
+    def embed(self, pictures: Iterable[Image.Image | IO[bytes]]) -> Iterator[Embedding | ImageError]:
+        """Embed pictures, or files of them, in their order.
+
+        A forward pass always has the same shape, filled up where pictures are missing. So what an image's embedding is,
+        to the last bit, depends on no other image.
 
         Yields:
-            The label, and the image's L2-normalised embedding, float16 of shape (dim,).
+            The L2-normalised embedding, shape (dim,), or why the picture has none.
         """
-        prepared = map(self._prepare, images)
-        while batch := list(islice(prepared, self.batch_size)):
-            embeddings_ND = self._embed(batch)
-            yield from zip(self._classify(embeddings_ND), embeddings_ND.astype(np.float16), strict=True)
+        with _prepared(self._ready, pictures, ahead=0 if self.device.type == "cpu" else 2 * self._pass) as prepared:
+            while batch := list(islice(prepared, self._pass)):
+                embeddings = iter(self._encode([ready for ready in batch if isinstance(ready, torch.Tensor)]))
+                yield from (next(embeddings) if isinstance(ready, torch.Tensor) else ready for ready in batch)
 
-    def _embed(self, batch: list[torch.Tensor]) -> NDArray[np.float64]:
-        images_BCHW = torch.stack(batch).to(self.device, self._dtype)
-        with _exact():
-            embeddings_BD = self._model.encode_image(images_BCHW, normalize=True)
-        embeddings_ND: NDArray[np.float64] = embeddings_BD.double().cpu().numpy()
-        return embeddings_ND
-
-    def _classify(self, embeddings_ND: NDArray[np.float64]) -> Iterator[LabelResult]:
+    def classify(self, embeddings_ND: NDArray[np.float32]) -> list[LabelResult]:
         """Softmax over the classes at the temperature that the model was trained with."""
-        logits_NK = self._scale * embeddings_ND @ self._classes_KD.T
-        for shares_K in softmax(logits_NK, axis=1):
-            second, first = np.sort(shares_K)[-2:]
-            best = self.taxonomy.categories[int(shares_K.argmax())]
-            score, margin = round(float(first), DIGITS), round(float(first - second), DIGITS)
-            yield LabelResult(best.broad, best.name, score, margin, self.name)
+        logits_NK = self._scale * embeddings_ND.astype(np.float64) @ self._classes_KD.T
+        return [self._result(shares_K) for shares_K in softmax(logits_NK, axis=1)]
+
+    def _result(self, shares_K: NDArray[np.float64]) -> LabelResult:
+        second, first = np.sort(shares_K)[-2:]
+        margin = round(float(first - second), DIGITS)
+        chosen = int(shares_K.argmax())
+        if margin < self._others_margin:
+            chosen = self.taxonomy.others_of(chosen)
+        category = self.taxonomy.categories[chosen]
+        return LabelResult(category.broad, category.name, round(float(shares_K[chosen]), DIGITS), margin, self.name)
+
+    def _ready(self, picture: Image.Image | IO[bytes]) -> torch.Tensor | ImageError:
+        """A picture as the model wants it, shape (3, side, side)."""
+        try:
+            rgb = to_rgb(picture) if isinstance(picture, Image.Image) else decode_small(picture, self.side)
+        except ImageError as error:
+            return error
+        ready: torch.Tensor = self._prepare(rgb)
+        return ready
+
+    def _encode(self, images: list[torch.Tensor]) -> Embedding:
+        """Embeddings of one pass at most, shape (len(images), dim)."""
+        if not images:
+            return np.empty((0, self.dim), np.float32)
+        full_BCHW = torch.stack(images + images[:1] * (self._pass - len(images)))
+        full_BCHW = full_BCHW.to(self.device, self._dtype, memory_format=torch.channels_last)
+        with _exact():
+            embeddings_BD = F.normalize(self._model.encode_image(full_BCHW).float(), dim=-1)
+        embeddings: Embedding = embeddings_BD[: len(images)].cpu().numpy()
+        return embeddings
 
     def _embed_classes(self, tokenizer: open_clip.SimpleTokenizer) -> NDArray[np.float64]:
         """One unit vector for each category: the mean of its prompts' unit vectors, shape (K, D)."""
         means = []
         for category in self.taxonomy.categories:
-            prompts_PD = self._model.encode_text(tokenizer(list(category.prompts)).to(self.device), normalize=True)
-            means.append(prompts_PD.double().mean(dim=0).cpu().numpy())
+            prompts_PD = self._model.encode_text(tokenizer(list(category.prompts)).to(self.device))
+            means.append(F.normalize(prompts_PD.double(), dim=-1).mean(dim=0).cpu().numpy())
         classes_KD = np.stack(means)
         unit: NDArray[np.float64] = classes_KD / np.linalg.norm(classes_KD, axis=1, keepdims=True)
         return unit
@@ -152,32 +180,90 @@ def label_images(
         ImageError: if it can't be decoded.
     """
     labeller = load_labeller(config)
-    pictures = (_picture(image, labeller.side) for image in images)
-    return [result for result, _ in labeller.label(pictures)]
+    images = list(images)
+    embeddings = []
+    for image, found in zip(images, labeller.embed(map(open_picture, images)), strict=True):
+        if isinstance(found, ImageError):
+            raise ImageError(found.reason, f"{image}: {found.args[1]}")
+        embeddings.append(found)
+    return labeller.classify(np.array(embeddings, np.float32).reshape(-1, labeller.dim))
 
 
-def _picture(image: Image.Image | str | Path, side: int) -> Image.Image:
+def open_picture(image: Image.Image | str | Path) -> Image.Image | IO[bytes]:
+    """A picture for `Labeller.embed`.
+
+    Raises:
+        InputError: if a file can't be read.
+    """
     if isinstance(image, Image.Image):
-        return to_rgb(image)
+        return image
     try:
-        with Path(image).open("rb") as file:
-            return decode_small(file, side)
+        return io.BytesIO(Path(image).read_bytes())
     except OSError as error:
         raise InputError(f"can't read {image}: {error.strerror}") from error
-    except ImageError as error:
-        raise ImageError(error.reason, f"{image}: {error.args[1]}") from error
+
+
+def _load_model(config: Label, device: torch.device) -> tuple[Any, Callable[[Image.Image], torch.Tensor], Any]:
+    """The model as it infers fastest, what makes pictures ready for it, and its tokenizer."""
+    weights = find_weights(config)
+    try:
+        model, _, prepare = open_clip.create_model_and_transforms(
+            weights.model,
+            str(weights.checkpoint) if not weights.model.startswith("local-dir:") else None,
+            precision=config.precision,
+            device=device,
+            **weights.options,
+        )
+        tokenizer = open_clip.get_tokenizer(weights.model)
+    except ImportError as error:
+        raise LabelError(f"label.model {config.model!r} needs a package that isn't installed: {error}") from error
+    except _UNUSABLE as error:
+        cause = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise LabelError(
+            f"can't load {weights.checkpoint} into {config.model!r}: it is damaged or of another model ({cause})"
+        ) from error
+    # The branches that some towers (MobileCLIP's) are trained with become one convolution each, and convolutions are
+    # faster where channels lie last. Both change an embedding by no more than rounding does
+    reparameterize_model(model.eval().visual, inplace=True).to(memory_format=torch.channels_last)
+    return model, prepare, tokenizer
+
+
+@contextmanager
+def _prepared(function: Callable[[S], T], items: Iterable[S], ahead: int) -> Iterator[Iterator[T]]:
+    """`map`, so many items ahead in threads: a GPU would idle while it waits for one decoder at a time.
+
+    None ahead, no threads: a CPU's cores are kept busy by one worker process for each.
+    """
+    if not ahead:
+        yield map(function, items)
+        return
+    # decoding silences warnings; threads that do so at once would undo each other's silence
+    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count(), "decode") as threads:
+        warnings.simplefilter("ignore")
+        yield _in_order(function, items, ahead, threads)
+
+
+def _in_order(function: Callable[[S], T], items: Iterable[S], ahead: int, threads: ThreadPoolExecutor) -> Iterator[T]:
+    waiting: deque[Future[T]] = deque()
+    for item in items:
+        waiting.append(threads.submit(function, item))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 @contextmanager
 def _exact() -> Iterator[None]:
-    """Inference on one CPU thread: more may split sums differently, and a run may not depend on its workers' threads.
+    """Inference that gives the same numbers again: on one CPU thread, and in the precision that was asked for.
 
-    The cores are kept busy by one worker process for each.
+    More threads may split sums differently, and a run may not depend on its workers' threads. A GPU would round the
+    inputs of float32 convolutions to 10 bits (TF32).
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
             yield
     finally:
         torch.set_num_threads(threads)

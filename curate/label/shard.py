@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from PIL import Image
 
-from curate.decode import decode_small
-from curate.errors import ImageError, Reason
+from curate.errors import ImageError, Reason, RunError
 from curate.files import read_images
 from curate.label.taxonomy import load_taxonomy
-from curate.label.weights import model_name
+from curate.label.weights import model_name, preparation
 from curate.recipe import Label
 
 if TYPE_CHECKING:
@@ -36,12 +33,16 @@ SCHEMA = pa.schema(
     ]
 )
 
+KEY = b"labeller"
+"""Metadata of a file of embeddings: `Labeller.key` of what made them."""
+
 
 @dataclass(frozen=True)
 class LabelShard:
     """The shard function of the label stage.
 
-    Beside its columns it writes `embeddings/<shard>.parquet`: id, and the L2-normalised image embedding as float16.
+    Beside its columns it keeps the images' embeddings in `embeddings/<shard>.parquet`, and takes from there what the
+    same model made of the same bytes before: so other prompts cost no second pass through the images.
     """
 
     config: Label
@@ -55,8 +56,9 @@ class LabelShard:
         """
         return {
             "model": model_name(self.config),
+            "preparation": preparation(self.config),
             "taxonomy": load_taxonomy(self.config.taxonomy).fingerprint,
-            "precision": self.config.precision,
+            "others_margin": self.config.others_margin,
         }
 
     def __call__(self, rows: pa.Table, shard: Shard) -> pa.Table:
@@ -68,22 +70,25 @@ class LabelShard:
         from curate.label.clip import load_labeller  # torch: only where labels are made
 
         labeller = load_labeller(self.config)
-        reasons: list[Reason | None] = [None] * rows.num_rows
-
-        def pictures() -> Iterator[Image.Image]:
-            for index, data in enumerate(read_images(shard.open, rows)):
-                try:
-                    yield decode_small(io.BytesIO(data), labeller.side)
-                except ImageError as error:
-                    reasons[index] = error.reason
-                shard.advance()
-
-        labelled = list(labeller.label(pictures()))
-        done = pa.array([reason is None for reason in reasons], pa.bool_())
-        ids = rows["id"].filter(done)
-        with shard.create(f"embeddings/{shard.name}.parquet") as sink:
-            sink.write(_embeddings(ids, [embedding for _, embedding in labelled], labeller))
-        results = iter(result for result, _ in labelled)
+        digests = rows["sha256"].to_pylist()
+        known = _read_embeddings(shard, labeller.key)
+        missing = [index for index, digest in enumerate(digests) if digest not in known]
+        shard.advance(len(digests) - len(missing))
+        reasons: list[Reason | None] = [None] * len(digests)
+        images = map(io.BytesIO, read_images(shard.open, rows.take(pa.array(missing, pa.int64()))))
+        for index, found in zip(missing, labeller.embed(images), strict=True):
+            if isinstance(found, ImageError):
+                reasons[index] = found.reason
+            else:
+                known[digests[index]] = found
+            shard.advance()
+        done = [digest for digest, reason in zip(digests, reasons, strict=True) if reason is None]
+        if self.config.keep_embeddings and (missing or known.keys() != set(done)):
+            # volatile: it would go with the labels when they are made anew, and is worth most then
+            with shard.create(_path(shard), volatile=True) as sink:
+                sink.write(_encode_embeddings({digest: known[digest] for digest in done}, labeller))
+        vectors = [known[digest] for digest in done]
+        results = iter(labeller.classify(np.array(vectors, np.float32).reshape(-1, labeller.dim)))
         return _table(rows["id"], reasons, [next(results) if reason is None else None for reason in reasons])
 
 
@@ -100,11 +105,29 @@ def _table(ids: pa.ChunkedArray, reasons: list[Reason | None], results: list[Lab
     return own.add_column(0, "reason", reason).add_column(0, "id", ids)
 
 
-def _embeddings(ids: pa.ChunkedArray, embeddings: list[NDArray[np.float16]], labeller: Labeller) -> bytes:
-    """A Parquet file of ids and float16 vectors; its metadata names the model that made them."""
-    flat = np.concatenate([np.empty(0, np.float16), *embeddings])
-    vectors = pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float16()), labeller.dim)
-    table = pa.table({"id": ids, "embedding": vectors}).replace_schema_metadata({"label_model": labeller.name})
+def _path(shard: Shard) -> str:
+    return f"embeddings/{shard.name}.parquet"
+
+
+def _read_embeddings(shard: Shard, key: str) -> dict[str, NDArray[np.float32]]:
+    """SHA-256 of an image -> its embedding: what is kept under the key. A damaged file is as good as none."""
+    try:
+        with shard.open(_path(shard)) as file:
+            table = pq.read_table(file, page_checksum_verification=True)
+        if (table.schema.metadata or {}).get(KEY) != key.encode():
+            return {}
+        vectors = table["embedding"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
+        return dict(zip(table["sha256"].to_pylist(), vectors, strict=True))
+    except (RunError, OSError, ValueError, KeyError):  # not there, or not what this module wrote
+        return {}
+
+
+def _encode_embeddings(embeddings: dict[str, NDArray[np.float32]], labeller: Labeller) -> bytes:
+    """A Parquet file of SHA-256 and vector; its metadata says what made them, and its pages have checksums."""
+    flat = np.concatenate([np.empty(0, np.float32), *embeddings.values()])
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float32()), labeller.dim)
+    table = pa.table({"sha256": pa.array(list(embeddings), pa.string()), "embedding": vectors})
+    table = table.replace_schema_metadata({b"label_model": labeller.name, KEY: labeller.key})
     sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
     return sink.getvalue()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import difflib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -15,6 +14,7 @@ from curate.errors import LabelError
 
 __all__ = ["Category", "Taxonomy", "load_taxonomy"]
 
+TEXT = "tag:yaml.org,2002:str"
 DEFAULT = Path(__file__).with_name("taxonomy.yaml")
 
 
@@ -40,6 +40,12 @@ class Taxonomy:
         """Names of the sub-categories."""
         return tuple(category.name for category in self.categories)
 
+    def others_of(self, index: int) -> int:
+        """The category of the same broad class whose name ends in "others"; the given one where there is none."""
+        broad = self.categories[index].broad
+        members = (i for i, c in enumerate(self.categories) if c.broad == broad and c.name.endswith("others"))
+        return next(members, index)
+
     @property
     def fingerprint(self) -> str:
         """SHA-256 of classes and prompts: what labels depend on, wherever the file lies."""
@@ -50,58 +56,87 @@ def load_taxonomy(path: str | Path | None = None) -> Taxonomy:
     """Read a taxonomy; the paper's 16 sub-categories by default.
 
     Raises:
-        LabelError: if the file can't be read or a class of it is at fault; names file, class and fault.
+        LabelError: if the file can't be read or a class of it is at fault; names file, line, class and fault.
     """
     source = Path(path) if path is not None else DEFAULT
     try:
-        data = yaml.safe_load(source.read_text(encoding="utf-8"))
+        root = yaml.compose(source.read_text(encoding="utf-8"), yaml.SafeLoader)
     except (OSError, UnicodeDecodeError) as error:
         raise LabelError(f"can't read taxonomy {source}: {error}") from error
     except yaml.YAMLError as error:
         raise LabelError(f"taxonomy {source} is no valid YAML: {' '.join(str(error).split())}") from error
     try:
-        taxonomy = Taxonomy(tuple(_categories(data)))
-        _check_names(taxonomy.names)
+        return Taxonomy(tuple(_categories(root)))
     except _Fault as fault:
-        raise LabelError(f"taxonomy {source}: {fault}") from fault
-    return taxonomy
+        raise LabelError(f"taxonomy {source}, {fault}") from fault
 
 
 class _Fault(Exception):  # noqa: N818 - never leaves this module
-    """What is wrong with a class of a taxonomy."""
+    """What is wrong with a class of a taxonomy, and where."""
+
+    def __init__(self, node: yaml.Node | None, message: str) -> None:
+        super().__init__(f"line {node.start_mark.line + 1 if node else 1}: {message}")
 
 
-def _categories(data: Any) -> Iterator[Category]:
-    if not isinstance(data, dict) or not data:
-        raise _Fault("must hold `Broad class: {templates: [...], categories: {...}}`")
-    for broad, group in data.items():
-        if not isinstance(group, dict) or set(group) != {"templates", "categories"}:
-            raise _Fault(f"{broad} must hold exactly `templates` and `categories`")
-        templates = _texts(f"{broad}.templates", group["templates"])
-        for template in templates:
-            if template.count("{}") != 1:
-                raise _Fault(f"{broad}.templates: {template!r} must hold {{}} exactly once, where the noun goes")
-        if not isinstance(group["categories"], dict) or not group["categories"]:
-            raise _Fault(f"{broad}.categories must hold `Name: [nouns]`")
-        for name, nouns in group["categories"].items():
-            if not isinstance(name, str):
-                raise _Fault(f"{broad}.{name} is no text: put the name in quotes")
-            filled = tuple(t.replace("{}", noun) for noun in _texts(f"{broad}.{name}", nouns) for t in templates)
-            yield Category(name, str(broad), filled)
+def _categories(root: yaml.Node | None) -> Iterator[Category]:
+    lines: dict[str, int] = {}
+    for broad, group in _items(root, "the file", "`Broad class: {templates: [...], categories: {...}}`"):
+        templates, categories = _parts(broad, group)
+        for name, nouns in _items(categories, f"{broad.value}.categories", "`Name: [nouns]`"):
+            if name.value in lines:
+                where = f"line {lines[name.value]}"
+                raise _Fault(name, f"{name.value} is on {where} already: names must be unique over all broad classes")
+            lines[name.value] = name.start_mark.line + 1
+            texts = _texts(nouns, f"{broad.value}.{name.value}")
+            yield Category(name.value, broad.value, tuple(t.replace("{}", noun) for noun in texts for t in templates))
+    if len(lines) < 2:
+        raise _Fault(root, "at least two categories are needed to choose between")
 
 
-def _texts(where: str, value: Any) -> list[str]:
-    if not isinstance(value, list) or not value:
-        raise _Fault(f"{where} must be a list of one text or more")
-    for text in value:
-        if not isinstance(text, str) or not text.strip():
-            raise _Fault(f"{where} holds {text!r}, which is no text")
-    return value
+def _parts(broad: yaml.ScalarNode, group: yaml.Node) -> tuple[list[str], yaml.Node]:
+    """Templates and categories of a broad class."""
+    known = ("templates", "categories")
+    parts: dict[str, yaml.Node] = {}
+    for key, node in _items(group, broad.value, "`templates` and `categories`"):
+        if key.value not in known:
+            near = difflib.get_close_matches(key.value, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else "it takes templates and categories"
+            raise _Fault(key, f"{broad.value} holds {key.value!r}; {hint}")
+        parts[key.value] = node
+    for name in known:
+        if name not in parts:
+            raise _Fault(broad, f"{broad.value} has no `{name}`")
+    where = f"{broad.value}.templates"
+    templates = _texts(parts["templates"], where)
+    for template, node in zip(templates, parts["templates"].value, strict=True):
+        if template.count("{}") != 1:
+            raise _Fault(node, f"{where}: {template!r} must hold {{}} exactly once, where the noun goes")
+    return templates, parts["categories"]
 
 
-def _check_names(names: tuple[str, ...]) -> None:
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise _Fault(f"{twice[0]} is there twice: names must be unique over all broad classes")
-    if len(names) < 2:
-        raise _Fault("at least two categories are needed to choose between")
+def _items(node: yaml.Node | None, where: str, form: str) -> list[tuple[yaml.ScalarNode, yaml.Node]]:
+    """The entries of a mapping, whose keys are texts, none of them twice."""
+    if not isinstance(node, yaml.MappingNode) or not node.value:
+        raise _Fault(node, f"{where} must hold {form}")
+    names: set[str] = set()
+    for key, _ in node.value:
+        if key.tag != TEXT:
+            raise _Fault(key, f"{where} holds the name {_shown(key)}, which is no text: put it in quotes")
+        if key.value in names:
+            raise _Fault(key, f"{where} holds {key.value} twice")
+        names.add(key.value)
+    items: list[tuple[yaml.ScalarNode, yaml.Node]] = node.value
+    return items
+
+
+def _texts(node: yaml.Node, where: str) -> list[str]:
+    if not isinstance(node, yaml.SequenceNode) or not node.value:
+        raise _Fault(node, f"{where} must be a list of one text or more")
+    for text in node.value:
+        if text.tag != TEXT or not text.value.strip():
+            raise _Fault(text, f"{where} holds {_shown(text)}, which is no text")
+    return [text.value for text in node.value]
+
+
+def _shown(node: yaml.Node) -> str:
+    return repr(node.value) if isinstance(node, yaml.ScalarNode) else f"a {node.tag.rpartition(':')[2]}"

@@ -13,7 +13,7 @@ from typing import Any
 from curate.errors import LabelError
 from curate.recipe import Label
 
-__all__ = ["Weights", "find_weights", "model_name", "pick_device", "prepare_labeller"]
+__all__ = ["Weights", "find_weights", "model_name", "pick_device", "preparation", "prepare_labeller"]
 
 BUNDLED = Path(__file__).with_name("bundled")
 LOCAL_DIR = "local-dir:"
@@ -38,10 +38,15 @@ def model_name(config: Label) -> str:
     """The `label_model` of a recipe's labels: the same on every machine that holds the same weights.
 
     A published tag stands for itself; local files are named by file name and the first 8 hex digits of their SHA-256.
+    Arithmetic other than float32 is named too, since it changes scores in their third digit.
 
     Raises:
         LabelError: if a local file isn't there.
     """
+    return _weights_name(config) + ("" if config.precision == "fp32" else f"+{config.precision}")
+
+
+def _weights_name(config: Label) -> str:
     folder = _folder(config)
     if folder is not None:
         name = "bundled" if folder == BUNDLED else folder.name
@@ -52,6 +57,16 @@ def model_name(config: Label) -> str:
     if file.is_file():
         return f"{config.model}/{file.name}@{_digest(file)}"
     return f"{config.model}/{config.pretrained}"
+
+
+def preparation(config: Label) -> str | None:
+    """First digits of the SHA-256 of what a model folder says of its layers and of how pictures are made ready.
+
+    Raises:
+        LabelError: if it says nothing.
+    """
+    folder = _folder(config)
+    return None if folder is None else _digest(folder / "open_clip_config.json")
 
 
 def prepare_labeller(config: Label) -> None:

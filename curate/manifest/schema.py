@@ -66,7 +66,7 @@ MANIFEST: tuple[Column, ...] = (
     Column("broad", pa.string(), "Outdoor, Indoor or Artificial"),
     Column("category", pa.string(), "sub-category of the taxonomy; 'others' carries its broad class's name before it"),
     Column("label_score", pa.float32(), "probability of the category", "1"),
-    Column("label_margin", pa.float32(), "probability of the category less that of the runner-up", "1"),
+    Column("label_margin", pa.float32(), "probability of the likeliest category less that of the runner-up", "1"),
     Column("label_model", pa.string(), "model and weights that gave the label"),
     Column("dup_cluster", pa.string(), "id of the cluster's kept image; null where there are no duplicates"),
     Column("contaminated_by", pa.string(), "benchmark image that it matches"),

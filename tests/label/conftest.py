@@ -11,6 +11,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from curate.errors import RunError
+
 CONFIG = {
     "embed_dim": 32,
     "vision_cfg": {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 8},
@@ -48,9 +50,12 @@ class ShardInMemory:
 
     def __init__(self):
         self.files = {}
+        self.volatile = set()
         self.advanced = 0
 
     def open(self, path):
+        if path not in self.files:
+            raise RunError(path)
         return io.BytesIO(self.files[path])
 
     @contextmanager
@@ -58,6 +63,7 @@ class ShardInMemory:
         sink = io.BytesIO()
         yield sink
         self.files[path] = sink.getvalue()
+        self.volatile |= {path} if volatile else set()
 
     def advance(self, rows=1):
         self.advanced += rows

@@ -49,22 +49,28 @@ def test_fingerprint_follows_the_prompts_and_not_the_place(tmp_path):
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("", "must hold `Broad class"),
-        ("- a", "must hold `Broad class"),
+        ("", "line 1: the file must hold `Broad class"),
+        ("\n- a", "line 2: the file must hold `Broad class"),
         ("A: [b", "no valid YAML"),
-        ("A: {categories: {C: [a]}}", "A must hold exactly"),
-        ("A: {templates: ['{}'], categories: {C: [a]}, more: 1}", "A must hold exactly"),
+        ("A: {categories: {C: [a]}}", "A has no `templates`"),
+        ("A: {templates: ['{}'], categories: {C: [a]},\n  more: 1}", "line 2: A holds 'more'; it takes templates"),
+        ("A:\n  template: ['{}']", "line 2: A holds 'template'; did you mean templates?"),
+        ("A: [b]", "A must hold `templates` and `categories`"),
         ("A: {templates: [a photo], categories: {C: [a], D: [b]}}", "A.templates: 'a photo' must hold {}"),
-        ("A: {templates: ['{} {}'], categories: {C: [a], D: [b]}}", "exactly once"),
+        ("A: {templates: ['{}',\n '{} {}'], categories: {C: [a], D: [b]}}", "line 2: A.templates: '{} {}' must hold"),
         ("A: {templates: [], categories: {C: [a], D: [b]}}", "A.templates must be a list"),
-        ("A: {templates: ['{}'], categories: {C: [], D: [b]}}", "A.C must be a list"),
-        ("A: {templates: ['{}'], categories: {C: [1], D: [b]}}", "A.C holds 1"),
+        ("A: {templates: ['{}'], categories: {\n\nC: [], D: [b]}}", "line 3: A.C must be a list"),
+        ("A: {templates: ['{}'], categories: {C: [a,\n1], D: [b]}}", "line 2: A.C holds '1', which is no text"),
+        ("A: {templates: ['{}'], categories: {C: [[a]], D: [b]}}", "A.C holds a seq, which is no text"),
         ("A: {templates: ['{}'], categories: {C: ['  '], D: [b]}}", "A.C holds '  '"),
         ("A: {templates: ['{}'], categories: {C: a cat, D: [b]}}", "A.C must be a list"),
         ("A: {templates: ['{}'], categories: {}}", "A.categories must hold"),
-        ("A: {templates: ['{}'], categories: {no: [a], D: [b]}}", "put the name in quotes"),
+        ("A: {templates: ['{}'], categories: {no: [a], D: [b]}}", "'no', which is no text: put it in quotes"),
+        ("A: {templates: ['{}'], categories: {[x]: [a], D: [b]}}", "the name a seq, which is no text"),
         ("A: {templates: ['{}'], categories: {C: [a]}}", "at least two"),
-        (GOOD + "\nB: {templates: ['{}'], categories: {Cats: [a lion]}}", "Cats is there twice"),
+        (GOOD + "\nB: {templates: ['{}'], categories: {Cats: [a lion]}}", "line 2: Cats is on line 1 already"),
+        (GOOD + "\n" + GOOD, "line 2: the file holds A twice"),
+        ("A: {templates: ['{}'], categories: {C: [a],\n C: [b]}}", "line 2: A.categories holds C twice"),
     ],
 )
 def test_faults_are_named(tmp_path, text, fault):
@@ -78,3 +84,12 @@ def test_faults_are_named(tmp_path, text, fault):
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(LabelError, match=r"nowhere\.yaml"):
         load_taxonomy(tmp_path / "nowhere.yaml")
+
+
+def test_others_of_a_broad_class_are_known_by_their_name(tmp_path):
+    taxonomy = load_taxonomy()
+    names = taxonomy.names
+    assert names[taxonomy.others_of(names.index("Food"))] == "Indoor others"
+    assert names[taxonomy.others_of(names.index("Map"))] == "Artificial others"
+    without = load_taxonomy(write(tmp_path, GOOD))
+    assert [without.others_of(index) for index in (0, 1)] == [0, 1]
