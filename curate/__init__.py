@@ -7,6 +7,7 @@
     high_frequency_ratios
                        eqs. (3) to (6) of the HQ-50K paper
     label_images       categories of images, by CLIP
+    stats              the paper's Table 2 of folders, manifests and runs
     read_manifest      a manifest, and the image bytes behind its rows
     write_manifest     a table of images as a manifest
     find_faults        what breaks a manifest's schema
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from curate.preflight import probe
     from curate.recipe import Recipe
     from curate.restore import TrainRecipe, build_model, evaluate, load_model, restore_files, restore_image, train
+    from curate.survey import stats
 
 __all__ = [
     "CurateError",
@@ -58,6 +60,7 @@ __all__ = [
     "restore_files",
     "restore_image",
     "run",
+    "stats",
     "train",
     "write_manifest",
 ]
@@ -78,6 +81,7 @@ _HOMES = {
     "restore_files": "restore",
     "restore_image": "restore",
     "run": "pipeline",
+    "stats": "survey",
     "train": "restore",
     "write_manifest": "manifest",
 }

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from curate._version import __version__
-from curate.errors import CurateError
+from curate.errors import CurateError, Reason
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from curate.pipeline import RunOutcome
+    from curate.survey import Survey
 
 app = typer.Typer(
     name="curate",
@@ -30,6 +31,7 @@ manifest_app = typer.Typer(help="Look at manifests.", no_args_is_help=True)
 app.add_typer(manifest_app, name="manifest")
 
 STAGE_BY_STAGE = "Stage by stage"
+_SHOWN = 20
 _STORAGE_CLIENTS = ("botocore", "aiobotocore", "gcsfs", "google")
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Run folder: a path or any fsspec URL.")]
@@ -167,6 +169,42 @@ def report(run: RunArgument) -> None:
     """Write the report."""
     _stage(run, "report", "serial", None, [])
     print(f"{run.rstrip('/')}/report/index.html")
+
+
+@app.command()
+def stats(
+    sources: Annotated[
+        list[str], typer.Argument(metavar="PATH...", help="Folders of pictures, manifests and run folders.")
+    ],
+    form: Annotated[
+        str | None,
+        typer.Option("--format", "-f", help="table, csv, json or md; as --out ends, if not given."),
+    ] = None,
+    out: Annotated[str | None, typer.Option("--out", "-o", help="File to write instead of printing.")] = None,
+    scheduler: Scheduler = "local",
+    workers: Workers = None,
+) -> None:
+    """Hold datasets against those of the paper: number, pixels, bpp, high-frequency ratio, diversity.
+
+    Folders are measured as they are, without a run; what is no image is named and not counted.
+    """
+    from curate import files, survey
+    from curate.console import StepProgress, surveys_table
+
+    form = form or (Path(out).suffix[1:] if out else "table")
+    if form not in survey.TEXTS and (form != "table" or out):
+        raise CurateError(f"--format takes {', '.join(survey.TEXTS)}, or table without --out, not {form!r}")
+    with StepProgress(_console(stderr=True), "measure") as steps:
+        surveys = survey.stats(sources, scheduler=scheduler, workers=workers, progress=steps)
+    for found in surveys:
+        _print_bad_files(found)
+    if form == "table":
+        _console().print(surveys_table(survey.HEADINGS, map(survey.cells, survey.rows(surveys)), survey.LEGEND))
+    elif out is None:
+        print(survey.TEXTS[form](surveys), end="")
+    else:
+        files.write(out, survey.TEXTS[form](surveys).encode())
+        print(out)
 
 
 @app.command()
@@ -418,8 +456,20 @@ def _print_reasons(outcome: RunOutcome) -> None:
             )
 
 
-def _console() -> Console:
+def _print_bad_files(survey: Survey) -> None:
+    """The damaged ones, the first few by name; JSON has them all."""
+    damaged = [bad for bad in survey.bad_files if bad.reason is not Reason.NOT_IMAGE]
+    for bad in damaged[:_SHOWN]:
+        print(f"{survey.source}/{bad.path}: {bad.reason}: {bad.detail}", file=sys.stderr)
+    if len(damaged) > _SHOWN:
+        print(f"{survey.source}: {len(damaged) - _SHOWN} more; --format json names all", file=sys.stderr)
+    if others := len(survey.bad_files) - len(damaged):
+        print(f"{survey.source}: {others} file{'s that are' if others > 1 else ' that is'} no image", file=sys.stderr)
+
+
+def _console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
     # a pipe has no width of its own; tables should not fold in a log
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    width = None if (sys.stderr if stderr else sys.stdout).isatty() else 120
+    return Console(stderr=stderr, highlight=False, width=width)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -28,6 +29,7 @@ __all__ = [
     "reasons_table",
     "run_progress",
     "statistics_table",
+    "surveys_table",
     "table",
 ]
 
@@ -287,6 +289,16 @@ def statistics_table(title: str, statistics: Statistics) -> Table:
         "entropy over broad classes, nats": (statistics.natural_diversity, "{:.3f}"),
     }
     return table(title, ("", ""), [(n, "-" if v is None else form.format(v)) for n, (v, form) in lines.items()])
+
+
+def surveys_table(headings: Sequence[str], rows: Iterable[Sequence[str]], legend: str) -> Table:
+    """Datasets beside those of the paper, which are dimmed."""
+    out = Table(box=box.SIMPLE_HEAD, caption=legend, caption_justify="left")
+    for index, heading in enumerate(headings):
+        out.add_column(heading, justify="right" if index else "left", overflow="fold")
+    for row in rows:
+        out.add_row(*row, style="dim" if row[0].endswith("(paper)") else None)
+    return out
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:

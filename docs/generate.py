@@ -24,8 +24,10 @@ from curate.engine.runner import StageOutcome
 from curate.errors import CurateError, Reason
 from curate.label.clip import LabelResult
 from curate.manifest.schema import LEDGER, MANIFEST, SCHEMA_VERSION
+from curate.manifest.statistics import Statistics
 from curate.recipe import Recipe
 from curate.restore.recipe import TrainRecipe
+from curate.survey import BadFile, Survey
 
 FOLDER = Path(__file__).parent / "reference"
 WIDTH = 100
@@ -238,7 +240,7 @@ def _default(parameter: Any) -> str:
 
 RESULTS: tuple[type, ...] = (
     pipeline.RunOutcome, StageOutcome, preflight.ProbeOutcome, preflight.Estimate, preflight.Range, preflight.Diagnosis,
-    measure.Measures, LabelResult, manifest.Manifest, manifest.Fault,
+    measure.Measures, LabelResult, Survey, BadFile, Statistics, manifest.Manifest, manifest.Fault,
     restore.TrainResult, restore.Row, restore.Restored,
 )  # fmt: skip
 """What the functions return, less what Python itself has."""

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from curate.manifest import NAMED_CATEGORIES, Manifest, read_manifest
-from curate.manifest.statistics import Statistics, summarise
+from curate.manifest.published import PUBLISHED
+from curate.manifest.statistics import summarise
 from curate.recipe import Recipe
 from curate.report.funnel import STAGES, Loss, funnel
 from curate.report.tally import Tally, count_ledger
@@ -21,10 +22,7 @@ if TYPE_CHECKING:
     from curate.engine.stage import Shard
     from curate.report.figures import CategoryBar, Thresholds
 
-__all__ = ["HQ_50K", "build_report"]
-
-HQ_50K = Statistics(50_000, 2_509_509, 12.86, None, 0.014270, 1.143, None)
-"""The row of Table 2 of the paper. Its bpp is of images re-encoded to PNG, its ratio on the scale of hf_ratio_032."""
+__all__ = ["build_report"]
 
 _TOP = 20
 _KEPT_PICTURES, _REJECTED_PICTURES = 34, 14
@@ -76,7 +74,7 @@ def _content(
             ("measured", tally.statistics),
             ("train", summarise(manifests["train"].table)),
             ("test", summarise(manifests["test"].table)),
-            ("HQ-50K", HQ_50K),
+            ("HQ-50K", PUBLISHED["HQ-50K"]),
         ],
         "steps": _steps(tally.rows, losses),
         "meanings": {loss.reason: loss.meaning for loss in losses},

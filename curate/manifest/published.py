@@ -1,0 +1,24 @@
+"""What the HQ-50K paper says of datasets: Table 2, and the row of Table 1 that gives Urban100's ratio."""
+
+from __future__ import annotations
+
+from curate.manifest.statistics import Statistics
+
+__all__ = ["PUBLISHED"]
+
+PUBLISHED: dict[str, Statistics] = {
+    name: Statistics(number, pixels, bpp, None, ratio, diversity, None)
+    for name, number, pixels, bpp, ratio, diversity in (
+        ("DIV2K", 800, 2_788_027, 12.69, 0.008227, 0.997),
+        ("Flickr2K", 2_650, 2_763_878, 12.76, 0.005369, 1.032),
+        ("BSDS400", 400, 154_401, 3.77, 0.008863, 1.092),
+        ("WED", 4_744, 218_576, 24.74, 0.005818, 1.068),
+        ("Rain13K", 1_212, 209_256, 1.5357, 0.010858, 0.934),
+        ("ImageNet", 1_281_167, 219_175, 4.72, 0.010930, 1.036),
+        ("Laion-HR", 170_000_000, 3_117_066, 1.57, 0.001918, 1.099),
+        ("HQ-50K", 50_000, 2_509_509, 12.86, 0.014270, 1.143),
+        ("Urban100", 100, None, None, 0.01514, None),
+    )
+}
+"""By the paper's names. Ratios stand with `hf_ratio_032`, whose scale they have; bpp of DIV2K, Flickr2K and HQ-50K is
+of PNG files, not of what was served (docs/science.md)."""
