@@ -195,8 +195,8 @@ def _bars(console: Console) -> Progress:
     )
 
 
-def reasons_table(rows_out: Mapping[str, int]) -> Table:
-    """Candidates by reason, the kept first, then the rejected in the order of the stages that reject them."""
+def reasons_table(rows_out: Mapping[str, int], kept: str = "kept") -> Table:
+    """Candidates by reason: the kept, by whatever name, then the rejected in the order of the stages that do it."""
     out = Table(title="candidates by what became of them", title_justify="left", title_style="bold")
     for column, justify in (
         ("", "left"),
@@ -207,7 +207,7 @@ def reasons_table(rows_out: Mapping[str, int]) -> Table:
     ):
         out.add_column(column, justify=justify)  # type: ignore[arg-type]
     total = max(sum(rows_out.values()), 1)
-    out.add_row("kept", str(rows_out.get("ok", 0)), f"{rows_out.get('ok', 0) / total:.1%}", "", "", style="green")
+    out.add_row(kept, str(rows_out.get("ok", 0)), f"{rows_out.get('ok', 0) / total:.1%}", "", "", style="green")
     for reason in Reason:
         if count := rows_out.get(reason.value, 0):
             out.add_row(reason.value, str(count), f"{count / total:.1%}", reason.stage, reason.meaning)
@@ -220,7 +220,7 @@ def probe_summary(outcome: ProbeOutcome) -> Group:
     drawn = "all of them" if outcome.drawn == outcome.listed else "drawn by a seeded lot"
     lines: list[RenderableType] = [
         f"probed {outcome.drawn:,} of {outcome.listed:,} candidates, {drawn}",
-        reasons_table(outcome.reasons),
+        reasons_table(outcome.reasons, kept="passes"),
     ]
     if passed_over := [f"{count:,} {kind}" for kind, count in outcome.passed_over.items() if count]:
         lines.append(f"besides, of the list's lines: {', '.join(passed_over)}")
@@ -273,7 +273,7 @@ def _verdict(e: Estimate) -> str:
     if e.images.likely >= e.wanted:
         return f"{wanted}, and about {e.images.likely:,.0f} will pass: just enough, if the sample is right."
     more = e.wanted / e.images.likely - 1
-    lacking = f"{more:.0%} more" if more < 1 else f"{more + 1:,.1f} times as much"
+    lacking = f"{more:.0%} more" if more < 1 else f"{more + 1:,.3g} times as much"
     return f"{wanted}, and about {e.images.likely:,.0f} will pass: crawl {lacking}. They take {candidates}."
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.errors import Reason
+from curate.preflight.advice import advise, advise_on_host
 from curate.preflight.estimation import Estimate, asked, images_seen
 from curate.recipe import Recipe
 from curate.wording import size, span
@@ -120,45 +121,38 @@ def _tls(evidence: Evidence) -> Iterator[Diagnosis]:
         )
 
 
-def _refusing_hosts(evidence: Evidence) -> Iterator[Diagnosis]:
+def _lost_hosts(evidence: Evidence) -> Iterator[Diagnosis]:
     remote = asked(evidence.rows)
     by_host = remote["host"].drop_null().value_counts().to_pylist()
     large = [host for host in by_host if host["counts"] >= max(ENOUGH, 0.02 * len(evidence.rows))]
     told = 0
     for host in sorted(large, key=lambda host: (-host["counts"], host["values"])):
         rows = remote.filter(pc.equal(remote["host"], host["values"]))
-        for name, reasons, advise in (("host_refuses", _REFUSALS, _heed), ("host_down", _DOWN, _leave)):
+        for name, does, reasons in (
+            ("host_refuses", "refuses", _REFUSALS),
+            ("host_down", "gives no answer to", _DOWN),
+        ):
             lost = _of(rows, *reasons)
             if len(lost) < 0.9 * len(rows) or told == TOLD_HOSTS:
                 continue
             told += 1
-            does = "refuses" if name == "host_refuses" else "gives no answer to"
+            most = Counter(lost["reason"].to_pylist()).most_common(1)[0][0]
+            listed = evidence.hosts.get(host["values"], 0) / evidence.listed
             yield Diagnosis(
                 name,
                 f"{host['values']} {does} {len(lost):,} of the sample's {len(rows):,} ({_told(lost)}), and has "
-                f"{_share(evidence.hosts.get(host['values'], 0) / evidence.listed)} of the list: {advise(lost)}",
-                frozenset(lost["reason"].to_pylist()),
+                f"{_share(listed)} of the list: {advise_on_host(most)}",
+                frozenset({most} if len(lost) >= 0.5 * len(_of(remote, *reasons)) else ()),
             )
-
-
-def _heed(lost: pa.Table) -> str:
-    match Counter(lost["reason"].to_pylist()).most_common(1)[0][0]:
-        case Reason.HTTP_429:
-            return "ask more slowly, with a lower fetch.per_host_rate and fetch.per_host"
-        case Reason.HTTP_4XX:
-            return "see whether it wants to know who asks (fetch.user_agent), else take it out of the list"
-    return "its owner does not want it, so take it out of the list"
-
-
-def _leave(lost: pa.Table) -> str:
-    return "see whether it still exists, and take it out of the list if it doesn't"
 
 
 def _web_pages(evidence: Evidence) -> Iterator[Diagnosis]:
     remote = asked(evidence.rows)
     answers = remote.filter(pc.fill_null(pc.and_(*_within(remote["http_status"], 200, 299)), False))
     pages = _of(answers, Reason.NOT_IMAGE)
-    pages = pages.filter(pc.fill_null(pc.match_substring_regex(pages["content_type"], "(?i)^text/html|xhtml"), False))
+    said = pc.match_substring_regex(pages["content_type"], "(?i)^text/html|xhtml")
+    seen = pc.match_substring_regex(pages["detail"], r"""^begins with b['"](\\[nrt]| )*<""")  # whatever is said
+    pages = pages.filter(pc.or_(pc.fill_null(said, False), pc.fill_null(seen, False)))
     if len(answers) >= ENOUGH and len(pages) >= 0.5 * len(answers):
         yield Diagnosis(
             "web_pages",
@@ -227,23 +221,8 @@ def _no_room(evidence: Evidence) -> Iterator[Diagnosis]:
 
 
 _LOOKS: tuple[Callable[[Evidence], Iterator[Diagnosis]], ...] = (
-    _tls, _refusing_hosts, _web_pages, _thumbnails, _no_room, _slow_host, _one_host, _no_contact,
+    _tls, _lost_hosts, _web_pages, _thumbnails, _no_room, _slow_host, _one_host, _no_contact,
 )  # fmt: skip
-
-_ADVICE = {
-    Reason.BAD_URL: "look at the lines, and call a list of bare URLs .txt: a .csv is cut at its commas",
-    Reason.CREDENTIALS: "find URLs without a password",
-    Reason.FORBIDDEN_SCHEME: "only http and https are asked for; for files on disk give their folder",
-    Reason.FORBIDDEN_ADDRESS: "if these hosts are yours, name their network in fetch.allow_networks",
-    Reason.ROBOTS: "the owners do not want it, so look for other sources",
-    Reason.OPTED_OUT: "the owners do not want it, so look for other sources",
-    Reason.HTTP_404: "the list is stale, so look for a newer one",
-    Reason.HTTP_429: "set fetch.per_host_rate, or lower it",
-    Reason.TIMEOUT: "this machine's line may be full: lower fetch.concurrency, or raise fetch.deadline",
-    Reason.TOO_LARGE: "raise fetch.max_bytes, if such files are wanted",
-    Reason.UNREADABLE: "see the files' permissions",
-    Reason.TOO_MANY_PIXELS: "raise measure.max_pixels, if the memory is there",
-}
 
 
 def _dominant_reason(evidence: Evidence, explained: set[str]) -> Iterator[Diagnosis]:
@@ -256,22 +235,9 @@ def _dominant_reason(evidence: Evidence, explained: set[str]) -> Iterator[Diagno
         yield Diagnosis(
             "dominant_reason",
             f"{name} takes {count:,} of {len(evidence.rows):,} candidates ({_share(count / len(evidence.rows))}; "
-            f"{reason.meaning}): {_advice(reason, evidence)}",
+            f"{reason.meaning}): {advise(reason, evidence.recipe.filters)}",
             frozenset({name}),
         )
-
-
-def _advice(reason: Reason, evidence: Evidence) -> str:
-    settings = [
-        f"filters.{bound.test} {bound.column}: {bound.value:g}"
-        for bound in evidence.recipe.filters.bounds
-        if bound.reason is reason and bound.test != "in"
-    ]
-    if settings:
-        return f"the list is of another kind than the recipe wants, or a bound is too tight ({', '.join(settings)})"
-    if reason.stage == "filter":
-        return "the list is of another kind than the recipe's filters want, or they are too tight"
-    return _ADVICE.get(reason, "look at some of these URLs before the run")
 
 
 def _no_image(evidence: Evidence, explained: set[str]) -> Iterator[Diagnosis]:

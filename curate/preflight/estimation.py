@@ -47,8 +47,11 @@ class Range:
     """An estimate with its 95 % interval."""
 
     low: float
+    """Lower end of the interval."""
     likely: float
+    """The estimate."""
     high: float
+    """Upper end of the interval."""
 
     def times(self, factor: float) -> Range:
         """The range of a multiple."""
@@ -82,7 +85,7 @@ class Estimate:
     needed: Range | None
     """Candidates from which the wanted images come; None when nothing passes. The low end goes with the best yield."""
     bytes_read: int
-    """Over the network."""
+    """Over the network: whole files, and the heads of those given up."""
     bytes_kept: int
     """In `images/`: whatever was fetched whole, also what measures reject later."""
     hours: float
@@ -92,8 +95,9 @@ class Estimate:
     host_hours: float
     """The least that the slowest host takes, whatever the machine."""
     slowest_host: str | None
-    """Whose requests take longest at `fetch.per_host_rate`, or at the pace it answers."""
+    """The one whose requests take longest at `fetch.per_host_rate`, or at the pace it answers."""
     measure_hours: float
+    """At the pace of the sample."""
     bound_by: str
     """What takes longest: "network", "host" or "measuring"."""
 

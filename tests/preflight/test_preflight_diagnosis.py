@@ -80,6 +80,14 @@ def test_a_host_refuses_everything(reason: Reason, advice: str) -> None:
     assert diagnose(evidence(group(60), group(20, reason, host="no.test"), group(20, host="no.test"))) == ()
 
 
+def test_what_one_host_refuses_does_not_explain_the_others() -> None:
+    gone = group(150, Reason.HTTP_4XX)
+    assert names(evidence(gone, group(20, Reason.HTTP_4XX, host="no.test"), group(30))) == [
+        "dominant_reason",
+        "host_refuses",
+    ]
+
+
 def test_a_host_is_down() -> None:
     found = only(
         evidence(group(60), group(30, Reason.HTTP_5XX, host="ill.test"), group(10, Reason.CONNECT, host="ill.test"))
@@ -99,6 +107,9 @@ def test_answers_are_web_pages() -> None:
     found = only(evidence(pages, group(40), group(10, Reason.HTTP_404, http_status=404)))
     assert found.name == "web_pages"
     assert found.text.startswith("60 of 100 answers are web pages")
+    begins = rb"begins with b'\r\n <!doctype htm'".decode()
+    lying = group(60, Reason.NOT_IMAGE, content_type="image/jpeg", detail=begins)
+    assert names(evidence(lying, group(40))) == ["web_pages"]
     other = evidence(group(60, Reason.NOT_IMAGE, content_type="application/pdf"), group(40))
     assert names(other) == ["dominant_reason"]
 
@@ -119,7 +130,7 @@ def test_one_reason_takes_most() -> None:
     found = only(evidence(group(85, Reason.LOW_TEXTURE), group(15)))
     assert found.name == "dominant_reason"
     assert found.text.startswith("low_texture takes 85 of 100 candidates (85 %; a high-frequency ratio under")
-    assert found.text.endswith("a bound is too tight (filters.min hf_ratio_032: 0.005)")
+    assert found.text.endswith("a bound is too tight (filters.min.hf_ratio_032=0.005)")
     stale = only(evidence(group(70, Reason.HTTP_404, http_status=404), group(30)))
     assert stale.text.endswith("the list is stale, so look for a newer one")
 
