@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import csv
 import hashlib
-from collections import Counter
 from pathlib import Path
 
 from PIL import Image
@@ -18,11 +17,11 @@ from PIL import Image
 from benchmarks.train_bundled_labeller import HELD_OUT_PHOTOGRAPHS, HELD_OUT_SEEDS
 from curate.demo.draw import draw
 from curate.demo.photographs import photographs
-from curate.label.clip import label_images
+from curate.label import LabelEvaluation, evaluate_labels
 from curate.label.taxonomy import load_taxonomy
 from curate.recipe import Label
 
-Truth = list[tuple[Image.Image | Path, str]]
+Truth = list[tuple[Image.Image | str | Path, str]]
 
 
 def drawn(each: int) -> Truth:
@@ -42,22 +41,14 @@ def pictures(folders: list[Path]) -> Truth:
     return [(file, known[digest]) for digest, file in found.items()]
 
 
-def table(truth: Truth, config: Label) -> str:
+def table(evaluation: LabelEvaluation) -> str:
     """Markdown: pictures, share that is right, and the commonest mistake, for each category and over all."""
-    results = label_images((picture for picture, _ in truth), config)
-    pairs = [(category, result.category) for (_, category), result in zip(truth, results, strict=True)]
     lines = ["| category | pictures | right | most often taken for |", "| --- | --- | --- | --- |"]
-    shares = []
-    for name in load_taxonomy(config.taxonomy).names:
-        given = [label for category, label in pairs if category == name]
-        if not given:
-            continue
-        wrong = Counter(label for label in given if label != name).most_common(1)
-        shares.append(given.count(name) / len(given))
-        mistake = f"{wrong[0][0]} ({wrong[0][1]})" if wrong else ""
-        lines.append(f"| {name} | {len(given)} | {shares[-1]:.0%} | {mistake} |")
-    right = sum(category == label for category, label in pairs) / len(pairs)
-    lines.append(f"| all | {len(pairs)} | {right:.1%}; mean over categories {sum(shares) / len(shares):.1%} | |")
+    for score in evaluation.scores:
+        if score.recall is not None:
+            lines.append(f"| {score.category} | {score.pictures} | {score.recall:.0%} | {score.mistaken_for} |")
+    mean = f"mean over categories {evaluation.mean_recall:.1%}"
+    lines.append(f"| all | {len(evaluation.pictures)} | {evaluation.top1:.1%}; {mean} | |")
     return "\n".join(lines)
 
 
@@ -71,7 +62,7 @@ def main() -> None:
     given = parser.parse_args()
     config = Label(model=given.model, pretrained=given.pretrained)
     truth = pictures(given.folders) if given.folders else drawn(given.drawings)
-    print(f"{given.model}\n\n{table(truth, config)}")
+    print(f"{given.model}\n\n{table(evaluate_labels(truth, config))}")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@
     high_frequency_ratios
                        eqs. (3) to (6) of the HQ-50K paper
     label_images       categories of images, by CLIP
+    evaluate_labels    how often and how surely they are right, on pictures of one's own
     stats              the paper's Table 2 of folders, manifests and runs
     read_manifest      a manifest, and the image bytes behind its rows
     write_manifest     a table of images as a manifest
@@ -33,7 +34,7 @@ from curate._version import __version__
 from curate.errors import CurateError
 
 if TYPE_CHECKING:
-    from curate.label import label_images
+    from curate.label import evaluate_labels, label_images
     from curate.manifest import export_manifest, find_faults, read_manifest, write_manifest
     from curate.measure import high_frequency_ratios, measure_image
     from curate.pipeline import run
@@ -49,6 +50,7 @@ __all__ = [
     "__version__",
     "build_model",
     "evaluate",
+    "evaluate_labels",
     "export_manifest",
     "find_faults",
     "high_frequency_ratios",
@@ -70,6 +72,7 @@ _HOMES = {
     "TrainRecipe": "restore",
     "build_model": "restore",
     "evaluate": "restore",
+    "evaluate_labels": "label",
     "export_manifest": "manifest",
     "find_faults": "manifest",
     "high_frequency_ratios": "measure",

@@ -171,6 +171,30 @@ def report(run: RunArgument) -> None:
     print(f"{run.rstrip('/')}/report/index.html")
 
 
+@app.command("evaluate-labels")
+def evaluate_labels(
+    pictures: Annotated[Path, typer.Argument(metavar="FOLDER", help="Holds a folder of pictures for each category.")],
+    recipe: Annotated[str, typer.Option(help="Recipe whose labeller is judged.")] = "hq50k",
+    set_: Settings = [],  # noqa: B006
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for the tables as JSON and CSV, and for a figure.")
+    ] = None,
+) -> None:
+    """Judge a labeller and its prompts on pictures whose categories you know, before it labels a dataset."""
+    from curate.console import StepProgress, evaluation_tables
+    from curate.label import evaluate_labels
+    from curate.recipe import Recipe
+
+    console = _console()
+    with StepProgress(console, "label") as steps:
+        evaluation = evaluate_labels(pictures, Recipe.load(recipe, set_).label, steps)
+    console.print(*evaluation_tables(evaluation), sep="\n")
+    for name, failure in evaluation.failures.items():
+        print(f"{pictures / name}: {failure}")
+    for path in evaluation.save(out) if out else ():
+        print(path)
+
+
 @app.command()
 def stats(
     sources: Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -15,6 +15,7 @@ from rich.table import Table
 
 from curate import engine
 from curate.errors import Reason
+from curate.label.evaluation import BINS, LabelEvaluation
 from curate.manifest.statistics import Statistics
 from curate.wording import size, span
 
@@ -25,6 +26,7 @@ __all__ = [
     "LiveProgress",
     "PlainProgress",
     "StepProgress",
+    "evaluation_tables",
     "probe_summary",
     "reasons_table",
     "run_progress",
@@ -311,3 +313,40 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     for row in rows:
         out.add_row(*(f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row))
     return out
+
+
+def evaluation_tables(evaluation: LabelEvaluation) -> Iterator[Table | str]:
+    """How good a labeller is: by category, by what is taken for what, and by how sure it is."""
+    columns = ("", "category", "pictures", "recall", "precision", "F1", "mistaken for")
+    rows = [
+        (n, s.category, s.pictures, *map(_percent, (s.recall, s.precision, s.f1)), s.mistaken_for)
+        for n, s in enumerate(evaluation.scores, 1)
+    ]
+    by_category = table(evaluation.model, columns, rows)
+    for column in by_category.columns[3:6]:
+        column.justify = "right"
+    yield by_category
+    confusion = Table(title="shown \\ taken for", title_justify="left", title_style="bold", padding=0, pad_edge=True)
+    for name in ("", *map(str, range(1, len(rows) + 1))):
+        confusion.add_column(name, justify="right", min_width=3)
+    for n, counts in enumerate(evaluation.confusion.tolist()):
+        cells = [f"[bold]{count}[/]" if n == m else str(count or "·") for m, count in enumerate(counts)]
+        confusion.add_row(str(n + 1), *cells)
+    yield confusion
+    bins = [
+        (f"{b.low:.2f} to {b.high:.2f}", b.pictures, f"{b.mean_score:.3f}", f"{b.right:.3f}")
+        for b in evaluation.reliability
+    ]
+    yield table("how far scores can be trusted", ("score", "pictures", "mean score", "right"), bins)
+    yield (
+        f"{_percent(evaluation.top1)} of {len(evaluation.pictures)} pictures right, mean over categories "
+        f"{_percent(evaluation.mean_recall)}; broad class right {_percent(evaluation.broad_top1)}"
+    )
+    yield f"expected calibration error {evaluation.calibration_error:.3f} ({BINS} bins)"
+    if evaluation.failures:
+        count = len(evaluation.failures)
+        yield f"{count} file{'s' if count > 1 else ''} can't be looked at and count{'' if count > 1 else 's'} nowhere:"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"

@@ -23,6 +23,7 @@ from curate.config import Config
 from curate.engine.runner import StageOutcome
 from curate.errors import CurateError, Reason
 from curate.label.clip import LabelResult
+from curate.label.evaluation import CategoryScore, LabelEvaluation, LabelledPicture, ScoreBin
 from curate.manifest.schema import LEDGER, MANIFEST, SCHEMA_VERSION
 from curate.manifest.statistics import Statistics
 from curate.recipe import Recipe
@@ -240,7 +241,8 @@ def _default(parameter: Any) -> str:
 
 RESULTS: tuple[type, ...] = (
     pipeline.RunOutcome, StageOutcome, preflight.ProbeOutcome, preflight.Estimate, preflight.Range, preflight.Diagnosis,
-    measure.Measures, LabelResult, Survey, BadFile, Statistics, manifest.Manifest, manifest.Fault,
+    measure.Measures, LabelResult, LabelEvaluation, LabelledPicture, CategoryScore, ScoreBin, Survey, BadFile,
+    Statistics, manifest.Manifest, manifest.Fault,
     restore.TrainResult, restore.Row, restore.Restored,
 )  # fmt: skip
 """What the functions return, less what Python itself has."""

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from curate.label.clip import LabelResult, label_images
+    from curate.label.evaluation import LabelEvaluation, evaluate_labels
 
-__all__ = ["LabelResult", "label_images"]
+__all__ = ["LabelEvaluation", "LabelResult", "evaluate_labels", "label_images"]
+
+
+_HOMES = {
+    "LabelEvaluation": "evaluation",
+    "LabelResult": "clip",
+    "evaluate_labels": "evaluation",
+    "label_images": "clip",
+}
 
 
 def __getattr__(name: str) -> Any:
     # PyTorch takes seconds to import, and the stage's settings are asked for by runs that label nothing
-    if name not in __all__:
+    if name not in _HOMES:
         raise AttributeError(f"module 'curate.label' has no attribute {name!r}")
-    from curate.label import clip
-
-    return getattr(clip, name)
+    return getattr(importlib.import_module(f"curate.label.{_HOMES[name]}"), name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import pickle
 import warnings
@@ -28,7 +27,7 @@ from torch.nn import functional as F
 
 from curate.config import fingerprint
 from curate.decode import decode_small, to_rgb
-from curate.errors import ImageError, InputError, LabelError
+from curate.errors import ImageError, InputError, LabelError, Reason
 from curate.label.taxonomy import Taxonomy, load_taxonomy
 from curate.label.weights import find_weights, model_name, pick_device
 from curate.recipe import Label
@@ -52,6 +51,8 @@ _UNUSABLE = (
 
 
 Embedding = NDArray[np.float32]
+Picture = Image.Image | str | Path | IO[bytes]
+"""A picture, or where its file is."""
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -97,8 +98,8 @@ class Labeller:
         self.dim: int = self._classes_KD.shape[1]
         """Length of an embedding."""
 
-    def embed(self, pictures: Iterable[Image.Image | IO[bytes]]) -> Iterator[Embedding | ImageError]:
-        """Embed pictures, or files of them, in their order.
+    def embed(self, pictures: Iterable[Picture]) -> Iterator[Embedding | ImageError]:
+        """Embed pictures in their order.
 
         A forward pass always has the same shape, filled up where pictures are missing. So what an image's embedding is,
         to the last bit, depends on no other image.
@@ -125,14 +126,24 @@ class Labeller:
         category = self.taxonomy.categories[chosen]
         return LabelResult(category.broad, category.name, round(float(shares_K[chosen]), DIGITS), margin, self.name)
 
-    def _ready(self, picture: Image.Image | IO[bytes]) -> torch.Tensor | ImageError:
+    def _ready(self, picture: Picture) -> torch.Tensor | ImageError:
         """A picture as the model wants it, shape (3, side, side)."""
         try:
-            rgb = to_rgb(picture) if isinstance(picture, Image.Image) else decode_small(picture, self.side)
+            ready: torch.Tensor = self._prepare(self._open(picture))
         except ImageError as error:
             return error
-        ready: torch.Tensor = self._prepare(rgb)
         return ready
+
+    def _open(self, picture: Picture) -> Image.Image:
+        if isinstance(picture, Image.Image):
+            return to_rgb(picture)
+        if not isinstance(picture, str | Path):
+            return decode_small(picture, self.side)
+        try:
+            with Path(picture).open("rb") as file:
+                return decode_small(file, self.side)
+        except OSError as error:
+            raise ImageError(Reason.UNREADABLE, error.strerror or str(error)) from error
 
     def _encode(self, images: list[torch.Tensor]) -> Embedding:
         """Embeddings of one pass at most, shape (len(images), dim)."""
@@ -182,25 +193,13 @@ def label_images(
     labeller = load_labeller(config)
     images = list(images)
     embeddings = []
-    for image, found in zip(images, labeller.embed(map(open_picture, images)), strict=True):
+    for image, found in zip(images, labeller.embed(images), strict=True):
         if isinstance(found, ImageError):
+            if found.reason is Reason.UNREADABLE:
+                raise InputError(f"can't read {image}: {found.args[1]}")
             raise ImageError(found.reason, f"{image}: {found.args[1]}")
         embeddings.append(found)
     return labeller.classify(np.array(embeddings, np.float32).reshape(-1, labeller.dim))
-
-
-def open_picture(image: Image.Image | str | Path) -> Image.Image | IO[bytes]:
-    """A picture for `Labeller.embed`.
-
-    Raises:
-        InputError: if a file can't be read.
-    """
-    if isinstance(image, Image.Image):
-        return image
-    try:
-        return io.BytesIO(Path(image).read_bytes())
-    except OSError as error:
-        raise InputError(f"can't read {image}: {error.strerror}") from error
 
 
 def _load_model(config: Label, device: torch.device) -> tuple[Any, Callable[[Image.Image], torch.Tensor], Any]:
