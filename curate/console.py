@@ -17,7 +17,7 @@ from curate import engine
 from curate.errors import Reason
 from curate.label.evaluation import BINS, LabelEvaluation
 from curate.manifest.statistics import Statistics
-from curate.wording import size, span
+from curate.wording import number, size, span
 
 if TYPE_CHECKING:
     from curate.preflight import Estimate, ProbeOutcome
@@ -275,7 +275,7 @@ def _verdict(e: Estimate) -> str:
     if e.images.likely >= e.wanted:
         return f"{wanted}, and about {e.images.likely:,.0f} will pass: just enough, if the sample is right."
     more = e.wanted / e.images.likely - 1
-    lacking = f"{more:.0%} more" if more < 1 else f"{more + 1:,.3g} times as much"
+    lacking = f"{more:.0%} more" if more < 1 else f"{number(more + 1)} times as much"
     return f"{wanted}, and about {e.images.likely:,.0f} will pass: crawl {lacking}. They take {candidates}."
 
 

@@ -15,7 +15,7 @@ from curate.errors import Reason
 from curate.preflight.advice import advise, advise_on_host
 from curate.preflight.estimation import Estimate, asked, images_seen
 from curate.recipe import Recipe
-from curate.wording import size, span
+from curate.wording import number, size, span
 
 __all__ = ["Diagnosis", "Evidence", "diagnose"]
 
@@ -280,5 +280,4 @@ def _told(rows: pa.Table) -> str:
 
 
 def _share(value: float) -> str:
-    """A percentage of two digits or more: 0.56 %, 5.6 %, 56 %."""
-    return f"{100 * value:.2g} %" if value < 0.0995 else f"{100 * value:.0f} %"
+    return f"{number(100 * value)} %"

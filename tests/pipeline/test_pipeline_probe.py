@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -98,6 +99,33 @@ def test_a_dead_list(monkeypatch: pytest.MonkeyPatch, crawl: Recipe, tmp_path: P
     found = curate.probe(crawl.override(["fetch.retries=0"]), path, scheduler="serial")
     assert (found.images, found.reasons, found.estimate.needed) == (0, {"dns": 12}, None)
     assert [diagnosis.name for diagnosis in found.diagnoses] == ["dns"]
+
+
+def test_a_shard_that_is_given_up_is_told(monkeypatch: pytest.MonkeyPatch, crawl: Recipe, pictures: Path) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("no fault of the list")
+
+    monkeypatch.setattr("curate.fetch.shard.FetchShard._fetch", fail)
+    found = curate.probe(crawl, pictures, sample=5, scheduler="serial")
+    assert (found.reasons, found.images) == ({"quarantined": 5}, 0)
+    assert "5 quarantined" in found.diagnoses[0].text
+
+
+def test_the_disk_of_the_planned_run_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch, crawl: Recipe, pictures: Path, tmp_path: Path
+) -> None:
+    asked: list[Path] = []
+
+    def usage(path: Path) -> SimpleNamespace:
+        asked.append(path)
+        return SimpleNamespace(free=1000)
+
+    monkeypatch.setattr("shutil.disk_usage", usage)
+    found = curate.probe(crawl, pictures, tmp_path / "planned" / "run", sample=10, scheduler="serial")
+    assert asked == [tmp_path]  # the nearest that is there
+    assert "disk" in [diagnosis.name for diagnosis in found.diagnoses]
+    found = curate.probe(crawl, pictures, "memory://run", sample=10, scheduler="serial")
+    assert "disk" not in [diagnosis.name for diagnosis in found.diagnoses]
 
 
 def shown(outcome: ProbeOutcome) -> str:
