@@ -125,7 +125,7 @@ def candidates(
     """Read the input into a new run folder."""
     from curate.recipe import Recipe
 
-    _run(Recipe.load(recipe, set_), input, out, scheduler="serial", stages=("candidates",))
+    _print_passed_over(_run(Recipe.load(recipe, set_), input, out, scheduler="serial", stages=("candidates",)))
 
 
 @app.command(rich_help_panel=STAGE_BY_STAGE)
@@ -463,13 +463,17 @@ def _print_places(places: dict[str, str]) -> None:
         print(f"{name:<12} {path}")
 
 
+def _print_passed_over(outcome: RunOutcome) -> None:
+    if passed_over := [f"{count} {kind}" for kind, count in outcome.passed_over.items() if count]:
+        _console().print(f"besides, of the input: {', '.join(passed_over)}")
+
+
 def _print_reasons(outcome: RunOutcome) -> None:
     from curate.console import reasons_table
 
     console = _console()
     console.print(reasons_table(outcome.reasons))
-    if passed_over := [f"{count} {kind}" for kind, count in outcome.passed_over.items() if count]:
-        console.print(f"besides, of the input's lines: {', '.join(passed_over)}")
+    _print_passed_over(outcome)
     for stage in outcome.stages:
         if stage.excluded:
             console.print(f"{stage.stage}: {len(stage.excluded)} images killed a worker: {', '.join(stage.excluded)}")

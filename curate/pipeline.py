@@ -43,7 +43,8 @@ class RunOutcome:
     stages: tuple[StageOutcome, ...]
     """In order."""
     passed_over: dict[str, int]
-    """Lines of the input that are no candidates of their own: "blank", and "repeated" ones."""
+    """Lines of the input that are no candidates of their own: "blank", and "repeated" ones. Of an img2dataset output
+    also how many images are taken over, and how many are not, and why."""
 
     @property
     def reasons(self) -> dict[str, int]:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import yaml
 
 from curate import engine
+from curate.candidates.reader import LOCAL
 from curate.config import fingerprint
 from curate.engine import CommitRecord, Progress, RunFolder, Shard, Stage, StageOutcome
 from curate.errors import Reason, RunError
@@ -149,8 +150,8 @@ def _ledger(facts: pa.Table, decided: pa.Table) -> pa.Table:
     """All that is known of each candidate, in the schema's order; columns of the input's own at the end."""
     types = {column.name: column.type for column in LEDGER}
     columns = {name: facts[name] for name in facts.column_names} | {n: decided[n] for n in decided.column_names}
-    private = {"local_path", "local_offset", "local_nbytes"}  # where this machine keeps its files is nobody's business
-    order = [*types, *(name for name in columns if name not in types and name not in private)]
+    # where this machine keeps its files is nobody's business
+    order = [*types, *(name for name in columns if name not in types and name not in LOCAL.names)]
     return pa.table({name: columns[name].cast(types.get(name, columns[name].type)) for name in order})
 
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from curate.errors import InputError
 
-__all__ = ["COLUMN_NAMES", "Row", "choose_columns", "read_list", "wanted_columns"]
+__all__ = ["COLUMN_NAMES", "Row", "choose_columns", "read_list", "rows_of", "wanted_columns"]
 
 _SWALLOWED = re.compile(r"[\r\n]+\s*\"?https?://")
 
@@ -142,7 +142,20 @@ def _read_parquet(path: str, wanted: Mapping[str, tuple[str, ...]]) -> Iterator[
         parquet = pq.ParquetFile(file)
         chosen = choose_columns(path, parquet.schema_arrow.names, wanted)
         for batch in parquet.iter_batches(batch_size=8192, columns=sorted(set(chosen.values()))):
-            for record in batch.to_pylist():
-                url = record[chosen["url"]]
-                url = url.decode(errors="replace") if isinstance(url, bytes) else str(url or "")
-                yield {ours: record[theirs] for ours, theirs in chosen.items()} | {"url": url}
+            for record in rows_of(batch):
+                yield {ours: record[theirs] for ours, theirs in chosen.items()} | {
+                    "url": str(record[chosen["url"]] or "")
+                }
+
+
+def rows_of(table: pa.Table | pa.RecordBatch) -> list[Row]:
+    """Rows of a table, with text whatever bytes stand for it: not all that write Parquet see to it that it is UTF-8."""
+    columns = {}
+    for name, column in zip(table.schema.names, table.columns, strict=True):
+        if is_text := pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            column = column.cast(pa.large_binary())
+        values = column.to_pylist()
+        if is_text or pa.types.is_binary(column.type):
+            values = [value if value is None else value.decode(errors="replace") for value in values]
+        columns[name] = values
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from math import isnan
 from pathlib import PurePosixPath
@@ -12,14 +13,28 @@ from urllib.parse import urlsplit
 import fsspec
 import pyarrow as pa
 
-from curate.candidates.folders import list_files, read_folder, read_img2dataset
+from curate.candidates.folders import list_files, read_folder
+from curate.candidates.img2dataset import is_img2dataset, read_img2dataset
 from curate.candidates.lists import Row, read_list
 from curate.candidates.urls import candidate_id, normalise_url, redact, without_credentials
 from curate.config import fingerprint
 from curate.errors import ImageError, InputError, Reason
 from curate.recipe import Candidates
 
-__all__ = ["CandidateReader", "schema"]
+__all__ = ["LOCAL", "CandidateReader", "schema"]
+
+LOCAL = pa.schema(
+    [
+        ("local_path", pa.string()),
+        ("local_offset", pa.int64()),
+        ("local_nbytes", pa.int64()),
+        ("local_column", pa.string()),
+        ("local_row", pa.int64()),
+        ("local_digest", pa.string()),
+    ]
+)
+"""Where a candidate's bytes are on this machine: a file, so many bytes of it from an offset on, or a cell of a Parquet
+file; and what their hash is to be, as `sha256:...`. Goes no further than the fetch stage."""
 
 _SUFFIXES = {".txt": "txt", ".lst": "txt", ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _SUFFIXES |= {".json": "jsonl", ".parquet": "parquet"}
@@ -28,14 +43,10 @@ _COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 
 def schema(keep: Sequence[str]) -> pa.Schema:
     """Columns of a table of candidates."""
-    text = ("id", "url", "host", "source", "licence", "caption", "local_path", "status", "reason")
-    whole = {
-        "claimed_width": pa.int32(),
-        "claimed_height": pa.int32(),
-        "local_offset": pa.int64(),
-        "local_nbytes": pa.int64(),
-    }
-    return pa.schema([*((n, pa.string()) for n in text), *whole.items(), *((name, pa.float64()) for name in keep)])
+    text = ("id", "url", "host", "source", "licence", "caption", "status", "reason")
+    claimed = {"claimed_width": pa.int32(), "claimed_height": pa.int32()}
+    kept = ((name, pa.float64()) for name in keep)
+    return pa.schema([*((name, pa.string()) for name in text), *claimed.items(), *LOCAL, *kept])
 
 
 class CandidateReader:
@@ -54,17 +65,20 @@ class CandidateReader:
             raise InputError(f"several folders go by the name {twice[0]!r}: give the one that holds them all")
         self._schema = schema(config.keep)
         self._blank = self._repeated = 0
+        self._taken: Counter[str] = Counter()
 
     def fingerprint(self) -> str:
         """Changes when the input does: by content for lists, by names and sizes for folders of images."""
         return fingerprint([[source, form, _digest(path, form)] for path, form, source in self._inputs])
 
     def notes(self) -> dict[str, int]:
-        """Lines passed over so far: blank ones, and those that named a candidate again."""
-        return {"blank": self._blank, "repeated": self._repeated}
+        """Lines passed over so far: blank ones, and those that named a candidate again; and what of an img2dataset
+        output could be taken over."""
+        return {"blank": self._blank, "repeated": self._repeated} | {k: n for k, n in self._taken.items() if n}
 
     def __iter__(self) -> Iterator[pa.Table]:
         self._blank = self._repeated = 0
+        self._taken.clear()
         seen: set[int] = set()
         rows: list[Row] = []
         for path, form, source in self._inputs:
@@ -89,7 +103,7 @@ class CandidateReader:
         if form == "folder":
             return read_folder(path, source)
         if form == "img2dataset":
-            return read_img2dataset(path, self._config.columns, self._config.keep)
+            return read_img2dataset(path, self._config.columns, self._config.keep, self._taken)
         return (
             row
             for file in _list_files(path, form)
@@ -120,9 +134,8 @@ class CandidateReader:
             "caption": _text(raw.get("caption")),
             "claimed_width": _whole(raw.get("claimed_width")),
             "claimed_height": _whole(raw.get("claimed_height")),
+            **{name: raw.get(name) for name in LOCAL.names},
             "local_path": _text(raw.get("local_path")),
-            "local_offset": raw.get("local_offset"),
-            "local_nbytes": raw.get("local_nbytes"),
             "status": "rejected" if reason else "ok",
             "reason": reason,
             **{name: _number(raw.get(name)) for name in self._config.keep},
@@ -149,7 +162,7 @@ def _form(path: str) -> str:
         names = [PurePosixPath(name) for name, _ in list_files(path)]
         if not names:
             raise InputError(f"the folder {path} holds no files")
-        if any(name.name.endswith("_stats.json") for name in names):
+        if is_img2dataset(map(str, names)):
             return "img2dataset"
         # a list in several files, beside marks such as Hadoop's _SUCCESS
         suffixes = {name.suffix.lower() for name in names if not name.name.startswith("_")}

@@ -61,6 +61,8 @@ class Outcome:
     attempts: int = 0
     postponed: bool = False
     """Not asked for, since its host failed too often."""
+    altered: bool = False
+    """Bytes on a disk that are not those that were served."""
     retry_after: float | None = None
     address: str | None = None
     content_type: str | None = None

@@ -84,7 +84,7 @@ class FetchShard:
         """One row for each of `rows`, in order: id, reason (null if there are bytes) and the columns of SCHEMA.
 
         Args:
-            rows: with columns id, url, local_path, local_offset and local_nbytes; columns that the bounds name, and
+            rows: with columns id, url and local_path; the other local columns, those that the bounds name, and
                 claimed_width and claimed_height, may be there.
             shard: where files go.
 
@@ -124,9 +124,12 @@ class FetchShard:
         reasons = {reason.value: reason for reason in Reason}
         kept = {row["id"]: Outcome(reason=reasons.get(row["reason"])) for row in rows}
         there = [row for row in rows if row["reason"] is None]
-        places = [LocalBytes(f"{shard.folder}/{row['tar']}", row["offset"], row["nbytes"]) for row in there]
+        places = [
+            LocalBytes(f"{shard.folder}/{row['tar']}", row["offset"], row["nbytes"], digest=f"sha256:{row['sha256']}")
+            for row in there
+        ]
         for row, copy in zip(there, read_local(places, self.config, scratch, lambda: None), strict=True):
-            if copy.body is None or copy.body.sha256 != row["sha256"]:
+            if copy.body is None:
                 raise RunError(f"{shard.folder}/{row['tar']} changed while it was read")
             kept[row["id"]] = copy
         for row in rows:
@@ -134,15 +137,15 @@ class FetchShard:
         return kept
 
     def _fetch(self, rows: pa.Table, scratch: Path, shard: Shard) -> list[Outcome]:
-        """Local rows from where they are, and never from the network; the others from the network, and nowhere else."""
-        ends: dict[int, Outcome] = {}
-        sources: dict[int, LocalBytes] = {}
-        urls: dict[int, str] = {}
+        """Local rows from where they are; from the network the others, and those whose local bytes have changed."""
         candidates = rows.to_pylist()
+        sources = {i: LocalBytes.of_row(row) for i, row in enumerate(candidates) if row["local_path"] is not None}
+        ends = dict(zip(sources, read_local([*sources.values()], self.config, scratch, shard.advance), strict=True))
+        altered = {i: outcome.detail for i, outcome in ends.items() if outcome.altered}
+        urls: dict[int, str] = {}
         screen = Screen.of_rows(self.bounds, candidates)
         for i, row in enumerate(candidates):
-            if row["local_path"] is not None:
-                sources[i] = LocalBytes(row["local_path"], row["local_offset"], row["local_nbytes"])
+            if i in ends and i not in altered:
                 continue
             try:
                 screen.judge_claims(row)
@@ -151,12 +154,13 @@ class FetchShard:
                 ends[i] = Outcome()
                 ends[i].fail(failure)
                 shard.advance()
-        ends |= zip(sources, read_local([*sources.values()], self.config, scratch, shard.advance), strict=True)
         if urls:
             fetch = _engine(self.config.engine)
             turns = shard.folder.common / f"{files.TEMPORARY}turns"
             fetched = fetch([*urls.values()], self.config, scratch, shard.advance, screen, turns=turns)
             ends |= zip(urls, fetched, strict=True)
+        for i, detail in altered.items():
+            ends[i].detail = "; ".join(filter(None, (f"on disk: {detail}", ends[i].detail)))
         return [ends[i] for i in range(len(candidates))]
 
 

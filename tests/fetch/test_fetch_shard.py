@@ -1,3 +1,4 @@
+import hashlib
 import io
 import pickle
 import tarfile
@@ -118,6 +119,32 @@ def test_local_rows_never_reach_the_network(site: HostileSite, tmp_path: Path) -
     table, _, _ = run(FetchShard(settings()), pa.Table.from_pylist([row], ROWS), RunFolder(tmp_path / "run"))
     assert table.column("reason").to_pylist() == ["unreadable"]
     assert not site.hits
+
+
+def test_local_bytes_that_have_changed_are_fetched(stage: FetchShard, site: HostileSite, tmp_path: Path) -> None:
+    (tmp_path / "old.jpg").write_bytes(picture(seed=7))
+    digest = f"sha256:{hashlib.sha256(picture()).hexdigest()}"
+    claims = [(64, 64), (64, 64), (10, 10), (None, None)]
+    rows = [
+        {"url": site.url(f"ok?{i}"), "local_path": str(tmp_path / "old.jpg"), "claimed_width": w, "claimed_height": h}
+        for i, (w, h) in enumerate(claims)
+    ]
+    rows[3]["local_path"] = str(tmp_path / "as-served.jpg")
+    (tmp_path / "as-served.jpg").write_bytes(picture())
+    table = pa.Table.from_pylist([{"id": f"{i:016x}", "local_digest": digest, **row} for i, row in enumerate(rows)])
+    bounds = (Bound("width", "min", 64, Reason.TOO_SMALL),)
+    folder = RunFolder(tmp_path / "run")
+    result, _, advanced = run(FetchShard(stage.config, bounds), table, folder)
+    # what the list claims of an image may spare the request for it
+    assert result["reason"].to_pylist() == [None, None, "too_small", None]
+    assert result["sha256"].to_pylist() == [digest[7:], digest[7:], None, digest[7:]]
+    assert result["http_status"].to_pylist() == [200, 200, None, None]
+    assert advanced == 4
+    assert set(site.hits) == {"ok?0", "ok?1"}
+    with folder.open("log/fetch-00007.parquet") as file:
+        details = pq.read_table(file)["detail"].to_pylist()
+    assert details[0] == "on disk: not the bytes that were served, by their sha256"
+    assert details[3] is None
 
 
 def test_any_answer_fits_the_tables(stage: FetchShard, site: HostileSite, tmp_path: Path) -> None:
