@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
 import lzma
@@ -18,7 +19,15 @@ from curate.errors import InputError
 
 __all__ = ["COLUMN_NAMES", "Row", "choose_columns", "read_list", "rows_of", "wanted_columns"]
 
-_SWALLOWED = re.compile(r"[\r\n]+\s*\"?https?://")
+_SWALLOWED = re.compile(r"[\r\n][ \t]{0,9}\"?https?://")
+_LONGEST = 2**24
+"""Characters of a line, and of a field."""
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16's, with which it begins
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 
 Row = dict[str, Any]
 """Raw fields of a candidate under our names. `url` is always there, as text; `malformed` marks a line that has none."""
@@ -50,25 +59,37 @@ def read_list(path: str, form: str, columns: Mapping[str, str], keep: Iterable[s
         if form == "parquet":
             yield from _read_parquet(path, wanted)
             return
-        # utf-8-sig: a byte order mark is no part of the first URL
-        with fsspec.open(path, "rt", encoding="utf-8-sig", errors="replace", newline="", compression="infer") as file:
+        encoding = _encoding(path)
+        with fsspec.open(path, "rt", encoding=encoding, errors="replace", newline="", compression="infer") as file:
+            lines = _lines(path, file)
             match form:
                 case "txt":
-                    yield from ({"url": line} for line in _lines(file))
+                    yield from ({"url": line.rstrip("\r\n")} for line in lines)
                 case "csv" | "tsv":
-                    yield from _read_csv(path, file, "," if form == "csv" else "\t", wanted)
+                    yield from _read_csv(path, lines, "," if form == "csv" else "\t", wanted)
                 case "jsonl":
-                    yield from _read_jsonl(path, file, wanted)
+                    yield from _read_jsonl(path, lines, wanted)
     except FileNotFoundError as error:
         raise InputError(f"no input at {path}") from error
     except (OSError, EOFError, lzma.LZMAError, zlib.error, pa.ArrowException) as error:
         raise InputError(f"can't read {path}: {error}") from error
 
 
-def _lines(file: TextIO) -> Iterator[str]:
-    # not str.splitlines, which also cuts at characters that URLs may hold
-    for line in file:
-        yield line.rstrip("\r\n")
+def _encoding(path: str) -> str:
+    """UTF-8, unless a byte order mark says otherwise; in either case the mark is no part of the first URL."""
+    with fsspec.open(path, "rb", compression="infer") as file:
+        head = file.read(4)
+    return next((encoding for mark, encoding in _MARKS.items() if head.startswith(mark)), "utf-8-sig")
+
+
+def _lines(path: str, file: TextIO) -> Iterator[str]:
+    """Lines with their ends. Not str.splitlines, which also cuts at characters that URLs may hold."""
+    number = 0
+    while line := file.readline(_LONGEST):
+        number += 1
+        if len(line) == _LONGEST:
+            raise InputError(f"{path} line {number} has no end for {_LONGEST:,} characters: is it a list of URLs?")
+        yield line
 
 
 def wanted_columns(columns: Mapping[str, str], keep: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -96,9 +117,9 @@ def choose_columns(path: str, present: Iterable[str], wanted: Mapping[str, tuple
     return chosen
 
 
-def _read_csv(path: str, file: TextIO, delimiter: str, wanted: Mapping[str, tuple[str, ...]]) -> Iterator[Row]:
-    csv.field_size_limit(2**24)
-    reader = csv.reader(file) if delimiter == "," else csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+def _read_csv(path: str, lines: Iterator[str], delimiter: str, wanted: Mapping[str, tuple[str, ...]]) -> Iterator[Row]:
+    csv.field_size_limit(_LONGEST)
+    reader = csv.reader(lines) if delimiter == "," else csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
     try:
         header = next(reader, [])
         chosen = {ours: header.index(theirs) for ours, theirs in choose_columns(path, header, wanted).items()}
@@ -115,8 +136,8 @@ def _read_csv(path: str, file: TextIO, delimiter: str, wanted: Mapping[str, tupl
         raise InputError(f"{path} line {reader.line_num}: {error}") from error
 
 
-def _read_jsonl(path: str, file: TextIO, wanted: Mapping[str, tuple[str, ...]]) -> Iterator[Row]:
-    for number, line in enumerate(_lines(file)):
+def _read_jsonl(path: str, lines: Iterator[str], wanted: Mapping[str, tuple[str, ...]]) -> Iterator[Row]:
+    for number, line in enumerate(lines):
         if number == 0 and line.lstrip().startswith("["):
             raise InputError(f"{path} is one JSON array: write one object a line, as jq -c '.[]' does")
         if not line.strip():
@@ -127,12 +148,12 @@ def _read_jsonl(path: str, file: TextIO, wanted: Mapping[str, tuple[str, ...]]) 
         except (ValueError, RecursionError):
             record = None
         if not isinstance(record, dict):
-            yield {"url": line, "malformed": True}
+            yield {"url": line.rstrip("\r\n"), "malformed": True}
             continue
         try:
             chosen = choose_columns(path, record, wanted)
         except InputError:
-            yield {"url": line, "malformed": True}
+            yield {"url": line.rstrip("\r\n"), "malformed": True}
             continue
         yield {ours: record[theirs] for ours, theirs in chosen.items()} | {"url": str(record[chosen["url"]] or "")}
 
@@ -152,10 +173,10 @@ def rows_of(table: pa.Table | pa.RecordBatch) -> list[Row]:
     """Rows of a table, with text whatever bytes stand for it: not all that write Parquet see to it that it is UTF-8."""
     columns = {}
     for name, column in zip(table.schema.names, table.columns, strict=True):
-        if is_text := pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
             column = column.cast(pa.large_binary())
         values = column.to_pylist()
-        if is_text or pa.types.is_binary(column.type):
-            values = [value if value is None else value.decode(errors="replace") for value in values]
-        columns[name] = values
+        columns[name] = [value.decode(errors="replace") if isinstance(value, bytes) else value for value in values]
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]

@@ -16,7 +16,7 @@ import pyarrow as pa
 from curate.candidates.folders import list_files, read_folder
 from curate.candidates.img2dataset import is_img2dataset, read_img2dataset
 from curate.candidates.lists import Row, read_list
-from curate.candidates.urls import candidate_id, normalise_url, redact, without_credentials
+from curate.candidates.urls import LONGEST, candidate_id, normalise_url, redact, without_credentials
 from curate.config import fingerprint
 from curate.errors import ImageError, InputError, Reason
 from curate.recipe import Candidates
@@ -123,8 +123,8 @@ class CandidateReader:
             secret = url != given
             reason, key = (Reason.CREDENTIALS.value, f"credentials {normalised}") if secret else (None, normalised)
         except ImageError as error:
-            url, reason, normalised = redact(url), error.reason.value, ""
-            key = url
+            key, reason, normalised = redact(url), error.reason.value, ""
+            url = key[:LONGEST]
         return {
             "id": candidate_id(key),
             "url": url,

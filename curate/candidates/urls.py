@@ -8,7 +8,10 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from curate.errors import ImageError, Reason
 
-__all__ = ["candidate_id", "normalise_url", "redact", "without_credentials"]
+__all__ = ["LONGEST", "candidate_id", "normalise_url", "redact", "without_credentials"]
+
+LONGEST = 2**14
+"""Characters of a URL. Most servers take 8,000."""
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _PATH = "/%:@!$&'()*+,;=~"
@@ -36,6 +39,10 @@ def normalise_url(url: str) -> str:
         ImageError: with reason `bad_url` if it isn't an absolute URL.
     """
     text = url.strip()
+    if len(text) > LONGEST:
+        raise ImageError(Reason.BAD_URL, f"over {LONGEST} characters")
+    if "\ufffd" in text:  # what stood there is lost, and with it where it led
+        raise ImageError(Reason.BAD_URL, "bytes that are no text")
     if not _SCHEME.match(text):
         raise ImageError(Reason.BAD_URL, "no scheme such as https://")
     try:

@@ -274,6 +274,25 @@ def test_a_url_is_sent_as_it_was_given(fetch: FetchAll, site: HostileSite) -> No
     assert set(site.hits) == {"ok?a=%2B%3d+,;'()!*&b=%7E", "ok?%C3%A4+b", "ok?a"}
 
 
+def test_awkward_urls_reach_the_server_the_same_by_either_engine(
+    fetch: FetchAll, site: HostileSite, names: dict[str, list[list[str]]]
+) -> None:
+    names["xn--bcher-kva.test"] = names["xn--r8jz45g.test"] = [["127.0.0.1"]]
+    given = {
+        'ok?x,y;z=1,2&b="3"\'': "ok?x,y;z=1,2&b=%223%22'",
+        "ok?two  spaces": "ok?two++spaces",
+        "ok?größe=絵": "ok?gr%C3%B6%C3%9Fe=%E7%B5%B5",
+        "ok?100%25/%C3%A4%2B": "ok?100%25/%C3%A4%2B",
+        "ok?[1]/{2}|3^4`5\\6": "ok?%5B1%5D/%7B2%7D%7C3%5E4%605%5C6",
+        "ok?line\u2028separator": "ok?line%E2%80%A8separator",
+    }
+    hosts = ("127.0.0.1", "bücher.test", "例え.test", "xn--bcher-kva.test")
+    urls = [site.url(path).replace("127.0.0.1", host) for path in given for host in hosts]
+    for outcome in fetch(urls):
+        assert outcome.body is not None, outcome
+    assert set(site.hits) == set(given.values())
+
+
 def test_every_end_is_told_once(fetch: FetchAll, site: HostileSite) -> None:
     ends: list[None] = []
     urls = [site.url("ok"), site.url("ok"), site.url("status/404"), "nonsense", site.url("fails-once")]
