@@ -1,98 +1,215 @@
-"""Measure folders of images as Table 2 of the HQ-50K paper does: python benchmarks/calibrate.py FOLDER...
+"""In search of the reading behind the HQ-50K paper's high-frequency ratios: python -m benchmarks.calibrate --help
 
-Prints a Markdown table: a row for each folder, with the paper's figures beside it where the folder, or one that it lies
-in, has the name of a dataset that the paper gives some of. bpp is of the files as they lie there: a dataset that was
-saved anew in another format has another one.
+Two of its figures are of public sets: 0.8863 % on BSDS400 (Table 2) and 1.514 % on Urban100 (Table 1). Prints, as
+Markdown: both sets as they are beside the paper's rows; the plainest reading with one thing changed at a time; and of
+all readings with any cut-off, those that give both figures, beside how many would by chance.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Iterator
+import csv
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from pathlib import Path
 
-import pyarrow as pa
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
-from curate.errors import ImageError
-from curate.manifest.statistics import Statistics, summarise
-from curate.measure import measure_image
+import curate
+from benchmarks.readings import BASE, BINS, Curve, Means, Reading
+from curate.manifest.published import PUBLISHED
+
+BSDS, URBAN = (float(PUBLISHED[name].hf_ratio_032 or 0) for name in ("BSDS400", "Urban100"))
+NEAR = 0.01
+"""Both figures within this share of the paper's."""
+ROUND = sorted({*(round(0.05 * i, 2) for i in range(1, 20)), 1 / 3, 2 / 3})
+"""Cut-offs that somebody would choose."""
+CUTOFFS = np.linspace(0.02, 1, 981)
+
+DRAWS = 200
+"""Pairs of figures that nobody published."""
+
+Curves = Mapping[Reading, Curve]
 
 
 @dataclass(frozen=True)
-class Published:
-    """A dataset as the paper has it; None where it says nothing."""
+class Fit:
+    """A reading at a cut-off, beside the paper."""
 
-    name: str
-    where: str
-    pixels: int | None
-    bpp: float | None
-    ratio: str
-    """Mean high-frequency ratio, as printed."""
+    reading: Reading
+    images: str
+    """Those of BSDS500."""
+    cutoff: float
+    bsds: float
+    urban: float
 
-    def __str__(self) -> str:
-        figures = [
-            f"{self.pixels:,} pixels" if self.pixels else "",
-            f"bpp {self.bpp}" if self.bpp else "",
-            f"ratio {self.ratio}",
-        ]
-        return f"{self.name}: {', '.join(filter(None, figures))} ({self.where})"
+    @property
+    def error(self) -> float:
+        """The larger of the two relative errors."""
+        return max(abs(self.bsds / BSDS - 1), abs(self.urban / URBAN - 1))
 
-
-PUBLISHED = {
-    "div2k": Published("DIV2K", "Table 2", 2_788_027, 12.69, "0.8227%"),
-    "flickr2k": Published("Flickr2K", "Table 2", 2_763_878, 12.76, "0.5369%"),
-    "bsds400": Published("BSDS400", "Table 2", 154_401, 3.77, "0.8863%"),
-    "bsds500": Published("BSDS400", "Table 2", 154_401, 3.77, "0.8863%"),
-    "wed": Published("WED", "Table 2", 218_576, 24.74, "0.5818%"),
-    "rain13k": Published("Rain13K", "Table 2", 209_256, 1.5357, "1.0858%"),
-    "imagenet": Published("ImageNet", "Table 2", 219_175, 4.72, "1.0930%"),
-    "urban100": Published("Urban100", "Table 1", None, None, "1.514%"),
-}
-"""Name of a folder, in lower case -> the paper's figures."""
-
-HEADER = """\
-| images | number | mean pixels | mean bpp | `hf_ratio` | `hf_ratio_032` | the paper's |
-| --- | ---: | ---: | ---: | ---: | ---: | --- |"""
+    @property
+    def departures(self) -> list[str]:
+        """What it does otherwise than the plainest reading."""
+        return [mine for mine, plain in zip(self.reading, BASE, strict=True) if mine != plain]
 
 
-def measure_folder(folder: Path) -> Statistics:
-    """The means over every image below a folder; files that are no images are named on standard error."""
-    rows = []
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        try:
-            rows.append(measure_image(file.read_bytes()))
-        except ImageError as error:
-            print(f"{file}: {error}", file=sys.stderr)
-    names = ("pixels", "bpp", "hf_ratio", "hf_ratio_032")
-    return summarise(pa.table({name: pa.array([getattr(row, name) for row in rows], pa.float64()) for name in names}))
+def at(curves: Iterable[Curve], cutoffs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ratios of every curve at every cut-off, shape (curves, cut-offs); between a curve's own by the logarithm."""
+    logs = np.log(np.maximum(np.stack(list(curves)), 1e-12))
+    below = np.minimum((cutoffs * BINS).astype(int), BINS - 1)
+    share = cutoffs * BINS - below
+    ratios: NDArray[np.float64] = np.exp(logs[:, below] * (1 - share) + logs[:, below + 1] * share)
+    return ratios
 
 
-def published(folder: Path) -> Published | None:
-    """The paper's row for a folder, by the name of the folder or of one that it lies in."""
-    return next((PUBLISHED[part.lower()] for part in reversed(folder.parts) if part.lower() in PUBLISHED), None)
+def fits(bsds: Mapping[str, Curves], urban: Curves, cutoffs: NDArray[np.float64]) -> Iterator[Fit]:
+    """Every reading, at the cut-off that suits best."""
+    for images, curves in bsds.items():
+        x, y = at(curves.values(), cutoffs), at((urban[reading] for reading in curves), cutoffs)
+        best = np.argmin(np.maximum(abs(x / BSDS - 1), abs(y / URBAN - 1)), axis=1)
+        for r, (reading, c) in enumerate(zip(curves, best, strict=True)):
+            yield Fit(reading, images, float(cutoffs[c]), float(x[r, c]), float(y[r, c]))
 
 
-def table(folders: list[Path]) -> Iterator[str]:
-    """The lines of the table, each as soon as it is known."""
-    yield HEADER
-    for folder in folders:
-        found = measure_folder(folder)
-        means = ["", "", "", ""]
-        if found.pixels and found.bpp and found.hf_ratio is not None and found.hf_ratio_032 is not None:
-            means = [f"{found.pixels:,.0f}", f"{found.bpp:.3f}", f"{found.hf_ratio:.3%}", f"{found.hf_ratio_032:.3%}"]
-        yield f"| {folder} | {found.number:,} | {' | '.join(means)} | {published(folder) or ''} |"
+def by_chance(bsds: Mapping[str, Curves], urban: Curves, cutoffs: NDArray[np.float64]) -> list[int]:
+    """How many readings fit figures that nobody published, near the paper's and in a like proportion: one per draw."""
+    rng = np.random.default_rng(0)
+    first = BSDS * np.exp(rng.uniform(-0.5, 0.5, DRAWS))
+    pairs = list(zip(first, first * rng.uniform(1.3, 2.2, DRAWS), strict=True))
+    counts = [0] * DRAWS
+    for curves in bsds.values():
+        x, y = at(curves.values(), cutoffs), at((urban[reading] for reading in curves), cutoffs)
+        for draw, (b, u) in enumerate(pairs):
+            counts[draw] += int(((abs(x / b - 1) < NEAR) & (abs(y / u - 1) < NEAR)).any(axis=1).sum())
+    return counts
+
+
+# --- the sets
+
+
+def shares(names: Sequence[str], known: Mapping[str, tuple[float, ...]]) -> NDArray[np.float64]:
+    """What each picture counts for, so that of a part of a set the known measures have the means of the whole.
+
+    Calibration weights (Deville and Särndal, "Calibration estimators in survey sampling", 1992), nearest to equal ones.
+    """
+    equal = np.full(len(names), 1 / len(names))
+    if not known:
+        return equal
+    part = np.array([[1, *known[name]] for name in names]).T
+    whole = np.mean([[1, *values] for values in known.values()], axis=0)
+    weights: NDArray[np.float64] = equal + np.linalg.pinv(part) @ (whole - part @ equal)
+    return weights
+
+
+def read_known(path: Path | None) -> dict[str, tuple[float, ...]]:
+    """Name of a picture -> its known measures."""
+    if path is None:
+        return {}
+    with path.open(newline="") as file:
+        return {row["image"]: (float(row["hf_ratio"]), float(row["hf_ratio_032"])) for row in csv.DictReader(file)}
+
+
+def pictures(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix in (".jpg", ".png", ".webp"))
+
+
+def measure(task: tuple[list[Path], list[float]]) -> Means:
+    means = Means()
+    for path, share in zip(*task, strict=True):
+        with Image.open(path) as image:
+            means.add(image, share)
+    return means
+
+
+def curves_of(paths: list[Path], weights: NDArray[np.float64], workers: ProcessPoolExecutor) -> Means:
+    parts = [(paths[i::16], list(weights[i::16])) for i in range(16)]
+    return reduce(add, workers.map(measure, parts))
+
+
+# --- the tables
+
+
+def row(*cells: object) -> str:
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def describe(fit: Fit) -> str:
+    return "; ".join(fit.departures) or "as the paper's text, read plainly"
+
+
+def line(fit: Fit, *first: object) -> str:
+    return row(*first, fit.images, f"{fit.cutoff:.3f}", f"{fit.bsds:.3%}", f"{fit.urban:.3%}", f"{fit.error:.1%}")
+
+
+def plain_table(bsds: Mapping[str, Curves], urban: Curves) -> Iterator[str]:
+    """The printed cut-off, and the best one, of each reading that departs in one thing at most."""
+    yield row("reading", "BSDS, c = 0.5", "Urban100, c = 0.5", "best *c*", "BSDS", "Urban100", "off by")
+    yield row("---", *["---:"] * 6)
+    images = next(iter(bsds))
+    free = {fit.reading: fit for fit in fits({images: bsds[images]}, urban, CUTOFFS)}
+    half = {fit.reading: fit for fit in fits({images: bsds[images]}, urban, np.array([0.5]))}
+    for reading, fit in free.items():
+        if len(fit.departures) <= 1:
+            printed = half[reading]
+            yield row(
+                describe(fit), f"{printed.bsds:.3%}", f"{printed.urban:.3%}",
+                f"{fit.cutoff:.3f}", f"{fit.bsds:.3%}", f"{fit.urban:.3%}", f"{fit.error:.1%}",
+            )  # fmt: skip
+
+
+def search_tables(bsds: Mapping[str, Curves], urban: Curves) -> Iterator[str]:
+    yield row("readings", "cut-off", "tried", "both within 1 %", "by chance, mean", "90 % of draws under")
+    yield row("---", "---", *["---:"] * 4)
+    best = {}
+    kinds = {"0.5, as printed": np.array([0.5]), "a round one": np.array(ROUND), "any": CUTOFFS}
+    for departures in (1, 2, len(BASE)):
+        chosen = {k: {r: c for r, c in v.items() if _departures(r) <= departures} for k, v in bsds.items()}
+        for kind, cutoffs in kinds.items():
+            found = list(fits(chosen, urban, cutoffs))
+            chance = by_chance(chosen, urban, cutoffs)
+            near = sum(fit.error < NEAR for fit in found)
+            what = f"{departures} departure{'s' * (departures > 1)} at most" if departures < len(BASE) else "all"
+            yield row(what, kind, f"{len(found):,}", near, f"{np.mean(chance):.1f}", int(np.quantile(chance, 0.9)))
+            best[kind] = found
+    for kind, found in best.items():
+        yield f"\nThe nearest, where the cut-off is {kind}:\n"
+        yield row("reading", "images", "*c*", "BSDS", "Urban100", "off by")
+        yield row("---", "---", *["---:"] * 4)
+        yield from (line(fit, describe(fit)) for fit in sorted(found, key=lambda fit: fit.error)[:10])
+
+
+def _departures(reading: Reading) -> int:
+    return sum(mine != plain for mine, plain in zip(reading, BASE, strict=True))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
-    folders: list[Path] = parser.parse_args().folders
-    if missing := [str(folder) for folder in folders if not folder.is_dir()]:
+    parser.add_argument("--bsds", type=Path, required=True, help="BSDS500's images: a folder with train/ and test/")
+    parser.add_argument("--urban", type=Path, required=True, help="Urban100's images, or some of them")
+    parser.add_argument("--known", type=Path, help="of some of them: both measures of all, such as urban100.csv here")
+    arguments = parser.parse_args()
+    splits = [arguments.bsds / "train", arguments.bsds / "test"]
+    if missing := [str(folder) for folder in (*splits, arguments.urban) if not folder.is_dir()]:
         parser.error(f"no folder {', '.join(missing)}")
-    for line in table(folders):
-        print(line, flush=True)
+
+    from curate.survey import TEXTS
+
+    print("## As they lie there\n")
+    print(TEXTS["md"](curate.stats([*splits, arguments.urban], scheduler="serial")))
+    paths, known = pictures(arguments.urban), read_known(arguments.known)
+    with ProcessPoolExecutor(os.cpu_count()) as workers:
+        urban = curves_of(paths, shares([path.stem for path in paths], known), workers).curves()
+        halves = [curves_of(files, shares([f.stem for f in files], {}), workers) for files in map(pictures, splits)]
+    bsds = {"train": halves[0].curves(), "train and test": add(*halves).curves()}
+    print("## One thing changed at a time\n", *plain_table(bsds, urban), sep="\n")
+    print("\n## All readings\n", *search_tables(bsds, urban), sep="\n")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from PIL import Image
 
 import curate
 from curate import cli, survey
+from curate.decode import installed
 from curate.engine.executor import SerialExecutor, WorkerDied
 from curate.errors import InputError, ManifestError, Reason
 from curate.manifest import read_manifest
@@ -72,11 +73,17 @@ def test_bad_files_are_named_with_their_reasons(pictures: Path) -> None:
     }
 
 
-def test_workers_give_the_same_as_one_process(pictures: Path, by_hand: Path) -> None:
-    counted = []
-    serial = curate.stats([pictures, by_hand], scheduler="serial", progress=lambda done, of: counted.append((done, of)))
-    assert counted == [(i + 1, 28) for i in range(28)]
-    assert curate.stats([pictures, by_hand], scheduler="local", workers=2) == serial
+def test_workers_give_the_same_as_one_process(pictures: Path, by_hand: Path, tmp_path: Path) -> None:
+    plugins = tmp_path / "plugins"  # which each worker registers for itself
+    plugins.mkdir()
+    for format_ in {"HEIF", "JXL"} & installed():
+        Image.new("RGB", (64, 64), "teal").save(plugins / format_, format_)
+    sources, counted = [pictures, by_hand, plugins], []
+    serial = curate.stats(sources, scheduler="serial", progress=lambda done, of: counted.append((done, of)))
+    total = sum(found.statistics.number + len(found.bad_files) for found in serial)
+    assert counted == [(i + 1, total) for i in range(total)]
+    assert serial[2].bad_files == ()
+    assert curate.stats(sources, scheduler="local", workers=2) == serial
 
 
 def test_a_file_that_kills_workers_is_left_out(by_hand: Path, monkeypatch: pytest.MonkeyPatch) -> None:
