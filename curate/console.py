@@ -35,7 +35,7 @@ __all__ = [
     "table",
 ]
 
-_BOUNDS = {"network": "network", "host": "slowest host", "measuring": "measuring"}
+_BOUNDS = {"network": "network", "host": "slowest host", "order": "list's order", "measuring": "measuring"}
 _NAMES = {"fetched": "fetch", "measured": "measure", "labelled": "label"}
 
 
@@ -248,6 +248,7 @@ def _estimates(outcome: ProbeOutcome) -> list[tuple[str, str, str]]:
     """Lines of the table of estimates: what, how much, in detail."""
     e = outcome.estimate
     sure = outcome.drawn == outcome.listed
+    fetching = max(e.fetch_hours, e.host_hours, e.order_hours)
     host = f", {e.slowest_host} at the least {span(e.host_hours)}" if e.slowest_host else ""
     return [
         (
@@ -259,7 +260,11 @@ def _estimates(outcome: ProbeOutcome) -> list[tuple[str, str, str]]:
         ("bytes read", size(e.bytes_read), "over the network, the heads of rejected files among them"),
         ("bytes kept", size(e.bytes_kept), "on the disk, also of images that their measures reject later"),
         ("time", span(e.hours), f"on this machine, bound by the {_BOUNDS[e.bound_by]}"),
-        ("  fetching", span(max(e.fetch_hours, e.host_hours)), f"at the sample's pace {span(e.fetch_hours)}{host}"),
+        (
+            "  fetching",
+            span(fetching),
+            f"at the sample's pace {span(e.fetch_hours)}{host}",
+        ),
         ("  measuring", span(e.measure_hours), ""),
     ]
 

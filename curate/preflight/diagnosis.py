@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from curate.errors import Reason
 from curate.preflight.advice import advise, advise_on_host
 from curate.preflight.estimation import Estimate, asked, images_seen
+from curate.preflight.sampling import Listing
 from curate.recipe import Recipe
 from curate.wording import number, size, span
 
@@ -53,10 +54,8 @@ class Evidence:
     recipe: Recipe
     rows: pa.Table
     """The sample, with the columns of PROBED."""
-    listed: int
-    """Candidates of the list."""
-    hosts: Mapping[str, int]
-    """Candidates of the list by host."""
+    listing: Listing
+    """What is known of the whole list."""
     estimate: Estimate
     free: int | None
     """Bytes that the planned run folder's disk has room for; None where it is no disk."""
@@ -137,7 +136,7 @@ def _lost_hosts(evidence: Evidence) -> Iterator[Diagnosis]:
                 continue
             told += 1
             most = Counter(lost["reason"].to_pylist()).most_common(1)[0][0]
-            listed = evidence.hosts.get(host["values"], 0) / evidence.listed
+            listed = evidence.listing.hosts.get(host["values"], 0) / evidence.listing.candidates
             yield Diagnosis(
                 name,
                 f"{host['values']} {does} {len(lost):,} of the sample's {len(rows):,} ({_told(lost)}), and has "
@@ -177,7 +176,7 @@ def _thumbnails(evidence: Evidence) -> Iterator[Diagnosis]:
 
 def _no_contact(evidence: Evidence) -> Iterator[Diagnosis]:
     agent = evidence.recipe.fetch.user_agent
-    if evidence.hosts and not any(mark in agent for mark in ("@", "://", "www.")):
+    if evidence.listing.hosts and not any(mark in agent for mark in ("@", "://", "www.")):
         yield Diagnosis(
             "no_contact",
             f"the user agent {agent!r} (fetch.user_agent) names no way to reach you: put an address or a page into it, "
@@ -191,22 +190,35 @@ def _slow_host(evidence: Evidence) -> Iterator[Diagnosis]:
         return
     setting = "fetch.per_host_rate" if fetch.per_host_rate else "fetch.per_host"
     limit = f"{setting} of {fetch.per_host_rate or fetch.per_host:g}"
+    count = evidence.listing.hosts[host]
     yield Diagnosis(
         "slow_host",
-        f"{host} alone takes {span(estimate.host_hours)}, whatever the machine: {evidence.hosts[host]:,} of the list's "
-        f"URLs are on it, and {limit} holds; thin it out, or ask its owner for more",
+        f"{host} alone takes {span(estimate.host_hours)}, whatever the machine: {count:,} of the list's URLs "
+        f"are on it, and {limit} holds; thin it out, or ask its owner for more",
     )
 
 
+def _sorted_list(evidence: Evidence) -> Iterator[Diagnosis]:
+    estimate, listing = evidence.estimate, evidence.listing
+    better = max(estimate.fetch_hours, estimate.host_hours)
+    if estimate.order_hours > max(1, 2 * better):
+        yield Diagnosis(
+            "sorted_list",
+            f"the list is sorted by host: {_share(listing.crowd / listing.candidates)} of its candidates are on the "
+            f"host that has most of their shard, which keeps a run waiting for {span(estimate.order_hours)} where "
+            f"{span(better)} would do; shuffle it, as with `shuf`",
+        )
+
+
 def _one_host(evidence: Evidence) -> Iterator[Diagnosis]:
-    if not evidence.hosts or evidence.listed < 10 * ENOUGH:
+    hosts, candidates = evidence.listing.hosts, evidence.listing.candidates
+    if not hosts or candidates < 10 * ENOUGH:
         return
-    host = max(evidence.hosts, key=lambda name: evidence.hosts[name])
-    count = evidence.hosts[host]
-    if count >= 0.5 * evidence.listed:
+    host = max(hosts, key=lambda name: hosts[name])
+    if hosts[host] >= 0.5 * candidates:
         yield Diagnosis(
             "one_host",
-            f"{count:,} of all {evidence.listed:,} candidates ({_share(count / evidence.listed)}) are on {host}; "
+            f"{hosts[host]:,} of all {candidates:,} candidates ({_share(hosts[host] / candidates)}) are on {host}; "
             "a run goes at that host's pace, and the dataset shows what it shows; mix in other sources",
         )
 
@@ -221,7 +233,7 @@ def _no_room(evidence: Evidence) -> Iterator[Diagnosis]:
 
 
 _LOOKS: tuple[Callable[[Evidence], Iterator[Diagnosis]], ...] = (
-    _tls, _lost_hosts, _web_pages, _thumbnails, _no_room, _slow_host, _one_host, _no_contact,
+    _tls, _lost_hosts, _web_pages, _thumbnails, _no_room, _slow_host, _sorted_list, _one_host, _no_contact,
 )  # fmt: skip
 
 
@@ -255,9 +267,9 @@ def _no_image(evidence: Evidence, explained: set[str]) -> Iterator[Diagnosis]:
 def _too_few(evidence: Evidence) -> Iterator[Diagnosis]:
     drawn, share = len(evidence.rows), evidence.estimate.share
     kept = evidence.rows["reason"].null_count
-    if drawn >= evidence.listed or share.high - share.low <= share.likely:
+    if drawn >= evidence.listing.candidates or share.high - share.low <= share.likely:
         return
-    more = min(evidence.listed, ceil(drawn * 60 / max(kept, 1) / 100) * 100)
+    more = min(evidence.listing.candidates, ceil(drawn * 60 / max(kept, 1) / 100) * 100)
     yield Diagnosis(
         "too_few",
         f"only {kept:,} of {drawn:,} pass, which may mean {_share(share.low)} of the list or {_share(share.high)}: "

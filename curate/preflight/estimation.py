@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from math import sqrt
 
@@ -10,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.errors import Reason
+from curate.preflight.sampling import Listing
 from curate.recipe import Fetch
 
 __all__ = ["PROBED", "Estimate", "Range", "Timing", "asked", "estimate", "fetchable", "images_seen", "wilson"]
@@ -89,17 +89,19 @@ class Estimate:
     bytes_kept: int
     """In `images/`: whatever was fetched whole, also what measures reject later."""
     hours: float
-    """On this machine, without labels: fetching, or the slowest host where that takes longer, and then measuring."""
+    """On this machine, without labels: the longest of the next three, and then measuring."""
     fetch_hours: float
     """At the pace of the sample: answers waited for, and bytes coming in."""
     host_hours: float
     """The least that the slowest host takes, whatever the machine."""
     slowest_host: str | None
     """The one whose requests take longest at `fetch.per_host_rate`, or at the pace it answers."""
+    order_hours: float
+    """The least that the list's order allows: each shard waits for the host that has most of it."""
     measure_hours: float
     """At the pace of the sample."""
     bound_by: str
-    """What takes longest: "network", "host" or "measuring"."""
+    """What takes longest: "network", "host", "order" or "measuring"."""
 
 
 def wilson(hits: int, drawn: int, listed: int) -> Range:
@@ -141,27 +143,26 @@ def images_seen(rows: pa.Table) -> pa.Table:
     return rows.filter(pc.or_(pc.is_valid(rows["nbytes"]), by_head))
 
 
-def estimate(
-    rows: pa.Table, listed: int, hosts: Mapping[str, int], wanted: int, timing: Timing, fetch: Fetch, shard_size: int
-) -> Estimate:
+def estimate(rows: pa.Table, listing: Listing, wanted: int, timing: Timing, fetch: Fetch, shard_size: int) -> Estimate:
     """Scale a sample up to its list.
 
     Args:
         rows: the sample, with the columns of PROBED.
-        listed: candidates of the list.
-        hosts: candidates of the list by host.
+        listing: what is known of the whole list.
         wanted: images of the splits.
         timing: how long the sample took.
         fetch: the recipe's settings.
         shard_size: of a run.
     """
-    drawn, factor = len(rows), listed / len(rows)
-    share = wilson(rows["reason"].null_count, drawn, listed)
+    listed, factor = listing.candidates, listing.candidates / len(rows)
+    share = wilson(rows["reason"].null_count, len(rows), listed)
     kept = pc.sum(rows["nbytes"]).as_py() or 0
-    fetch_hours = _fetch_seconds(rows, listed, timing, fetch, shard_size) / 3600
-    host, host_seconds = _slowest_host(rows, hosts, fetch)
+    full = min(shard_size, listed)
+    fetch_hours = _fetch_seconds(rows, listed, timing, fetch, full) / 3600
+    host, host_seconds, order_seconds = _waits(rows, listing, fetch)
+    host_hours, order_hours = host_seconds / 3600, order_seconds / min(timing.workers, listed / full) / 3600
     measure_hours = timing.measure * factor / 3600
-    hours = {"network": fetch_hours, "host": host_seconds / 3600, "measuring": measure_hours}
+    hours = {"network": fetch_hours, "host": host_hours, "order": order_hours, "measuring": measure_hours}
     needed = None
     if share.likely:
         needed = Range(wanted / share.high, wanted / share.likely, wanted / share.low)
@@ -172,10 +173,11 @@ def estimate(
         needed=needed,
         bytes_read=round(_bytes_read(rows) * factor),
         bytes_kept=round(kept * factor),
-        hours=max(fetch_hours, host_seconds / 3600) + measure_hours,
+        hours=max(fetch_hours, host_hours, order_hours) + measure_hours,
         fetch_hours=fetch_hours,
-        host_hours=host_seconds / 3600,
+        host_hours=host_hours,
         slowest_host=host,
+        order_hours=order_hours,
         measure_hours=measure_hours,
         bound_by=max(hours, key=lambda name: hours[name]),
     )
@@ -190,7 +192,7 @@ def _bytes_read(rows: pa.Table) -> int:
     return int(whole + (pc.sum(heads).as_py() or 0))
 
 
-def _fetch_seconds(rows: pa.Table, listed: int, timing: Timing, fetch: Fetch, shard_size: int) -> float:
+def _fetch_seconds(rows: pa.Table, listed: int, timing: Timing, fetch: Fetch, full: int) -> float:
     """Seconds for the whole list at the sample's pace.
 
     A shard takes as long as the sample's did, which their slowest candidates stretch as they would any shard's, plus
@@ -198,32 +200,32 @@ def _fetch_seconds(rows: pa.Table, listed: int, timing: Timing, fetch: Fetch, sh
     """
     side_by_side = min(timing.workers, timing.shards)
     of_sample = timing.fetch * side_by_side / timing.shards
-    full = min(shard_size, listed)
     further = max(0.0, full - len(rows) / timing.shards)
     waiting = (pc.sum(rows["seconds"]).as_py() or 0.0) / len(rows) / fetch.concurrency
     shards = listed / full
     return shards / min(timing.workers, shards) * (of_sample + further * waiting)
 
 
-def _slowest_host(rows: pa.Table, hosts: Mapping[str, int], fetch: Fetch) -> tuple[str | None, float]:
-    """The host that takes longest, and its seconds: its requests at the allowed rate, or `per_host` at a time.
+def _waits(rows: pa.Table, listing: Listing, fetch: Fetch) -> tuple[str | None, float, float]:
+    """The slowest host and its seconds, and the seconds that shards one by one wait for their busiest host.
 
-    Hosts that gave the sample no answer don't count: a run soon leaves them alone.
+    A host takes its requests at the allowed rate, or answers `per_host` at a time. Hosts that gave the sample no answer
+    don't count: a run soon leaves them alone.
     """
     remote = asked(rows)
     answered = remote.filter(pc.is_valid(remote["http_status"]))
     silent = set(remote["host"].to_pylist()) - set(answered["host"].to_pylist())
-    alive = {name: count for name, count in hosts.items() if name not in silent}
+    alive = {name: count for name, count in listing.hosts.items() if name not in silent}
     if not alive or not len(answered):
-        return None, 0.0
+        return None, 0.0, 0.0
     # the list's claims spare requests, other tries cost some
     sent = pc.sum(answered["attempts"]).as_py() / len(answered) * len(remote) / len(fetchable(rows))
     if fetch.per_host_rate:
         host = max(alive, key=lambda name: alive[name])
-        return host, alive[host] * sent / fetch.per_host_rate
+        return host, alive[host] * sent / fetch.per_host_rate, listing.crowd * sent / fetch.per_host_rate
     paces = answered.group_by("host").aggregate([("seconds", "mean")])
     pace = dict(zip(paces["host"].to_pylist(), paces["seconds_mean"].to_pylist(), strict=True))
     typical = pc.mean(answered["seconds"]).as_py()
     seconds = {name: count * pace.get(name, typical) for name, count in alive.items()}
     host = max(seconds, key=lambda name: seconds[name])
-    return host, seconds[host] * sent / fetch.per_host
+    return host, seconds[host] * sent / fetch.per_host, listing.crowd * typical * sent / fetch.per_host

@@ -94,15 +94,15 @@ def probe(
     progress, wanted_sample = progress or Progress(), Sample.parse(sample)
     categories = load_taxonomy(recipe.label.taxonomy).names
     reader = CandidateReader([str(path) for path in inputs], recipe.candidates)
-    drawn = draw(_told(reader, progress), wanted_sample, recipe.seed)
-    rows, timing = _try_out(drawn.rows, recipe, scheduler, workers, progress)
+    drawn, listing = draw(_told(reader, progress), wanted_sample, recipe.seed)
+    rows, timing = _try_out(drawn, recipe, scheduler, workers, progress)
     wanted = recipe.select.train + sum(recipe.select.test.quota(name) for name in categories)
     size = recipe.candidates.shard_size
-    estimated = estimate(rows, drawn.listed, drawn.hosts, wanted, timing, recipe.fetch, size)
-    evidence = Evidence(recipe, rows, drawn.listed, drawn.hosts, estimated, _free(RunFolder(out)), datetime.now(UTC))
-    known = {"status", "reason", *drawn.rows.column_names, *(name for s in _stages(recipe) for name in s.schema.names)}
+    estimated = estimate(rows, listing, wanted, timing, recipe.fetch, size)
+    evidence = Evidence(recipe, rows, listing, estimated, _free(RunFolder(out)), datetime.now(UTC))
+    known = {"status", "reason", *drawn.column_names, *(name for s in _stages(recipe) for name in s.schema.names)}
     return ProbeOutcome(
-        listed=drawn.listed,
+        listed=listing.candidates,
         drawn=len(rows),
         passed_over=reader.notes(),
         reasons=engine.count_reasons(rows),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from curate.errors import InputError
 
-__all__ = ["Drawn", "Sample", "draw"]
+__all__ = ["Listing", "Sample", "draw"]
 
 LEAST, MOST = 2_000, 20_000
 """Candidates that a share is held between: at the paper's yield of 5.6 %, 2,000 tell it to a point either way, 20,000
@@ -52,37 +52,40 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A sample, and what the reading told of the whole list."""
+class Listing:
+    """What reading a whole list tells of it."""
 
-    rows: pa.Table
-    """Candidates in the order of their lots."""
-    listed: int
-    """Candidates in the list."""
-    hosts: Counter[str]
-    """Candidates of the list by host, of those that would be asked for over the network."""
+    candidates: int
+    hosts: Mapping[str, int]
+    """Candidates by host, of those that would be asked for over the network."""
+    crowd: int
+    """Candidates on the host that has most of their shard: nearly all of them where a list is sorted by host."""
 
 
-def draw(tables: Iterable[pa.Table], sample: Sample, seed: int) -> Drawn:
+def draw(tables: Iterable[pa.Table], sample: Sample, seed: int) -> tuple[pa.Table, Listing]:
     """Draw the candidates with the lowest lots: a lot is a seeded hash of the id, so order and cut do not matter.
 
     Holds twice the largest sample at most, beside the count of hosts.
 
     Args:
-        tables: candidates, each once, as `CandidateReader` gives them.
+        tables: the list's shards, as `CandidateReader` gives them.
         sample: how many.
         seed: of the lots.
+
+    Returns:
+        The sample in the order of its lots, and what the reading told.
 
     Raises:
         InputError: if there is no candidate at all.
     """
     pool: list[pa.Table] = []
-    held = listed = 0
+    held = listed = crowd = 0
     highest: int | None = None
     hosts: Counter[str] = Counter()
     for table in tables:
         listed += len(table)
-        hosts.update(_remote_hosts(table))
+        hosts.update(here := _remote_hosts(table))
+        crowd += max(here.values(), default=0)
         lots = pa.array([_lot(id_, seed) for id_ in table["id"].to_pylist()], pa.uint64())
         table = table.append_column(_LOT, lots)
         if highest is not None:
@@ -94,7 +97,7 @@ def draw(tables: Iterable[pa.Table], sample: Sample, seed: int) -> Drawn:
             held, highest = len(pool[0]), pool[0][_LOT][-1].as_py()
     if not listed:
         raise InputError("the input names no candidates: every line is blank")
-    return Drawn(_lowest(pool, sample.size(listed)).drop_columns([_LOT]), listed, hosts)
+    return _lowest(pool, sample.size(listed)).drop_columns([_LOT]), Listing(listed, hosts, crowd)
 
 
 def _lot(id_: str, seed: int) -> int:

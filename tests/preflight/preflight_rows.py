@@ -9,6 +9,7 @@ import pyarrow as pa
 from curate.errors import Reason
 from curate.preflight.diagnosis import Evidence
 from curate.preflight.estimation import PROBED, Estimate, Timing, estimate
+from curate.preflight.sampling import Listing
 from curate.recipe import Recipe
 
 RECIPE = Recipe.parse(
@@ -49,13 +50,17 @@ def rows_of(*groups: Sequence[Mapping[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist([row for rows in groups for row in rows], PROBED)
 
 
-def judged(
-    rows: pa.Table, listed: int | None = None, hosts: Mapping[str, int] | None = None, recipe: Recipe = RECIPE
-) -> Estimate:
+def listing(
+    rows: pa.Table, listed: int | None = None, hosts: Mapping[str, int] | None = None, crowd: int = 0
+) -> Listing:
+    """A list that the rows are a sample of; all of it unless told otherwise."""
+    return Listing(len(rows) if listed is None else listed, hosts_of(rows) if hosts is None else hosts, crowd)
+
+
+def judged(rows: pa.Table, *args: Any, recipe: Recipe = RECIPE, **kwargs: Any) -> Estimate:
     return estimate(
         rows,
-        len(rows) if listed is None else listed,
-        hosts_of(rows) if hosts is None else hosts,
+        listing(rows, *args, **kwargs),
         recipe.select.train,
         TIMING,
         recipe.fetch,
@@ -72,6 +77,7 @@ def evidence(
     *groups: Sequence[Mapping[str, Any]],
     listed: int | None = None,
     hosts: Mapping[str, int] | None = None,
+    crowd: int = 0,
     recipe: Recipe = RECIPE,
     free: int | None = 10**15,
 ) -> Evidence:
@@ -80,9 +86,8 @@ def evidence(
     return Evidence(
         recipe,
         rows,
-        len(rows) if listed is None else listed,
-        hosts_of(rows) if hosts is None else hosts,
-        judged(rows, listed, hosts, recipe),
+        listing(rows, listed, hosts, crowd),
+        judged(rows, listed, hosts, crowd, recipe=recipe),
         free,
         datetime(2031, 1, 2, 3, 4, tzinfo=UTC),
     )

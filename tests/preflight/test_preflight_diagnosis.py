@@ -164,6 +164,16 @@ def test_one_host_makes_it_take_weeks() -> None:
     assert "fetch.per_host of 8 holds" in next(d.text for d in diagnose(at_once) if d.name == "slow_host")
 
 
+def test_the_list_is_sorted_by_host() -> None:
+    hosts = {f"host{n}.test": 10_000 for n in range(100)}
+    polite = RECIPE.override(["fetch.per_host_rate=10"])
+    found = only(evidence(group(100), listed=1_000_000, hosts=hosts, crowd=990_000, recipe=polite))
+    assert found.name == "sorted_list"
+    assert "99 % of its candidates are on the host that has most of their shard" in found.text
+    assert "waiting for 28 hours where" in found.text
+    assert diagnose(evidence(group(100), listed=1_000_000, hosts=hosts, crowd=15_000, recipe=polite)) == ()
+
+
 def test_one_host_has_most_of_the_list() -> None:
     hosts = {"large.test": 700, "other.test": 300}
     found = only(evidence(group(100), listed=1000, hosts=hosts))

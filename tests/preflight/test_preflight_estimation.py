@@ -4,6 +4,7 @@ from preflight_rows import RECIPE, TIMING, group, judged, rows_of
 
 from curate.errors import Reason
 from curate.preflight.estimation import HEAD_BYTES, Range, Timing, asked, estimate, images_seen, wilson
+from curate.preflight.sampling import Listing
 
 
 @pytest.mark.parametrize(
@@ -68,12 +69,12 @@ def test_who_is_asked_and_what_is_seen() -> None:
 def test_the_busiest_host_bounds_the_run_whatever_the_sample_says() -> None:
     polite = RECIPE.override(["fetch.per_host_rate=10"])
     hosts = {"large.test": 3_600_000, "host0.test": 400_000}
-    found = judged(rows_of(group(40)), 4_000_000, hosts, polite)
+    found = judged(rows_of(group(40)), 4_000_000, hosts, recipe=polite)
     assert (found.slowest_host, found.host_hours) == ("large.test", pytest.approx(100.0))
     assert found.hours == pytest.approx(max(100, found.fetch_hours) + found.measure_hours)
     # other tries cost turns too, and what the list's claims reject costs none
     claimed = group(30, Reason.TOO_SMALL, attempts=0, http_status=None)
-    found = judged(rows_of(group(10, attempts=2), claimed), 4_000_000, hosts, polite)
+    found = judged(rows_of(group(10, attempts=2), claimed), 4_000_000, hosts, recipe=polite)
     assert found.host_hours == pytest.approx(100 * 2 / 4)
 
 
@@ -82,6 +83,17 @@ def test_without_a_rate_a_host_answers_so_many_at_a_time() -> None:
     slow, quick = group(5, host="slow.test", seconds=9.0), group(5, host="quick.test", seconds=0.9)
     found = judged(rows_of(slow, quick), 28_000, hosts)
     assert (found.slowest_host, found.host_hours) == ("slow.test", pytest.approx(8000 * 9 / 8 / 3600))
+
+
+def test_shards_of_a_sorted_list_wait_for_their_hosts_one_by_one() -> None:
+    polite = RECIPE.override(["fetch.per_host_rate=10"])
+    rows, hosts = rows_of(group(40)), {f"host{n}.test": 36_000 for n in range(100)}
+    found = judged(rows, 3_600_000, hosts, 3_600_000, recipe=polite)
+    assert (found.host_hours, found.order_hours) == (1.0, 100.0)
+    side_by_side = Timing(fetch=0.5, measure=0.5, shards=4, workers=4)
+    fast = estimate(rows, Listing(3_600_000, hosts, 3_600_000), 1, side_by_side, polite.fetch, 1000)
+    assert (fast.order_hours, fast.bound_by) == (25.0, "order")
+    assert judged(rows, 3_600_000, hosts, 36_000, recipe=polite).order_hours == 1.0
 
 
 def test_a_host_that_does_not_answer_bounds_nothing() -> None:
@@ -98,12 +110,12 @@ def test_local_files_have_no_host() -> None:
 
 def test_a_full_shard_takes_what_its_further_candidates_wait() -> None:
     rows = rows_of(group(100, seconds=6.4))  # a tenth of a second each, of 64 at once
-    once = estimate(rows, 10_000, {}, 1, TIMING, RECIPE.fetch, 1000)
+    once = estimate(rows, Listing(10_000, {}, 0), 1, TIMING, RECIPE.fetch, 1000)
     assert once.fetch_hours * 3600 == pytest.approx(10 * (10 + 900 * 0.1))
     side_by_side = Timing(fetch=10.0, measure=2.0, shards=4, workers=4)
-    fast = estimate(rows, 10_000, {}, 1, side_by_side, RECIPE.fetch, 1000)
+    fast = estimate(rows, Listing(10_000, {}, 0), 1, side_by_side, RECIPE.fetch, 1000)
     assert fast.fetch_hours * 3600 == pytest.approx(10 / 4 * (10 + 975 * 0.1))
-    full = estimate(rows, 100, {}, 1, TIMING, RECIPE.fetch, 1000)
+    full = estimate(rows, Listing(100, {}, 0), 1, TIMING, RECIPE.fetch, 1000)
     assert full.fetch_hours * 3600 == pytest.approx(10)
 
 
@@ -112,4 +124,4 @@ def test_a_full_shard_takes_what_its_further_candidates_wait() -> None:
 )
 def test_what_bounds_the_time(timing: Timing, bound: str) -> None:
     rows = rows_of(group(10, host="one.test"))
-    assert estimate(rows, 10, {"one.test": 10}, 1, timing, RECIPE.fetch, 10).bound_by == bound
+    assert estimate(rows, Listing(10, {"one.test": 10}, 0), 1, timing, RECIPE.fetch, 10).bound_by == bound

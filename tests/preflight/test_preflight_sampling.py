@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from curate.errors import InputError
-from curate.preflight.sampling import Drawn, Sample, draw
+from curate.preflight.sampling import Listing, Sample, draw
 
 
 def listing(numbers: range, caption: str = "") -> pa.Table:
@@ -26,8 +26,8 @@ def cut(rows: int, size: int) -> Iterator[pa.Table]:
     return (listing(range(start, min(start + size, rows))) for start in range(0, rows, size))
 
 
-def ids(drawn: Drawn) -> list[str]:
-    return drawn.rows["id"].to_pylist()
+def ids(drawn: tuple[pa.Table, Listing]) -> list[str]:
+    return drawn[0]["id"].to_pylist()
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_the_same_are_drawn_whatever_the_order_and_the_cut() -> None:
     sample = Sample.parse("50")
     once = draw(cut(3000, 3000), sample, 7)
     assert len(set(ids(once))) == 50
-    assert once.listed == 3000
+    assert once[1].candidates == 3000
     for tables in (cut(3000, 17), reversed([*cut(3000, 100)])):
         assert ids(draw(tables, sample, 7)) == ids(once)
     assert set(ids(draw(cut(3000, 3000), sample, 8))) != set(ids(once))
@@ -99,7 +99,14 @@ def test_the_hosts_are_those_of_the_whole_list() -> None:
     table = listing(range(9))
     there = table.set_column(3, "local_path", pa.array(["/there", *[None] * 8]))
     broken = listing(range(9, 12)).set_column(4, "reason", pa.array([None, "bad_url", None]))
-    assert draw([there, broken], Sample.parse(1), 0).hosts == {"host0.test": 3, "host1.test": 3, "host2.test": 4}
+    assert draw([there, broken], Sample.parse(1), 0)[1].hosts == {"host0.test": 3, "host1.test": 3, "host2.test": 4}
+
+
+def test_a_list_that_is_sorted_by_host_is_known_by_its_crowd() -> None:
+    mixed = [*cut(900, 90)]
+    assert draw(mixed, Sample.parse(1), 0)[1].crowd == 300
+    ordered = pa.concat_tables(mixed).sort_by("host")
+    assert draw((ordered.slice(start, 90) for start in range(0, 900, 90)), Sample.parse(1), 0)[1].crowd > 800
 
 
 def test_a_list_of_nothing_is_refused() -> None:
