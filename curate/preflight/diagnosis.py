@@ -13,15 +13,13 @@ import pyarrow.compute as pc
 
 from curate.errors import Reason
 from curate.preflight.advice import advise, advise_on_host
-from curate.preflight.estimation import Estimate, asked, images_seen
+from curate.preflight.estimation import ENOUGH, Estimate, asked, images_seen
 from curate.preflight.sampling import Listing
 from curate.recipe import Recipe
 from curate.wording import number, size, span
 
 __all__ = ["Diagnosis", "Evidence", "diagnose"]
 
-ENOUGH = 10
-"""Candidates below which a share tells nothing."""
 FEW_HOSTS = 3
 """Hosts below which it is they that fail, not this machine."""
 LONG = 7 * 24

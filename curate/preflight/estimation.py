@@ -12,7 +12,7 @@ from curate.errors import Reason
 from curate.preflight.sampling import Listing
 from curate.recipe import Fetch
 
-__all__ = ["PROBED", "Estimate", "Range", "Timing", "asked", "estimate", "fetchable", "images_seen", "wilson"]
+__all__ = ["ENOUGH", "PROBED", "Estimate", "Range", "Timing", "asked", "estimate", "fetchable", "images_seen", "wilson"]
 
 PROBED = pa.schema(
     [
@@ -32,6 +32,9 @@ PROBED = pa.schema(
 """What is known of each candidate of a sample. `reason` is null for those that pass; `local` ones are not asked for
 over the network; `nbytes` is of the bytes that a run would keep; `attempts` is null for what never came
 to be fetched."""
+
+ENOUGH = 10
+"""Candidates below which a share or a mean tells nothing."""
 
 HEAD_BYTES = 14_000
 """Bytes that an answer costs which is given up at its head, by `make bench-fetch` over round trips of 50 ms."""
@@ -218,14 +221,14 @@ def _waits(rows: pa.Table, listing: Listing, fetch: Fetch) -> tuple[str | None, 
     alive = {name: count for name, count in listing.hosts.items() if name not in silent}
     if not alive or not len(answered):
         return None, 0.0, 0.0
-    # the list's claims spare requests, other tries cost some
-    sent = pc.sum(answered["attempts"]).as_py() / len(answered) * len(remote) / len(fetchable(rows))
+    share = len(remote) / len(fetchable(rows))  # the list's claims spare the others
     if fetch.per_host_rate:
+        turn = share * pc.mean(answered["attempts"]).as_py() / fetch.per_host_rate
         host = max(alive, key=lambda name: alive[name])
-        return host, alive[host] * sent / fetch.per_host_rate, listing.crowd * sent / fetch.per_host_rate
-    paces = answered.group_by("host").aggregate([("seconds", "mean")])
-    pace = dict(zip(paces["host"].to_pylist(), paces["seconds_mean"].to_pylist(), strict=True))
+        return host, alive[host] * turn, listing.crowd * turn
+    paces = answered.group_by("host").aggregate([("seconds", "mean"), ("seconds", "count")])
+    pace = {row["host"]: row["seconds_mean"] for row in paces.to_pylist() if row["seconds_count"] >= ENOUGH}
     typical = pc.mean(answered["seconds"]).as_py()
-    seconds = {name: count * pace.get(name, typical) for name, count in alive.items()}
+    seconds = {name: share * count * pace.get(name, typical) / fetch.per_host for name, count in alive.items()}
     host = max(seconds, key=lambda name: seconds[name])
-    return host, seconds[host] * sent / fetch.per_host, listing.crowd * typical * sent / fetch.per_host
+    return host, seconds[host], share * listing.crowd * typical / fetch.per_host

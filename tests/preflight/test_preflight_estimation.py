@@ -80,9 +80,16 @@ def test_the_busiest_host_bounds_the_run_whatever_the_sample_says() -> None:
 
 def test_without_a_rate_a_host_answers_so_many_at_a_time() -> None:
     hosts = {"slow.test": 8000, "quick.test": 20_000}
-    slow, quick = group(5, host="slow.test", seconds=9.0), group(5, host="quick.test", seconds=0.9)
+    slow, quick = group(10, host="slow.test", seconds=9.0), group(10, host="quick.test", seconds=0.9)
     found = judged(rows_of(slow, quick), 28_000, hosts)
     assert (found.slowest_host, found.host_hours) == ("slow.test", pytest.approx(8000 * 9 / 8 / 3600))
+    # a single answer, which may have been slow by chance, tells nothing of a host
+    found = judged(rows_of(slow[:1], quick), 28_000, hosts)
+    typical = (9 + 10 * 0.9) / 11
+    assert found.slowest_host == "quick.test"
+    assert judged(rows_of(slow[:1], quick), 8000, {"slow.test": 8000}).host_hours == pytest.approx(
+        typical / 8 * 8000 / 3600
+    )
 
 
 def test_shards_of_a_sorted_list_wait_for_their_hosts_one_by_one() -> None:
