@@ -2,14 +2,15 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check format bench bench-fetch fuzz clean
+.PHONY: help demo test check format bench bench-fetch bench-label fuzz clean
 
 help:
 	@echo "make demo    install, then the whole way on sample pictures: crawl, curate, train, restore"
 	@echo "make test    install what tests need, and run them"
 	@echo "make check   style, types, formatting"
 	@echo "make format  put the code into the house's format"
-	@echo "make bench   measure speed against named references; make bench-fetch: of fetching, on a site of its own"
+	@echo "make bench   measure speed against named references; make bench-fetch: of fetching, on a site of its own;"
+	@echo "             make bench-label: of labelling"
 	@echo "make fuzz    try the parsers of what servers send with many more examples than the tests do"
 
 demo: $(VENV)/.demo
@@ -33,6 +34,9 @@ bench: $(VENV)/.dev
 bench-fetch: $(VENV)/.dev
 	$(BIN)/python benchmarks/fetch.py --rtt 0.05
 	$(BIN)/python benchmarks/fetch.py
+
+bench-label: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.label
 
 fuzz: $(VENV)/.dev
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n 2 -k "break or noise or any" \

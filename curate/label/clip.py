@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import pickle
-import warnings
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO
 
 import numpy as np
 import open_clip
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors import SafetensorError
 from scipy.special import softmax
-from timm.utils.model import reparameterize_model
 from torch.nn import functional as F
 
 from curate.config import fingerprint
 from curate.decode import decode_small, to_rgb
-from curate.errors import ImageError, InputError, LabelError, Reason
+from curate.errors import ImageError, InputError, Reason
+from curate.label.inference import exact, load_model, map_ahead
 from curate.label.taxonomy import Taxonomy, load_taxonomy
-from curate.label.weights import find_weights, model_name, pick_device
+from curate.label.weights import model_name, pick_device
 from curate.recipe import Label
 
 __all__ = ["LabelResult", "Labeller", "label_images", "load_labeller"]
@@ -43,18 +36,9 @@ CPU_PASS = 4
 VERSION = 1
 """Raised when pictures are made ready in another way than before: embeddings that were kept are void then."""
 
-_UNUSABLE = (
-    OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError, AssertionError, StopIteration, EOFError,
-    pickle.UnpicklingError, SafetensorError,
-)  # fmt: skip
-"""What open_clip raises for checkpoints that are damaged or belong to another model."""
-
-
 Embedding = NDArray[np.float32]
 Picture = Image.Image | str | Path | IO[bytes]
 """A picture, or where its file is."""
-S = TypeVar("S")
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -85,14 +69,14 @@ class Labeller:
         self._others_margin = config.others_margin
         self._dtype = open_clip.get_input_dtype(config.precision) or torch.float32
         self._pass = CPU_PASS if self.device.type == "cpu" else config.batch_size
-        self._model, self._prepare, tokenizer = _load_model(config, self.device)
+        self._model, self._prepare, tokenizer = load_model(config, self.device)
         visual = self._model.visual
         size = visual.image_size
         self.side: int = max(size) if isinstance(size, tuple) else size
         """Pixels of the shorter side of the pictures that the model looks at."""
         self.key = fingerprint([VERSION, self.name, visual.preprocess_cfg])
         """What an embedding depends on beside the image: the same key, the same embedding."""
-        with _exact():
+        with exact():
             self._scale = float(self._model.logit_scale.exp())
             self._classes_KD = self._embed_classes(tokenizer)
         self.dim: int = self._classes_KD.shape[1]
@@ -107,7 +91,7 @@ class Labeller:
         Yields:
             The L2-normalised embedding, shape (dim,), or why the picture has none.
         """
-        with _prepared(self._ready, pictures, ahead=0 if self.device.type == "cpu" else 2 * self._pass) as prepared:
+        with map_ahead(self._ready, pictures, ahead=0 if self.device.type == "cpu" else 2 * self._pass) as prepared:
             while batch := list(islice(prepared, self._pass)):
                 embeddings = iter(self._encode([ready for ready in batch if isinstance(ready, torch.Tensor)]))
                 yield from (next(embeddings) if isinstance(ready, torch.Tensor) else ready for ready in batch)
@@ -151,7 +135,7 @@ class Labeller:
             return np.empty((0, self.dim), np.float32)
         full_BCHW = torch.stack(images + images[:1] * (self._pass - len(images)))
         full_BCHW = full_BCHW.to(self.device, self._dtype, memory_format=torch.channels_last)
-        with _exact():
+        with exact():
             embeddings_BD = F.normalize(self._model.encode_image(full_BCHW).float(), dim=-1)
         embeddings: Embedding = embeddings_BD[: len(images)].cpu().numpy()
         return embeddings
@@ -200,69 +184,3 @@ def label_images(
             raise ImageError(found.reason, f"{image}: {found.args[1]}")
         embeddings.append(found)
     return labeller.classify(np.array(embeddings, np.float32).reshape(-1, labeller.dim))
-
-
-def _load_model(config: Label, device: torch.device) -> tuple[Any, Callable[[Image.Image], torch.Tensor], Any]:
-    """The model as it infers fastest, what makes pictures ready for it, and its tokenizer."""
-    weights = find_weights(config)
-    try:
-        model, _, prepare = open_clip.create_model_and_transforms(
-            weights.model,
-            str(weights.checkpoint) if not weights.model.startswith("local-dir:") else None,
-            precision=config.precision,
-            device=device,
-            **weights.options,
-        )
-        tokenizer = open_clip.get_tokenizer(weights.model)
-    except ImportError as error:
-        raise LabelError(f"label.model {config.model!r} needs a package that isn't installed: {error}") from error
-    except _UNUSABLE as error:
-        cause = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise LabelError(
-            f"can't load {weights.checkpoint} into {config.model!r}: it is damaged or of another model ({cause})"
-        ) from error
-    # The branches that some towers (MobileCLIP's) are trained with become one convolution each, and convolutions are
-    # faster where channels lie last. Both change an embedding by no more than rounding does
-    reparameterize_model(model.eval().visual, inplace=True).to(memory_format=torch.channels_last)
-    return model, prepare, tokenizer
-
-
-@contextmanager
-def _prepared(function: Callable[[S], T], items: Iterable[S], ahead: int) -> Iterator[Iterator[T]]:
-    """`map`, so many items ahead in threads: a GPU would idle while it waits for one decoder at a time.
-
-    None ahead, no threads: a CPU's cores are kept busy by one worker process for each.
-    """
-    if not ahead:
-        yield map(function, items)
-        return
-    # decoding silences warnings; threads that do so at once would undo each other's silence
-    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count(), "decode") as threads:
-        warnings.simplefilter("ignore")
-        yield _in_order(function, items, ahead, threads)
-
-
-def _in_order(function: Callable[[S], T], items: Iterable[S], ahead: int, threads: ThreadPoolExecutor) -> Iterator[T]:
-    waiting: deque[Future[T]] = deque()
-    for item in items:
-        waiting.append(threads.submit(function, item))
-        if len(waiting) > ahead:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
-
-
-@contextmanager
-def _exact() -> Iterator[None]:
-    """Inference that gives the same numbers again: on one CPU thread, and in the precision that was asked for.
-
-    More threads may split sums differently, and a run may not depend on its workers' threads. A GPU would round the
-    inputs of float32 convolutions to 10 bits (TF32).
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-            yield
-    finally:
-        torch.set_num_threads(threads)
