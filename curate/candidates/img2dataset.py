@@ -12,8 +12,9 @@ import json
 import re
 import tarfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import groupby
 from pathlib import PurePosixPath
 from typing import BinaryIO
@@ -52,7 +53,7 @@ class _Shard:
     """The files of one shard."""
 
     path: str
-    """Of the folder, as the user named it."""
+    """Of the folder, with its protocol."""
     name: str
     kinds: set[str] = field(default_factory=set)
     members: dict[str, int] = field(default_factory=dict)
@@ -60,7 +61,7 @@ class _Shard:
     feather: str | None = None
 
     def url(self, suffix: str) -> str:
-        return f"{self.path.rstrip('/')}/{self.name}{suffix}"
+        return f"{self.path}/{self.name}{suffix}"
 
 
 @dataclass
@@ -114,14 +115,16 @@ def read_img2dataset(
 
 def _shards(path: str) -> list[_Shard]:
     shards: dict[int, _Shard] = {}
+    fs, root = fsspec.core.url_to_fs(path)
+    base = str(fs.unstrip_protocol(root)).rstrip("/")
     for name, size in list_files(path):
         match = _OF_A_SHARD.fullmatch(name) or _UNDER_WAY.fullmatch(name)
         if match is None:
             continue
         found = match.groupdict()
-        shard = shards.setdefault(int(found["number"]), _Shard(path, found["number"]))
+        shard = shards.setdefault(int(found["number"]), _Shard(base, found["number"]))
         if "kind" not in found:
-            shard.feather = f"{path.rstrip('/')}/{name}"
+            shard.feather = f"{base}/{name}"
         elif found["member"]:
             shard.members[found["member"]] = size
         else:
@@ -160,13 +163,13 @@ def _read_shard(shard: _Shard, wanted: Mapping[str, tuple[str, ...]], notes: Cou
     if stats is not None:
         notes[MISCOUNTED] += not holds
         notes[LOST] += max(0, stats[0] - len(records) - len(waiting))
+    choose = _chooser(shard.path, wanted)
     for record in records:
-        place = images.places.get(record["key"])
-        verdict, bytes_ = _judge(record, place, holds)
+        verdict, place = _judge(record, images.places.get(record["key"]), holds)
         notes.update(verdict)
-        yield {**_chosen(shard, record, wanted), "url": str(record["url"] or ""), **bytes_}
+        yield {**choose(record), "url": str(record["url"] or ""), **place}
     for record in waiting:
-        yield {**_chosen(shard, record, wanted), "url": str(record["url"] or "")}
+        yield {**choose(record), "url": str(record["url"] or "")}
 
 
 def _judge(record: Row, place: Row | None, holds: bool) -> tuple[list[str], Row]:
@@ -191,10 +194,15 @@ def _judge(record: Row, place: Row | None, holds: bool) -> tuple[list[str], Row]
     return ([TAKEN], place) if holds else ([UNPROVEN], {})
 
 
-def _chosen(shard: _Shard, record: Row, wanted: Mapping[str, tuple[str, ...]]) -> Row:
-    # the sizes that the list is asked about are the originals', not those that it resized to
-    present = [name for name in record if name not in _SIZES[:2]]
-    return {ours: record[theirs] for ours, theirs in choose_columns(shard.path, present, wanted).items()}
+def _chooser(path: str, wanted: Mapping[str, tuple[str, ...]]) -> Callable[[Row], Row]:
+    """Picks from a row what is to be carried along, under our names."""
+
+    @cache
+    def columns(names: tuple[str, ...]) -> dict[str, str]:
+        # the sizes that the list is asked about are the originals', not those that it resized to
+        return choose_columns(path, [name for name in names if name not in _SIZES[:2]], wanted)
+
+    return lambda record: {ours: record[theirs] for ours, theirs in columns(tuple(record)).items()}
 
 
 def _read_table(shard: _Shard, wanted: Mapping[str, tuple[str, ...]], images: _Images) -> list[Row] | None:
@@ -219,7 +227,7 @@ def _read_table(shard: _Shard, wanted: Mapping[str, tuple[str, ...]], images: _I
         raise InputError(f"can't read {url}: {error}") from error
     if cells and not images.places:
         for number, record in enumerate(records):
-            images.places[record["key"]] = {"local_path": _unstrip(url), "local_column": cells[0], "local_row": number}
+            images.places[record["key"]] = {"local_path": url, "local_column": cells[0], "local_row": number}
     return records
 
 
@@ -231,11 +239,11 @@ def _images(shard: _Shard) -> _Images:
             for member in _whole_members(file):
                 images.add(
                     member.name,
-                    {"local_path": _unstrip(url), "local_offset": member.offset_data, "local_nbytes": member.size},
+                    {"local_path": url, "local_offset": member.offset_data, "local_nbytes": member.size},
                 )
     for name, size in sorted(shard.members.items()):
         if size and "/" not in name:
-            images.add(name, {"local_path": _unstrip(shard.url(f"/{name}"))})
+            images.add(name, {"local_path": shard.url(f"/{name}")})
     return images
 
 
@@ -291,8 +299,3 @@ def _read_stats(shard: _Shard) -> tuple[int, int] | None:
         return int(stats["count"]), int(stats["successes"])
     except (ValueError, KeyError, TypeError):
         return None
-
-
-def _unstrip(url: str) -> str:
-    fs, path = fsspec.core.url_to_fs(url)
-    return str(fs.unstrip_protocol(path))
