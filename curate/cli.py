@@ -205,6 +205,9 @@ def stats(
         typer.Option("--format", "-f", help="table, csv, json or md; as --out ends, if not given."),
     ] = None,
     out: Annotated[str | None, typer.Option("--out", "-o", help="File to write instead of printing.")] = None,
+    label: Annotated[
+        str | None, typer.Option(metavar="RECIPE", help="Recipe whose labeller gives folders their diversity.")
+    ] = None,
     scheduler: Scheduler = "local",
     workers: Workers = None,
 ) -> None:
@@ -214,12 +217,14 @@ def stats(
     """
     from curate import files, survey
     from curate.console import StepProgress, surveys_table
+    from curate.recipe import Recipe
 
     form = form or (Path(out).suffix[1:] if out else "table")
     if form not in survey.TEXTS and (form != "table" or out):
         raise CurateError(f"--format takes {', '.join(survey.TEXTS)}, or table without --out, not {form!r}")
+    labeller = Recipe.load(label).label if label else None
     with StepProgress(_console(stderr=True), "measure") as steps:
-        surveys = survey.stats(sources, scheduler=scheduler, workers=workers, progress=steps)
+        surveys = survey.stats(sources, label=labeller, scheduler=scheduler, workers=workers, progress=steps)
     for found in surveys:
         _print_bad_files(found)
     if form == "table":

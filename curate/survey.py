@@ -14,6 +14,7 @@ from typing import Any
 import fsspec
 import numpy as np
 import pyarrow as pa
+from fsspec.implementations.local import LocalFileSystem
 
 from curate.candidates.folders import list_files
 from curate.engine import Executor, open_executor
@@ -23,7 +24,7 @@ from curate.manifest import read_manifest
 from curate.manifest.published import PUBLISHED
 from curate.manifest.statistics import Statistics, summarise
 from curate.measure import measure_image
-from curate.recipe import Measure
+from curate.recipe import Label, Measure
 from curate.sniff import HEAD, sniff
 
 __all__ = ["HEADINGS", "LEGEND", "TEXTS", "BadFile", "Survey", "cells", "rows", "stats"]
@@ -75,6 +76,7 @@ class Survey:
 def stats(
     sources: str | PathLike[str] | Sequence[str | PathLike[str]],
     *,
+    label: Label | None = None,
     scheduler: str = "local",
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -87,6 +89,7 @@ def stats(
     Args:
         sources: one or more folders of pictures at any depth, manifests (`.parquet`), or run folders, whose training
             and test split are one dataset here; paths or fsspec URLs.
+        label: the labeller that gives folders their diversity, such as `Recipe.load("hq50k").label`; none by default.
         scheduler: what measures folders: `local` (Dask workers on this machine), `serial`, or the address of a Dask
             scheduler.
         workers: number of local workers, one per core by default.
@@ -96,7 +99,8 @@ def stats(
         One survey per source, in their order.
 
     Raises:
-        InputError: if a source is none of these.
+        InputError: if a source is none of these, or a folder to be labelled isn't on a local disk.
+        LabelError: if the labeller can't be loaded.
         RunError: if the scheduler can't be reached.
         ManifestError: if a manifest can't be read.
     """
@@ -105,16 +109,16 @@ def stats(
     files = {name: [path for path, _ in list_files(name)] for name in names if name not in known}
     total, done = sum(map(len, files.values())), 0
 
-    def advance() -> None:
+    def advance(count: int = 1) -> None:
         nonlocal done
-        done += 1
+        done += count
         if progress is not None:
-            progress(done, total)
+            progress(done, total if label is None else 2 * total)
 
     surveys = {name: Survey(name, summarise(_read(manifests))) for name, manifests in known.items()}
     with open_executor(scheduler, workers) if total else nullcontext() as executor:
         for folder, paths in files.items():
-            surveys[folder] = _survey(folder, paths, executor, advance)
+            surveys[folder] = _survey(folder, paths, label, executor, advance)
     return [surveys[name] for name in names]
 
 
@@ -143,8 +147,12 @@ def _read(manifests: list[str]) -> pa.Table:
     )
 
 
-def _survey(folder: str, paths: list[str], executor: Executor | None, advance: Callable[[], None]) -> Survey:
+def _survey(
+    folder: str, paths: list[str], label: Label | None, executor: Executor | None, advance: Callable[..., None]
+) -> Survey:
     fs, root = fsspec.core.url_to_fs(folder)
+    if label is not None and not isinstance(fs, LocalFileSystem):
+        raise InputError(f"{folder} is on no local disk, and labels are of local files: make a run of it instead")
     tasks = [(i, fs.unstrip_protocol(f"{root}/{path}")) for i, path in enumerate(paths)]
     measures = np.full((len(tasks), len(_MEASURES)), np.nan)
     bad: dict[int, BadFile] = {}
@@ -157,7 +165,11 @@ def _survey(folder: str, paths: list[str], executor: Executor | None, advance: C
             measures[i] = result
         advance()
     good = np.delete(measures, list(bad), axis=0)
-    table = pa.table({name: good[:, column] for column, name in enumerate(_MEASURES)})
+    columns: dict[str, Any] = {name: good[:, column] for column, name in enumerate(_MEASURES)}
+    if label is not None:
+        columns |= _label([f"{root}/{path}" for i, path in enumerate(paths) if i not in bad], label, advance)
+        advance(len(bad))
+    table = pa.table(columns)
     return Survey(folder, summarise(table), tuple(bad[i] for i in sorted(bad)))
 
 
@@ -172,6 +184,17 @@ def _measure(tasks: list[tuple[int, str]], executor: Executor) -> Iterator[tuple
     for task in died:  # it may have been another file's fault: each once more, by itself
         ((_, result),) = executor.map(_measure_file, [task], _ignore)
         yield task[0], ImageError(Reason.CRASHED, str(result)) if isinstance(result, WorkerDied) else result
+
+
+def _label(files: list[str], config: Label, advance: Callable[..., None]) -> dict[str, list[str]]:
+    """Categories and broad classes of pictures; embeddings of no more than a thousand are in memory."""
+    from curate.label import label_images  # torch: only where labels are made
+
+    labels = []
+    for start in range(0, len(files), 1000):
+        labels += label_images(files[start : start + 1000], config)
+        advance(len(labels) - start)
+    return {"category": [found.category for found in labels], "broad": [found.broad for found in labels]}
 
 
 def _ignore(task: tuple[int, str], count: int) -> None:

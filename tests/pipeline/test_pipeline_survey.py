@@ -2,10 +2,12 @@ import csv
 import io
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,7 +22,7 @@ from curate.engine.executor import SerialExecutor, WorkerDied
 from curate.errors import InputError, ManifestError, Reason
 from curate.manifest import read_manifest
 from curate.manifest.published import PUBLISHED
-from curate.manifest.statistics import summarise
+from curate.manifest.statistics import diversity, natural_diversity, summarise
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +117,26 @@ def test_a_run_is_its_two_manifests(finished: Path) -> None:
     assert of_train.statistics == summarise(read_manifest(train).table)
     assert of_run.statistics.number == of_train.statistics.number + len(read_manifest(test))
     assert of_run.statistics.diversity is not None
+
+
+def test_a_labeller_gives_a_folder_its_diversity(pictures: Path, recipe: Path) -> None:
+    labeller, counted = curate.Recipe.load(recipe).label, []
+    (found,) = curate.stats(
+        pictures, label=labeller, scheduler="serial", progress=lambda done, of: counted.append((done, of))
+    )
+    good = sorted({path.name for path in pictures.iterdir()} - {bad.path for bad in found.bad_files})
+    labels = curate.label_images([pictures / name for name in good], labeller)
+    assert found.statistics.diversity == diversity(Counter(label.category for label in labels).values())
+    assert found.statistics.natural_diversity == natural_diversity(Counter(label.broad for label in labels).values())
+    assert counted[-1] == (52, 52)
+
+
+def test_labels_are_of_local_files(recipe: Path) -> None:
+    with fsspec.open("memory://surveyed/a.png", "wb") as file:
+        Image.new("L", (8, 8), 9).save(file, "PNG")
+    assert curate.stats("memory://surveyed", scheduler="serial")[0].statistics.number == 1
+    with pytest.raises(InputError, match="on no local disk"):
+        curate.stats("memory://surveyed", label=curate.Recipe.load(recipe).label, scheduler="serial")
 
 
 def test_what_is_no_dataset_is_refused(by_hand: Path, tmp_path: Path) -> None:
