@@ -54,10 +54,10 @@ class Fit:
         """The larger of the two relative errors."""
         return max(abs(self.bsds / BSDS - 1), abs(self.urban / URBAN - 1))
 
-    @property
-    def departures(self) -> list[str]:
-        """What it does otherwise than the plainest reading."""
-        return [mine for mine, plain in zip(self.reading, BASE, strict=True) if mine != plain]
+
+def departures(reading: Reading) -> list[str]:
+    """What a reading does otherwise than the plainest one."""
+    return [mine for mine, plain in zip(reading, BASE, strict=True) if mine != plain]
 
 
 def at(curves: Iterable[Curve], cutoffs: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -141,7 +141,7 @@ def row(*cells: object) -> str:
 
 
 def describe(fit: Fit) -> str:
-    return "; ".join(fit.departures) or "as the paper's text, read plainly"
+    return "; ".join(departures(fit.reading)) or "as the paper's text, read plainly"
 
 
 def line(fit: Fit, *first: object) -> str:
@@ -156,7 +156,7 @@ def plain_table(bsds: Mapping[str, Curves], urban: Curves) -> Iterator[str]:
     free = {fit.reading: fit for fit in fits({images: bsds[images]}, urban, CUTOFFS)}
     half = {fit.reading: fit for fit in fits({images: bsds[images]}, urban, np.array([0.5]))}
     for reading, fit in free.items():
-        if len(fit.departures) <= 1:
+        if len(departures(fit.reading)) <= 1:
             printed = half[reading]
             yield row(
                 describe(fit), f"{printed.bsds:.3%}", f"{printed.urban:.3%}",
@@ -169,13 +169,13 @@ def search_tables(bsds: Mapping[str, Curves], urban: Curves) -> Iterator[str]:
     yield row("---", "---", *["---:"] * 4)
     best = {}
     kinds = {"0.5, as printed": np.array([0.5]), "a round one": np.array(ROUND), "any": CUTOFFS}
-    for departures in (1, 2, len(BASE)):
-        chosen = {k: {r: c for r, c in v.items() if _departures(r) <= departures} for k, v in bsds.items()}
+    for most in (1, 2, len(BASE)):
+        chosen = {k: {r: c for r, c in v.items() if len(departures(r)) <= most} for k, v in bsds.items()}
         for kind, cutoffs in kinds.items():
             found = list(fits(chosen, urban, cutoffs))
             chance = by_chance(chosen, urban, cutoffs)
             near = sum(fit.error < NEAR for fit in found)
-            what = f"{departures} departure{'s' * (departures > 1)} at most" if departures < len(BASE) else "all"
+            what = f"{most} departure{'s' * (most > 1)} at most" if most < len(BASE) else "all"
             yield row(what, kind, f"{len(found):,}", near, f"{np.mean(chance):.1f}", int(np.quantile(chance, 0.9)))
             best[kind] = found
     for kind, found in best.items():
@@ -183,10 +183,6 @@ def search_tables(bsds: Mapping[str, Curves], urban: Curves) -> Iterator[str]:
         yield row("reading", "images", "*c*", "BSDS", "Urban100", "off by")
         yield row("---", "---", *["---:"] * 4)
         yield from (line(fit, describe(fit)) for fit in sorted(found, key=lambda fit: fit.error)[:10])
-
-
-def _departures(reading: Reading) -> int:
-    return sum(mine != plain for mine, plain in zip(reading, BASE, strict=True))
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from os import PathLike
@@ -107,6 +107,8 @@ def stats(
     names = [str(name) for name in ([sources] if isinstance(sources, str | PathLike) else sources)]
     known = {name: manifests for name in names if (manifests := _manifests(name))}
     files = {name: [path for path, _ in list_files(name)] for name in names if name not in known}
+    if label is not None:
+        _check_labels(label, files)
     total, done = sum(map(len, files.values())), 0
 
     def advance(count: int = 1) -> None:
@@ -151,8 +153,6 @@ def _survey(
     folder: str, paths: list[str], label: Label | None, executor: Executor | None, advance: Callable[..., None]
 ) -> Survey:
     fs, root = fsspec.core.url_to_fs(folder)
-    if label is not None and not isinstance(fs, LocalFileSystem):
-        raise InputError(f"{folder} is on no local disk, and labels are of local files: make a run of it instead")
     tasks = [(i, fs.unstrip_protocol(f"{root}/{path}")) for i, path in enumerate(paths)]
     measures = np.full((len(tasks), len(_MEASURES)), np.nan)
     bad: dict[int, BadFile] = {}
@@ -184,6 +184,16 @@ def _measure(tasks: list[tuple[int, str]], executor: Executor) -> Iterator[tuple
     for task in died:  # it may have been another file's fault: each once more, by itself
         ((_, result),) = executor.map(_measure_file, [task], _ignore)
         yield task[0], ImageError(Reason.CRASHED, str(result)) if isinstance(result, WorkerDied) else result
+
+
+def _check_labels(config: Label, folders: Iterable[str]) -> None:
+    """Refuse what can't be labelled before hours of measuring."""
+    from curate.label import label_images
+
+    for folder in folders:
+        if not isinstance(fsspec.core.url_to_fs(folder)[0], LocalFileSystem):
+            raise InputError(f"{folder} is on no local disk, and labels are of local files: make a run of it instead")
+    label_images([], config)  # loads the labeller, which is kept
 
 
 def _label(files: list[str], config: Label, advance: Callable[..., None]) -> dict[str, list[str]]:

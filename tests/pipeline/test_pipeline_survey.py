@@ -19,10 +19,11 @@ import curate
 from curate import cli, survey
 from curate.decode import installed
 from curate.engine.executor import SerialExecutor, WorkerDied
-from curate.errors import InputError, ManifestError, Reason
+from curate.errors import InputError, LabelError, ManifestError, Reason
 from curate.manifest import read_manifest
 from curate.manifest.published import PUBLISHED
 from curate.manifest.statistics import diversity, natural_diversity, summarise
+from curate.recipe import Label
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +138,13 @@ def test_labels_are_of_local_files(recipe: Path) -> None:
     assert curate.stats("memory://surveyed", scheduler="serial")[0].statistics.number == 1
     with pytest.raises(InputError, match="on no local disk"):
         curate.stats("memory://surveyed", label=curate.Recipe.load(recipe).label, scheduler="serial")
+
+
+def test_a_labeller_that_is_none_is_told_before_anything_is_measured(pictures: Path, tmp_path: Path) -> None:
+    labeller, counted = Label(model=f"local-dir:{tmp_path}", pretrained=None), []
+    with pytest.raises(LabelError):
+        curate.stats(pictures, label=labeller, scheduler="serial", progress=lambda done, of: counted.append(done))
+    assert not counted
 
 
 def test_what_is_no_dataset_is_refused(by_hand: Path, tmp_path: Path) -> None:
