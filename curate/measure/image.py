@@ -132,6 +132,8 @@ def _bit_depth(image: Image.Image, data: bytes) -> int:
     """Bits a sample as stored, where the header says so; else those of the decoded mode."""
     if image.format == "PNG" and len(data) > 24:
         return data[24]  # IHDR
+    if image.format == "HEIF":
+        return int(image.info.get("bit_depth", 8))
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return int(image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (1,))[0])
     return {"1": 1, "I": 32, "F": 32}.get(image.mode, 16 if image.mode.startswith("I;16") else 8)

@@ -368,7 +368,9 @@ def test_heif() -> None:
     rgba = Image.fromarray(np.dstack([picture(), STRIPES]).astype(np.uint8))
     hold(encode(rgba, "HEIF", **LOSSLESS_HEIF), luma(over_white(picture(), STRIPES[..., None])), "HEIF")
     lossy = encode(rgb8(), "HEIF", quality=90)
-    hold(lossy, luma(decoded(lossy)), "HEIF")
+    assert hold(lossy, luma(decoded(lossy)), "HEIF").bit_depth == 8
+    deep = encode(Image.fromarray(grey16()), "HEIF", quality=90)
+    assert hold(deep, np.round(decoded(deep) / 257), "HEIF").bit_depth == 10
 
 
 @pytest.mark.usefixtures("heif")
