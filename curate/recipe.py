@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import pyarrow as pa
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
@@ -14,9 +14,11 @@ from curate.errors import Reason
 from curate.manifest.schema import LEDGER, MANIFEST
 
 __all__ = [
+    "FACTS",
     "THUMBNAIL_SHARE",
     "Bound",
     "Candidates",
+    "Fact",
     "Fetch",
     "Filters",
     "Frequency",
@@ -107,11 +109,28 @@ class Fetch(Config):
         return blocks
 
 
+Fact = Literal[
+    "blockiness",
+    "noise_sigma",
+    "spectral_cutoff",
+    "border_share",
+    "clipped_low",
+    "clipped_high",
+    "colourfulness",
+    "channel_spread",
+]
+"""A column that is measured only where it is asked for."""
+
+FACTS: tuple[Fact, ...] = get_args(Fact)
+
+
 class Measure(Config):
     """How bytes become numbers."""
 
     cutoffs: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
     """Further cut-offs of the high-frequency ratio, shares of the half-diagonal; 0.25 becomes column hf_ratio_025."""
+    facts: tuple[Fact, ...] = ()
+    """Further facts to measure, each a column; columns of the others are null."""
     max_pixels: Annotated[int, Field(gt=0, le=178_000_000)] = 100_000_000
     """Images with more pixels are rejected before decoding; measuring takes some 16 bytes of memory per pixel."""
 
@@ -142,6 +161,17 @@ _MINIMUM_REASONS = {
     "pixels": Reason.TOO_SMALL,
     "nbytes": Reason.TOO_FEW_BYTES,
     "bpp": Reason.LOW_BPP,
+    "spectral_cutoff": Reason.UPSCALED,
+    "colourfulness": Reason.COLOURLESS,
+    "channel_spread": Reason.COLOURLESS,
+}
+
+_MAXIMUM_REASONS = {
+    "noise_sigma": Reason.NOISY,
+    "blockiness": Reason.BLOCKY,
+    "border_share": Reason.BORDERED,
+    "clipped_low": Reason.CLIPPED,
+    "clipped_high": Reason.CLIPPED,
 }
 
 
@@ -184,7 +214,10 @@ class Filters(Config):
             *(Bound(column, "in", values, Reason.NOT_ALLOWED) for column, values in self.allow.items()),
             *([] if self.animated else [Bound("animated", "in", (False,), Reason.ANIMATED)]),
             *(Bound(column, "min", value, _minimum_reason(column)) for column, value in self.min.items()),
-            *(Bound(column, "max", value, Reason.ABOVE_MAXIMUM) for column, value in self.max.items()),
+            *(
+                Bound(column, "max", value, _MAXIMUM_REASONS.get(column, Reason.ABOVE_MAXIMUM))
+                for column, value in self.max.items()
+            ),
         )
 
 
@@ -287,6 +320,7 @@ class Recipe(Config):
         numbers = {c.name for c in LEDGER if pa.types.is_integer(c.type) or pa.types.is_floating(c.type)}
         numbers |= {"claimed_width", "claimed_height", *self.candidates.keep}
         numbers |= {self.measure.column(cutoff) for cutoff in self.measure.cutoffs}
+        unmeasured = set(FACTS) - set(self.measure.facts)
         named: list[tuple[str, Iterable[str], set[str], str]] = [
             ("filters.min", self.filters.min, numbers, "of numbers"),
             ("filters.max", self.filters.max, numbers, "of numbers"),
@@ -297,4 +331,6 @@ class Recipe(Config):
             for name in names:
                 if name not in columns:
                     raise ValueError(f"{where} names {name!r}, which is no column {kind}")
+                if name in unmeasured:
+                    raise ValueError(f"{where} names {name!r}, which is not measured: add it to measure.facts")
         return self

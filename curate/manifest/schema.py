@@ -19,7 +19,7 @@ __all__ = [
     "huggingface_features",
 ]
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,37 @@ MANIFEST: tuple[Column, ...] = (
     Column("bpp", pa.float64(), "8 x nbytes / pixels, of the bytes as served", "bits/pixel", required=True),
     Column("jpeg_quality", pa.int8(), "IJG quality nearest to the luma quantisation table; null for other formats"),
     Column(
+        "chroma_subsampling",
+        pa.string(),
+        "chroma beside luma as a JPEG stores it, J:a:b: 4:4:4, 4:2:0, ...; null for other formats",
+    ),
+    Column(
         "hf_ratio", pa.float64(), "share of DFT power beyond 0.5 of the half-diagonal, eqs. (3)-(6) as printed", "1"
     ),
     Column("hf_ratio_032", pa.float64(), "the same beyond 0.32, the scale of the paper's figures and thresholds", "1"),
+    # the further facts, each null unless measure.facts asks for it: docs/science.md#further-facts
+    Column(
+        "blockiness",
+        pa.float64(),
+        "steps over the borders of 8 x 8 blocks by those elsewhere (Minami and Zakhor 1995); 1 without blocks",
+        "1",
+    ),
+    Column(
+        "noise_sigma", pa.float64(), "deviation of the noise: Immerkaer 1996, on the smoothest tiles", "8-bit levels"
+    ),
+    Column(
+        "spectral_cutoff",
+        pa.float64(),
+        "fraction of the Nyquist frequency beyond which the spectrum is empty; under 1 for what was enlarged",
+        "1",
+    ),
+    Column("border_share", pa.float64(), "share of the picture in uniform borders", "1"),
+    Column("clipped_low", pa.float64(), "share of pixels with a channel at 0", "1"),
+    Column("clipped_high", pa.float64(), "share of pixels with a channel at 255", "1"),
+    Column("colourfulness", pa.float64(), "M3 of Hasler and Süsstrunk 2003: 0 grey, 33 moderate, 80 and more extreme"),
+    Column(
+        "channel_spread", pa.int16(), "largest difference between a pixel's channels; 0 for grey as RGB", "8-bit levels"
+    ),
     Column("phash", pa.uint64(), "64-bit DCT perceptual hash of the luma"),
     Column("broad", pa.string(), "Outdoor, Indoor or Artificial"),
     Column("category", pa.string(), "sub-category of the taxonomy; 'others' carries its broad class's name before it"),

@@ -1,8 +1,9 @@
-"""How much of an image's power lies at high spatial frequencies: eqs. (3) to (6) of the HQ-50K paper."""
+"""The power of an image at each spatial frequency, and how much of it is high: eqs. (3) to (6) of the HQ-50K paper."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from math import isqrt
@@ -12,7 +13,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-__all__ = ["PAPER_CUTOFF", "PUBLISHED_CUTOFF", "high_frequency_ratios"]
+__all__ = ["PAPER_CUTOFF", "PUBLISHED_CUTOFF", "PowerSpectrum", "high_frequency_ratios", "ratios_and_spectrum"]
 
 PAPER_CUTOFF = 0.5
 """D0 as the paper prints it, as a share of the half-diagonal."""
@@ -23,15 +24,38 @@ _SMALL = 2**18
 _SMOOTH = 1e-4
 
 
+@dataclass(frozen=True)
+class PowerSpectrum:
+    """|DFT|^2 of an image less its mean, on the real half-plane."""
+
+    power_HV: NDArray[np.floating[Any]]
+    """Rows u = 0 to H - 1, columns v = 0 to W // 2; a column that stands for -v too has both. 0 at (0, 0)."""
+    width: int
+    """W, which the half-plane does not tell."""
+    total: float
+    """Power of the image, that of its mean included."""
+
+    def share_beyond(self, cutoff: float) -> float:
+        """Share of the power farther than the cut-off from (0, 0); 0 if there is none at all."""
+        if self.total == 0:
+            return 0.0
+        first_V = _first_rows(self.power_HV.shape[0], self.width, cutoff)
+        height = self.power_HV.shape[0]
+        beyond = 0.0
+        # |u| >= first_V[v] is out: for each row pair +-u that is the columns from some v on
+        for u in range(height // 2 + 1):
+            start = int(np.searchsorted(-first_V, -u, side="left"))
+            beyond += float(self.power_HV[u, start:].sum(dtype=np.float64))
+            if 0 < u < height - u:
+                beyond += float(self.power_HV[height - u, start:].sum(dtype=np.float64))
+        return beyond / self.total
+
+
 def high_frequency_ratios(luma_HW: NDArray[np.uint8], cutoffs: Sequence[float] = (PAPER_CUTOFF,)) -> list[float]:
     """Share of the DFT's power that lies farther than D0 from the zero frequency, for several D0 at once.
 
     D(u, v) is in index units, eq. (4), from the zero frequency itself (for odd sides the printed centre H/2 lies half a
     sample beside it); D0 = cutoff x sqrt((H/2)^2 + (W/2)^2). All power counts below the fraction bar, DC included.
-
-    The transform runs on the real half-plane after the mean is taken off, in float32 where that is exact enough: not
-    for small images, whose rounding errors don't average out, nor for smooth ones, whose high frequencies drown in
-    them. DC comes back exactly, and sums are in float64. The ratios agree with a float64 transform's to 1e-6.
 
     Args:
         luma_HW: ITU-R 601 luma, shape (height, width).
@@ -43,18 +67,31 @@ def high_frequency_ratios(luma_HW: NDArray[np.uint8], cutoffs: Sequence[float] =
     Raises:
         ValueError: if the array is not a non-empty (height, width) of uint8.
     """
+    return ratios_and_spectrum(luma_HW, cutoffs)[0]
+
+
+def ratios_and_spectrum(luma_HW: NDArray[np.uint8], cutoffs: Sequence[float]) -> tuple[list[float], PowerSpectrum]:
+    """`high_frequency_ratios`, and the spectrum that they are of.
+
+    The transform runs on the real half-plane after the mean is taken off, in float32 where that is exact enough: not
+    for small images, whose rounding errors don't average out, nor for smooth ones, whose high frequencies drown in
+    them. DC comes back exactly, and sums are in float64. The ratios agree with a float64 transform's to 1e-6.
+    """
     if luma_HW.dtype != np.uint8 or luma_HW.ndim != 2 or luma_HW.size == 0:
         raise ValueError(
             f"high_frequency_ratios wants a non-empty uint8 (height, width), not {luma_HW.dtype} {luma_HW.shape}"
         )
     if luma_HW.size > _SMALL:
-        ratios = _ratios(luma_HW, cutoffs, np.float32)
+        spectrum = _spectrum(luma_HW, np.float32)
+        ratios = [spectrum.share_beyond(cutoff) for cutoff in cutoffs]
         if min(ratios, default=1.0) >= _SMOOTH:
-            return ratios
-    return _ratios(luma_HW, cutoffs, np.float64)
+            return ratios, spectrum
+        del spectrum
+    spectrum = _spectrum(luma_HW, np.float64)
+    return [spectrum.share_beyond(cutoff) for cutoff in cutoffs], spectrum
 
 
-def _ratios(luma_HW: NDArray[np.uint8], cutoffs: Sequence[float], dtype: type[np.floating[Any]]) -> list[float]:
+def _spectrum(luma_HW: NDArray[np.uint8], dtype: type[np.floating[Any]]) -> PowerSpectrum:
     mean = dtype(luma_HW.mean(dtype=np.float64))
     centred_HW = luma_HW - mean
     dc = float(luma_HW.sum(dtype=np.int64)) ** 2
@@ -64,25 +101,8 @@ def _ratios(luma_HW: NDArray[np.uint8], cutoffs: Sequence[float], dtype: type[np
     power_HV += spectrum_HV.imag**2
     del spectrum_HV
     width = luma_HW.shape[1]
-    power_HV[:, 1 : (width + 1) // 2] *= 2  # columns v that stand for -v too
-    total = float(power_HV.sum(dtype=np.float64)) + dc
-    if total == 0:
-        return [0.0 for _ in cutoffs]
-    return [_power_beyond(power_HV, width, cutoff) / total for cutoff in cutoffs]
-
-
-def _power_beyond(power_HV: NDArray[np.floating[Any]], width: int, cutoff: float) -> float:
-    """Power farther than the cut-off from (0, 0), where DC itself is zero already."""
-    first_V = _first_rows(power_HV.shape[0], width, cutoff)
-    height = power_HV.shape[0]
-    beyond = 0.0
-    # |u| >= first_V[v] is out: for each row pair +-u that is the columns from some v on
-    for u in range(height // 2 + 1):
-        start = int(np.searchsorted(-first_V, -u, side="left"))
-        beyond += float(power_HV[u, start:].sum(dtype=np.float64))
-        if 0 < u < height - u:
-            beyond += float(power_HV[height - u, start:].sum(dtype=np.float64))
-    return beyond
+    power_HV[:, 1 : (width + 1) // 2] *= 2
+    return PowerSpectrum(power_HV, width, float(power_HV.sum(dtype=np.float64)) + dc)
 
 
 @lru_cache(maxsize=64)

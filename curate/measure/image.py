@@ -1,21 +1,24 @@
-"""The measures of one image: format facts, bits per pixel, high-frequency ratios, perceptual hash."""
+"""The measures of one image: format facts, bits per pixel, high-frequency ratios, perceptual hash, further facts."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
-from curate.decode import MAX_PIXELS, open_image, orientation, to_luma
+from curate.decode import MAX_PIXELS, open_image, orientation, to_luma, to_rgb
 from curate.errors import ImageError, Reason
-from curate.measure.frequency import PAPER_CUTOFF, PUBLISHED_CUTOFF, high_frequency_ratios
+from curate.measure.facts import OF_COLOURS, Decoded, measure_facts
+from curate.measure.frequency import PAPER_CUTOFF, PUBLISHED_CUTOFF, ratios_and_spectrum
+from curate.measure.jpeg import chroma_subsampling, jpeg_quality
+from curate.recipe import Fact
 
-__all__ = ["Measures", "bits_per_pixel", "jpeg_quality", "measure_image", "perceptual_hash"]
+__all__ = ["Measures", "bits_per_pixel", "measure_image", "perceptual_hash"]
 
 MAX_SIDE = 2**16 - 1
 """Pixels of the longest side that is measured: JPEG's limit. The transform of one long line takes memory out of all
@@ -37,20 +40,26 @@ class Measures:
     pixels: int
     bpp: float
     jpeg_quality: int | None
+    chroma_subsampling: str | None
     hf_ratio: float
     hf_ratio_032: float
     phash: int
     cutoffs: tuple[float, ...] = ()
     """High-frequency ratios of the further cut-offs that were asked for, in their order."""
+    facts: Mapping[Fact, float | None] = field(default_factory=dict)
+    """Column -> value of the further facts that were asked for; None for what the picture is too small to tell."""
 
 
-def measure_image(data: bytes, cutoffs: Sequence[float] = (), max_pixels: int = MAX_PIXELS) -> Measures:
+def measure_image(
+    data: bytes, cutoffs: Sequence[float] = (), max_pixels: int = MAX_PIXELS, facts: Collection[Fact] = ()
+) -> Measures:
     """Measure an image from the bytes of its file, as served.
 
     Args:
         data: the file.
         cutoffs: further cut-offs of the high-frequency ratio, as shares of the half-diagonal.
         max_pixels: images with more are not decoded.
+        facts: further facts to measure, by their columns' names.
 
     Raises:
         ImageError: if it can't be measured; `reason` says why.
@@ -65,9 +74,15 @@ def measure_image(data: bytes, cutoffs: Sequence[float] = (), max_pixels: int = 
         animated = image.format != "MPO" and getattr(image, "n_frames", 1) > 1
         mode, depth, icc = image.mode, _bit_depth(image, data), bool(image.info.get("icc_profile"))
         turned = orientation(image)
-        quality = jpeg_quality(image)
-        luma_HW = to_luma(image)
-    printed, published, *further = high_frequency_ratios(luma_HW, (PAPER_CUTOFF, PUBLISHED_CUTOFF, *cutoffs))
+        quality, subsampling = jpeg_quality(image), chroma_subsampling(image)
+        rgb_HWC = None
+        if OF_COLOURS.isdisjoint(facts):
+            luma_HW = to_luma(image)
+        else:
+            colours = to_rgb(image)
+            rgb_HWC, luma_HW = np.asarray(colours), np.asarray(colours.convert("L"))
+    ratios, spectrum = ratios_and_spectrum(luma_HW, (PAPER_CUTOFF, PUBLISHED_CUTOFF, *cutoffs))
+    printed, published, *further = ratios
     return Measures(
         format=format_,
         mode=mode,
@@ -80,10 +95,12 @@ def measure_image(data: bytes, cutoffs: Sequence[float] = (), max_pixels: int = 
         pixels=luma_HW.size,  # a HEIF may turn out to be of another size than its header says
         bpp=bits_per_pixel(len(data), luma_HW.size),
         jpeg_quality=quality,
+        chroma_subsampling=subsampling,
         hf_ratio=printed,
         hf_ratio_032=published,
         phash=perceptual_hash(luma_HW),
         cutoffs=tuple(further),
+        facts=measure_facts(Decoded(luma_HW, spectrum, rgb_HWC), facts),
     )
 
 
@@ -100,32 +117,6 @@ def perceptual_hash(luma_HW: NDArray[np.uint8]) -> int:
     small = Image.fromarray(luma_HW).resize((32, 32), Image.Resampling.LANCZOS)
     low = scipy.fft.dctn(np.asarray(small, np.float64), workers=1)[:8, :8]
     return int.from_bytes(np.packbits(low > np.median(low)).tobytes())
-
-
-def jpeg_quality(image: Image.Image) -> int | None:
-    """The IJG quality, 1 to 100, whose luma quantisation table is nearest (L1); None if the image is no JPEG."""
-    tables = getattr(image, "quantization", None)
-    if not tables or 0 not in tables:
-        return None
-    distance = np.abs(_IJG_LUMA - np.asarray(tables[0])).sum(axis=1)
-    return int(np.argmin(distance)) + 1
-
-
-def _ijg_tables() -> NDArray[np.int64]:
-    """Luma tables of qualities 1 to 100, shape (100, 64): ITU-T T.81 table K.1, scaled as libjpeg does."""
-    # fmt: off
-    base = np.array([
-        16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29,
-        51, 87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92, 49, 64, 78, 87, 103, 121,
-        120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
-    ])
-    # fmt: on
-    quality = np.arange(1, 101)
-    scale = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
-    return np.clip((base * scale[:, None] + 50) // 100, 1, 255)
-
-
-_IJG_LUMA = _ijg_tables()
 
 
 def _bit_depth(image: Image.Image, data: bytes) -> int:

@@ -12,7 +12,7 @@ from curate.errors import ImageError
 from curate.files import read_images
 from curate.manifest.schema import MANIFEST
 from curate.measure.image import measure_image
-from curate.recipe import Measure
+from curate.recipe import FACTS, Measure
 
 if TYPE_CHECKING:
     from curate.engine.stage import Shard
@@ -21,7 +21,7 @@ __all__ = ["MeasureShard"]
 
 _COLUMNS = (
     "format", "mode", "bit_depth", "icc", "orientation", "animated", "width", "height", "pixels", "bpp", "jpeg_quality",
-    "hf_ratio", "hf_ratio_032", "phash",
+    "chroma_subsampling", "hf_ratio", "hf_ratio_032", *FACTS, "phash",
 )  # fmt: skip
 
 
@@ -50,8 +50,8 @@ class MeasureShard:
 
     def _measure(self, data: bytes) -> dict[str, Any]:
         try:
-            measures = measure_image(data, self.config.cutoffs, self.config.max_pixels)
+            measures = measure_image(data, self.config.cutoffs, self.config.max_pixels, self.config.facts)
         except ImageError as error:
             return {"reason": error.reason.value}
         further = {self.config.column(c): ratio for c, ratio in zip(self.config.cutoffs, measures.cutoffs, strict=True)}
-        return asdict(measures) | further
+        return asdict(measures) | further | dict(measures.facts)

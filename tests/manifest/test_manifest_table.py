@@ -247,7 +247,9 @@ def test_a_later_major_version_is_refused(table: pa.Table, tmp_path: Path, versi
     if known:
         assert read_manifest(tmp_path / "train.parquet").metadata["schema"] == version
     else:
-        with pytest.raises(ManifestError, match=f"has schema {version}, this curate reads 1.0: update curate"):
+        with pytest.raises(
+            ManifestError, match=f"has schema {version}, this curate reads {SCHEMA_VERSION}: update curate"
+        ):
             read_manifest(tmp_path / "train.parquet")
 
 

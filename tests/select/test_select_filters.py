@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.errors import Reason
-from curate.recipe import Filters
+from curate.recipe import Filters, Recipe
 from curate.select import rejections
 
 GOOD = {
@@ -17,6 +17,14 @@ GOOD = {
     "hf_ratio_032": 0.02,
     "hf_ratio_025": 0.03,
     "jpeg_quality": 90,
+    "blockiness": 1.05,
+    "noise_sigma": 1.5,
+    "spectral_cutoff": 1.0,
+    "border_share": 0.0,
+    "clipped_low": 0.01,
+    "clipped_high": 0.02,
+    "colourfulness": 40.0,
+    "channel_spread": 180,
     "punsafe": 0.01,
     "label_score": 0.9,
     "format": "JPEG",
@@ -41,6 +49,9 @@ def reason(filters: Filters, **changes: object) -> str | None:
         ("hf_ratio", 0.005, Reason.LOW_TEXTURE),
         ("hf_ratio_032", 0.005, Reason.LOW_TEXTURE),
         ("hf_ratio_025", 0.005, Reason.LOW_TEXTURE),
+        ("spectral_cutoff", 0.8, Reason.UPSCALED),
+        ("colourfulness", 5.0, Reason.COLOURLESS),
+        ("channel_spread", 16, Reason.COLOURLESS),
         ("jpeg_quality", 80, Reason.BELOW_MINIMUM),
         ("label_score", 0.5, Reason.BELOW_MINIMUM),
     ],
@@ -52,10 +63,48 @@ def test_a_minimum_is_the_smallest_value_that_passes(column: str, bound: float, 
     assert reason(filters, **{column: bound * 0.99 if isinstance(bound, float) else bound - 1}) == expected
 
 
-def test_a_maximum_is_the_largest_value_that_passes() -> None:
-    filters = Filters(max={"punsafe": 0.1})
-    assert reason(filters, punsafe=0.1) is None
-    assert reason(filters, punsafe=0.1001) == Reason.ABOVE_MAXIMUM
+@pytest.mark.parametrize(
+    ("column", "bound", "expected"),
+    [
+        ("punsafe", 0.1, Reason.ABOVE_MAXIMUM),
+        ("noise_sigma", 5.0, Reason.NOISY),
+        ("blockiness", 1.3, Reason.BLOCKY),
+        ("border_share", 0.1, Reason.BORDERED),
+        ("clipped_low", 0.2, Reason.CLIPPED),
+        ("clipped_high", 0.2, Reason.CLIPPED),
+    ],
+)
+def test_a_maximum_is_the_largest_value_that_passes(column: str, bound: float, expected: Reason) -> None:
+    filters = Filters(max={column: bound})
+    assert reason(filters) is None
+    assert reason(filters, **{column: bound}) is None
+    assert reason(filters, **{column: bound * 1.001}) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, None),
+        ({"spectral_cutoff": 0.52}, Reason.UPSCALED),
+        ({"noise_sigma": 9.0}, Reason.NOISY),
+        ({"blockiness": 1.6}, Reason.BLOCKY),
+        ({"border_share": 0.25}, Reason.BORDERED),
+        ({"clipped_high": 0.4}, Reason.CLIPPED),
+        ({"channel_spread": 0}, Reason.COLOURLESS),
+        ({"hf_ratio_032": 0.004}, Reason.LOW_TEXTURE),
+        ({"noise_sigma": None, "blockiness": None, "spectral_cutoff": None}, None),
+    ],
+)
+def test_the_strict_recipe_rejects_what_the_papers_lets_through(
+    changes: dict[str, object], expected: Reason | None
+) -> None:
+    assert reason(Recipe.load("restoration_strict").filters, **changes) == expected
+    if "hf_ratio_032" not in changes:
+        assert reason(Recipe.load("hq50k").filters, **changes) is None
+
+
+def test_the_papers_recipe_measures_nothing_beyond_the_papers() -> None:
+    assert Recipe.load("hq50k").measure.facts == ()
 
 
 def test_only_listed_values_pass() -> None:

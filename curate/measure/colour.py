@@ -1,0 +1,65 @@
+"""What the colours of an image tell: how far they spread from grey, and whether any channel ran out of range."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Extremes", "colourfulness"]
+
+_PIXELS = 2**18
+
+
+def colourfulness(rgb_HWC: NDArray[np.uint8]) -> float:
+    """Hasler and Süsstrunk's M3, eq. (7) of "Measuring colourfulness in natural images", 2003.
+
+    M3 = sigma_rgyb + 0.3 mu_rgyb over the opponent axes rg = R - G and yb = (R + G) / 2 - B; of large images over every
+    n-th pixel of every n-th row, 2^18 pixels or more.
+
+    Args:
+        rgb_HWC: image, shape (height, width, 3), 8-bit sRGB values as stored.
+
+    Returns:
+        A unitless score: 0 for grey, about 33 for moderately and 80 or more for extremely colourful pictures.
+    """
+    height, width, _ = rgb_HWC.shape
+    step = max(1, isqrt(height * width // _PIXELS))
+    sample_HWC = rgb_HWC[step // 2 :: step, step // 2 :: step]
+    red, green, blue = (sample_HWC[..., channel].astype(np.float32) for channel in range(3))
+    rg, yb = red - green, (red + green) / 2 - blue
+    # float64 accumulation, since float32 sums of so many lose the fourth digit
+    spread = np.hypot(rg.std(dtype=np.float64), yb.std(dtype=np.float64))
+    offset = np.hypot(rg.mean(dtype=np.float64), yb.mean(dtype=np.float64))
+    return float(spread + 0.3 * offset)
+
+
+@dataclass(frozen=True)
+class Extremes:
+    """Each pixel's largest and smallest channel."""
+
+    largest_HW: NDArray[np.uint8]
+    smallest_HW: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, rgb_HWC: NDArray[np.uint8]) -> Extremes:
+        """Those of an image of shape (height, width, 3)."""
+        red, green, blue = (rgb_HWC[..., channel] for channel in range(3))
+        return cls(np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue))
+
+    @property
+    def clipped_low(self) -> float:
+        """Share of the pixels with a channel at 0."""
+        return 1 - np.count_nonzero(self.smallest_HW) / self.smallest_HW.size
+
+    @property
+    def clipped_high(self) -> float:
+        """Share of the pixels with a channel at 255."""
+        return np.count_nonzero(self.largest_HW == 255) / self.largest_HW.size
+
+    @property
+    def channel_spread(self) -> int:
+        """Levels between the channels of the most colourful pixel: 0 for greys that are stored as colours."""
+        return int((self.largest_HW - self.smallest_HW).max())

@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curate.measure.colour import Extremes, colourfulness
+
+
+def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@given(st.integers(0, 255), st.integers(1, 40), st.integers(1, 40))
+def test_grey_has_no_colour(level: int, height: int, width: int) -> None:
+    grey = np.full((height, width, 3), level, np.uint8)
+    assert colourfulness(grey) == 0
+    assert Extremes.of(grey).channel_spread == 0
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_flipping_changes_nothing(seed: int) -> None:
+    image = noise(17, 23, seed)
+    assert colourfulness(image[::-1, ::-1]) == pytest.approx(colourfulness(image), rel=1e-12)
+
+
+def test_pure_red_by_hand() -> None:
+    # rg = 255, yb = 127.5 everywhere: no spread, 0.3 * sqrt(255^2 + 127.5^2)
+    image = np.zeros((4, 5, 3), np.uint8)
+    image[..., 0] = 255
+    assert colourfulness(image) == pytest.approx(85.5296, abs=1e-4)
+
+
+def test_red_and_green_by_hand() -> None:
+    # rg = +-255 in equal parts, yb = 127.5: spread 255, offset 127.5
+    image = np.zeros((4, 6, 3), np.uint8)
+    image[::2, :, 0] = 255
+    image[1::2, :, 1] = 255
+    assert colourfulness(image) == pytest.approx(255 + 0.3 * 127.5, abs=1e-4)
+
+
+def test_a_sample_of_a_large_picture_stands_for_it() -> None:
+    small = noise(16, 16)
+    large = np.kron(small, np.ones((96, 80, 1), np.uint8))  # 1536 x 1280: every second pixel counts
+    assert colourfulness(large) == pytest.approx(colourfulness(small), rel=1e-6)
+
+
+def test_one_clipped_channel_clips_the_pixel() -> None:
+    image = np.full((10, 10, 3), 128, np.uint8)
+    image[0, :4, 1] = 255  # 4 pixels
+    image[1, :3] = 255  # 3 more, in all channels
+    image[2, 5, 2] = 0
+    image[2, 6] = (0, 255, 1)  # both
+    extremes = Extremes.of(image)
+    assert extremes.clipped_high == pytest.approx(0.08)
+    assert extremes.clipped_low == pytest.approx(0.02)
+    assert extremes.channel_spread == 255
+
+
+def test_values_beside_the_ends_are_not_clipped() -> None:
+    image = np.full((3, 3, 3), 254, np.uint8)
+    image[1] = 1
+    extremes = Extremes.of(image)
+    assert (extremes.clipped_low, extremes.clipped_high) == (0, 0)
+
+
+def test_one_coloured_pixel_is_no_grey_picture() -> None:
+    image = np.full((50, 50, 3), 90, np.uint8)
+    image[49, 49] = (90, 100, 90)
+    assert Extremes.of(image).channel_spread == 10

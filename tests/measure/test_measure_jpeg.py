@@ -1,0 +1,69 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from curate.measure import measure_image
+from curate.measure.jpeg import chroma_subsampling, jpeg_quality
+
+
+def jpeg(mode: str = "RGB", **options: object) -> Image.Image:
+    noise = np.random.default_rng(0).integers(0, 256, (24, 40, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).convert(mode).save(file, "JPEG", **options)
+    return Image.open(file)
+
+
+@pytest.mark.parametrize("quality", range(1, 101))
+def test_quality_is_recovered_exactly(quality: int) -> None:
+    assert jpeg_quality(jpeg(quality=quality)) == quality
+
+
+@pytest.mark.parametrize(("option", "expected"), [(0, "4:4:4"), (1, "4:2:2"), (2, "4:2:0")])
+def test_chroma_subsampling_is_that_of_the_encoder(option: int, expected: str) -> None:
+    assert chroma_subsampling(jpeg(subsampling=option)) == expected
+    assert chroma_subsampling(jpeg(subsampling=option, progressive=True)) == expected
+
+
+def test_grey_and_cmyk_have_words_too() -> None:
+    assert chroma_subsampling(jpeg("L")) == "4:0:0"
+    assert chroma_subsampling(jpeg("CMYK")) == "4:4:4"
+
+
+@pytest.mark.parametrize(
+    ("luma", "chroma", "other", "expected"),
+    [
+        ((4, 1), (1, 1), (1, 1), "4:1:1"),
+        ((1, 2), (1, 1), (1, 1), "4:4:0"),
+        ((4, 2), (1, 1), (1, 1), "4:1:0"),
+        ((2, 2), (2, 1), (2, 1), "4:4:0"),
+        ((2, 2), (2, 2), (2, 2), "4:4:4"),
+        ((3, 1), (1, 1), (1, 1), None),
+        ((1, 1), (2, 2), (2, 2), None),
+        ((2, 2), (1, 1), (2, 1), None),
+        ((2, 2), (0, 0), (0, 0), None),
+        ((0, 0), (0, 0), (0, 0), "4:4:4"),  # the decoder refuses it
+    ],
+)
+def test_factors_that_few_encoders_write(
+    luma: tuple[int, int], chroma: tuple[int, int], other: tuple[int, int], expected: str | None
+) -> None:
+    image = jpeg()
+    image.layer = [(1, *luma, 0), (2, *chroma, 1), (3, *other, 1)]  # type: ignore[attr-defined]
+    assert chroma_subsampling(image) == expected
+
+
+@pytest.mark.parametrize("format_", ["PNG", "WEBP", "TIFF", "GIF"])
+def test_what_is_no_jpeg_has_neither(format_: str) -> None:
+    file = io.BytesIO()
+    jpeg().convert("RGB").save(file, format_)
+    measures = measure_image(file.getvalue())
+    assert (measures.jpeg_quality, measures.chroma_subsampling) == (None, None)
+
+
+def test_both_are_columns_of_every_jpeg() -> None:
+    file = io.BytesIO()
+    jpeg().convert("RGB").save(file, "JPEG", quality=87, subsampling=1)
+    measures = measure_image(file.getvalue())
+    assert (measures.jpeg_quality, measures.chroma_subsampling) == (87, "4:2:2")
