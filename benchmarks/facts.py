@@ -76,7 +76,7 @@ def luma(picture: Image.Image) -> NDArray[np.uint8]:
 def table(head: str, *rows: str) -> None:
     """A Markdown table, from cells joined by '|'."""
     columns = head.count("|") + 1
-    print("\n".join(f"| {line} |" for line in (head, "|".join(["---"] + ["---:"] * (columns - 1)), *rows)))
+    print("\n".join(f"| {line} |" for line in (head, " | ".join(["---"] + ["---:"] * (columns - 1)), *rows)))
 
 
 # --- noise

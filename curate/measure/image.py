@@ -75,12 +75,7 @@ def measure_image(
         mode, depth, icc = image.mode, _bit_depth(image, data), bool(image.info.get("icc_profile"))
         turned = orientation(image)
         quality, subsampling = jpeg_quality(image), chroma_subsampling(image)
-        rgb_HWC = None
-        if OF_COLOURS.isdisjoint(facts):
-            luma_HW = to_luma(image)
-        else:
-            colours = to_rgb(image)
-            rgb_HWC, luma_HW = np.asarray(colours), np.asarray(colours.convert("L"))
+        luma_HW, rgb_HWC = _decode(image, in_colours=not OF_COLOURS.isdisjoint(facts))
     ratios, spectrum = ratios_and_spectrum(luma_HW, (PAPER_CUTOFF, PUBLISHED_CUTOFF, *cutoffs))
     printed, published, *further = ratios
     return Measures(
@@ -117,6 +112,14 @@ def perceptual_hash(luma_HW: NDArray[np.uint8]) -> int:
     small = Image.fromarray(luma_HW).resize((32, 32), Image.Resampling.LANCZOS)
     low = scipy.fft.dctn(np.asarray(small, np.float64), workers=1)[:8, :8]
     return int.from_bytes(np.packbits(low > np.median(low)).tobytes())
+
+
+def _decode(image: Image.Image, in_colours: bool) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """Luma, and the colours where they are wanted."""
+    if not in_colours:
+        return to_luma(image), None
+    colours = to_rgb(image)
+    return np.asarray(colours.convert("L")), np.asarray(colours)
 
 
 def _bit_depth(image: Image.Image, data: bytes) -> int:

@@ -1,4 +1,6 @@
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -8,6 +10,7 @@ import curate
 from curate import Recipe
 from curate.errors import InputError, LabelError, Reason, RecipeError, RunError
 from curate.manifest import LEDGER, find_faults, read_manifest
+from curate.recipe import FACTS
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +21,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, recipe: Path, pictures
     return out
 
 
-def ledger(run: Path) -> dict[str, dict[str, object]]:
+def ledger(run: Path) -> dict[str, dict[str, Any]]:
     rows = [row for part in sorted(run.glob("ledger/*.parquet")) for row in pq.read_table(part).to_pylist()]
     return {row["url"].rsplit("/", 1)[-1]: row for row in rows}
 
@@ -87,8 +90,6 @@ def test_running_again_writes_nothing(recipe: Path, pictures: Path, tmp_path: Pa
 
 
 def test_a_run_folder_may_move(undisturbed: Path, tmp_path: Path) -> None:
-    import shutil
-
     moved = shutil.copytree(undisturbed, tmp_path / "elsewhere")
     manifest = read_manifest(moved / "manifest/train.parquet")
     assert list(find_faults(manifest, check_bytes=True)) == []
@@ -108,6 +109,25 @@ def test_another_recipe_is_refused_and_says_what_changed(recipe: Path, pictures:
     outcome = curate.run(changed, [pictures], tmp_path / "run", scheduler="serial", redo_from="label")
     assert [stage.resumed == stage.shards for stage in outcome.stages] == [True, True, True, False, False, False]
     assert outcome.reasons["ok"] >= 5
+
+
+def test_facts_that_are_asked_for_are_measured_and_held_against_bounds(
+    undisturbed: Path, recipe: Path, pictures: Path, tmp_path: Path
+) -> None:
+    facts = {"noise_sigma", "clipped_high", "channel_spread"}
+    asked = Recipe.load(recipe, [f"measure.facts=[{', '.join(sorted(facts))}]", "filters.max.clipped_high=0.012"])
+    with pytest.raises(RunError, match="add --from measure"):
+        curate.run(asked, [pictures], shutil.copytree(undisturbed, tmp_path / "old"), scheduler="serial")
+    curate.run(asked, [pictures], tmp_path / "run", scheduler="serial")
+    before, after = ledger(undisturbed), ledger(tmp_path / "run")
+    measured = [name for name, row in after.items() if row["width"] is not None]
+    for name in measured:
+        known = {fact for fact in FACTS if after[name][fact] is not None}
+        assert known == (facts - {"noise_sigma"} if name == "small.png" else facts)
+        assert not [fact for fact in FACTS if before[name][fact] is not None]
+        passed = before[name]["reason"] in (None, "surplus", "duplicate")
+        assert (after[name]["reason"] == "clipped") == (passed and after[name]["clipped_high"] > 0.012)
+    assert 0 < sum(row["reason"] == "clipped" for row in after.values()) < len(measured) - 2
 
 
 @pytest.mark.parametrize(
