@@ -34,6 +34,7 @@ from curate.fetch.outcome import Body
 from curate.fetch.screen import Screen
 from curate.fetch.shard import FetchEngine
 from curate.fetch.stream import fetch_stream
+from curate.fetch.watch import Watch
 from curate.header import read_header
 from curate.recipe import Recipe
 
@@ -83,7 +84,7 @@ def _measure(engine: str, probe: bool, port: int, candidates: int) -> str:
     for first in range(0, candidates, SHARD):
         urls = [f"http://127.0.0.1:{port}/{i}" for i in range(first, min(first + SHARD, candidates))]
         with tempfile.TemporaryDirectory() as scratch:
-            outcomes = fetch(urls, config, Path(scratch), lambda: None, screen)
+            outcomes = fetch(urls, config, Path(scratch), Watch(), screen)
             kept += [o.body.nbytes for o in outcomes if o.body and _passes(recipe, o.body)]
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

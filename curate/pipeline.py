@@ -202,12 +202,12 @@ def _prepare_labels(executor: Executor, config: Label) -> None:
     Raises:
         LabelError: if it can't.
     """
-    for _, result in executor.map(_prepare_labeller, [config], lambda config, rows: None):
+    for _, result in executor.map(_prepare_labeller, [config], lambda config, report: None):
         if isinstance(result, Exception):
             raise result
 
 
-def _prepare_labeller(config: Label, report: Callable[[int], None]) -> None:
+def _prepare_labeller(config: Label, report: Callable[[Any], None]) -> None:
     prepare_labeller(config)
 
 

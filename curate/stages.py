@@ -111,7 +111,8 @@ class FilterAndLabel:
         """See curate.engine.ShardFunction."""
         reason = rejections(rows, self.filters)
         passing = rows.filter(pc.is_null(reason))
-        shard.advance(len(rows) - len(passing))
+        for name, count in engine.count_reasons(pa.table({"reason": reason.drop_null()})).items():
+            shard.advance(count, name)
         labelled = self.label(passing, shard)
         of_labels = rejections(labelled, self.filters)
         labelled = labelled.set_column(1, "reason", pc.coalesce(labelled["reason"], of_labels))

@@ -1,6 +1,7 @@
 """Shards, commit records and resume; runs a shard function serially or on Dask. Knows nothing of images."""
 
 from curate.engine.executor import DaskExecutor, Executor, SerialExecutor, local_workers, open_executor
+from curate.engine.progress import Progress, Wait
 from curate.engine.record import CommitRecord, forget
 from curate.engine.runner import (
     StageOutcome,
@@ -12,7 +13,7 @@ from curate.engine.runner import (
     run_whole,
 )
 from curate.engine.source import ShardIndex, read_index, resume_source, write_source
-from curate.engine.stage import Progress, Shard, ShardFunction, Stage
+from curate.engine.stage import Shard, ShardFunction, Stage
 from curate.engine.storage import RunFolder
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "ShardIndex",
     "Stage",
     "StageOutcome",
+    "Wait",
     "count_reasons",
     "encode_table",
     "forget",

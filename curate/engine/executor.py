@@ -17,7 +17,8 @@ CLOSING_SECONDS = 20.0
 """Dask was seen to wait for ever for a worker that had been killed shortly before."""
 
 T = TypeVar("T")
-Report = Callable[[int], None]
+Report = Callable[[Any], None]
+"""Takes plain values: what JSON has, and tuples."""
 Work = Callable[[T, Report], Any]
 
 
@@ -31,19 +32,22 @@ class Executor(Protocol):
     Tasks come back as they finish, in any order. Closing the iterator early drops the tasks that wait.
     """
 
-    def map(self, function: Work[T], tasks: Iterable[T], advanced: Callable[[T, int], None]) -> Iterator[tuple[T, Any]]:
-        """Run `function(task, report)` for each task; what it reports arrives at `advanced(task, rows)`."""
+    def map(self, function: Work[T], tasks: Iterable[T], told: Callable[[T, Any], None]) -> Iterator[tuple[T, Any]]:
+        """Run `function(task, report)` for each task; what it reports arrives at `told(task, report)`, in any thread.
+
+        A task whose worker dies is tried again from its beginning, and reports from its beginning.
+        """
         ...
 
 
 class SerialExecutor:
     """One task after the other in this process: the plainest way, and the one to debug with."""
 
-    def map(self, function: Work[T], tasks: Iterable[T], advanced: Callable[[T, int], None]) -> Iterator[tuple[T, Any]]:
+    def map(self, function: Work[T], tasks: Iterable[T], told: Callable[[T, Any], None]) -> Iterator[tuple[T, Any]]:
         """See Executor."""
         for task in tasks:
             try:
-                yield task, function(task, lambda rows, task=task: advanced(task, rows))  # type: ignore[misc]
+                yield task, function(task, lambda report, task=task: told(task, report))  # type: ignore[misc]
             except Exception as error:  # noqa: BLE001 - whatever a task raises is the caller's to judge
                 yield task, error
 
@@ -65,7 +69,11 @@ class DaskExecutor:
 
         logging.getLogger("distributed").setLevel(logging.ERROR)  # a worker's death is reported by us, once
         # One thread each: the work is CPU-bound. A second death blames the task, and the runner looks into it.
-        dask.config.set({"distributed.scheduler.allowed-failures": 1, "distributed.comm.timeouts.connect": "60s"})
+        # A worker may be down 15 s after it was: it has died again since. Dask would take that for gone, and stop
+        # whoever starts it again, till none are left and the run waits for ever.
+        settings = {"scheduler.allowed-failures": 1, "comm.timeouts.connect": "60s"}
+        settings |= {"deploy.lost-worker-timeout": "10000 days"}
+        dask.config.set({f"distributed.{name}": value for name, value in settings.items()})
         try:
             self._cluster = None if address else _local_cluster(workers)
             self._client = Client(address or self._cluster, timeout=30)
@@ -76,7 +84,7 @@ class DaskExecutor:
                 "the Dask scheduler at %s has no workers yet: waiting for some", address
             )
 
-    def map(self, function: Work[T], tasks: Iterable[T], advanced: Callable[[T, int], None]) -> Iterator[tuple[T, Any]]:
+    def map(self, function: Work[T], tasks: Iterable[T], told: Callable[[T, Any], None]) -> Iterator[tuple[T, Any]]:
         """See Executor."""
         from distributed import as_completed
 
@@ -95,11 +103,11 @@ class DaskExecutor:
                 under_way[future] = index, task
                 finished.add(future)
 
-        def forward(event: tuple[float, tuple[int, int]]) -> None:
-            index, rows = event[1]
+        def forward(event: tuple[float, tuple[int, Any]]) -> None:
+            index, report = event[1]
             for known, task in list(under_way.values()):
                 if known == index:
-                    advanced(task, rows)
+                    told(task, report)
 
         self._client.subscribe_topic(topic, forward)
         try:
@@ -169,21 +177,11 @@ def open_executor(scheduler: str, workers: int | None = None) -> AbstractContext
 
 
 def _work(function: Work[T], task: T, topic: str, index: int) -> Any:
-    """Runs on a worker. Progress goes to the driver a few times a second at most."""
+    """Runs on a worker."""
     from distributed import get_worker
 
-    worker = get_worker()  # known to this thread only; what is fetched may be reported by others
-    pending, sent = 0, time.monotonic()
-
-    def report(rows: int) -> None:
-        nonlocal pending, sent
-        pending += rows
-        now = time.monotonic()
-        if now - sent > 0.25:
-            worker.log_event(topic, (index, pending))
-            pending, sent = 0, now
-
-    return function(task, report)
+    worker = get_worker()  # known to this thread only; reports may come from others
+    return function(task, lambda report: worker.log_event(topic, (index, report)))
 
 
 def _result(future: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curate.config import fingerprint
-from curate.engine.executor import Executor
+from curate.engine.executor import Executor, Report
+from curate.engine.progress import Progress, Teller, telling
 from curate.engine.record import CommitRecord
-from curate.engine.stage import Progress, Shard, Stage
+from curate.engine.stage import Shard, Stage
 from curate.engine.storage import RunFolder
 from curate.errors import CurateError, Reason, RunError
 
@@ -84,24 +86,24 @@ def run_stage(
     records: list[CommitRecord] = []
     resumed = 0
 
-    def advanced(task: _Task, rows: int) -> None:
+    def told(task: _Task, standing: Any) -> None:
         if task.rehearse is None:
-            progress.advanced(stage.name, task.shard, rows)
+            progress.advanced(stage.name, task.shard, *standing)
 
     def attempt(tasks: Iterable[_Task]) -> dict[str, Exception]:
         nonlocal resumed
         failed: dict[str, Exception] = {}
-        for task, result in executor.map(_perform, tasks, advanced):
+        for task, result in executor.map(_work, tasks, told):
             if isinstance(result, CurateError):
                 raise result
             if isinstance(result, Exception):
                 failed[task.shard] = result
                 progress.shard_failed(stage.name, task.shard, repr(result))
             elif task.rehearse is None:
-                record, was_there = result
+                (record, was_there), seconds = result
                 records.append(record)
                 resumed += was_there
-                progress.shard_done(stage.name, task.shard, record.rows_out, was_there)
+                progress.shard_done(stage.name, task.shard, record.rows_out, was_there, seconds)
         return failed
 
     failures = attempt(_Task(folder, stage, shard) for shard in shards)
@@ -116,7 +118,7 @@ def run_stage(
         if poison and not attempt([_Task(folder, stage, shard, exclude=poison)]):
             continue
         records.append(_quarantine(task))
-        progress.shard_done(stage.name, shard, records[-1].rows_out, False)
+        progress.shard_done(stage.name, shard, records[-1].rows_out, False, 0.0)
     progress.stage_finished(stage.name)
     return summarise(stage.name, records, resumed)
 
@@ -135,6 +137,7 @@ def run_whole(
         progress: told what happens.
     """
     progress.stage_started(name, 1, 0)
+    start = time.monotonic()
     settings = fingerprint(config)
     record = CommitRecord.read(folder, name, "whole")
     resumed = record is not None and record.holds(folder, input, settings)
@@ -143,7 +146,7 @@ def run_whole(
         rows_out = build(shard)
         record = CommitRecord(name, "whole", input, settings, sum(rows_out.values()), rows_out, shard.outputs)
         record.write(folder)
-    progress.shard_done(name, "whole", record.rows_out, resumed)
+    progress.shard_done(name, "whole", record.rows_out, resumed, time.monotonic() - start)
     progress.stage_finished(name)
     return summarise(name, [record], resumed)
 
@@ -200,8 +203,15 @@ def encode_table(table: pa.Table) -> bytes:
     return buffer.getvalue()
 
 
-def _perform(task: _Task, report: Callable[[int], None]) -> tuple[CommitRecord, bool] | None:
-    """Do one shard of a stage, unless it is done. Runs on a worker."""
+def _work(task: _Task, report: Report) -> tuple[tuple[CommitRecord, bool] | None, float]:
+    """Do one task and tell how it goes; what came of it, and its seconds. Runs on a worker."""
+    start = time.monotonic()
+    with telling(report) as teller:
+        return _perform(task, teller), time.monotonic() - start
+
+
+def _perform(task: _Task, teller: Teller) -> tuple[CommitRecord, bool] | None:
+    """Do one shard of a stage, unless it is done."""
     folder, stage = task.folder, task.stage
     if task.rehearse is not None:
         rows = rows_of(folder, stage.after, task.shard)
@@ -218,9 +228,11 @@ def _perform(task: _Task, report: Callable[[int], None]) -> tuple[CommitRecord, 
         previous = rows_of(folder, (stage.name,), task.shard)
         if not stage.redo(previous):
             return record, True
-    shard = Shard(task.shard, folder, report, previous=previous)
+    shard = Shard(task.shard, folder, teller, previous=previous)
     rows = rows_of(folder, stage.after, task.shard)
     live = rows.filter(_is_live(rows, task.exclude))
+    for reason, count in count_reasons(rows.filter(pc.is_valid(rows["reason"]))).items():
+        shard.advance(count, reason)  # earlier stages brought them to their end
     done = stage.function(live, shard)
     if not done["id"].equals(live["id"]):
         raise AssertionError(f"stage {stage.name} returned other rows than it was given")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 
+from curate.engine.progress import Progress
 from curate.engine.record import CommitRecord, forget
 from curate.engine.runner import StageOutcome, count_reasons, encode_table, summarise
-from curate.engine.stage import Progress
 from curate.engine.storage import RunFolder
 from curate.errors import InputError, RunError
 
@@ -78,9 +79,12 @@ def write_source(
     progress.stage_started(STAGE, 0, 0)
     forget(folder, STAGE)
     records: list[CommitRecord] = []
+    start = time.monotonic()
     for number, table in enumerate(tables):
         records.append(_write_shard(folder, number, table, input, config))
-        progress.shard_done(STAGE, records[-1].shard, records[-1].rows_out, False)
+        end = time.monotonic()
+        progress.shard_done(STAGE, records[-1].shard, records[-1].rows_out, False, end - start)
+        start = end
     if not records:
         raise InputError("the input names no candidates: every line is blank")
     rows = sum(record.rows_in for record in records)
@@ -106,7 +110,7 @@ def _resume(folder: RunFolder, index: ShardIndex, progress: Progress) -> tuple[S
     progress.stage_started(STAGE, len(index.shards), index.rows)
     records = [record for shard in index.shards if (record := CommitRecord.read(folder, STAGE, shard))]
     for record in records:
-        progress.shard_done(STAGE, record.shard, record.rows_out, True)
+        progress.shard_done(STAGE, record.shard, record.rows_out, True, 0.0)
     progress.stage_finished(STAGE)
     return index, summarise(STAGE, records, len(records))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BufferedReader
@@ -10,29 +10,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from curate.engine.progress import Teller, Wait
 from curate.engine.storage import RunFolder
 from curate.files import Sink
 
-__all__ = ["Progress", "Shard", "ShardFunction", "Stage"]
-
-
-class Progress:
-    """What happens during a run, for whoever draws it. This one draws nothing."""
-
-    def stage_started(self, stage: str, shards: int, rows: int) -> None:
-        """A stage begins."""
-
-    def advanced(self, stage: str, shard: str, rows: int) -> None:
-        """So many more rows of a shard under way are done."""
-
-    def shard_done(self, stage: str, shard: str, rows_out: dict[str, int], resumed: bool) -> None:
-        """A shard is committed; `resumed` when an earlier run had done it. `rows_out` counts rows by reason or "ok"."""
-
-    def shard_failed(self, stage: str, shard: str, error: str) -> None:
-        """A shard failed and will be tried again."""
-
-    def stage_finished(self, stage: str) -> None:
-        """A stage is done."""
+__all__ = ["Shard", "ShardFunction", "Stage"]
 
 
 @dataclass
@@ -41,7 +23,7 @@ class Shard:
 
     name: str
     folder: RunFolder
-    report: Callable[[int], None] = lambda rows: None
+    teller: Teller = field(default_factory=Teller)
     discard: bool = False
     """A rehearsal: files are written and thrown away."""
     previous: pa.Table | None = None
@@ -65,9 +47,13 @@ class Shard:
         if not volatile:
             self.outputs[path] = sink.sha256
 
-    def advance(self, rows: int = 1) -> None:
-        """Say that so many more rows are done."""
-        self.report(rows)
+    def advance(self, rows: int = 1, reason: str | None = None) -> None:
+        """Say that so many more rows came to their end, for a reason, or still in."""
+        self.teller.advance(rows, reason)
+
+    def watch(self, waits: Callable[[], Sequence[Wait]]) -> None:
+        """Name what can be asked, from any thread, for what the shard has waited for longest."""
+        self.teller.watch(waits)
 
 
 ShardFunction = Callable[[pa.Table, Shard], pa.Table]

@@ -26,6 +26,7 @@ from curate.fetch.robots import MAX_BYTES, MAX_KEPT, MAX_REDIRECTS, Robots
 from curate.fetch.screen import Screen
 from curate.fetch.spool import Spool
 from curate.fetch.turns import Turns
+from curate.fetch.watch import Watch
 from curate.recipe import Fetch
 
 __all__ = ["BlockingClient"]
@@ -41,9 +42,10 @@ class BlockingClient:
     thread for as long as the system's resolver waits, whatever the deadline.
     """
 
-    def __init__(self, config: Fetch, screen: Screen, turns: Turns) -> None:
+    def __init__(self, config: Fetch, screen: Screen, turns: Turns, watch: Watch) -> None:
         self._config = config
         self._screen = screen
+        self._watch = watch
         self._guard = Guard(config.allow_networks)
         self._queues: dict[str, threading.Semaphore] = defaultdict(lambda: threading.Semaphore(config.per_host))
         self._turns = turns
@@ -66,8 +68,9 @@ class BlockingClient:
                 start = time.monotonic()
                 try:
                     until = start + self._config.deadline - outcome.seconds
-                    self._ask_leave(visited[-1], until)
-                    hop = self._get(visited, text, path, outcome, until)
+                    with self._watch.asking(visited[-1]):
+                        self._ask_leave(visited[-1], until)
+                        hop = self._get(visited, text, path, outcome, until)
                 except TimeoutError as error:
                     raise Failure(Reason.TIMEOUT, f"{self._config.deadline:g} s") from error
                 finally:

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +30,7 @@ from curate.fetch.guard import Guard
 from curate.fetch.outcome import Failure, Outcome
 from curate.fetch.screen import Screen
 from curate.fetch.turns import Turns
+from curate.fetch.watch import Watch
 from curate.recipe import Fetch
 
 __all__ = ["fetch_img2dataset"]
@@ -44,7 +45,7 @@ def fetch_img2dataset(
     urls: Sequence[str],
     config: Fetch,
     scratch: Path,
-    done: Callable[[], None],
+    watch: Watch,
     screen: Screen | None = None,
     *,
     turns: Path | None = None,
@@ -55,7 +56,7 @@ def fetch_img2dataset(
         urls: what candidates are called; anything may stand there.
         config: bounds and manners.
         scratch: local folder for the bodies, one file each.
-        done: called as each URL comes to its end.
+        watch: told which URLs are open, and how each came to its end.
         screen: rejects what the head of a file tells to be of no use.
         turns: file of the turns at hosts, to share them with others; its own by default.
 
@@ -81,14 +82,18 @@ def fetch_img2dataset(
             outcomes.append(Outcome(attempts=1))
             outcomes[-1].fail(failure)
     with Turns.open(turns or scratch / "turns") as opened:
-        opener = _Opener(asked, scratch, BlockingClient(config, Screen(given.bounds, claimed), opened))
-        _run_all(downloader, opener, config, scratch, done)
-    for _ in range(len(outcomes) - len(asked)):
-        done()
+        opener = _Opener(asked, scratch, BlockingClient(config, Screen(given.bounds, claimed), opened, watch))
+        _run_all(downloader, opener, config, scratch, watch)
+    told = {id(outcome) for outcome in asked.values()}
+    for outcome in outcomes:
+        if id(outcome) in told:  # what comes again was not told with it
+            told.remove(id(outcome))
+        else:
+            watch.done(outcome)
     return outcomes
 
 
-def _run_all(downloader: Any, opener: _Opener, config: Fetch, scratch: Path, done: Callable[[], None]) -> None:
+def _run_all(downloader: Any, opener: _Opener, config: Fetch, scratch: Path, watch: Watch) -> None:
     """Rounds until there is nothing to try again, and the last one."""
     asked = opener.asked
     waiting = dict.fromkeys(asked, 0.0)
@@ -97,7 +102,7 @@ def _run_all(downloader: Any, opener: _Opener, config: Fetch, scratch: Path, don
         for url, pause in waiting.items():
             asked[url].seconds += pause
             asked[url].begin()
-        waiting = _run(downloader, list(waiting), opener, config, scratch, done)
+        waiting = _run(downloader, list(waiting), opener, config, scratch, watch)
     last = [url for url, outcome in asked.items() if outcome.may_end_otherwise(config)]
     if last:
         opener.forgive()
@@ -105,7 +110,7 @@ def _run_all(downloader: Any, opener: _Opener, config: Fetch, scratch: Path, don
         for url in last:
             asked[url].seconds = 0.0
             asked[url].begin()
-        _run(downloader, last, opener, config, scratch, done, is_last=True)
+        _run(downloader, last, opener, config, scratch, watch, is_last=True)
 
 
 def _downloader_class() -> Any:
@@ -132,7 +137,7 @@ def _run(
     opener: _Opener,
     config: Fetch,
     scratch: Path,
-    done: Callable[[], None],
+    watch: Watch,
     *,
     is_last: bool = False,
 ) -> dict[str, float]:
@@ -140,7 +145,7 @@ def _run(
     listing = scratch / "urls.feather"
     with pa.OSFile(str(listing), "wb") as file, pa.ipc.new_file(file, pa.schema([("url", pa.string())])) as writer:
         writer.write_table(pa.table({"url": urls}))
-    ends = _Ends(opener.asked, config, done, is_last)
+    ends = _Ends(opener.asked, config, watch, is_last)
     run = downloader(
         sample_writer_class=ends,
         resizer=_keep,
@@ -209,13 +214,11 @@ class _Opener:
 class _Ends:
     """What the Downloader takes for its class of sample writers: sees each URL come to its end."""
 
-    def __init__(
-        self, asked: dict[str, Outcome], config: Fetch, done: Callable[[], None], is_last: bool = False
-    ) -> None:
+    def __init__(self, asked: dict[str, Outcome], config: Fetch, watch: Watch, is_last: bool = False) -> None:
         self._asked = asked
         self._is_last = is_last
         self._config = config
-        self._done = done
+        self._watch = watch
         self._seen: set[str] = set()
         self.again: dict[str, float] = {}
         """URL -> seconds to wait before another try."""
@@ -231,7 +234,7 @@ class _Ends:
             outcome.fail(Failure(Reason.CONNECT, f"img2dataset: {meta['error_message']}"))
         pause = outcome.pause(self._config)
         if self._is_last or (pause is None and not outcome.may_end_otherwise(self._config)):
-            self._done()
+            self._watch.done(outcome)
         elif pause is not None:
             self.again[meta["url"]] = pause
 

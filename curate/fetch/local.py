@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from curate.errors import Reason
 from curate.fetch.outcome import Failure, Outcome
 from curate.fetch.spool import Spool
+from curate.fetch.watch import Watch
 from curate.recipe import Fetch
 
 __all__ = ["LocalBytes", "read_local"]
@@ -49,11 +50,11 @@ class _Altered(Failure):
     """What is there is not, or no longer, what the list means."""
 
 
-def read_local(sources: Sequence[LocalBytes], config: Fetch, scratch: Path, done: Callable[[], None]) -> list[Outcome]:
+def read_local(sources: Sequence[LocalBytes], config: Fetch, scratch: Path, watch: Watch) -> list[Outcome]:
     """Read every source, with the checks that downloaded bytes go through; one outcome each, in order.
 
-    Outcomes are `altered` where the bytes were damaged or changed since they were served; `done` is called for the
-    others.
+    Outcomes are `altered` where the bytes were damaged or changed since they were served; the end of the
+    others is told.
     """
     outcomes = []
     with _Cells() as cells:
@@ -69,7 +70,7 @@ def read_local(sources: Sequence[LocalBytes], config: Fetch, scratch: Path, done
             outcome.seconds = (datetime.now(UTC) - start).total_seconds()
             outcomes.append(outcome)
             if not outcome.altered:
-                done()
+                watch.done(outcome)
     return outcomes
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -17,6 +17,7 @@ from curate.fetch.local import LocalBytes, read_local
 from curate.fetch.outcome import Failure, Outcome
 from curate.fetch.screen import Screen
 from curate.fetch.tar import TarWriter, WritesBytes
+from curate.fetch.watch import Watch
 from curate.recipe import Bound, Fetch
 from curate.sniff import EXTENSIONS
 
@@ -61,7 +62,7 @@ class FetchEngine(Protocol):
         urls: Sequence[str],
         config: Fetch,
         scratch: Path,
-        done: Callable[[], None],
+        watch: Watch,
         screen: Screen | None = None,
         *,
         turns: Path | None = None,
@@ -97,8 +98,11 @@ class FetchShard:
             (scratch / "kept").mkdir()
             kept = self._keep(shard, scratch / "kept")
             wanted = rows.filter(pc.invert(pc.is_in(rows["id"], pa.array(kept, pa.string()))))
-            shard.advance(len(rows) - len(wanted))
-            fetched = dict(zip(wanted["id"].to_pylist(), self._fetch(wanted, scratch, shard), strict=True))
+            watch = Watch(shard.advance)
+            shard.watch(watch.slowest)
+            for outcome in kept.values():
+                watch.done(outcome)
+            fetched = dict(zip(wanted["id"].to_pylist(), self._fetch(wanted, scratch, shard, watch), strict=True))
             outcomes = [kept.get(id_) or fetched[id_] for id_ in ids]
             with shard.create(tar) as sink:
                 offsets = _write_tar(ids, outcomes, sink)
@@ -128,7 +132,7 @@ class FetchShard:
             LocalBytes(f"{shard.folder}/{row['tar']}", row["offset"], row["nbytes"], digest=f"sha256:{row['sha256']}")
             for row in there
         ]
-        for row, copy in zip(there, read_local(places, self.config, scratch, lambda: None), strict=True):
+        for row, copy in zip(there, read_local(places, self.config, scratch, Watch()), strict=True):
             if copy.body is None:
                 raise RunError(f"{shard.folder}/{row['tar']} changed while it was read")
             kept[row["id"]] = copy
@@ -136,11 +140,11 @@ class FetchShard:
             kept[row["id"]].final_url, kept[row["id"]].http_status = row["final_url"], row["http_status"]
         return kept
 
-    def _fetch(self, rows: pa.Table, scratch: Path, shard: Shard) -> list[Outcome]:
+    def _fetch(self, rows: pa.Table, scratch: Path, shard: Shard, watch: Watch) -> list[Outcome]:
         """Local rows from where they are; from the network the others, and those whose local bytes have changed."""
         candidates = rows.to_pylist()
         sources = {i: LocalBytes.of_row(row) for i, row in enumerate(candidates) if row["local_path"] is not None}
-        ends = dict(zip(sources, read_local([*sources.values()], self.config, scratch, shard.advance), strict=True))
+        ends = dict(zip(sources, read_local([*sources.values()], self.config, scratch, watch), strict=True))
         altered = {i: outcome.detail for i, outcome in ends.items() if outcome.altered}
         urls: dict[int, str] = {}
         screen = Screen.of_rows(self.bounds, candidates)
@@ -153,11 +157,11 @@ class FetchShard:
             except Failure as failure:
                 ends[i] = Outcome()
                 ends[i].fail(failure)
-                shard.advance()
+                watch.done(ends[i])
         if urls:
             fetch = _engine(self.config.engine)
             turns = shard.folder.common / f"{files.TEMPORARY}turns"
-            fetched = fetch([*urls.values()], self.config, scratch, shard.advance, screen, turns=turns)
+            fetched = fetch([*urls.values()], self.config, scratch, watch, screen, turns=turns)
             ends |= zip(urls, fetched, strict=True)
         for i, detail in altered.items():
             ends[i].detail = "; ".join(filter(None, (f"on disk: {detail}", ends[i].detail)))

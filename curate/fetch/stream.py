@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from curate.fetch.robots import MAX_BYTES, MAX_KEPT, MAX_REDIRECTS, Robots
 from curate.fetch.screen import Screen
 from curate.fetch.spool import Spool
 from curate.fetch.turns import Turns
+from curate.fetch.watch import Watch
 from curate.recipe import Fetch
 
 __all__ = ["fetch_stream"]
@@ -33,7 +34,7 @@ def fetch_stream(
     urls: Sequence[str],
     config: Fetch,
     scratch: Path,
-    done: Callable[[], None],
+    watch: Watch,
     screen: Screen | None = None,
     *,
     turns: Path | None = None,
@@ -44,7 +45,7 @@ def fetch_stream(
         urls: what candidates are called; anything may stand there.
         config: bounds and manners.
         scratch: local folder for the bodies, one file each.
-        done: called as each URL comes to its end.
+        watch: told which URLs are open, and how each came to its end.
         screen: rejects what the head of a file tells to be of no use.
         turns: file of the turns at hosts, to share them with others; its own by default.
 
@@ -55,15 +56,15 @@ def fetch_stream(
         RunError: if the scratch folder can't be written.
     """
     with Turns.open(turns or scratch / "turns") as opened:
-        return asyncio.run(_StreamEngine(config, scratch, done, screen or Screen(), opened).run(urls))
+        return asyncio.run(_StreamEngine(config, scratch, watch, screen or Screen(), opened).run(urls))
 
 
 class _StreamEngine:
-    def __init__(self, config: Fetch, scratch: Path, done: Callable[[], None], screen: Screen, turns: Turns) -> None:
+    def __init__(self, config: Fetch, scratch: Path, watch: Watch, screen: Screen, turns: Turns) -> None:
         self._config = config
         self._screen = screen
         self._scratch = scratch
-        self._done = done
+        self._watch = watch
         self._guard = Guard(config.allow_networks)
         self._slots = asyncio.Semaphore(config.concurrency)
         self._queues: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(config.per_host))
@@ -127,7 +128,7 @@ class _StreamEngine:
             outcome.seconds += pause
             await asyncio.sleep(pause)
         if self._is_last or not outcome.may_end_otherwise(self._config):
-            self._done()
+            self._watch.done(outcome)
 
     async def _try(self, text: str, path: Path, outcome: Outcome) -> None:
         """Follow one URL to its end.
@@ -140,8 +141,9 @@ class _StreamEngine:
             async with self._turn(visited[-1].host or ""):
                 try:
                     async with self._clock(outcome):
-                        await self._ask_leave(visited[-1])
-                        hop = await self._get(visited, text, path, outcome)
+                        with self._watch.asking(visited[-1]):
+                            await self._ask_leave(visited[-1])
+                            hop = await self._get(visited, text, path, outcome)
                 except TimeoutError as error:
                     raise Failure(Reason.TIMEOUT, f"{self._config.deadline:g} s") from error
             if hop is None:

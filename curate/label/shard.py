@@ -81,7 +81,7 @@ class LabelShard:
                 reasons[index] = found.reason
             else:
                 known[digests[index]] = found
-            shard.advance()
+            shard.advance(1, reasons[index])
         done = [digest for digest, reason in zip(digests, reasons, strict=True) if reason is None]
         if self.config.keep_embeddings and (missing or known.keys() != set(done)):
             # volatile: it would go with the labels when they are made anew, and is worth most then

@@ -43,7 +43,7 @@ class MeasureShard:
         measured = []
         for id_, data in zip(rows["id"].to_pylist(), read_images(shard.open, rows), strict=True):
             measured.append({"id": id_, "reason": None, **self._measure(data)})
-            shard.advance()
+            shard.advance(1, measured[-1]["reason"])
         return pa.Table.from_pylist(
             measured, schema=pa.schema([("id", pa.string()), ("reason", pa.string()), *self.schema])
         )

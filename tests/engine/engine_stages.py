@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
-from curate.engine import Progress, Shard, Stage
+from curate.engine import Progress, Shard, Stage, Wait
 
 SCHEMA = pa.schema([("square", pa.int64())])
 
@@ -39,11 +40,13 @@ class Square:
             sink.write("\n".join(ids).encode())
         with shard.create(f"log/{shard.name}.txt", volatile=True) as sink:
             sink.write(os.urandom(8))
-        shard.advance(len(ids))
+        reasons = ["too_small" if n and n % 3 == 0 else None for n in numbers]
+        for reason in reasons:
+            shard.advance(1, reason)
         return pa.table(
             {
                 "id": ids,
-                "reason": pa.array(["too_small" if n and n % 3 == 0 else None for n in numbers], pa.string()),
+                "reason": pa.array(reasons, pa.string()),
                 "square": [n * n for n in numbers],
             },
             schema=pa.schema([("id", pa.string()), ("reason", pa.string()), *SCHEMA]),
@@ -51,13 +54,31 @@ class Square:
 
 
 @dataclass(frozen=True)
-class ReportsFromThreads:
-    """Lets other threads say what is done, as a downloader with a pool of its own does."""
+class Waits:
+    """Says from other threads what it has done, as a downloader with a pool of its own does, and waits to be heard."""
+
+    heard: str
+    """A path that is there once what it says has arrived."""
+    fail_once: str | None = None
+    """A path that is made at the first call, which then fails."""
+    die_once: str | None = None
+    """The same, and then the worker dies."""
 
     def __call__(self, rows: pa.Table, shard: Shard) -> pa.Table:
+        shard.watch(lambda: [("the other side", time.monotonic())])  # so there is always something new to tell
         with ThreadPoolExecutor(2) as pool:
-            for _ in pool.map(lambda _: (time.sleep(0.3), shard.advance()), range(2)):
-                pass
+            list(pool.map(lambda _: shard.advance(1, "slow"), range(2)))
+        for _ in range(3000):
+            if Path(self.heard).exists():
+                break
+            time.sleep(0.01)
+        for path in (self.fail_once, self.die_once):
+            if path and not Path(path).exists():
+                Path(path).touch()
+                Path(self.heard).unlink()
+                if path == self.die_once:
+                    os._exit(1)
+                raise OSError("the network blinked")
         return Square()(rows, shard)
 
 
@@ -81,16 +102,30 @@ class Recorder(Progress):
     def __init__(self) -> None:
         self.done: list[tuple[str, str, bool]] = []
         self.failed: list[str] = []
-        self.rows = 0
+        self.seconds: dict[str, float] = {}
+        self.under_way: list[tuple[str, dict[str, int], list[str]]] = []
 
-    def advanced(self, stage: str, shard: str, rows: int) -> None:
-        self.rows += rows
+    def advanced(self, stage: str, shard: str, rows_out: Mapping[str, int], waits: Sequence[Wait]) -> None:
+        self.under_way.append((shard, dict(rows_out), [what for what, _ in waits]))
 
-    def shard_done(self, stage: str, shard: str, rows_out: dict[str, int], resumed: bool) -> None:
+    def shard_done(self, stage: str, shard: str, rows_out: dict[str, int], resumed: bool, seconds: float) -> None:
         self.done.append((stage, shard, resumed))
+        self.seconds[shard] = seconds
 
     def shard_failed(self, stage: str, shard: str, error: str) -> None:
         self.failed.append(shard)
+
+
+class Hears(Recorder):
+    """Lets the one shard of `Waits` go on as soon as it is heard."""
+
+    def __init__(self, heard: Path) -> None:
+        super().__init__()
+        self.heard = heard
+
+    def advanced(self, stage: str, shard: str, rows_out: Mapping[str, int], waits: Sequence[Wait]) -> None:
+        super().advanced(stage, shard, rows_out, waits)
+        self.heard.touch()
 
 
 def candidates(shards: int = 3, rows: int = 8) -> list[pa.Table]:

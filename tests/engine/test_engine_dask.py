@@ -4,14 +4,16 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
+import dask.utils
 import psutil
 import pytest
-from engine_stages import Recorder, ReportsFromThreads, squares
+from engine_stages import Hears, Recorder, Waits, candidates, squares
 from test_engine_runner import SERIAL, contents
 
-from curate.engine import DaskExecutor, RunFolder, open_executor, rows_of, run_stage
+from curate.engine import DaskExecutor, RunFolder, open_executor, rows_of, run_stage, write_source
 from curate.errors import RunError
 
 
@@ -50,10 +52,16 @@ def test_a_killed_worker_costs_nothing(
     assert not outcome.quarantined
 
 
+def test_workers_that_die_often_are_not_given_up(dask_workers: DaskExecutor) -> None:
+    """Dask looks 15 s after a death whether the worker is there, and stops its nanny if it has just died again."""
+    timeout = dask.utils.parse_timedelta(dask.config.get("distributed.deploy.lost-worker-timeout"))
+    assert timeout > timedelta(days=365).total_seconds()
+
+
 def test_the_scheduler_named_is_the_one_used(dask_workers: DaskExecutor, tmp_path: Path) -> None:
     address = dask_workers._client.scheduler.address
     with open_executor(address) as executor:
-        results = list(executor.map(_double, [1, 2, 3], lambda task, rows: None))
+        results = list(executor.map(_double, [1, 2, 3], lambda task, report: None))
     assert sorted(results) == [(1, 2), (2, 4), (3, 6)]
 
 
@@ -73,7 +81,7 @@ def test_workers_that_come_later_get_work_too(caplog: pytest.LogCaptureFixture) 
     ):
         assert "has no workers yet" in caplog.text
         cluster.scale(1)
-        results = executor.map(_double, tasks(), lambda task, rows: None)
+        results = executor.map(_double, tasks(), lambda task, report: None)
         next(results)
         assert len(taken) <= 3
         cluster.scale(3)
@@ -93,11 +101,16 @@ def _double(task: int, report: object) -> int:
     return 2 * task
 
 
-def test_progress_may_come_from_any_thread(
-    folder: RunFolder, shards: tuple[str, ...], progress: Recorder, dask_workers: DaskExecutor
-) -> None:
-    outcome = run_stage(folder, squares(ReportsFromThreads()), shards, 24, dask_workers, progress)
-    assert outcome.rows_out == {"bad_url": 3, "ok": 15, "too_small": 6}
+def test_a_dead_worker_leaves_no_row_counted(folder: RunFolder, tmp_path: Path, dask_workers: DaskExecutor) -> None:
+    index, _ = write_source(folder, candidates(1), dict, "input", "config", Recorder())
+    progress = Hears(tmp_path / "heard")
+    waits = Waits(str(tmp_path / "heard"), die_once=str(tmp_path / "died"))
+    outcome = run_stage(folder, squares(waits), index.shards, 8, dask_workers, progress)
+    assert outcome.rows_out == {"bad_url": 1, "ok": 5, "too_small": 2}
+    # before and after: all that stands at that moment, the row that an earlier stage rejected included
+    standing = ("part-00000", {"bad_url": 1, "slow": 2}, ["the other side"])
+    assert progress.under_way[0] == progress.under_way[-1] == standing
+    assert (tmp_path / "died").exists()
     assert not progress.failed
 
 
@@ -117,7 +130,7 @@ def test_a_cluster_that_will_not_close_holds_nobody_up(tmp_path: Path) -> None:
             executor.CLOSING_SECONDS = 0.2
             LocalCluster._close = never
             with executor.DaskExecutor(None, 1) as workers:
-                print(list(workers.map(double, [21], lambda task, rows: None)))
+                print(list(workers.map(double, [21], lambda task, report: None)))
     """
     (tmp_path / "script.py").write_text(textwrap.dedent(script))
     done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120)

@@ -11,6 +11,7 @@ import pytest
 
 from curate.fetch.outcome import Outcome
 from curate.fetch.stream import fetch_stream
+from curate.fetch.watch import Watch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "site"))
 
@@ -30,7 +31,18 @@ def site() -> Iterator[HostileSite]:
         yield running
 
 
-def _ignore() -> None:
+class Ends(Watch):
+    """Calls a function with each outcome."""
+
+    def __init__(self, done: Callable[[Outcome], None]) -> None:
+        super().__init__()
+        self._told = done
+
+    def done(self, outcome: Outcome) -> None:
+        self._told(outcome)
+
+
+def _ignore(outcome: Outcome) -> None:
     """Nobody wants to know that a URL is done."""
 
 
@@ -44,7 +56,7 @@ def scratch(tmp_path: Path) -> Path:
 @pytest.fixture
 def stream(scratch: Path) -> FetchAll:
     return lambda urls, done=_ignore, screen=None, **changes: fetch_stream(
-        urls, settings(**changes), scratch, done, screen
+        urls, settings(**changes), scratch, Ends(done), screen
     )
 
 
@@ -55,7 +67,7 @@ def img2dataset(scratch: Path) -> FetchAll:
     from curate.fetch.img2dataset import fetch_img2dataset
 
     return lambda urls, done=_ignore, screen=None, **changes: fetch_img2dataset(
-        urls, settings(**changes), scratch, done, screen
+        urls, settings(**changes), scratch, Ends(done), screen
     )
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import socket
 import tracemalloc
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -294,10 +295,10 @@ def test_awkward_urls_reach_the_server_the_same_by_either_engine(
 
 
 def test_every_end_is_told_once(fetch: FetchAll, site: HostileSite) -> None:
-    ends: list[None] = []
+    ends: list[Outcome] = []
     urls = [site.url("ok"), site.url("ok"), site.url("status/404"), "nonsense", site.url("fails-once")]
-    fetch(urls, done=lambda: ends.append(None))
-    assert len(ends) == len(urls)
+    outcomes = fetch(urls, done=ends.append)
+    assert Counter(end.reason for end in ends) == Counter(outcome.reason for outcome in outcomes)
 
 
 def test_nothing_to_do(fetch: FetchAll) -> None:

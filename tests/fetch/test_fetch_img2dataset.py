@@ -18,6 +18,7 @@ from curate.fetch.blocking import BlockingClient
 from curate.fetch.outcome import Failure, Outcome
 from curate.fetch.screen import Screen
 from curate.fetch.turns import Turns
+from curate.fetch.watch import Watch
 
 FetchAll = Callable[..., list[Outcome]]
 
@@ -35,9 +36,9 @@ def test_a_row_that_it_loses_is_accounted_for(
         write(self, image, key, caption, meta)
 
     monkeypatch.setattr(adapter._Ends, "write", write_or_fail)
-    ends: list[None] = []
+    ends: list[Outcome] = []
     urls = [site.url(f"numbered/{i}") for i in range(6)] + [site.url("status/404")]
-    outcomes = img2dataset(urls, done=lambda: ends.append(None))
+    outcomes = img2dataset(urls, done=ends.append)
     assert [outcome.reason for outcome in outcomes] == [None] * 6 + [Reason.HTTP_404]
     assert len(ends) == len(urls)
 
@@ -78,7 +79,9 @@ def test_urllib_is_as_it_was(img2dataset: FetchAll, site: HostileSite) -> None:
 def test_only_what_was_asked_for_is_fetched(site: HostileSite, tmp_path: Path) -> None:
     config = settings(allow_networks=("127.0.0.0/8",))
     with Turns.open(tmp_path / "turns") as turns, pytest.raises(Failure, match="not asked for"):
-        opener = adapter._Opener({site.url("ok"): Outcome()}, tmp_path, BlockingClient(config, Screen(), turns))
+        opener = adapter._Opener(
+            {site.url("ok"): Outcome()}, tmp_path, BlockingClient(config, Screen(), turns, Watch())
+        )
         opener.open(urllib.request.Request(site.canary_url))
     assert site.canary_hits == 0
 
@@ -86,7 +89,7 @@ def test_only_what_was_asked_for_is_fetched(site: HostileSite, tmp_path: Path) -
 def test_without_it_the_way_to_get_it_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"curate\[img2dataset\]"):
-        adapter.fetch_img2dataset(["http://example.com/"], settings(), tmp_path, lambda: None)
+        adapter.fetch_img2dataset(["http://example.com/"], settings(), tmp_path, Watch())
 
 
 def in_a_process(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -121,6 +124,7 @@ def test_an_interrupt_ends_it(site: HostileSite, tmp_path: Path) -> None:
     code = """
         import os, pathlib, signal, sys, threading
         from curate.fetch.img2dataset import _downloader_class, fetch_img2dataset
+        from curate.fetch.watch import Watch
         from curate.recipe import Fetch
 
         signal.signal(signal.SIGINT, signal.default_int_handler)  # which a background job's child doesn't have
@@ -129,7 +133,7 @@ def test_an_interrupt_ends_it(site: HostileSite, tmp_path: Path) -> None:
         config = Fetch(concurrency=2, deadline=1.5, allow_networks=("127.0.0.1/32",))
         urls = [f"{sys.argv[1]}?{i}" for i in range(40)]
         try:
-            fetch_img2dataset(urls, config, pathlib.Path(sys.argv[2]), lambda: None)
+            fetch_img2dataset(urls, config, pathlib.Path(sys.argv[2]), Watch())
         except KeyboardInterrupt:
             print("interrupted")
     """

@@ -14,11 +14,12 @@ from hostile import picture
 from curate.errors import Reason
 from curate.fetch.local import LocalBytes, read_local
 from curate.fetch.outcome import Outcome
+from curate.fetch.watch import Watch
 from curate.recipe import Fetch
 
 
 def read(scratch: Path, *sources: LocalBytes, **settings: int) -> list[Outcome]:
-    return read_local(sources, Fetch(**settings), scratch, lambda: None)
+    return read_local(sources, Fetch(**settings), scratch, Watch())
 
 
 def test_a_whole_file(scratch: Path, tmp_path: Path) -> None:

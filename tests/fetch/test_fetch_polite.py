@@ -123,8 +123,8 @@ def test_a_host_that_recovers_gives_everything(fetch: FetchAll, site: HostileSit
 
 
 def test_every_end_of_a_broken_host_is_told_once(fetch: FetchAll, site: HostileSite) -> None:
-    ends: list[None] = []
-    fetch([site.url(f"hang-up?{i}") for i in range(30)], done=lambda: ends.append(None), retries=1)
+    ends: list[Outcome] = []
+    fetch([site.url(f"hang-up?{i}") for i in range(30)], done=ends.append, retries=1)
     assert len(ends) == 30
 
 

@@ -108,7 +108,7 @@ def crawl(engine: str, urls: list[str], scratch: Path, turns: Path, fetch: dict[
     from curate.fetch.shard import _engine
 
     scratch.mkdir()
-    outcomes = _engine(engine)(urls, settings(**fetch), scratch, lambda: None, turns=turns)
+    outcomes = _engine(engine)(urls, settings(**fetch), scratch, Watch(), turns=turns)
     return [outcome.body is not None for outcome in outcomes]
 
 

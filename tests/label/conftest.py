@@ -65,7 +65,7 @@ class ShardInMemory:
         self.files[path] = sink.getvalue()
         self.volatile |= {path} if volatile else set()
 
-    def advance(self, rows=1):
+    def advance(self, rows=1, reason=None):
         self.advanced += rows
 
 

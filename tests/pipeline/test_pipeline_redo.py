@@ -24,7 +24,7 @@ class Interrupt(Progress):
     def __init__(self, stage: str, after: int) -> None:
         self.stage, self.left = stage, after
 
-    def shard_done(self, stage: str, shard: str, rows_out: dict[str, int], resumed: bool) -> None:
+    def shard_done(self, stage: str, shard: str, rows_out: dict[str, int], resumed: bool, seconds: float) -> None:
         self.left -= stage == self.stage
         if not self.left:
             raise KeyboardInterrupt
