@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -46,6 +46,10 @@ Inputs = Annotated[
         "--input", "-i", help="List of URLs (txt, csv, tsv, jsonl, parquet), folder of images, or img2dataset output."
     ),
 ]
+LogJson = Annotated[
+    str | None,
+    typer.Option("--log-json", metavar="PATH", help="Append events, one JSON object a line; - is standard error."),
+]
 Out = Annotated[str, typer.Option("--out", "-o", help="Run folder: a path or any fsspec URL.")]
 
 
@@ -63,6 +67,7 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the resolved recipe and what would be done.")
     ] = False,
+    log_json: LogJson = None,
 ) -> None:
     """URLs in, manifest out. The same command again goes on where the last one stopped."""
     from curate.pipeline import plan
@@ -75,9 +80,10 @@ def run(
         for stage, state in plan(resolved, input, out, redo_from=redo_from).items():
             print(f"#   {stage:<10} {state}")
         return
-    outcome = _run(resolved, input, out, scheduler=scheduler, workers=workers, redo_from=redo_from)
+    outcome = _run(resolved, input, out, log_json, scheduler=scheduler, workers=workers, redo_from=redo_from)
     _print_reasons(outcome)
     _print_places(outcome.places)
+    _print_advice(outcome)
 
 
 @app.command()
@@ -99,8 +105,9 @@ def probe(
 
     Nothing of the sample is kept. Exits with 1 when no image could be reached at all.
     """
-    from curate.console import probe_summary, run_progress
+    from curate.console import probe_summary
     from curate.engine import Progress
+    from curate.live import run_progress
     from curate.preflight import probe
     from curate.recipe import Recipe
 
@@ -121,11 +128,14 @@ def candidates(
     input: Inputs = [],  # noqa: B006
     out: Out = "run",
     set_: Settings = [],  # noqa: B006
+    log_json: LogJson = None,
 ) -> None:
     """Read the input into a new run folder."""
     from curate.recipe import Recipe
 
-    _print_passed_over(_run(Recipe.load(recipe, set_), input, out, scheduler="serial", stages=("candidates",)))
+    outcome = _run(Recipe.load(recipe, set_), input, out, log_json, scheduler="serial", stages=("candidates",))
+    _print_passed_over(outcome)
+    _print_advice(outcome)
 
 
 @app.command(rich_help_panel=STAGE_BY_STAGE)
@@ -138,36 +148,50 @@ def fetch(
         str,
         typer.Option(metavar="REASONS", help="Ask again for candidates of these reasons: transient, or dns,tls."),
     ] = "",
+    log_json: LogJson = None,
 ) -> None:
     """Download the candidates' bytes."""
     reasons = [name.strip() for name in retry.split(",") if name.strip()]
-    _stage(run, "fetch", scheduler, workers, set_, retry=reasons)
+    _print_advice(_stage(run, "fetch", scheduler, workers, set_, log_json, retry=reasons))
 
 
 @app.command(rich_help_panel=STAGE_BY_STAGE)
-def measure(run: RunArgument, scheduler: Scheduler = "local", workers: Workers = None, set_: Settings = []) -> None:  # noqa: B006
+def measure(
+    run: RunArgument,
+    scheduler: Scheduler = "local",
+    workers: Workers = None,
+    set_: Settings = [],  # noqa: B006
+    log_json: LogJson = None,
+) -> None:
     """Turn bytes into numbers."""
-    _stage(run, "measure", scheduler, workers, set_)
+    _print_advice(_stage(run, "measure", scheduler, workers, set_, log_json))
 
 
 @app.command(rich_help_panel=STAGE_BY_STAGE)
-def label(run: RunArgument, scheduler: Scheduler = "local", workers: Workers = None, set_: Settings = []) -> None:  # noqa: B006
+def label(
+    run: RunArgument,
+    scheduler: Scheduler = "local",
+    workers: Workers = None,
+    set_: Settings = [],  # noqa: B006
+    log_json: LogJson = None,
+) -> None:
     """Apply the recipe's filters, and label what passes with CLIP."""
-    _stage(run, "label", scheduler, workers, set_)
+    _print_advice(_stage(run, "label", scheduler, workers, set_, log_json))
 
 
 @app.command(rich_help_panel=STAGE_BY_STAGE)
-def select(run: RunArgument, set_: Settings = []) -> None:  # noqa: B006
+def select(run: RunArgument, set_: Settings = [], log_json: LogJson = None) -> None:  # noqa: B006
     """Choose a balanced dataset; write ledger and manifests."""
-    outcome = _stage(run, "select", "serial", None, set_)
+    outcome = _stage(run, "select", "serial", None, set_, log_json)
     _print_reasons(outcome)
     _print_places(outcome.places)
+    _print_advice(outcome)
 
 
 @app.command(rich_help_panel=STAGE_BY_STAGE)
-def report(run: RunArgument) -> None:
+def report(run: RunArgument, log_json: LogJson = None) -> None:
     """Write the report."""
-    _stage(run, "report", "serial", None, [])
+    _stage(run, "report", "serial", None, [], log_json)
     print(f"{run.rstrip('/')}/report/index.html")
 
 
@@ -400,9 +424,10 @@ def demo(
     port: Annotated[int, typer.Option(help="Loopback port of the sample crawl site.")] = 8391,
 ) -> None:
     """The whole way on sample pictures: crawl, curate, train, restore. Some five minutes, no network."""
-    from curate.console import StepProgress, run_progress
+    from curate.console import StepProgress
     from curate.demo import walk
     from curate.demo.site import DemoSite
+    from curate.live import run_progress
 
     console = _console()
     with DemoSite(port, out / "site") as site:
@@ -445,22 +470,37 @@ def main() -> None:
 
 
 def _stage(
-    run: str, stage: str, scheduler: str, workers: int | None, settings: list[str], retry: Sequence[str] = ()
+    run: str,
+    stage: str,
+    scheduler: str,
+    workers: int | None,
+    settings: list[str],
+    log_json: str | None,
+    retry: Sequence[str] = (),
 ) -> RunOutcome:
     """One stage of an existing run; settings of that stage or later ones may change."""
     from curate.pipeline import revise
 
     recipe, redo_from = revise(run, stage, settings) if settings else (None, None)
     options = {"stages": (stage,), "redo_from": redo_from, "retry": retry}
-    return _run(recipe, [], run, scheduler=scheduler, workers=workers, **options)
+    return _run(recipe, [], run, log_json, scheduler=scheduler, workers=workers, **options)
 
 
-def _run(recipe: Any, inputs: list[str], out: str, **options: Any) -> RunOutcome:
-    from curate.console import run_progress
+def _run(recipe: Any, inputs: list[str], out: str, log_json: str | None, **options: Any) -> RunOutcome:
+    from curate.live import run_progress
     from curate.pipeline import run
+    from curate.progress import Listeners
 
-    with run_progress(_console()) as progress:
-        return run(recipe, inputs, out, progress=progress, **options)
+    console = _console()
+    with ExitStack() as listening:
+        listeners: list[Any] = [listening.enter_context(run_progress(console))]
+        if log_json is not None:
+            from curate.eventlog import EventLog
+
+            # told on standard output: standard error may be what can't be written
+            log = EventLog(log_json, lambda text: console.print(text, style="yellow", markup=False))
+            listeners.append(listening.enter_context(log))
+        return run(recipe, inputs, out, progress=Listeners(*listeners), **options)
 
 
 def _print_places(places: dict[str, str]) -> None:
@@ -479,14 +519,13 @@ def _print_reasons(outcome: RunOutcome) -> None:
     console = _console()
     console.print(reasons_table(outcome.reasons))
     _print_passed_over(outcome)
-    for stage in outcome.stages:
-        if stage.excluded:
-            console.print(f"{stage.stage}: {len(stage.excluded)} images killed a worker: {', '.join(stage.excluded)}")
-        if stage.quarantined:
-            console.print(
-                f"{stage.stage}: gave up on {', '.join(stage.quarantined)}; the same command tries again",
-                style="yellow",
-            )
+
+
+def _print_advice(outcome: RunOutcome) -> None:
+    from curate.advice import advise
+
+    for sentence in advise(outcome):
+        print(sentence)
 
 
 def _print_bad_files(survey: Survey) -> None:

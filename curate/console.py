@@ -1,19 +1,17 @@
-"""What a run looks like on a terminal: live progress, and the tables at its end. Drawn for `curate.cli` only."""
+"""What results look like on a terminal, and the steps of one long job. Drawn for `curate.cli` only."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from curate import engine
 from curate.errors import Reason
 from curate.label.evaluation import BINS, LabelEvaluation
 from curate.manifest.statistics import Statistics
@@ -23,134 +21,16 @@ if TYPE_CHECKING:
     from curate.preflight import Estimate, ProbeOutcome
 
 __all__ = [
-    "LiveProgress",
-    "PlainProgress",
     "StepProgress",
     "evaluation_tables",
     "probe_summary",
     "reasons_table",
-    "run_progress",
     "statistics_table",
     "surveys_table",
     "table",
 ]
 
 _BOUNDS = {"network": "network", "host": "slowest host", "order": "list's order", "measuring": "measuring"}
-_NAMES = {"fetched": "fetch", "measured": "measure", "labelled": "label"}
-
-
-def run_progress(console: Console) -> LiveProgress | PlainProgress:
-    """Bars on a terminal, plain lines elsewhere."""
-    return LiveProgress(console) if console.is_terminal else PlainProgress(console)
-
-
-class PlainProgress(engine.Progress):
-    """A line when a stage begins, every ten seconds, and when it ends."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._done = self._total = self._resumed = 0
-        self._counts: Counter[str] = Counter()
-        self._under_way: Counter[str] = Counter()
-        self._started = self._told = time.monotonic()
-
-    def __enter__(self) -> PlainProgress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def stage_started(self, stage: str, shards: int, rows: int) -> None:
-        """See engine.Progress."""
-        self._done = self._resumed = 0
-        self._total = rows
-        self._counts.clear()
-        self._under_way.clear()
-        self._started = self._told = time.monotonic()
-
-    def advanced(self, stage: str, shard: str, rows: int) -> None:
-        """See engine.Progress."""
-        self._under_way[shard] += rows
-        self._tell(stage)
-
-    def shard_done(self, stage: str, shard: str, rows_out: dict[str, int], resumed: bool) -> None:
-        """See engine.Progress."""
-        self._under_way.pop(shard, None)
-        self._counts.update(rows_out)
-        self._done += sum(rows_out.values())
-        self._resumed += sum(rows_out.values()) if resumed else 0
-        self._tell(stage)
-
-    def shard_failed(self, stage: str, shard: str, error: str) -> None:
-        """See engine.Progress."""
-        self._under_way.pop(shard, None)
-        self._console.print(
-            f"{_NAMES.get(stage, stage)}: {shard} failed ({error}); it will be tried again", style="yellow"
-        )
-
-    def stage_finished(self, stage: str) -> None:
-        """See engine.Progress."""
-        seconds = time.monotonic() - self._started
-        fresh = self._done - self._resumed
-        if not self._done:
-            self._console.print(f"{_NAMES.get(stage, stage):<10} done")
-        elif not fresh:
-            self._console.print(f"{_NAMES.get(stage, stage):<10} {self._done} rows, there already")
-        else:
-            rate = f"{fresh / seconds:.1f} rows/s" if seconds > 0.05 else "at once"
-            self._console.print(f"{_NAMES.get(stage, stage):<10} {self._summary()}   {seconds:.1f} s, {rate}")
-
-    def _summary(self) -> str:
-        ok = self._counts["ok"]
-        return f"{self._done} rows: {ok} in, {self._done - ok} out"
-
-    def _tell(self, stage: str) -> None:
-        now = time.monotonic()
-        if now - self._told < 10:
-            return
-        self._told = now
-        done = self._done + self._under_way.total()
-        rate = (done - self._resumed) / (now - self._started)
-        left = f", {(self._total - done) / rate:.0f} s left" if rate and self._total >= done else ""
-        of_all = f" of {self._total}" if self._total else ""  # how long a list is shows at its end
-        self._console.print(f"{_NAMES.get(stage, stage):<10} {done}{of_all} rows, {rate:.1f} rows/s{left}")
-
-
-class LiveProgress(PlainProgress):
-    """One bar for the stage under way, with rate and time left; a line for each stage that is done."""
-
-    def __init__(self, console: Console) -> None:
-        super().__init__(console)
-        self._bars = _bars(console)
-        self._bar: TaskID | None = None
-
-    def __enter__(self) -> LiveProgress:
-        self._bars.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bars.stop()
-
-    def stage_started(self, stage: str, shards: int, rows: int) -> None:
-        """See engine.Progress."""
-        super().stage_started(stage, shards, rows)
-        self._bar = self._bars.add_task(_NAMES.get(stage, stage), total=rows or None, note="")
-
-    def stage_finished(self, stage: str) -> None:
-        """See engine.Progress."""
-        if self._bar is not None:
-            self._bars.remove_task(self._bar)
-            self._bar = None
-        super().stage_finished(stage)
-
-    def _tell(self, stage: str) -> None:
-        if self._bar is None:
-            return
-        done = self._done + self._under_way.total()
-        seconds = time.monotonic() - self._started
-        out = self._done - self._counts["ok"]
-        rate = (done - self._resumed) / seconds if seconds else 0
-        self._bars.update(self._bar, completed=done, note=f"{rate:.1f} rows/s, {out} out so far")
 
 
 class StepProgress:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any
 
@@ -18,7 +18,16 @@ from curate.errors import InputError, RecipeError, RunError
 from curate.label.taxonomy import load_taxonomy
 from curate.label.weights import prepare_labeller
 from curate.recipe import Label, Recipe, TestSplit
-from curate.stages import FOLDERS, SHARD_STAGES, STAGES, retried, retry_reasons, write_report, write_selection
+from curate.stages import (
+    FOLDERS,
+    SHARD_STAGES,
+    STAGES,
+    read_summary,
+    retried,
+    retry_reasons,
+    write_report,
+    write_selection,
+)
 
 __all__ = ["STAGES", "RunOutcome", "open_run", "plan", "revise", "run"]
 
@@ -45,6 +54,8 @@ class RunOutcome:
     passed_over: dict[str, int]
     """Lines of the input that are no candidates of their own: "blank", and "repeated" ones. Of an img2dataset output
     also how many images are taken over, and how many are not, and why."""
+    selection: dict[str, Any] = field(default_factory=dict)
+    """What the selection aimed at and what it reached, if it was made."""
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -109,6 +120,7 @@ def run(
         shard_stages = [build(recipe) for name, build in SHARD_STAGES.items() if name in stages]
         if again and "fetch" in stages:
             shard_stages[0] = retried(shard_stages[0], again)
+        progress.run_started(folder.url, recipe.name, fingerprint(recipe.essence()))
         with _executor(folder, scheduler, workers) if shard_stages else nullcontext() as executor:
             if executor is not None and "label" in stages and _needs_labels(folder, redo_from):
                 _prepare_labels(executor, recipe.label)
@@ -128,7 +140,8 @@ def run(
         if "report" in stages:
             outcomes.append(write_report(folder, progress))
         folder.remove(_REDO)
-    return RunOutcome(folder.url, tuple(outcomes), index.notes)
+    selection = read_summary(folder) if "select" in stages else {}
+    return RunOutcome(folder.url, tuple(outcomes), index.notes, selection)
 
 
 def open_run(out: str | PathLike[str]) -> tuple[RunFolder, Recipe]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,9 +29,11 @@ from curate.select import needed_columns, rejections, select
 
 __all__ = [
     "FOLDERS",
+    "NAMES",
     "SHARD_STAGES",
     "STAGES",
     "FilterAndLabel",
+    "read_summary",
     "retried",
     "retry_reasons",
     "write_report",
@@ -41,6 +44,8 @@ STAGES = ("candidates", "fetch", "measure", "label", "select", "report")
 """Stages as a user names them, in order."""
 FOLDERS = ("candidates", "fetched", "measured", "labelled", "select", "report")
 """Their folders in the run folder."""
+NAMES = dict(zip(FOLDERS, STAGES, strict=True))
+"""Folder -> stage."""
 
 _SUMMARY = "select/summary.json"
 
@@ -145,6 +150,12 @@ def write_selection(folder: RunFolder, recipe: Recipe, shards: Sequence[str], pr
         return engine.count_reasons(selection.decisions)
 
     return engine.run_whole(folder, "select", build, engine.input_of(folder, FOLDERS[:4], shards), settings, progress)
+
+
+def read_summary(folder: RunFolder) -> dict[str, Any]:
+    """What the selection aimed at, and what it reached; see curate.select.Selection.summary."""
+    summary: dict[str, Any] = json.loads(folder.read(_SUMMARY))
+    return summary
 
 
 def _ledger(facts: pa.Table, decided: pa.Table) -> pa.Table:

@@ -22,6 +22,7 @@ from curate.cli import app
 from curate.config import Config
 from curate.engine.runner import StageOutcome
 from curate.errors import CurateError, Reason
+from curate.eventlog import EVENTS
 from curate.label.clip import LabelResult
 from curate.label.evaluation import CategoryScore, LabelEvaluation, LabelledPicture, ScoreBin
 from curate.manifest.schema import LEDGER, MANIFEST, SCHEMA_VERSION
@@ -193,6 +194,31 @@ first that applies, in the order of the stages. *Transient* means that another t
     for stage in dict.fromkeys(reason.stage for reason in Reason):
         rows = [(f"`{r.value}`", r.meaning, "yes" if r.transient else "") for r in Reason if r.stage == stage]
         parts.append(f"## {stage}\n\n{table(('reason', 'meaning', 'transient'), rows)}")
+    return "\n".join(parts)
+
+
+def events_page() -> str:
+    """What `--log-json` writes."""
+    parts = [
+        f"""{NOTE}# Events
+
+`curate run` and the commands of single stages take `--log-json PATH`, and append what happens to that local file, one
+JSON object a line; `-` is standard error. Names and meanings here stay as they are; fields may be added, so pass over
+what you don't know. Every event has `time` (UTC, ISO 8601 with milliseconds) and `event`.
+
+A line is written whole, and at once. A run that goes on after a stop appends to the same file, which so tells of all of
+them in turn. If the log can't be written any more, such as on a full disk, `curate` says so once and the run goes on
+without it; a file that can't be opened is refused before the run. What the command line refuses before there is a run,
+such as a recipe that isn't there, is in no log: see the exit code.
+
+```json
+{{"time": "2030-01-01T12:00:10.250Z", "event": "progress", "stage": "fetch", "done": 1640, "rows": 5000, ...}}
+```
+"""
+    ]
+    for name, (meaning, fields) in EVENTS.items():
+        rows = [(f"`{field}`", sentence(said)) for field, said in fields.items()]
+        parts.append(f"## {name}\n\n{sentence(meaning)}\n\n{table(('field', 'meaning'), rows)}")
     return "\n".join(parts)
 
 
@@ -385,6 +411,7 @@ setting. How to go about it: [Train a restorer](../how-to/train-a-restorer.md).
         ),
         "manifest.md": manifest_page(),
         "reasons.md": reasons_page(),
+        "events.md": events_page(),
         "cli.md": cli_page(),
         "python.md": python_page(),
     }

@@ -117,7 +117,7 @@ def _told(reader: CandidateReader, progress: Progress) -> Iterator[pa.Table]:
     """The list, with word of how far it is read."""
     progress.stage_started("candidates", 0, 0)
     for number, table in enumerate(reader):
-        progress.shard_done("candidates", f"part-{number:05d}", engine.count_reasons(table), False)
+        progress.shard_done("candidates", f"part-{number:05d}", engine.count_reasons(table), False, 0.0)
         yield table
     progress.stage_finished("candidates")
 

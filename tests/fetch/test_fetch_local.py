@@ -171,8 +171,8 @@ def test_a_hash_tells_what_has_changed(
 
 def test_the_end_of_what_has_changed_is_not_told(scratch: Path, tmp_path: Path) -> None:
     """It is still to be asked for."""
-    ends: list[None] = []
+    ends: list[str | None] = []
     (tmp_path / "x").write_bytes(picture())
     sources = [LocalBytes(str(tmp_path / "x"), digest="md5:0"), LocalBytes(str(tmp_path / "x"))]
-    read_local(sources, Fetch(), scratch, lambda: ends.append(None))
-    assert len(ends) == 1
+    read_local(sources, Fetch(), scratch, Watch(lambda rows, reason: ends.append(reason)))
+    assert ends == [None]

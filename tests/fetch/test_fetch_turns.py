@@ -12,10 +12,12 @@ from hostile import HostileSite, settings
 from curate.errors import RunError
 from curate.fetch import turns as turns_module
 from curate.fetch.turns import Turns
+from curate.fetch.watch import Watch
 
 ANOTHER = """
 import sys
 from pathlib import Path
+from curate.fetch.watch import Watch
 from curate.fetch.turns import Turns
 with Turns.open(Path(sys.argv[1])) as turns:
     print(*[round(turns.reserve("a.test", 1000.0, 1e6) / 1000) for _ in range(5)])
