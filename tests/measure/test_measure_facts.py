@@ -132,7 +132,7 @@ class OneTar:
     def open(self, path: str) -> io.BytesIO:
         return io.BytesIO(self.data)
 
-    def advance(self, rows: int = 1) -> None:
+    def advance(self, rows: int = 1, reason: str | None = None) -> None:
         pass
 
 
