@@ -41,7 +41,9 @@ class PlainProgress(TalliedProgress):
             tally, self._tally = self._tally, None
         if tally is not None and tally.shards_done:
             of_all = f" of {tally.shards:,}" if tally.shards else ""
-            self._print(f"{tally.stage:<10} broken off; {tally.shards_done:,}{of_all} shards are done, and stay")
+            # who pressed Ctrl-C is told how to go on by whoever ends the program
+            then = "" if kind is KeyboardInterrupt else "; once that is mended, the same command goes on from there"
+            self._print(f"{tally.stage:<10} broken off; {tally.shards_done:,}{of_all} shards are done, and stay{then}")
 
     def shard_failed(self, stage: str, shard: str, error: str) -> None:
         """See engine.Progress."""

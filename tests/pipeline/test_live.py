@@ -3,6 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
+from curate.errors import RunError
 from curate.live import LiveProgress, PlainProgress, run_progress
 from curate.progress import Listeners, StageTally
 
@@ -64,13 +65,17 @@ def test_a_line_every_ten_seconds_tells_how_it_goes() -> None:
     )
 
 
-def test_what_is_broken_off_says_what_stands() -> None:
+@pytest.mark.parametrize(
+    ("error", "then"),
+    [(KeyboardInterrupt, ""), (RunError, "; once that is mended, the same command goes on from there")],
+)
+def test_what_is_broken_off_says_what_stands(error: type[BaseException], then: str) -> None:
     progress, text, _ = plain()
-    with pytest.raises(KeyboardInterrupt), progress:
+    with pytest.raises(error), progress:
         progress.stage_started("fetched", 3, 30)
         progress.shard_done("fetched", "part-00000", {"ok": 10}, False, 1.0)
-        raise KeyboardInterrupt
-    assert text.getvalue() == "fetch      broken off; 1 of 3 shards are done, and stay\n"
+        raise error
+    assert text.getvalue() == f"fetch      broken off; 1 of 3 shards are done, and stay{then}\n"
 
 
 @pytest.mark.parametrize(("width", "height"), [(120, 40), (80, 24), (40, 10), (20, 4)])
