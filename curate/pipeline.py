@@ -16,12 +16,13 @@ from curate.config import fingerprint
 from curate.engine import Executor, Progress, RunFolder, ShardIndex, StageOutcome
 from curate.errors import InputError, RecipeError, RunError
 from curate.label.taxonomy import load_taxonomy
-from curate.label.weights import prepare_labeller
+from curate.label.weights import find_gpus, prepare_labeller
 from curate.recipe import Label, Recipe, TestSplit
 from curate.stages import (
     FOLDERS,
     SHARD_STAGES,
     STAGES,
+    placed,
     read_summary,
     retried,
     retry_reasons,
@@ -121,9 +122,12 @@ def run(
         if again and "fetch" in stages:
             shard_stages[0] = retried(shard_stages[0], again)
         progress.run_started(folder.url, recipe.name, fingerprint(recipe.essence()))
-        with _executor(folder, scheduler, workers) if shard_stages else nullcontext() as executor:
-            if executor is not None and "label" in stages and _needs_labels(folder, redo_from):
-                _prepare_labels(executor, recipe.label)
+        gpus = find_gpus() if scheduler == "local" and "label" in stages and recipe.label.device != "cpu" else ()
+        with _executor(folder, scheduler, workers, gpus) if shard_stages else nullcontext() as executor:
+            if executor is not None and "label" in stages:
+                shard_stages[-1] = placed(shard_stages[-1], executor)
+                if _needs_labels(folder, redo_from):
+                    _prepare_labels(executor, recipe.label, shard_stages[-1].resource)
             _begin(folder, recipe, source, redo_from)
             outcomes: list[StageOutcome] = []
             index = engine.read_index(folder)
@@ -209,13 +213,13 @@ def plan(
     return found
 
 
-def _prepare_labels(executor: Executor, config: Label) -> None:
+def _prepare_labels(executor: Executor, config: Label, resource: str | None) -> None:
     """Have a worker find weights and device.
 
     Raises:
         LabelError: if it can't.
     """
-    for _, result in executor.map(_prepare_labeller, [config], lambda config, report: None):
+    for _, result in executor.map(_prepare_labeller, [config], lambda config, report: None, resource):
         if isinstance(result, Exception):
             raise result
 
@@ -224,10 +228,12 @@ def _prepare_labeller(config: Label, report: Callable[[Any], None]) -> None:
     prepare_labeller(config)
 
 
-def _executor(folder: RunFolder, scheduler: str, workers: int | None) -> AbstractContextManager[Executor]:
+def _executor(
+    folder: RunFolder, scheduler: str, workers: int | None, gpus: Sequence[str]
+) -> AbstractContextManager[Executor]:
     if not folder.is_shared and scheduler != "serial":
         raise RunError(f"{folder} is seen by this process only: use --scheduler serial with it")
-    return engine.open_executor(scheduler, workers)
+    return engine.open_executor(scheduler, workers, gpus)
 
 
 def _check_stages(*names: str | None) -> None:

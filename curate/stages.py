@@ -15,8 +15,8 @@ import yaml
 from curate import engine
 from curate.candidates.reader import LOCAL
 from curate.config import fingerprint
-from curate.engine import CommitRecord, Progress, RunFolder, Shard, Stage, StageOutcome
-from curate.errors import Reason, RunError
+from curate.engine import CommitRecord, Executor, Progress, RunFolder, Shard, Stage, StageOutcome
+from curate.errors import LabelError, Reason, RunError
 from curate.fetch.shard import SCHEMA as FETCH_SCHEMA
 from curate.fetch.shard import FetchShard
 from curate.label.shard import SCHEMA as LABEL_SCHEMA
@@ -33,6 +33,7 @@ __all__ = [
     "SHARD_STAGES",
     "STAGES",
     "FilterAndLabel",
+    "placed",
     "read_summary",
     "retried",
     "retry_reasons",
@@ -81,6 +82,28 @@ def retry_reasons(names: Sequence[str]) -> tuple[str, ...]:
                 f"{', '.join(of_fetch)}"
             )
     return tuple(dict.fromkeys(r for name in names for r in (transient if name == "transient" else [name])))
+
+
+def placed(stage: Stage, executor: Executor) -> Stage:
+    """The label stage, on the workers that offer a GPU; on the processor where none does.
+
+    Raises:
+        LabelError: if it must be a GPU.
+    """
+    assert isinstance(stage.function, FilterAndLabel)
+    config = stage.function.label.config
+    if config.device == "cpu":
+        return stage
+    if executor.offers(engine.GPU):
+        return replace(stage, resource=engine.GPU)
+    if config.device == "cuda":
+        raise LabelError(
+            "label.device is cuda, but no worker offers a GPU: use auto or cpu; a cluster's workers offer theirs when "
+            "they are started with --resources GPU=1"
+        )
+    # not auto: workers that don't offer their GPU would share it with their neighbours
+    on_cpu = LabelShard(config.model_copy(update={"device": "cpu"}))
+    return replace(stage, function=replace(stage.function, label=on_cpu))
 
 
 def _measure_stage(recipe: Recipe) -> Stage:

@@ -1,6 +1,6 @@
 """Shards, commit records and resume; runs a shard function serially or on Dask. Knows nothing of images."""
 
-from curate.engine.executor import DaskExecutor, Executor, SerialExecutor, local_workers, open_executor
+from curate.engine.executor import GPU, DaskExecutor, Executor, SerialExecutor, local_workers, open_executor
 from curate.engine.progress import Progress, Wait
 from curate.engine.record import CommitRecord, forget
 from curate.engine.runner import (
@@ -17,6 +17,7 @@ from curate.engine.stage import Shard, ShardFunction, Stage
 from curate.engine.storage import RunFolder
 
 __all__ = [
+    "GPU",
     "CommitRecord",
     "DaskExecutor",
     "Executor",

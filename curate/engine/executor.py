@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from itertools import islice
 from types import TracebackType
@@ -11,10 +11,13 @@ from typing import Any, Protocol, Self, TypeVar
 
 from curate.errors import RunError
 
-__all__ = ["Executor", "SerialExecutor", "WorkerDied", "local_workers", "open_executor"]
+__all__ = ["GPU", "Executor", "SerialExecutor", "WorkerDied", "local_workers", "open_executor"]
 
 CLOSING_SECONDS = 20.0
 """Dask was seen to wait for ever for a worker that had been killed shortly before."""
+
+GPU = "GPU"
+"""Dask resource of workers that may use a graphics processor, one task at a time."""
 
 T = TypeVar("T")
 Report = Callable[[Any], None]
@@ -32,10 +35,21 @@ class Executor(Protocol):
     Tasks come back as they finish, in any order. Closing the iterator early drops the tasks that wait.
     """
 
-    def map(self, function: Work[T], tasks: Iterable[T], told: Callable[[T, Any], None]) -> Iterator[tuple[T, Any]]:
+    def offers(self, resource: str) -> bool:
+        """Whether a worker offers a Dask resource, such as GPU."""
+        ...
+
+    def map(
+        self,
+        function: Work[T],
+        tasks: Iterable[T],
+        told: Callable[[T, Any], None],
+        resource: str | None = None,
+    ) -> Iterator[tuple[T, Any]]:
         """Run `function(task, report)` for each task; what it reports arrives at `told(task, report)`, in any thread.
 
         A task whose worker dies is tried again from its beginning, and reports from its beginning.
+        A task takes one of the resource that it names, and waits for a worker that has one to spare.
         """
         ...
 
@@ -43,7 +57,17 @@ class Executor(Protocol):
 class SerialExecutor:
     """One task after the other in this process: the plainest way, and the one to debug with."""
 
-    def map(self, function: Work[T], tasks: Iterable[T], told: Callable[[T, Any], None]) -> Iterator[tuple[T, Any]]:
+    def offers(self, resource: str) -> bool:
+        """See Executor: this process has whatever the machine has."""
+        return True
+
+    def map(
+        self,
+        function: Work[T],
+        tasks: Iterable[T],
+        told: Callable[[T, Any], None],
+        resource: str | None = None,
+    ) -> Iterator[tuple[T, Any]]:
         """See Executor."""
         for task in tasks:
             try:
@@ -61,7 +85,7 @@ class SerialExecutor:
 class DaskExecutor:
     """Tasks as Dask futures, a bounded number at a time, so that the scheduler stays small however long the list."""
 
-    def __init__(self, address: str | None, workers: int | None) -> None:
+    def __init__(self, address: str | None, workers: int | None, gpus: Sequence[str] = ()) -> None:
         import logging
 
         import dask
@@ -75,7 +99,7 @@ class DaskExecutor:
         settings |= {"deploy.lost-worker-timeout": "10000 days"}
         dask.config.set({f"distributed.{name}": value for name, value in settings.items()})
         try:
-            self._cluster = None if address else _local_cluster(workers)
+            self._cluster = None if address else _local_cluster(workers or local_workers(), gpus)
             self._client = Client(address or self._cluster, timeout=30)
         except (OSError, ValueError) as error:
             raise RunError(f"can't reach a Dask scheduler at {address}: {error}") from error
@@ -84,7 +108,17 @@ class DaskExecutor:
                 "the Dask scheduler at %s has no workers yet: waiting for some", address
             )
 
-    def map(self, function: Work[T], tasks: Iterable[T], told: Callable[[T, Any], None]) -> Iterator[tuple[T, Any]]:
+    def offers(self, resource: str) -> bool:
+        """See Executor."""
+        return bool(self._client.run_on_scheduler(_workers_with, resource))
+
+    def map(
+        self,
+        function: Work[T],
+        tasks: Iterable[T],
+        told: Callable[[T, Any], None],
+        resource: str | None = None,
+    ) -> Iterator[tuple[T, Any]]:
         """See Executor."""
         from distributed import as_completed
 
@@ -99,7 +133,10 @@ class DaskExecutor:
             window = 2 * max(1, sum(self._client.nthreads().values()))
             for index, task in islice(waiting, max(0, window - len(under_way))):
                 key = f"{topic}-{index}"
-                future = self._client.submit(_work, function, task, topic, index, key=key, pure=False, priority=-index)
+                needs = {resource: 1} if resource else None
+                future = self._client.submit(
+                    _work, function, task, topic, index, key=key, pure=False, priority=-index, resources=needs
+                )
                 under_way[future] = index, task
                 finished.add(future)
 
@@ -135,21 +172,33 @@ class DaskExecutor:
                 self._cluster.close(timeout=CLOSING_SECONDS)
 
 
-def _local_cluster(workers: int | None) -> Any:
-    """Workers on this machine, reachable from this machine only; its dashboard takes any free port."""
+def _local_cluster(workers: int, gpus: Sequence[str]) -> Any:
+    """Workers on this machine, reachable from this machine only; its dashboard takes any free port.
+
+    So many of them see one GPU each, and offer it.
+    """
     import logging
 
     from distributed import LocalCluster
 
     here = "127.0.0.1:0"
-    return LocalCluster(
-        n_workers=workers,
+    gpus = gpus[:workers]
+    cluster = LocalCluster(
+        n_workers=workers - len(gpus),
         threads_per_worker=1,
         host="127.0.0.1",
         dashboard_address=here,
         worker_dashboard_address=here,
         silence_logs=logging.CRITICAL,
     )
+    for gpu in gpus:
+        options = {"resources": {GPU: 1}, "env": {"CUDA_VISIBLE_DEVICES": gpu}}
+        spec = cluster.new_spec
+        cluster.worker_spec[f"gpu-{gpu}"] = {**spec, "options": spec["options"] | options}
+    if gpus:
+        cluster.scale(workers)
+        cluster.wait_for_workers(workers, timeout=60)
+    return cluster
 
 
 def local_workers() -> int:
@@ -159,8 +208,12 @@ def local_workers() -> int:
     return int(CPU_COUNT)
 
 
-def open_executor(scheduler: str, workers: int | None = None) -> AbstractContextManager[Executor]:
+def open_executor(
+    scheduler: str, workers: int | None = None, gpus: Sequence[str] = ()
+) -> AbstractContextManager[Executor]:
     """The executor that a `--scheduler` value names: `serial`, `local` (Dask workers here) or a scheduler's address.
+
+    Of the local workers, one for each of the GPUs, named as in CUDA_VISIBLE_DEVICES, offers the resource GPU.
 
     Raises:
         RunError: if the value names none, or the scheduler can't be reached.
@@ -168,7 +221,7 @@ def open_executor(scheduler: str, workers: int | None = None) -> AbstractContext
     if scheduler == "serial":
         return SerialExecutor()
     if scheduler == "local":
-        return DaskExecutor(None, workers)
+        return DaskExecutor(None, workers, gpus)
     if "://" in scheduler:
         return DaskExecutor(scheduler, None)
     raise RunError(
@@ -182,6 +235,11 @@ def _work(function: Work[T], task: T, topic: str, index: int) -> Any:
 
     worker = get_worker()  # known to this thread only; reports may come from others
     return function(task, lambda report: worker.log_event(topic, (index, report)))
+
+
+def _workers_with(resource: str, dask_scheduler: Any) -> int:
+    """Runs on the scheduler."""
+    return sum(amount >= 1 for amount in dask_scheduler.resources.get(resource, {}).values())
 
 
 def _result(future: Any) -> Any:

@@ -93,7 +93,7 @@ def run_stage(
     def attempt(tasks: Iterable[_Task]) -> dict[str, Exception]:
         nonlocal resumed
         failed: dict[str, Exception] = {}
-        for task, result in executor.map(_work, tasks, told):
+        for task, result in executor.map(_work, tasks, told, stage.resource):
             if isinstance(result, CurateError):
                 raise result
             if isinstance(result, Exception):

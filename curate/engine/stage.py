@@ -82,3 +82,5 @@ class Stage:
     """Whether a shard that is done is to be done again, by its table; the function finds that in `Shard.previous`."""
     repeatable: bool = True
     """Whether a part of a shard can be rehearsed to find the row that kills it; not when rows cost network traffic."""
+    resource: str | None = None
+    """Dask resource of which a worker must have one to spare, such as GPU."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import difflib
 import hashlib
 import os
@@ -13,7 +14,7 @@ from typing import Any
 from curate.errors import LabelError
 from curate.recipe import Label
 
-__all__ = ["Weights", "find_weights", "model_name", "pick_device", "preparation", "prepare_labeller"]
+__all__ = ["Weights", "find_gpus", "find_weights", "model_name", "pick_device", "preparation", "prepare_labeller"]
 
 BUNDLED = Path(__file__).with_name("bundled")
 LOCAL_DIR = "local-dir:"
@@ -93,6 +94,19 @@ def pick_device(name: str) -> str:
     if name == "cuda" and not torch.cuda.is_available():
         raise LabelError("label.device is cuda, but this machine shows PyTorch no GPU: use auto or cpu")
     return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def find_gpus() -> tuple[str, ...]:
+    """The GPUs that PyTorch sees, as CUDA_VISIBLE_DEVICES names them; PyTorch is asked only where there is a driver."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return ()
+    import torch
+
+    count = torch.cuda.device_count()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return tuple(visible.split(",")[:count] if visible else map(str, range(count)))
 
 
 def find_weights(config: Label) -> Weights:

@@ -97,6 +97,30 @@ def test_an_unknown_scheduler_is_an_error(name: str) -> None:
         open_executor(name)
 
 
+def test_tasks_that_need_a_gpu_go_to_the_worker_that_offers_it_even_when_it_was_killed() -> None:
+    with open_executor("local", 2, gpus=["7"]) as executor:
+        assert executor.offers("GPU")
+        assert not executor.offers("TPU")
+        on_it = [place for _, place in executor.map(_place, range(6), lambda task, rows: None, "GPU")]
+        assert len(set(on_it)) == 1
+        pid, devices = on_it[0]
+        assert devices == "7"
+        os.kill(pid, signal.SIGKILL)
+        again = {place for _, place in executor.map(_place, range(3), lambda task, rows: None, "GPU")}
+        assert [devices for _, devices in again] == ["7"]
+        assert pid not in {pid for pid, _ in again}
+
+
+def test_no_gpu_no_offer(dask_workers: DaskExecutor) -> None:
+    assert not dask_workers.offers("GPU")
+    with open_executor("serial") as executor:
+        assert [result for _, result in executor.map(_double, [1], lambda task, rows: None, "GPU")] == [2]
+
+
+def _place(task: int, report: object) -> tuple[int, str | None]:
+    return os.getpid(), os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
 def _double(task: int, report: object) -> int:
     return 2 * task
 

@@ -11,6 +11,7 @@ from curate import Recipe
 from curate.errors import InputError, LabelError, Reason, RecipeError, RunError
 from curate.manifest import LEDGER, find_faults, read_manifest
 from curate.recipe import FACTS
+from curate.stages import SHARD_STAGES, STAGES, FilterAndLabel, placed
 
 
 @pytest.fixture(scope="module")
@@ -240,9 +241,46 @@ def test_a_missing_gpu_is_told_before_anything_is_fetched(
     if torch.cuda.is_available():
         pytest.skip("there is one")
     on_gpu = Recipe.load(recipe, ["label.device=cuda"])
-    with pytest.raises(LabelError, match="no GPU: use auto or cpu"):
+    with pytest.raises(LabelError, match="GPU: use auto or cpu"):
         curate.run(on_gpu, [pictures], tmp_path / "run", scheduler=scheduler, workers=1)
     assert not (tmp_path / "run/fetched").exists()
+
+
+class Offers:
+    """An executor whose workers offer a GPU, or don't."""
+
+    def __init__(self, gpu: bool) -> None:
+        self.gpu = gpu
+
+    def offers(self, resource: str) -> bool:
+        return self.gpu and resource == "GPU"
+
+
+@pytest.mark.parametrize(
+    ("device", "gpu", "resource", "placed_on"),
+    [
+        ("auto", True, "GPU", "auto"),
+        ("cuda", True, "GPU", "cuda"),
+        ("auto", False, None, "cpu"),
+        ("cpu", True, None, "cpu"),
+    ],
+)
+def test_labels_are_made_where_a_gpu_is_offered_and_on_no_other(
+    recipe: Path, device: str, gpu: bool, resource: str | None, placed_on: str
+) -> None:
+    stage = placed(SHARD_STAGES["label"](Recipe.load(recipe, [f"label.device={device}"])), Offers(gpu))  # type: ignore[arg-type]
+    assert isinstance(stage.function, FilterAndLabel)
+    assert (stage.resource, stage.function.label.config.device) == (resource, placed_on)
+
+
+def test_a_run_whose_labels_go_to_one_worker_is_the_same(
+    recipe: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU is offered; where there is none, PyTorch then takes the processor."""
+    curate.run(recipe, [pictures], tmp_path / "serial", scheduler="serial", stages=STAGES[:4])
+    monkeypatch.setattr("curate.pipeline.find_gpus", lambda: ("0",))
+    curate.run(recipe, [pictures], tmp_path / "local", workers=2, stages=STAGES[:4])
+    assert digests(tmp_path / "local") == digests(tmp_path / "serial")
 
 
 def test_a_category_that_does_not_exist_is_refused(recipe: Path, pictures: Path, tmp_path: Path) -> None:
