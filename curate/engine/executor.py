@@ -92,11 +92,14 @@ class DaskExecutor:
         from distributed import Client
 
         logging.getLogger("distributed").setLevel(logging.ERROR)  # a worker's death is reported by us, once
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # and the scheduler's
         # One thread each: the work is CPU-bound. A second death blames the task, and the runner looks into it.
         # A worker may be down 15 s after it was: it has died again since. Dask would take that for gone, and stop
         # whoever starts it again, till none are left and the run waits for ever.
         settings = {"scheduler.allowed-failures": 1, "comm.timeouts.connect": "60s"}
         settings |= {"deploy.lost-worker-timeout": "10000 days"}
+        # Workers keep an hour of call stacks for the dashboard otherwise, some 5 MB a minute where they are many.
+        settings |= {"worker.profile.enabled": False}
         dask.config.set({f"distributed.{name}": value for name, value in settings.items()})
         try:
             self._cluster = None if address else _local_cluster(workers or local_workers(), gpus)

@@ -91,6 +91,12 @@ def test_workers_that_come_later_get_work_too(caplog: pytest.LogCaptureFixture) 
         assert len(list(results)) == 10
 
 
+def test_workers_keep_no_profile(dask_workers: DaskExecutor) -> None:
+    """Dask's would grow for an hour, with every call stack that it sees."""
+    (enabled,) = set(dask_workers._client.run(dask.config.get, "distributed.worker.profile.enabled").values())
+    assert enabled is False
+
+
 @pytest.mark.parametrize("name", ["", "Local", "slurm"])
 def test_an_unknown_scheduler_is_an_error(name: str) -> None:
     with pytest.raises(RunError, match="--scheduler takes local, serial or"):
