@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check format bench bench-fetch bench-label fuzz clean
+.PHONY: help demo test check format bench bench-fetch bench-label fuzz chaos soak clean
 
 help:
 	@echo "make demo    install, then the whole way on sample pictures: crawl, curate, train, restore"
@@ -11,6 +11,7 @@ help:
 	@echo "make format  put the code into the house's format"
 	@echo "make bench   measure speed against named references; make bench-fetch: of fetching, on a site of its own;"
 	@echo "             make bench-label: of labelling"
+	@echo "make chaos   kill 30 crawls at random moments, resume them, and compare; make soak: 20,000 URLs of a hostile site"
 	@echo "make fuzz    try the parsers of what servers send with many more examples than the tests do"
 
 demo: $(VENV)/.demo
@@ -41,6 +42,12 @@ bench-label: $(VENV)/.dev
 fuzz: $(VENV)/.dev
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n 2 -k "break or noise or any" \
 	  tests/fetch/test_fetch_header.py tests/fetch/test_fetch_polite.py tests/fetch/test_fetch_answer.py
+
+chaos: $(VENV)/.dev
+	$(BIN)/python benchmarks/chaos.py
+
+soak: $(VENV)/.dev
+	$(BIN)/python benchmarks/soak.py
 
 clean:
 	rm -rf $(VENV) demo-run build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -12,7 +12,7 @@ import ssl
 import threading
 import zlib
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -153,12 +153,28 @@ class HostileSite:
             self.agents.add(headers.get("user-agent", ""))
             path = self.robots_path if path == "robots.txt" else path
             self.hits[path] += 1
+            earlier = self.hits[path] - 1
+            number, _, rest = path.partition("/")
+            if number.isdigit():  # 17/status/404 is status/404 under a URL of its own
+                path = rest
             name = path.partition("?")[0].partition("/")[0]
-            await ROUTES[name](Visit(path, headers, self.hits[path] - 1, self, writer))
+            await _while_connected(reader, ROUTES[name](Visit(path, headers, earlier, self, writer)))
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass  # the visitor left, or the site closes
         finally:
             writer.close()
+
+
+async def _while_connected(reader: asyncio.StreamReader, answer: Coroutine[Any, Any, None]) -> None:
+    """Answer until the visitor leaves: thousands of them wait for a silent route, and all would stay open."""
+    answering, left = asyncio.create_task(answer), asyncio.create_task(reader.read())
+    try:
+        await asyncio.wait({answering, left}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        left.cancel()
+        answering.cancel()
+        await asyncio.gather(left, return_exceptions=True)
+    await answering
 
 
 @route
@@ -187,6 +203,12 @@ async def numbered(visit: Visit) -> None:
     await asyncio.sleep(0.01 * (10 - number % 10))
     visit.site.busy -= 1
     await visit.answer(picture(seed=number))
+
+
+@route
+async def sized(visit: Visit) -> None:
+    """sized/300: a picture of that side."""
+    await visit.answer(picture(side=int(visit.path.rpartition("/")[2])))
 
 
 @route

@@ -1,0 +1,141 @@
+"""kill -9 at random moments: of a worker, of the scheduler, of all. Every run must end with an undisturbed run's bytes.
+
+    python benchmarks/chaos.py [--runs 30] [--seed 0] [--keep FOLDER]
+
+Runs crawl a misbehaving site on loopback, by either engine in turn, and are killed one to three times each; what is
+killed as a whole, or loses its scheduler, is started again by the same command until it is done. Meanwhile a watcher is
+told by the kernel of every change of the run folder: whatever appears under a final name must come by a rename, be
+whole, and be what the undisturbed run puts there. Linux only. Exits with 1 if any run breaks a promise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+TESTS = Path(__file__).resolve().parents[1] / "tests"
+sys.path[:0] = [str(TESTS / "site"), str(TESTS / "pipeline")]
+
+from hostile import HostileSite  # noqa: E402
+from pipeline_digests import digests  # noqa: E402
+from pipeline_kills import Command, Kind, Moment, Survival, disturb, draw_moments  # noqa: E402
+from pipeline_watcher import check_whole  # noqa: E402
+
+ENGINES = ("stream", "img2dataset")
+KINDS: tuple[tuple[Kind, str], ...] = (("worker", "local"), ("scheduler", "own"), ("all", "local"), ("all", "own"))
+"""What is killed, and on which scheduler the run goes."""
+
+RECIPE: dict[str, Any] = {
+    "name": "chaos",
+    "candidates": {"shard_size": 16},
+    "fetch": {
+        "allow_networks": ["127.0.0.1/32"], "per_host": 3, "deadline": 60, "max_bytes": 200_000, "backoff": 0.1,
+        "host_failures": 1000,
+    },
+    "filters": {"min": {"width": 48, "height": 48}},
+    "label": {"model": "bundled", "pretrained": None},
+    "select": {"train": 25, "test": {"per_category": 1, "max_share": 0.3}, "frequency": {"bins": 3}},
+}  # fmt: skip
+
+MISDEEDS = (
+    "status/404", "html", "truncated", "hang-up", "redirect/3", "fails-once", "empty", "gzipped", "sized/40", "chunked",
+    "endless", "loop", "status/500", "resets-once", "bomb", "ok", "tagged?noai", "busy/0",
+)  # fmt: skip
+"""Such as end the same way however busy the machine is; slow ones would only take time."""
+
+
+def main() -> None:
+    """Disturb, compare, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=Path, help="a folder for the runs that is not removed in the end")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # as Ctrl-C does, with all that was started
+    with HostileSite() as site, tempfile.TemporaryDirectory(prefix="curate-chaos-") as temporary:
+        folder = arguments.keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        sys.exit(_chaos(folder, site, arguments.runs, arguments.seed))
+
+
+def _chaos(folder: Path, site: HostileSite, runs: int, seed: int) -> int:
+    recipe, urls = folder / "recipe.yaml", folder / "urls.txt"
+    recipe.write_text(json.dumps(RECIPE))  # JSON is YAML
+    urls.write_text("".join(f"{url}\n" for url in _urls(site)))
+    commands = {engine: Command(recipe, urls, folder / engine, [f"fetch.engine={engine}"]) for engine in ENGINES}
+    expected = {engine: _undisturbed(command) for engine, command in commands.items()}
+    _check_engines_agree(expected)
+    print(
+        "| run | engine | killed | moments (files there + s) | stages hit | restarts | files | read | s | identical |"
+    )
+    print("| ---: | --- | --- | --- | --- | ---: | ---: | ---: | ---: | --- |")
+    start, done, hits, faults = time.monotonic(), 0, Counter[str](), []
+    try:
+        for number in range(runs):
+            chance = random.Random(f"{seed} {number}")
+            engine = ENGINES[number % 2]
+            kind, scheduler = KINDS[number // 2 % len(KINDS)]
+            moments = draw_moments(chance, len(expected[engine]), chance.choice((1, 2, 2, 3)))
+            command = Command(recipe, urls, folder / f"run-{number}", commands[engine].settings)
+            began = time.monotonic()
+            survival = disturb(command, scheduler, kind, moments, expected[engine], chance)
+            killed = f"{kind}{' (own cluster)' if scheduler == 'own' else ''}"
+            _print(number, engine, killed, moments, survival, time.monotonic() - began)
+            faults += [f"run {number}: {fault}" for fault in survival.faults]
+            hits.update(survival.stages)
+            done += 1
+    finally:  # what was seen so far is worth telling, however it ends
+        told = ", ".join(f"{stage} {count}" for stage, count in hits.most_common())
+        print(f"\n{hits.total()} kills in {done} runs, {time.monotonic() - start:.0f} s; while at work on: {told}")
+        print("\n".join(faults) or "no promise broken")
+    return bool(faults)
+
+
+def _print(
+    number: int, engine: str, killed: str, moments: Sequence[Moment], survival: Survival, seconds: float
+) -> None:
+    told = ", ".join(f"{moment.files} + {moment.seconds:.2f}" for moment in moments)
+    print(
+        f"| {number} | {engine} | {killed} | {told} | {', '.join(survival.stages)} | {survival.restarts}"
+        f" | {survival.files} | {survival.looks} | {seconds:.0f} | {'NO' if survival.faults else 'yes'} |",
+        flush=True,
+    )
+
+
+def _urls(site: HostileSite) -> list[str]:
+    """Pictures, and every fifth a misdeed."""
+    misdeeds = iter(MISDEEDS)
+    paths = [next(misdeeds, "ok") if n % 5 == 0 else f"numbered/{n}" for n in range(5 * len(MISDEEDS))]
+    return [site.url(f"{number}/{path}") for number, path in enumerate(paths)]
+
+
+def _undisturbed(command: Command) -> dict[str, str]:
+    """What a run makes that nobody disturbs; all of it is whole."""
+    with command.start("serial") as run:
+        status, errors = run.end()
+    if status:
+        sys.exit(f"the undisturbed run failed: {errors}")
+    found = digests(command.out)
+    for name in found:
+        check_whole(name, (command.out / name).read_bytes())
+    return found
+
+
+def _check_engines_agree(expected: dict[str, dict[str, str]]) -> None:
+    """Both make the same; but that the recipe, which names the engine, is a file, and part of the report."""
+    one, other = ({n: d for n, d in e.items() if n != "recipe.yaml" and "report/" not in n} for e in expected.values())
+    if one != other:
+        sys.exit(f"the engines differ in {sorted(n for n in one | other if one.get(n) != other.get(n))}")
+
+
+if __name__ == "__main__":
+    main()
