@@ -91,11 +91,13 @@ def frequency_figure(counts: dict[str, Counts], mean: float, std: float, minimum
         minimum: smallest ratio that the filters let pass.
         target: whether to draw the target.
     """
+    if minimum is not None and minimum <= 0:  # which parts nothing
+        minimum = None
     first, last = _extent(counts["measured"], margin=5)
     # the more images the finer, as bins merged from those counted
     bins = int(np.clip(4 * np.cbrt(counts["kept"].sum() or counts["measured"].sum()), 24, 64))
     merge = -(-(last - first) // bins)
-    if minimum:  # one edge at the bound, so that no bin mixes what the filter parts
+    if minimum is not None:  # one edge at the bound, so that no bin mixes what the filter parts
         first -= (first - int(np.searchsorted(RATIO_EDGES, log10(minimum) - 1e-9))) % merge
     last = first + merge * -(-(last - first) // merge)
     edges = RATIO_EDGES[0] + (RATIO_EDGES[1] - RATIO_EDGES[0]) * np.arange(first, last + 1, merge)

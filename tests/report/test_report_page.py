@@ -7,12 +7,14 @@ from collections import Counter
 from collections.abc import Callable
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 from curate.engine import Shard
 from curate.errors import Reason, RunError
 from curate.manifest import read_manifest
 from curate.report import build_report
+from curate.report.figures import RATIO_EDGES, frequency_figure
 
 MakeRun = Callable[..., Shard]
 
@@ -202,3 +204,12 @@ def test_what_was_short_is_told(make_run: MakeRun) -> None:
     assert f"{train} of 10,000 training images: the pool held no more." in text
     assert re.search(r"\d+ of 86 test images: at most 20 % of a sub-category's pool may go there", text)
     assert re.search(r"Fewer training images than their share: .*Poster \d+", text)
+
+
+@pytest.mark.parametrize("bound", [0.0, -1.0])
+def test_a_bound_that_parts_nothing_draws_no_line(bound: float) -> None:
+    def figure(minimum: float | None) -> bytes:
+        counts = {name: np.histogram(np.linspace(-3, -1, 90), RATIO_EDGES)[0] for name in ("measured", "kept")}
+        return repr(frequency_figure(counts, -2.0, 0.4, minimum, target=True)).encode()
+
+    assert figure(bound) == figure(None) != figure(0.004)
