@@ -28,7 +28,7 @@ def blockiness(bands_BRW: NDArray[np.uint8]) -> float:
         bands_BRW: luma, of `row_bands`.
 
     Returns:
-        A ratio: 1 without blocks, about 1.2 at a JPEG quality of 90, 1.7 at 50, 2.8 at 10 (docs/science.md).
+        A ratio: 1 without blocks, about 1.2 at a JPEG quality of 90, 1.6 at 50, 2.6 at 10 (docs/science.md).
     """
     samples_BRW = bands_BRW.astype(np.int16)
     return float(np.mean([_peak(_profile(samples_BRW, axis)) for axis in (1, 2)]))
