@@ -63,7 +63,11 @@ def load_taxonomy(path: str | Path | None = None) -> Taxonomy:
         root = yaml.compose(source.read_text(encoding="utf-8"), yaml.SafeLoader)
     except (OSError, UnicodeDecodeError) as error:
         raise LabelError(f"can't read taxonomy {source}: {error}") from error
-    except yaml.YAMLError as error:
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        hint = "; a text with braces within [ ] wants quotes" if "'{'" in str(error.problem) else ""
+        raise LabelError(f"taxonomy {source}, line {line}: no valid YAML: {error.problem}{hint}") from error
+    except yaml.YAMLError as error:  # a character that YAML doesn't allow
         raise LabelError(f"taxonomy {source} is no valid YAML: {' '.join(str(error).split())}") from error
     try:
         return Taxonomy(tuple(_categories(root)))

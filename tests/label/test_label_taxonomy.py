@@ -51,7 +51,12 @@ def test_fingerprint_follows_the_prompts_and_not_the_place(tmp_path):
     [
         ("", "line 1: the file must hold `Broad class"),
         ("\n- a", "line 2: the file must hold `Broad class"),
-        ("A: [b", "no valid YAML"),
+        ("A:\n  B: [b", "line 2: no valid YAML: expected ',' or ']'"),
+        (
+            "A: {templates: [a photo of {}.]}",
+            "line 1: no valid YAML: expected ',' or ']', but got '{'; a text with braces",
+        ),
+        ("A: \x01", "no valid YAML"),
         ("A: {categories: {C: [a]}}", "A has no `templates`"),
         ("A: {templates: ['{}'], categories: {C: [a]},\n  more: 1}", "line 2: A holds 'more'; it takes templates"),
         ("A:\n  template: ['{}']", "line 2: A holds 'template'; did you mean templates?"),
