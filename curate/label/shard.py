@@ -129,5 +129,5 @@ def _encode_embeddings(embeddings: dict[str, NDArray[np.float32]], labeller: Lab
     table = pa.table({"sha256": pa.array(list(embeddings), pa.string()), "embedding": vectors})
     table = table.replace_schema_metadata({b"label_model": labeller.name, KEY: labeller.key})
     sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+    pq.write_table(table, sink, compression="zstd", use_dictionary=False, write_page_checksum=True)
     return sink.getvalue()
