@@ -263,18 +263,35 @@ def stats(
 @app.command()
 def export(
     source: Annotated[str, typer.Argument(help="Run folder, or one manifest.")],
-    out: Annotated[str, typer.Option("--out", "-o", help="File to write: .parquet, .csv, or .txt for bare URLs.")],
+    out: Annotated[
+        str, typer.Option("--out", "-o", help="File of a list (manifest, csv, urls), folder of everything else.")
+    ],
+    to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="manifest, csv, urls, webdataset, hf, folder, lmdb or crops; of lists as --out ends, if not given: "
+            ".parquet, .csv, .txt or .tsv.",
+        ),
+    ] = None,
+    per_file: Annotated[int, typer.Option(help="Images in each file of webdataset and hf, or tar of crops.")] = 1000,
+    crop: Annotated[int, typer.Option(help="Side of crops in pixels.")] = 768,
+    overlap: Annotated[int, typer.Option(help="Pixels that neighbouring crops share, at least.")] = 192,
+    skip_damaged: Annotated[
+        bool, typer.Option("--skip-damaged", help="Leave out and count images that can't be read, instead of failing.")
+    ] = False,
 ) -> None:
-    """Publish a dataset as one list of URLs, hashes, measures and labels: the HQ-50K manifest."""
-    from curate.manifest import export_manifest, read_manifest
+    """Write a dataset as others open it: a list to publish, or the images as a folder, tars, Parquet or LMDB."""
+    from curate.console import StepProgress
+    from curate.manifest import ExportOptions, export_manifest
 
-    paths = (
-        [source]
-        if source.endswith(".parquet")
-        else [f"{source.rstrip('/')}/manifest/{s}.parquet" for s in ("train", "test")]
-    )
-    count = export_manifest([read_manifest(path) for path in paths], out)
-    print(f"{count} images in {out}")
+    options = ExportOptions(per_file, crop, overlap, skip_damaged)
+    with StepProgress(_console(stderr=True), "export") as steps:
+        exported = export_manifest(source, out, to, options=options, progress=steps)
+    for fault in exported.left_out[:_SHOWN]:
+        print(f"left out: {fault}", file=sys.stderr)
+    left_out = f", {len(exported.left_out)} left out" if exported.left_out else ""
+    print(f"{exported.images} images in {out}{left_out}")
 
 
 @manifest_app.command()

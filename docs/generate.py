@@ -268,7 +268,7 @@ def _default(parameter: Any) -> str:
 RESULTS: tuple[type, ...] = (
     pipeline.RunOutcome, StageOutcome, preflight.ProbeOutcome, preflight.Estimate, preflight.Range, preflight.Diagnosis,
     measure.Measures, LabelResult, LabelEvaluation, LabelledPicture, CategoryScore, ScoreBin, Survey, BadFile,
-    Statistics, manifest.Manifest, manifest.Fault,
+    Statistics, manifest.Manifest, manifest.Fault, manifest.Exported, manifest.ExportOptions,
     restore.TrainResult, restore.Row, restore.Restored,
 )  # fmt: skip
 """What the functions return, less what Python itself has."""

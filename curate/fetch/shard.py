@@ -16,10 +16,10 @@ from curate.errors import Reason, RunError
 from curate.fetch.local import LocalBytes, read_local
 from curate.fetch.outcome import Failure, Outcome
 from curate.fetch.screen import Screen
-from curate.fetch.tar import TarWriter, WritesBytes
 from curate.fetch.watch import Watch
 from curate.recipe import Bound, Fetch
 from curate.sniff import EXTENSIONS
+from curate.tar import TarWriter, WritesBytes
 
 if TYPE_CHECKING:
     from curate.engine.stage import Shard

@@ -1,7 +1,7 @@
 """The manifest: a Parquet table of selected images with provenance and measures, the contract with the trainer."""
 
 from curate.manifest.check import Difference, Fault, compare, find_faults
-from curate.manifest.export import export_manifest
+from curate.manifest.export import Exported, ExportOptions, export_manifest
 from curate.manifest.schema import (
     BROAD,
     CATEGORIES,
@@ -12,7 +12,7 @@ from curate.manifest.schema import (
     Column,
     arrow_schema,
 )
-from curate.manifest.table import Manifest, encode_manifest, read_manifest, write_manifest
+from curate.manifest.table import Manifest, encode_manifest, open_manifests, read_manifest, write_manifest
 
 __all__ = [
     "BROAD",
@@ -23,6 +23,8 @@ __all__ = [
     "SCHEMA_VERSION",
     "Column",
     "Difference",
+    "ExportOptions",
+    "Exported",
     "Fault",
     "Manifest",
     "arrow_schema",
@@ -30,6 +32,7 @@ __all__ = [
     "encode_manifest",
     "export_manifest",
     "find_faults",
+    "open_manifests",
     "read_manifest",
     "write_manifest",
 ]

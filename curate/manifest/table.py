@@ -20,7 +20,18 @@ from curate._version import __version__
 from curate.errors import ManifestError
 from curate.manifest.schema import MANIFEST, SCHEMA_VERSION, huggingface_features
 
-__all__ = ["Manifest", "encode_manifest", "read_manifest", "write_manifest"]
+__all__ = [
+    "PLACES",
+    "Manifest",
+    "encode_manifest",
+    "encode_published",
+    "open_manifests",
+    "read_manifest",
+    "write_manifest",
+]
+
+PLACES = {"tar": pa.string(), "offset": pa.int64()}
+"""Columns that mean nothing on another machine; null in what is published."""
 
 _ROOT = "curate.root"
 _VERSION = "curate.schema"
@@ -118,6 +129,17 @@ def read_manifest(path: str | PurePath) -> Manifest:
     return Manifest(url, table.replace_schema_metadata(), metadata)
 
 
+def open_manifests(source: str) -> list[Manifest]:
+    """The manifest at a `.parquet` path, or training and test split of a run folder.
+
+    Raises:
+        ManifestError: see `read_manifest`.
+    """
+    if source.endswith(".parquet"):
+        return [read_manifest(source)]
+    return [read_manifest(f"{source.rstrip('/')}/manifest/{split}.parquet") for split in ("train", "test")]
+
+
 def encode_manifest(table: pa.Table, metadata: Mapping[str, str], *, root: str = "..") -> bytes:
     """A manifest as the bytes of a Parquet file: the same bytes for the same rows and metadata.
 
@@ -148,6 +170,13 @@ def encode_manifest(table: pa.Table, metadata: Mapping[str, str], *, root: str =
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd", row_group_size=10_000)
     return buffer.getvalue()
+
+
+def encode_published(table: pa.Table, metadata: Mapping[str, str]) -> bytes:
+    """The same for others: its places, which mean nothing on another machine, are null."""
+    columns = {name: table[name] for name in table.column_names}
+    columns |= {name: pa.nulls(len(table), type_) for name, type_ in PLACES.items()}
+    return encode_manifest(pa.table(columns), metadata, root=".")
 
 
 def write_manifest(path: str | PurePath, table: pa.Table, metadata: Mapping[str, str], *, root: str = "..") -> None:

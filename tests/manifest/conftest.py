@@ -1,12 +1,14 @@
-"""A manifest of four rows, and a run folder whose tar holds them."""
+"""A manifest of four rows, a run folder whose tar holds them, and a run of real pictures."""
 
 import hashlib
 import io
 import tarfile
 
 import fsspec
+import numpy as np
 import pyarrow as pa
 import pytest
+from PIL import Image
 
 from curate.manifest import CATEGORIES, arrow_schema, write_manifest
 
@@ -74,3 +76,51 @@ def run():
         return made, BODIES
 
     return make
+
+
+def _picture(number, width, height, form, **options):
+    """Bytes of a picture, and its mode and orientation."""
+    pixels = np.random.default_rng(number).integers(0, 256, (height // 8 + 1, width // 8 + 1, 3), np.uint8)
+    image = Image.fromarray(pixels).resize((width, height))
+    if number == 2:
+        image = image.convert("RGBA")
+        image.putalpha(128)
+    sink = io.BytesIO()
+    image.save(sink, form, **options)
+    return sink.getvalue()
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory):
+    """A run folder of six small pictures: JPEG, one of them turned, PNG with and without alpha, WebP; two are test."""
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    made = [
+        ("JPEG", "RGB", 1, _picture(0, 70, 50, "JPEG")),
+        ("PNG", "RGB", 1, _picture(1, 40, 90, "PNG")),
+        ("PNG", "RGBA", 1, _picture(2, 33, 47, "PNG")),
+        ("WEBP", "RGB", 1, _picture(3, 64, 64, "WEBP", lossless=True)),
+        ("JPEG", "RGB", 6, _picture(4, 60, 30, "JPEG", exif=turned)),
+        ("PNG", "RGB", 1, _picture(5, 48, 32, "PNG")),
+    ]
+    folder = tmp_path_factory.mktemp("pictures")
+    (folder / "images").mkdir()
+    placed = []
+    with tarfile.open(folder / "images/part-00000.tar", "w") as tar:
+        for number, (form, mode, orientation, data) in enumerate(made):
+            with Image.open(io.BytesIO(data)) as image:
+                width, height = image.size if orientation == 1 else image.size[::-1]
+            url = f"http://site/{number}"
+            info = tarfile.TarInfo(url.rpartition("/")[2])
+            info.size = len(data)
+            row = dict(rows()[0], url=url, id=hashlib.sha256(url.encode()).hexdigest()[:16], host="site")
+            row |= {"sha256": hashlib.sha256(data).hexdigest(), "nbytes": len(data), "format": form, "mode": mode}
+            row |= {"orientation": orientation, "width": width, "height": height, "pixels": width * height}
+            row |= {"bpp": 8 * len(data) / (width * height), "category": CATEGORIES[number], "caption": "a, \u00fc"}
+            row |= {"tar": "images/part-00000.tar", "offset": tar.offset + tarfile.BLOCKSIZE}
+            placed.append(row | {"split": "train" if number < 4 else "test"})
+            tar.addfile(info, io.BytesIO(data))
+    for split in ("train", "test"):
+        table = pa.Table.from_pylist([row for row in placed if row["split"] == split], arrow_schema())
+        write_manifest(folder / f"manifest/{split}.parquet", table, {"recipe_name": "demo", "seed": "1"})
+    return folder

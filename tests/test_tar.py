@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.fetch.tar import TarWriter
+from curate.tar import TarWriter
 
 
 def write(folder: Path, contents: list[bytes]) -> tuple[bytes, list[int]]:
@@ -39,6 +39,14 @@ def test_headers_tell_nothing_of_when_and_who(tmp_path: Path) -> None:
     assert (member.mtime, member.mode, member.uid, member.gid, member.uname, member.gname) == (0, 0o644, 0, 0, "", "")
     assert data[257:263] == b"ustar\0"
     assert write(tmp_path, [b"x"])[0] == data
+
+
+def test_bytes_make_the_same_member_as_a_file(tmp_path: Path) -> None:
+    sink = io.BytesIO()
+    writer = TarWriter(sink)
+    offsets = [writer.add_bytes(f"{i:016x}.jpg", content) for i, content in enumerate([b"a" * 700, b""])]
+    writer.close()
+    assert (sink.getvalue(), offsets) == write(tmp_path, [b"a" * 700, b""])
 
 
 def test_webdataset_reads_it(tmp_path: Path) -> None:

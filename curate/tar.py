@@ -38,10 +38,7 @@ class TarWriter:
         Raises:
             OSError: if the file is not `nbytes` long.
         """
-        header = tarfile.TarInfo(name)  # mtime 0, mode 0644, uid and gid 0 by default
-        header.size = nbytes
-        self._write(header.tobuf(tarfile.USTAR_FORMAT))
-        offset = self._position
+        offset = self._begin(name, nbytes)
         with source.open("rb") as file:
             while data := file.read(_CHUNK):
                 self._write(data)
@@ -50,10 +47,23 @@ class TarWriter:
         self._pad(tarfile.BLOCKSIZE)
         return offset
 
+    def add_bytes(self, name: str, data: bytes) -> int:
+        """Append bytes as a member; returns where they begin."""
+        offset = self._begin(name, len(data))
+        self._write(data)
+        self._pad(tarfile.BLOCKSIZE)
+        return offset
+
     def close(self) -> None:
         """Write the end mark: two empty blocks, and the rest of a record as tar programs expect it."""
         self._write(bytes(2 * tarfile.BLOCKSIZE))
         self._pad(tarfile.RECORDSIZE)
+
+    def _begin(self, name: str, nbytes: int) -> int:
+        header = tarfile.TarInfo(name)  # mtime 0, mode 0644, uid and gid 0 by default
+        header.size = nbytes
+        self._write(header.tobuf(tarfile.USTAR_FORMAT))
+        return self._position
 
     def _pad(self, size: int) -> None:
         self._write(bytes(-self._position % size))

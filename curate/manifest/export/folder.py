@@ -1,0 +1,28 @@
+"""`folder`: files as served, training images side by side and test images by category."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from curate.manifest.export.images import ExportOptions, Images, name_of
+from curate.manifest.export.place import Folder
+
+__all__ = ["write_folder"]
+
+_UNSAFE = re.compile(r'[\x00-\x1f<>:"/\\|?*]|^\.+|[. ]+$')
+"""What some file system does not take in a name; a category's name may come from anyone's taxonomy."""
+
+
+def write_folder(images: Images, folder: Folder, options: ExportOptions) -> None:
+    """HQ-50K's layout: `train/<id>.jpg` and `val/<category>/<id>.jpg`."""
+    for rows in images.splits.values():
+        for row, data in images.read(rows):
+            folder.write(f"{_place(row)}/{name_of(row)}", data)
+    folder.write_manifest(images)
+
+
+def _place(row: dict[str, Any]) -> str:
+    if row["split"] == "train":
+        return "train"
+    return f"val/{_UNSAFE.sub('_', row.get('category') or '') or 'unlabelled'}"
