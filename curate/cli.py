@@ -62,8 +62,12 @@ def run(
     workers: Workers = None,
     set_: Settings = [],  # noqa: B006
     redo_from: Annotated[
-        str | None, typer.Option("--from", metavar="STAGE", help="Make this stage and all later ones anew.")
+        str | None,
+        typer.Option("--from", metavar="STAGE", help="Make this stage and later ones anew; what is downloaded stays."),
     ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every file that is there, to find what is damaged, and mend it.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the resolved recipe and what would be done.")
     ] = False,
@@ -80,7 +84,9 @@ def run(
         for stage, state in plan(resolved, input, out, redo_from=redo_from).items():
             print(f"#   {stage:<10} {state}")
         return
-    outcome = _run(resolved, input, out, log_json, scheduler=scheduler, workers=workers, redo_from=redo_from)
+    outcome = _run(
+        resolved, input, out, log_json, scheduler=scheduler, workers=workers, redo_from=redo_from, verify=verify
+    )
     _print_reasons(outcome)
     _print_places(outcome.places)
     _print_advice(outcome)

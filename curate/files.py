@@ -103,15 +103,22 @@ def read_images(open_file: Callable[[str], IO[bytes]], rows: pa.Table) -> Iterat
 
     Args:
         open_file: opens what the column `tar` names.
-        rows: with columns tar, offset and nbytes.
+        rows: with columns id, tar, offset, nbytes and sha256.
+
+    Raises:
+        RunError: if the bytes are not those that were fetched.
     """
     with ExitStack() as stack:
         tars: dict[str, IO[bytes]] = {}
-        for tar, offset, nbytes in zip(*(rows[name].to_pylist() for name in ("tar", "offset", "nbytes")), strict=True):
+        columns = (rows[name].to_pylist() for name in ("id", "tar", "offset", "nbytes", "sha256"))
+        for id_, tar, offset, nbytes, sha256 in zip(*columns, strict=True):
             if tar not in tars:
                 tars[tar] = stack.enter_context(open_file(tar))
             tars[tar].seek(offset)
-            yield tars[tar].read(nbytes)
+            data = tars[tar].read(nbytes)
+            if hashlib.sha256(data).hexdigest() != sha256:
+                raise RunError(f"{tar} is damaged at {id_}: curate run with --verify mends what can be mended")
+            yield data
 
 
 def explain(error: OSError, url: str) -> Exception:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from os import PathLike
 from typing import Any
 
@@ -22,6 +23,7 @@ from curate.stages import (
     FOLDERS,
     SHARD_STAGES,
     STAGES,
+    forget_fetched,
     placed,
     read_summary,
     retried,
@@ -88,6 +90,7 @@ def run(
     stages: Sequence[str] = STAGES,
     redo_from: str | None = None,
     retry: Sequence[str] = (),
+    verify: bool = False,
     progress: Progress | None = None,
 ) -> RunOutcome:
     """Curate: URLs in, manifest out. Running it again goes on where it stopped, and does nothing twice.
@@ -103,6 +106,8 @@ def run(
         redo_from: a stage from which on the recipe may differ from the run's; that stage and later ones are made anew.
         retry: reasons whose candidates are asked for again, of shards that were fetched before; `transient` stands for
             all that may pass.
+        verify: read every file of the run and compare its hash; by default only those that the file system shows to
+            have changed since.
         progress: told what happens.
 
     Raises:
@@ -116,6 +121,8 @@ def run(
         inputs = [inputs] if isinstance(inputs, str | PathLike) else inputs
         # everything that can be refused is judged first: what it takes to redo a stage is days of fetching
         recipe = _settle_recipe(folder, recipe, redo_from)
+        if verify:
+            engine.distrust(folder)
         source = _source(folder, recipe, [str(path) for path in inputs], redo_from) if "candidates" in stages else None
         _check_categories(recipe)
         shard_stages = [build(recipe) for name, build in SHARD_STAGES.items() if name in stages]
@@ -128,12 +135,15 @@ def run(
                 shard_stages[-1] = placed(shard_stages[-1], executor)
                 if _needs_labels(folder, redo_from):
                     _prepare_labels(executor, recipe.label, shard_stages[-1].resource)
-            _begin(folder, recipe, source, redo_from)
+            index: ShardIndex | None
+            begin = partial(_begin, folder, recipe, source, redo_from)
             outcomes: list[StageOutcome] = []
-            index = engine.read_index(folder)
             if "candidates" in stages:
-                index, outcome = _read_candidates(folder, recipe, source, progress)
+                index, outcome = _read_candidates(folder, recipe, source, progress, begin)
                 outcomes.append(outcome)
+            else:
+                begin()
+                index = engine.read_index(folder)
             if index is None:
                 raise RunError(f"{folder} has no candidates yet: run  curate run RECIPE --input URLS --out {folder}")
             for stage in shard_stages:
@@ -209,7 +219,8 @@ def plan(
     for stage in STAGES[4:]:
         found[stage] = "there, to be checked" if folder.exists(f"{stage}/whole.json") else "to do"
     if redo_from is not None and not _is_under_way(folder, recipe, source, redo_from):
-        found |= dict.fromkeys(STAGES[STAGES.index(redo_from) :], "to be made anew")
+        anew = dict.fromkeys(STAGES[STAGES.index(redo_from) :], "to be made anew")
+        found |= anew | ({"fetch": "to be made anew from what is there"} if "fetch" in anew else {})
     return found
 
 
@@ -262,7 +273,7 @@ def _settle_recipe(folder: RunFolder, recipe: Recipe | str | PathLike[str] | Non
             told = "; ".join(f"{key}: {old} -> {new}" for key, (old, new) in changes.items())
             raise RunError(
                 f"the recipe differs from the one {folder} was made with ({told}): add --from {first} to make "
-                "that stage and all later ones anew, or choose another --out"
+                "that stage and all later ones anew (bytes that are there need no download), or choose another --out"
             )
     return recipe
 
@@ -285,8 +296,8 @@ def _begin(folder: RunFolder, recipe: Recipe, source: Source | None, redo_from: 
     folder.write(_RECIPE, recipe.to_yaml().encode())
     if redo_from is None or _is_under_way(folder, recipe, source, redo_from):
         return
-    for name in FOLDERS[STAGES.index(redo_from) :]:
-        engine.forget(folder, name)
+    for name in FOLDERS[max(1, STAGES.index(redo_from)) :]:  # candidates are replaced when they are read
+        engine.forget(folder, name, keep_outputs=name == "fetched")  # see curate.fetch.earlier
     folder.write(_REDO, _mark(recipe, source, redo_from))
 
 
@@ -351,9 +362,14 @@ def _source(folder: RunFolder, recipe: Recipe, inputs: Sequence[str], redo_from:
 
 
 def _read_candidates(
-    folder: RunFolder, recipe: Recipe, source: Source | None, progress: Progress
+    folder: RunFolder, recipe: Recipe, source: Source | None, progress: Progress, begin: Callable[[], None]
 ) -> tuple[ShardIndex, StageOutcome]:
     if source is None:
+        begin()
         return engine.resume_source(folder, progress)
     reader, input = source
-    return engine.write_source(folder, reader, reader.notes, input, fingerprint(recipe.candidates.essence()), progress)
+    settings = fingerprint(recipe.candidates.essence())
+    index, outcome = engine.write_source(folder, reader, reader.notes, input, settings, progress, begin)
+    if not outcome.resumed:
+        forget_fetched(folder, index.shards)
+    return index, outcome

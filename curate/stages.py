@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+import re
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -33,6 +34,7 @@ __all__ = [
     "SHARD_STAGES",
     "STAGES",
     "FilterAndLabel",
+    "forget_fetched",
     "placed",
     "read_summary",
     "retried",
@@ -53,8 +55,7 @@ _SUMMARY = "select/summary.json"
 
 def _fetch_stage(recipe: Recipe) -> Stage:
     function = FetchShard(recipe.fetch, recipe.early_bounds)
-    settings = {"fetch": recipe.fetch.essence(), "bounds": [asdict(bound) for bound in function.bounds]}
-    return Stage("fetched", function, FETCH_SCHEMA, FOLDERS[:1], settings, repeatable=False)
+    return Stage("fetched", function, FETCH_SCHEMA, FOLDERS[:1], function.settings, repeatable=False)
 
 
 def retried(stage: Stage, reasons: tuple[str, ...]) -> Stage:
@@ -65,6 +66,16 @@ def retried(stage: Stage, reasons: tuple[str, ...]) -> Stage:
 
 def _has_reason(reasons: tuple[str, ...], table: pa.Table) -> bool:
     return bool(pc.any(pc.is_in(table["reason"], pa.array(reasons, pa.string()))).as_py())
+
+
+def forget_fetched(folder: RunFolder, shards: Collection[str]) -> None:
+    """Remove what was fetched of all shards but these: a list that takes another's place may be shorter."""
+    numbers = {shard.removeprefix("part-") for shard in shards}
+    for place in ("fetched", "images", "aside", "log"):
+        for name in folder.names(place, ""):
+            number = re.search(r"-(\d+)\.\w+$", name)
+            if number and number[1] not in numbers:
+                folder.remove(name)
 
 
 def retry_reasons(names: Sequence[str]) -> tuple[str, ...]:

@@ -1,12 +1,16 @@
-"""A WebDataset tar whose bytes depend on nothing but its members' names and contents."""
+"""A WebDataset tar whose bytes depend on nothing but its members' names and contents; and what is left of one."""
 
 from __future__ import annotations
 
+import os
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
-__all__ = ["TarWriter", "WritesBytes"]
+from curate.files import Sink
+
+__all__ = ["TarWriter", "WritesBytes", "recover"]
 
 _CHUNK = 1 << 20
 
@@ -71,3 +75,51 @@ class TarWriter:
     def _write(self, data: bytes) -> None:
         self._sink.write(data)
         self._position += len(data)
+
+
+def recover(file: IO[bytes], digests: Mapping[str, tuple[str, int]], folder: Path) -> set[str]:
+    """Copy the members that are whole out of a tar, however damaged it is.
+
+    Nothing that stands in the tar is trusted: a member is one whose bytes have the right hash.
+
+    Args:
+        file: the tar.
+        digests: name of a member without its extension -> SHA-256 and number of its bytes.
+        folder: local folder for the members, each under its name without extension.
+
+    Returns:
+        Those that were found.
+    """
+    found: set[str] = set()
+    position, end = 0, file.seek(0, os.SEEK_END)
+    while position < end and len(found) < len(digests):
+        file.seek(position)
+        member = _header(file.read(tarfile.BLOCKSIZE))
+        position += tarfile.BLOCKSIZE
+        if member is None:
+            continue
+        name = member.name.partition(".")[0]
+        digest, nbytes = digests.get(name, ("", -1))
+        # where it isn't what it should be, the next header may be anywhere, within what seems to be its bytes too
+        if name not in found and member.size == nbytes and _copy(file, nbytes, folder / name) == digest:
+            found.add(name)
+            position += -(-nbytes // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+    return found
+
+
+def _header(block: bytes) -> tarfile.TarInfo | None:
+    if block[257:262] != b"ustar":
+        return None
+    try:
+        return tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return None
+
+
+def _copy(file: IO[bytes], nbytes: int, path: Path) -> str:
+    """Copy the next bytes of a file to another; returns their SHA-256."""
+    with path.open("wb") as copy:
+        sink = Sink(copy, path.parent)
+        while data := file.read(min(nbytes - sink.nbytes, _CHUNK)):
+            sink.write(data)
+    return sink.sha256

@@ -2,7 +2,7 @@
 
 from curate.engine.executor import GPU, DaskExecutor, Executor, SerialExecutor, local_workers, open_executor
 from curate.engine.progress import Progress, Wait
-from curate.engine.record import CommitRecord, forget
+from curate.engine.record import CommitRecord, distrust, forget
 from curate.engine.runner import (
     StageOutcome,
     count_reasons,
@@ -31,6 +31,7 @@ __all__ = [
     "StageOutcome",
     "Wait",
     "count_reasons",
+    "distrust",
     "encode_table",
     "forget",
     "input_of",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 
 from curate.engine.storage import RunFolder
 from curate.errors import RunError
 
-__all__ = ["CommitRecord", "forget"]
+__all__ = ["CommitRecord", "distrust", "forget"]
+
+_SEEN = "log/seen-"
 
 
 @dataclass(frozen=True)
@@ -56,18 +59,62 @@ class CommitRecord:
         text = json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False)
         folder.write(self.path(self.stage, self.shard), text.encode())
 
+        self._see(folder, {path: folder.stamp(path) for path in self.outputs})
+
     def holds(self, folder: RunFolder, input: str, config: str) -> bool:
-        """Whether the shard needs no new work: same input, same settings, and every output as it was written."""
+        """Whether the shard needs no new work: same input, same settings, and every output as it was written.
+
+        An output that the file system shows to be the one that was seen with its SHA-256 before isn't read again.
+        """
         if self.quarantined or self.input != input or self.config != config:
             return False
-        return all(folder.sha256(path) == digest for path, digest in self.outputs.items())
+        seen = _read_seen(folder, _seen_path(self.stage, self.shard))
+        stamps = {path: folder.stamp(path) for path in self.outputs}  # before the bytes are read
+        unseen = [path for path, digest in self.outputs.items() if seen.get(path, "") != (stamps[path], digest)]
+        if any(folder.sha256(path) != self.outputs[path] for path in unseen):
+            return False
+        if any(stamps[path] for path in unseen):
+            self._see(folder, stamps)
+        return True
+
+    def _see(self, folder: RunFolder, stamps: dict[str, str | None]) -> None:
+        """Note that every output has the SHA-256 that it should have, and by what the file system shows that it has."""
+        seen = {path: (stamp, self.outputs[path]) for path, stamp in stamps.items() if stamp}
+        if seen:
+            folder.write(_seen_path(self.stage, self.shard), json.dumps(seen, indent=1, sort_keys=True).encode())
 
 
-def forget(folder: RunFolder, stage: str) -> None:
-    """Remove what a stage left, so that it is done anew and nothing old stands beside the new."""
+def distrust(folder: RunFolder) -> None:
+    """Forget the stamps of all files, so that the next look at each of them takes its SHA-256."""
+    for path in folder.names("log", ".json"):
+        if path.startswith(_SEEN):
+            folder.remove(path)
+
+
+def _seen_path(stage: str, shard: str) -> str:
+    return f"{_SEEN}{stage}-{shard}.json"  # volatile, unlike the record
+
+
+def _read_seen(folder: RunFolder, path: str) -> dict[str, tuple[str, str]]:
+    """Path -> stamp of a file, and the SHA-256 that it had; empty where that isn't known."""
+    if not folder.exists(path):
+        return {}
+    with suppress(ValueError, TypeError, AttributeError):
+        return {name: (stamp, digest) for name, (stamp, digest) in json.loads(folder.read(path)).items()}
+    return {}
+
+
+def forget(folder: RunFolder, stage: str, *, keep_outputs: bool = False) -> None:
+    """Remove what a stage left, so that it is done anew and nothing old stands beside the new.
+
+    Args:
+        folder: the run folder.
+        stage: which.
+        keep_outputs: remove the commit records alone, for a stage that begins with what is there.
+    """
     for path in folder.names(stage, ".json"):
         shard = path.removeprefix(f"{stage}/").removesuffix(".json")
         record = CommitRecord.read(folder, stage, shard) if shard == "whole" or shard.startswith("part-") else None
-        for output in record.outputs if record else ():
+        for output in record.outputs if record and not keep_outputs else ():
             folder.remove(output)
         folder.remove(path)

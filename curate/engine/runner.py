@@ -197,9 +197,9 @@ def input_of(folder: RunFolder, stages: Sequence[str], shards: Sequence[str]) ->
 
 
 def encode_table(table: pa.Table) -> bytes:
-    """A table as Parquet: the same bytes for the same rows."""
+    """A table as Parquet: the same bytes for the same rows, with a checksum of each page."""
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
+    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
     return buffer.getvalue()
 
 
@@ -221,14 +221,10 @@ def _perform(task: _Task, teller: Teller) -> tuple[CommitRecord, bool] | None:
     input = input_of(folder, stage.after, [task.shard])
     config = fingerprint([stage.version, stage.config])
     record = CommitRecord.read(folder, stage.name, task.shard)
-    previous = None
-    if record is not None and record.holds(folder, input, config):
-        if stage.redo is None:
-            return record, True
-        previous = rows_of(folder, (stage.name,), task.shard)
-        if not stage.redo(previous):
-            return record, True
-    shard = Shard(task.shard, folder, teller, previous=previous)
+    holds = record is not None and record.holds(folder, input, config)
+    if record is not None and holds and not (stage.redo and stage.redo(rows_of(folder, (stage.name,), task.shard))):
+        return record, True
+    shard = Shard(task.shard, folder, teller)
     rows = rows_of(folder, stage.after, task.shard)
     live = rows.filter(_is_live(rows, task.exclude))
     for reason, count in count_reasons(rows.filter(pc.is_valid(rows["reason"]))).items():
@@ -262,7 +258,7 @@ def _fill(before: pa.Table, done: pa.Table, schema: pa.Schema, exclude: Sequence
     columns = {"id": before["id"], "status": pc.if_else(pc.is_null(reason), "ok", "rejected"), "reason": reason}
     for column in schema:
         columns[column.name] = done[column.name].cast(column.type).combine_chunks().take(place)
-    return pa.table(columns)
+    return pa.table(columns, metadata=done.schema.metadata)
 
 
 def count_reasons(table: pa.Table) -> dict[str, int]:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 
+from curate import files
 from curate.engine.progress import Progress
 from curate.engine.record import CommitRecord, forget
 from curate.engine.runner import StageOutcome, count_reasons, encode_table, summarise
@@ -59,8 +60,11 @@ def write_source(
     input: str,
     config: str,
     progress: Progress,
+    begin: Callable[[], None] = lambda: None,
 ) -> tuple[ShardIndex, StageOutcome]:
     """Write each table as a shard of candidates, unless the index says that all are there, made from the same.
+
+    Nothing in the folder changes before the last table is read: a list may break half way.
 
     Args:
         folder: the run folder.
@@ -69,24 +73,33 @@ def write_source(
         input: fingerprint of what the tables come from.
         config: fingerprint of the settings.
         progress: told what happens.
+        begin: called when nothing more can be wrong with the input, before anything changes.
 
     Raises:
         InputError: if there is no candidate at all.
     """
     index = read_index(folder)
     if index is not None and (index.input, index.config) == (input, config) and _holds(folder, index):
+        begin()
         return _resume(folder, index, progress)
     progress.stage_started(STAGE, 0, 0)
-    forget(folder, STAGE)
     records: list[CommitRecord] = []
     start = time.monotonic()
-    for number, table in enumerate(tables):
-        records.append(_write_shard(folder, number, table, input, config))
-        end = time.monotonic()
-        progress.shard_done(STAGE, records[-1].shard, records[-1].rows_out, False, end - start)
-        start = end
-    if not records:
-        raise InputError("the input names no candidates: every line is blank")
+    with folder.scratch() as scratch:
+        for number, table in enumerate(tables):
+            shard = f"part-{number:05d}"
+            outputs = {f"{STAGE}/{shard}.parquet": files.write(scratch / shard, encode_table(table))}
+            records.append(CommitRecord(STAGE, shard, input, config, len(table), count_reasons(table), outputs))
+            end = time.monotonic()
+            progress.shard_done(STAGE, shard, records[-1].rows_out, False, end - start)
+            start = end
+        if not records:
+            raise InputError("the input names no candidates: every line is blank")
+        begin()
+        forget(folder, STAGE)
+        for record in records:
+            folder.write(f"{STAGE}/{record.shard}.parquet", (scratch / record.shard).read_bytes())
+            record.write(folder)
     rows = sum(record.rows_in for record in records)
     index = ShardIndex(input, config, tuple(record.shard for record in records), rows, notes())
     folder.write(_INDEX, json.dumps(asdict(index), indent=1).encode())
@@ -113,15 +126,6 @@ def _resume(folder: RunFolder, index: ShardIndex, progress: Progress) -> tuple[S
         progress.shard_done(STAGE, record.shard, record.rows_out, True, 0.0)
     progress.stage_finished(STAGE)
     return index, summarise(STAGE, records, len(records))
-
-
-def _write_shard(folder: RunFolder, number: int, table: pa.Table, input: str, config: str) -> CommitRecord:
-    shard = f"part-{number:05d}"
-    path = f"{STAGE}/{shard}.parquet"
-    outputs = {path: folder.write(path, encode_table(table))}
-    record = CommitRecord(STAGE, shard, input, config, len(table), count_reasons(table), outputs)
-    record.write(folder)
-    return record
 
 
 def _holds(folder: RunFolder, index: ShardIndex) -> bool:

@@ -26,8 +26,6 @@ class Shard:
     teller: Teller = field(default_factory=Teller)
     discard: bool = False
     """A rehearsal: files are written and thrown away."""
-    previous: pa.Table | None = None
-    """What the stage made of this shard before, where that holds and `Stage.redo` wants it done again."""
     outputs: dict[str, str] = field(default_factory=dict)
     """Path -> SHA-256 of what was published, for the commit record."""
 
@@ -79,7 +77,7 @@ class Stage:
     version: int = 1
     """Raised when the same input and settings give other results than before."""
     redo: Callable[[pa.Table], bool] | None = None
-    """Whether a shard that is done is to be done again, by its table; the function finds that in `Shard.previous`."""
+    """Whether a shard that is done is to be done again, by its table."""
     repeatable: bool = True
     """Whether a part of a shard can be rehearsed to find the row that kills it; not when rows cost network traffic."""
     resource: str | None = None

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from io import BufferedReader
@@ -19,6 +20,9 @@ from curate import files
 from curate.errors import RunError
 
 __all__ = ["RunFolder"]
+
+_TICK_NS = 50_000_000
+"""Within which two changes of a file may bear the same time: Linux has it from a clock that ticks every 1 to 10 ms."""
 
 
 class RunFolder:
@@ -81,6 +85,22 @@ class RunFolder:
             return None
         with self.open(name) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def stamp(self, name: str) -> str | None:
+        """What tells that a file has not changed as long as it stays the same; None if nothing here can.
+
+        On a local disk: its size, its node, and when its bytes and its node were changed. On an object store: its size
+        and its ETag.
+        """
+        self._fs.invalidate_cache()
+        try:
+            if self.is_local:
+                return _local_stamp(Path(self._path, name).stat())
+            info = self._fs.info(f"{self._path}/{name}")
+        except FileNotFoundError:
+            return None
+        tag = next((info[key] for key in ("ETag", "etag") if info.get(key)), None)
+        return tag and f"{info['size']} {tag}"
 
     def create(self, name: str) -> AbstractContextManager[files.Sink]:
         """Write a file that appears under its name only when the block ends without an error; see `files.create`."""
@@ -158,3 +178,11 @@ class RunFolder:
                     shutil.rmtree(path, ignore_errors=True)
                 else:
                     path.unlink(missing_ok=True)
+
+
+def _local_stamp(stat: os.stat_result) -> str | None:
+    fresh = time.time_ns() - stat.st_mtime_ns < _TICK_NS  # the next change may bear the same time
+    coarse = stat.st_mtime_ns % 1_000_000_000 == 0  # a file system that counts whole seconds
+    if fresh or coarse:
+        return None
+    return f"{stat.st_size} {stat.st_ino} {stat.st_mtime_ns} {stat.st_ctime_ns}"

@@ -57,7 +57,7 @@ def judge(status: int, headers: MultiMapping[str], config: Fetch, outcome: Outco
     if no := opted_out(headers.getall("X-Robots-Tag", ()), config.opt_out, config.user_agent):
         raise Failure(Reason.OPTED_OUT, no)
     if (outcome.content_length or 0) > config.max_bytes:
-        raise Failure(Reason.TOO_LARGE, f"Content-Length {outcome.content_length}")
+        raise Failure(Reason.TOO_LARGE, f"Content-Length {outcome.content_length}", nbytes=outcome.content_length)
 
 
 def _reason(status: int) -> Reason:

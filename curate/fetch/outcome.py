@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from curate.errors import Reason
+from curate.header import Header
 from curate.recipe import Fetch
 
 __all__ = ["Body", "Failure", "Outcome", "clean"]
@@ -17,7 +18,14 @@ class Failure(Exception):  # noqa: N818 - it ends a candidate, not the program
     """Ends a try at one candidate; never leaves the fetch room."""
 
     def __init__(
-        self, reason: Reason, detail: str = "", *, retry_after: float | None = None, asked: bool = True
+        self,
+        reason: Reason,
+        detail: str = "",
+        *,
+        retry_after: float | None = None,
+        asked: bool = True,
+        header: Header | None = None,
+        nbytes: int | None = None,
     ) -> None:
         self.reason = reason
         self.detail = clean(detail)
@@ -26,6 +34,12 @@ class Failure(Exception):  # noqa: N818 - it ends a candidate, not the program
         """Seconds that the server asked to wait."""
         self.asked = asked
         """Whether anything was sent."""
+        self.header = header
+        """What the head of the file told, where that decided."""
+        self.head: int | None = None
+        """Bytes of the file that told that."""
+        self.nbytes = nbytes
+        """Length of the file, where that decided; of one that is too large, at least."""
 
 
 def clean(text: str) -> str:
@@ -52,6 +66,15 @@ class Outcome:
     final_url: str | None = None
     http_status: int | None = None
 
+    # what it was rejected by, so that other bounds can be held against that instead of asking again
+    header: Header | None = None
+    head: int | None = None
+    nbytes: int | None = None
+    held: str | None = None
+    """SHA-256 of bytes that were fetched, and that these bounds would not have let come; they are put aside."""
+    unasked: bool = False
+    """Rejected by what its list says of it, so that the answer there was once is none of this run's."""
+
     # what differs from run to run, for the log
     detail: str | None = None
     started_at: datetime | None = None
@@ -74,10 +97,12 @@ class Outcome:
         self.attempts += 1
         self.body = self.reason = self.detail = self.retry_after = None
         self.final_url = self.http_status = self.address = self.content_type = self.content_length = None
+        self.header = self.head = self.nbytes = self.held = None
 
     def fail(self, failure: Failure) -> None:
         """End a try without bytes."""
         self.reason, self.detail, self.retry_after = failure.reason, failure.detail, failure.retry_after
+        self.header, self.head, self.nbytes = failure.header, failure.head, failure.nbytes
         self.postponed = not failure.asked
         if self.postponed:
             self.attempts -= 1

@@ -70,7 +70,8 @@ class Screen:
             return
         if reason is Reason.TOO_SMALL and pixels and pixels < THUMBNAIL_SHARE * claimed_pixels:
             reason = Reason.SMALLER_THAN_CLAIMED
-        raise Failure(reason, f"{header.format}, {header.width} x {header.height} pixels, {nbytes} bytes, by its head")
+        detail = f"{header.format}, {header.width} x {header.height} pixels, {nbytes} bytes, by its head"
+        raise Failure(reason, detail, header=header, nbytes=nbytes)
 
     def _broken(self, upright: Mapping[str, Any], turned: Mapping[str, Any]) -> Reason | None:
         reasons = (

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from curate import files
-from curate.errors import Reason, RunError
+from curate.errors import Reason
+from curate.fetch.earlier import Earlier
 from curate.fetch.local import LocalBytes, read_local
-from curate.fetch.outcome import Failure, Outcome
+from curate.fetch.log import metadata, write_log
+from curate.fetch.outcome import Body, Failure, Outcome
 from curate.fetch.screen import Screen
 from curate.fetch.watch import Watch
 from curate.recipe import Bound, Fetch
@@ -24,7 +25,7 @@ from curate.tar import TarWriter, WritesBytes
 if TYPE_CHECKING:
     from curate.engine.stage import Shard
 
-__all__ = ["LOG", "SCHEMA", "FetchShard"]
+__all__ = ["SCHEMA", "FetchShard"]
 
 SCHEMA = pa.schema(
     [
@@ -37,21 +38,6 @@ SCHEMA = pa.schema(
     ]
 )
 """Columns that the stage adds. For a rejected candidate only those that an answer told."""
-
-LOG = pa.schema(
-    [
-        ("id", pa.string()),
-        ("reason", pa.string()),
-        ("detail", pa.string()),
-        ("started_at", pa.timestamp("us", tz="UTC")),
-        ("seconds", pa.float64()),
-        ("attempts", pa.int16()),
-        ("address", pa.string()),
-        ("content_type", pa.string()),
-        ("content_length", pa.int64()),
-    ]
-)
-"""Columns of the log: what differs from run to run. `address` is the one that a socket was connected to."""
 
 
 class FetchEngine(Protocol):
@@ -79,10 +65,18 @@ class FetchShard:
     bounds: tuple[Bound, ...] = ()
     """Rules of the recipe's filters that may reject a candidate before its bytes are there."""
     retry: tuple[str, ...] = ()
-    """Reasons to try again, of a shard that was fetched before; its other rows stay as they are."""
+    """Reasons to try again, of a shard that was fetched before."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the results depend on, as JSON has it."""
+        settings = {"fetch": self.config.essence(), "bounds": [asdict(bound) for bound in self.bounds]}
+        return cast(dict[str, Any], json.loads(json.dumps(settings)))
 
     def __call__(self, rows: pa.Table, shard: Shard) -> pa.Table:
         """One row for each of `rows`, in order: id, reason (null if there are bytes) and the columns of SCHEMA.
+
+        What was fetched before, and is still there, is not fetched again; see curate.fetch.earlier.
 
         Args:
             rows: with columns id, url and local_path; the other local columns, those that the bounds name, and
@@ -92,57 +86,56 @@ class FetchShard:
         Raises:
             MissingExtra: if the recipe wants the img2dataset engine and it isn't installed.
         """
-        ids = rows.column("id").to_pylist()
-        tar = f"images/{shard.name}.tar"
+        candidates = rows.to_pylist()
+        tar, aside = f"images/{shard.name}.tar", f"aside/{shard.name}.tar"
         with shard.folder.scratch() as scratch:
-            (scratch / "kept").mkdir()
-            kept = self._keep(shard, scratch / "kept")
-            wanted = rows.filter(pc.invert(pc.is_in(rows["id"], pa.array(kept, pa.string()))))
+            (scratch / "earlier").mkdir()
+            earlier = Earlier(shard, (aside, tar), scratch / "earlier")
+            known = self._known(candidates, earlier)
+            wanted = [row for row in candidates if row["id"] not in known or _is_on_disk(row, known[row["id"]])]
             watch = Watch(shard.advance)
             shard.watch(watch.slowest)
-            for outcome in kept.values():
-                watch.done(outcome)
-            fetched = dict(zip(wanted["id"].to_pylist(), self._fetch(wanted, scratch, shard, watch), strict=True))
-            outcomes = [kept.get(id_) or fetched[id_] for id_ in ids]
+            for id_ in known.keys() - {row["id"] for row in wanted}:
+                watch.done(known[id_])
+            fetched = self._fetch(wanted, scratch, shard, watch)
+            outcomes = {row["id"]: outcome for row, outcome in zip(wanted, fetched, strict=True)}
+            gone = {id_ for id_, outcome in outcomes.items() if outcome.reason is Reason.UNREADABLE}
+            outcomes |= {id_: outcome for id_, outcome in known.items() if id_ in gone or id_ not in outcomes}
+            outcomes = {row["id"]: outcomes[row["id"]] for row in candidates}
+            bodies = {id_: outcome.body for id_, outcome in outcomes.items() if outcome.body}
+            # In this order, killed anywhere: what leaves the tar is put aside first, and what comes into it is known to
+            # the log first, so that the next making finds all that is there.
+            held = earlier.bodies.keys() & {id_ for id_, outcome in outcomes.items() if outcome.held}
+            if not held <= earlier.aside.keys():
+                more = earlier.aside | {id_: earlier.bodies[id_] for id_ in held}
+                with shard.create(aside, volatile=True) as sink:
+                    _write_tar({id_: more[id_] for id_ in sorted(more)}, sink)
+            write_log(outcomes, self.settings, shard)
             with shard.create(tar) as sink:
-                offsets = _write_tar(ids, outcomes, sink)
-        _write_log(fetched, shard)
-        bodies = [outcome.body for outcome in outcomes]
+                offsets = _write_tar(bodies, sink)
+        found = [bodies.get(id_) for id_ in outcomes]
         columns = {
-            "id": ids,
-            "reason": [outcome.reason and outcome.reason.value for outcome in outcomes],
-            "final_url": [outcome.final_url for outcome in outcomes],
-            "http_status": [outcome.http_status for outcome in outcomes],
-            "sha256": [body and body.sha256 for body in bodies],
-            "tar": [body and tar for body in bodies],
-            "offset": offsets,
-            "nbytes": [body and body.nbytes for body in bodies],
+            "id": list(outcomes),
+            "reason": [outcome.reason and outcome.reason.value for outcome in outcomes.values()],
+            "final_url": [None if outcome.unasked else outcome.final_url for outcome in outcomes.values()],
+            "http_status": [None if outcome.unasked else outcome.http_status for outcome in outcomes.values()],
+            "sha256": [body and body.sha256 for body in found],
+            "tar": [body and tar for body in found],
+            "offset": [offsets.get(id_) for id_ in outcomes],
+            "nbytes": [body and body.nbytes for body in found],
         }
-        return pa.table(columns, schema=pa.schema([("id", pa.string()), ("reason", pa.string()), *SCHEMA]))
+        schema = pa.schema([("id", pa.string()), ("reason", pa.string()), *SCHEMA], metadata(self.settings))
+        return pa.table(columns, schema=schema)
 
-    def _keep(self, shard: Shard, scratch: Path) -> dict[str, Outcome]:
-        """Id -> outcome of each row that was fetched before and is not to be tried again."""
-        if shard.previous is None:
-            return {}
-        rows = [row for row in shard.previous.to_pylist() if row["reason"] not in self.retry]
-        reasons = {reason.value: reason for reason in Reason}
-        kept = {row["id"]: Outcome(reason=reasons.get(row["reason"])) for row in rows}
-        there = [row for row in rows if row["reason"] is None]
-        places = [
-            LocalBytes(f"{shard.folder}/{row['tar']}", row["offset"], row["nbytes"], digest=f"sha256:{row['sha256']}")
-            for row in there
-        ]
-        for row, copy in zip(there, read_local(places, self.config, scratch, Watch()), strict=True):
-            if copy.body is None:
-                raise RunError(f"{shard.folder}/{row['tar']} changed while it was read")
-            kept[row["id"]] = copy
-        for row in rows:
-            kept[row["id"]].final_url, kept[row["id"]].http_status = row["final_url"], row["http_status"]
-        return kept
+    def _known(self, candidates: list[dict[str, Any]], earlier: Earlier) -> dict[str, Outcome]:
+        """Id -> outcome of each row that an earlier making leaves no question about."""
+        screen = Screen.of_rows(self.bounds, candidates)
+        settings = self.settings
+        known = {row["id"]: earlier.outcome(row, settings, screen) for row in candidates}
+        return {id_: outcome for id_, outcome in known.items() if outcome and outcome.reason not in self.retry}
 
-    def _fetch(self, rows: pa.Table, scratch: Path, shard: Shard, watch: Watch) -> list[Outcome]:
+    def _fetch(self, candidates: list[dict[str, Any]], scratch: Path, shard: Shard, watch: Watch) -> list[Outcome]:
         """Local rows from where they are; from the network the others, and those whose local bytes have changed."""
-        candidates = rows.to_pylist()
         sources = {i: LocalBytes.of_row(row) for i, row in enumerate(candidates) if row["local_path"] is not None}
         ends = dict(zip(sources, read_local([*sources.values()], self.config, scratch, watch), strict=True))
         altered = {i: outcome.detail for i, outcome in ends.items() if outcome.altered}
@@ -168,6 +161,11 @@ class FetchShard:
         return [ends[i] for i in range(len(candidates))]
 
 
+def _is_on_disk(row: Mapping[str, Any], known: Outcome) -> bool:
+    """Whether a candidate comes from a disk: as long as it is there, it is what it is there."""
+    return row["local_path"] is not None and known.http_status is None
+
+
 def _engine(name: str) -> FetchEngine:
     """Imports what an engine needs only where one runs: network libraries are slow to load, img2dataset very."""
     if name == "stream":
@@ -179,27 +177,11 @@ def _engine(name: str) -> FetchEngine:
     return fetch_img2dataset
 
 
-def _write_tar(ids: list[str], outcomes: list[Outcome], sink: WritesBytes) -> list[int | None]:
-    """Write all bodies in order; returns where each begins."""
+def _write_tar(bodies: dict[str, Body], sink: WritesBytes) -> dict[str, int]:
+    """Write all bodies (id -> body) in order; returns where each begins."""
     writer = TarWriter(sink)
-    offsets = [
-        writer.add(f"{id_}.{EXTENSIONS[body.format]}", body.path, body.nbytes) if (body := outcome.body) else None
-        for id_, outcome in zip(ids, outcomes, strict=True)
-    ]
+    offsets = {
+        id_: writer.add(f"{id_}.{EXTENSIONS[body.format]}", body.path, body.nbytes) for id_, body in bodies.items()
+    }
     writer.close()
     return offsets
-
-
-def _write_log(fetched: dict[str, Outcome], shard: Shard) -> None:
-    """Id -> outcome of what was tried now; what the log says of other candidates stays in it."""
-    path = f"log/fetch-{shard.name.removeprefix('part-')}.parquet"
-    rows = [{"id": id_, **{name: getattr(o, name) for name in LOG.names[1:]}} for id_, o in fetched.items()]
-    log = pa.Table.from_pylist(rows, LOG)
-    if shard.previous is not None and shard.folder.exists(path):
-        with shard.open(path) as file:
-            before = pq.read_table(file, schema=LOG)
-        log = pa.concat_tables([before.filter(pc.invert(pc.is_in(before["id"], log["id"].combine_chunks()))), log])
-    with shard.create(path, volatile=True) as sink:
-        buffer = pa.BufferOutputStream()
-        pq.write_table(log, buffer)
-        sink.write(buffer.getvalue().to_pybytes())

@@ -15,7 +15,7 @@ from curate.fetch.outcome import Body, Failure
 from curate.header import Header, read_header
 from curate.sniff import HEAD, sniff
 
-__all__ = ["Spool"]
+__all__ = ["HEADS", "Inspection", "Judge", "Spool"]
 
 HEADS = (12 << 10, 40 << 10, 96 << 10, 208 << 10)
 """Bytes after which the head of a file is read: just within what TCP sends in its first round trips (RFC 6928), so that
@@ -23,8 +23,68 @@ a server that is hung up on has not begun with the next. 12 KiB tell the size of
 93 %.
 """
 
+Judge = Callable[[Header, int | None], None]
+"""(what the head of a file tells, number of bytes if it is known): raises Failure to reject it."""
+
 _CHUNK = 1 << 18
 _GZIP_OR_ZLIB = 47  # zlib's wbits: 32 + 15, find out which from the header
+
+
+class Inspection:
+    """Looks at the head of a file, at fixed lengths, until it has told its size.
+
+    Args:
+        judge: is told what the head says, and the number of bytes if it is known; may raise. When it is called depends
+            on the bytes alone, not on how they arrive.
+        nbytes: how many bytes are to come, if that is known.
+
+    Raises:
+        Failure: NOT_IMAGE or what `judge` raises, from any method, as early as it can be known.
+    """
+
+    def __init__(self, judge: Judge | None = None, nbytes: int | None = None) -> None:
+        self._judge = judge
+        self._nbytes = nbytes
+        self._head = bytearray()
+        self._lengths = [HEAD, *(HEADS if judge else ())]
+        self._format: str | None = None
+        self._told_at: int | None = None
+
+    def take(self, data: bytes) -> None:
+        """The next bytes."""
+        if not self._lengths:
+            return
+        self._head += data[: self._lengths[-1] - len(self._head)]
+        while self._lengths and len(self._head) >= self._lengths[0]:
+            length = self._lengths.pop(0)
+            if length == HEAD:
+                self._format = self._look()
+            elif self._hold(length, self._nbytes).width:
+                self._told_at, self._lengths = length, []
+
+    def finish(self, nbytes: int) -> str:
+        """The format, after the last byte."""
+        format_ = self._format or self._look()
+        if self._judge:
+            self._hold(self._told_at or len(self._head), nbytes)
+        return format_
+
+    def _hold(self, length: int, nbytes: int | None) -> Header:
+        """Have judged what so many bytes tell."""
+        assert self._judge
+        header = read_header(bytes(self._head[:length]))
+        try:
+            self._judge(header, nbytes)
+        except Failure as failure:
+            failure.head = length
+            raise
+        return header
+
+    def _look(self) -> str:
+        format_ = sniff(bytes(self._head[:HEAD]))
+        if format_ is None:
+            raise Failure(Reason.NOT_IMAGE, f"begins with {bytes(self._head[:16])!r}")
+        return format_
 
 
 class Spool:
@@ -35,8 +95,7 @@ class Spool:
         limit: bytes after which it gives up, both as received and after undoing `encoding`.
         encoding: the answer's Content-Encoding. gzip and deflate are undone, though we never ask for them.
         nbytes: how many bytes are to come, if that is known.
-        judge: is told what the head of the file says, and the number of bytes if it is known; may raise. When it is
-            called depends on the bytes alone, not on how they arrive.
+        judge: see Inspection.
 
     Raises:
         Failure: TOO_LARGE, NOT_IMAGE, EMPTY, TRUNCATED or what `judge` raises, from any method, as early as it can be
@@ -50,17 +109,12 @@ class Spool:
         limit: int,
         encoding: str = "",
         nbytes: int | None = None,
-        judge: Callable[[Header, int | None], None] | None = None,
+        judge: Judge | None = None,
     ) -> None:
         self._path = path
         self._limit = limit
         self._inflate = _decoder(encoding)
-        self._nbytes = None if self._inflate else nbytes
-        self._judge = judge
-        self._head = bytearray()
-        self._heads = [HEAD, *(HEADS if judge else ())]
-        self._format: str | None = None
-        self._header: Header | None = None
+        self._inspection = Inspection(judge, None if self._inflate else nbytes)
         self._received = 0
         self._finished = False
 
@@ -81,7 +135,7 @@ class Spool:
         """Take the next bytes as received."""
         self._received += len(data)
         if self._received > self._limit:
-            raise Failure(Reason.TOO_LARGE, f"more than {self._limit} bytes")
+            raise Failure(Reason.TOO_LARGE, f"more than {self._limit} bytes", nbytes=self._received)
         if self._inflate is None:
             self._append(data)
             return
@@ -100,9 +154,7 @@ class Spool:
                 raise Failure(Reason.TRUNCATED, "the Content-Encoding breaks off")
         if not self._sink.nbytes:
             raise Failure(Reason.EMPTY)
-        format_ = self._format or self._look()
-        if self._judge:
-            self._judge(self._header or read_header(bytes(self._head)), self._sink.nbytes)
+        format_ = self._inspection.finish(self._sink.nbytes)
         try:
             self._file.close()
         except OSError as error:
@@ -111,30 +163,11 @@ class Spool:
         return Body(self._path, self._sink.nbytes, self._sink.sha256, format_)
 
     def _append(self, data: bytes) -> None:
-        if self._sink.nbytes + len(data) > self._limit:
-            raise Failure(Reason.TOO_LARGE, f"more than {self._limit} bytes")
-        if self._heads:
-            self._collect(data)
+        nbytes = self._sink.nbytes + len(data)
+        if nbytes > self._limit:
+            raise Failure(Reason.TOO_LARGE, f"more than {self._limit} bytes", nbytes=nbytes)
+        self._inspection.take(data)
         self._sink.write(data)
-
-    def _collect(self, data: bytes) -> None:
-        """Look at the head of the file, at each of the lengths that are set, until it has told its size."""
-        self._head += data[: self._heads[-1] - len(self._head)]
-        while self._heads and len(self._head) >= self._heads[0]:
-            length = self._heads.pop(0)
-            if length == HEAD:
-                self._format = self._look()
-            elif self._judge:
-                header = read_header(bytes(self._head[:length]))
-                self._judge(header, self._nbytes)
-                if header.width:
-                    self._header, self._heads = header, []
-
-    def _look(self) -> str:
-        format_ = sniff(bytes(self._head[:HEAD]))
-        if format_ is None:
-            raise Failure(Reason.NOT_IMAGE, f"begins with {bytes(self._head[:16])!r}")
-        return format_
 
 
 def _decoder(encoding: str) -> zlib._Decompress | None:

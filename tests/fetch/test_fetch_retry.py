@@ -72,12 +72,12 @@ def test_what_fails_again_changes_nothing(run: Path, site: HostileSite) -> None:
     assert site.hits["status/404"] == 2
 
 
-def test_a_shard_that_no_longer_holds_is_fetched_whole(run: Path, site: HostileSite) -> None:
+def test_a_shard_without_its_tar_is_asked_for_what_was_in_it(run: Path, site: HostileSite) -> None:
     record = json.loads((run / "fetched/part-00000.json").read_text())
     (run / "images/part-00000.tar").write_bytes(b"half")
     curate.run(None, out=run, scheduler="serial", stages=["fetch"], retry=["transient"])
     assert reasons(run)[:4] == [None] * 4
-    assert site.hits["numbered/0"] == 2
+    assert site.hits["numbered/0"] == site.hits["numbered/1"] == 2
     assert json.loads((run / "fetched/part-00000.json").read_text())["input"] == record["input"]
 
 

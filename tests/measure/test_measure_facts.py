@@ -1,5 +1,6 @@
 """The further facts, from a file's bytes to columns."""
 
+import hashlib
 import io
 import math
 
@@ -126,6 +127,7 @@ class OneTar:
                 "tar": ["images/part.tar"] * len(bodies),
                 "offset": [end - len(body) for end, body in zip(ends, bodies, strict=True)],
                 "nbytes": [len(body) for body in bodies],
+                "sha256": [hashlib.sha256(body).hexdigest() for body in bodies],
             }
         )
 

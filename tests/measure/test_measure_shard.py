@@ -1,3 +1,4 @@
+import hashlib
 import io
 import pickle
 
@@ -29,11 +30,18 @@ class Files:
         for number, body in enumerate(bodies):
             tar = sorted(self.tars)[number % 2]
             places.append({"id": f"{number:016x}", "tar": tar, "offset": len(self.tars[tar]), "nbytes": len(body)})
+            places[-1]["sha256"] = hashlib.sha256(body).hexdigest()
             self.tars[tar] += body
         self.rows = pa.Table.from_pylist(
             places,
             schema=pa.schema(
-                [("id", pa.string()), ("tar", pa.string()), ("offset", pa.int64()), ("nbytes", pa.int64())]
+                [
+                    ("id", pa.string()),
+                    ("tar", pa.string()),
+                    ("offset", pa.int64()),
+                    ("nbytes", pa.int64()),
+                    ("sha256", pa.string()),
+                ]
             ),
         )
 

@@ -5,7 +5,7 @@ from pipeline_digests import digests
 
 import curate
 from curate import Recipe
-from curate.engine import Progress
+from curate.engine import Progress, RunFolder
 from curate.errors import CurateError, InputError, LabelError, RunError
 from curate.pipeline import revise
 
@@ -88,6 +88,53 @@ def test_settings_that_change_no_result_take_nothing_away(measured: Path) -> Non
         revise(measured, "measure", ["fetch.max_bytes=1000"])
     with pytest.raises(RunError, match="matters to the fetch stage already"):  # by the head of a file, see Recipe
         revise(measured, "label", ["filters.min.width=60"])
+
+
+def test_bounds_that_change_and_change_back_leave_no_trace(recipe: Path, pictures: Path, tmp_path: Path) -> None:
+    def run(out: str, *settings: str, redo_from: str | None = None) -> dict[str, str]:
+        changed = Recipe.load(recipe, settings)
+        curate.run(changed, [pictures], tmp_path / out, scheduler="serial", redo_from=redo_from)
+        return digests(tmp_path / out)
+
+    first, tighter = run("run"), "filters.min.width=70"
+    assert run("run", tighter, redo_from="fetch") == run("fresh", tighter)
+    assert run("run", redo_from="fetch") == first
+
+
+def test_rot_is_found_by_who_looks_for_it(
+    recipe: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RunFolder, "stamp", lambda folder, name: "rot leaves no trace")
+    run = tmp_path / "run"
+    first = curate.run(recipe, [pictures], run, scheduler="serial")
+    whole, tar = digests(run), run / "images/part-00001.tar"
+    data = bytearray(tar.read_bytes())
+    data[600] ^= 1  # in the first image
+    tar.write_bytes(data)
+    assert curate.run(recipe, [pictures], run, scheduler="serial").reasons == first.reasons
+    with pytest.raises(RunError, match=r"part-00001\.tar is damaged at \w{16}: curate run with --verify mends"):
+        curate.run(recipe, [pictures], run, scheduler="serial", redo_from="measure")
+    outcome = curate.run(recipe, [pictures], run, scheduler="serial", redo_from="measure", verify=True)
+    assert [stage.resumed for stage in outcome.stages][:2] == [5, 4]
+    assert digests(run) == whole
+
+
+class Breaks(Progress):
+    """A list that breaks after its second shard."""
+
+    def shard_done(self, stage: str, shard: str, rows_out: dict[str, int], resumed: bool, seconds: float) -> None:
+        if shard == "part-00001":
+            raise InputError("the list breaks off")
+
+
+def test_a_list_that_breaks_half_way_takes_nothing_away(recipe: Path, measured: Path, tmp_path: Path) -> None:
+    before = digests(measured)
+    (tmp_path / "other.txt").write_text("".join(f"http://127.0.0.1/{i}.jpg\n" for i in range(20)))
+    with pytest.raises(InputError, match="breaks off"):
+        curate.run(
+            recipe, [tmp_path / "other.txt"], measured, scheduler="serial", redo_from="candidates", progress=Breaks()
+        )
+    assert digests(measured) == before
 
 
 def test_damaged_candidates_are_told_and_read_again(recipe: Path, pictures: Path, measured: Path) -> None:

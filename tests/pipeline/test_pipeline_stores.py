@@ -10,6 +10,7 @@ from pipeline_digests import digests
 
 import curate
 from curate import cli
+from curate.engine import RunFolder
 from curate.errors import RunError
 from curate.manifest import find_faults, read_manifest
 
@@ -65,6 +66,18 @@ def test_s3(recipe: Path, pictures: Path, tmp_path: Path, s3: str, scheduler: st
     assert all(stage.resumed == stage.shards for stage in outcome.stages)
     assert digests(download(f"{s3}/run", tmp_path / "copy")) == digests(tmp_path / "run")
     assert not list(find_faults(read_manifest(f"{s3}/run/manifest/train.parquet"), check_bytes=True))
+
+
+@pytest.mark.filterwarnings("ignore:.*:ResourceWarning")
+def test_a_stamp_tells_what_changed_on_s3(s3: str) -> None:
+    folder, other = RunFolder(f"{s3}/run"), RunFolder(f"{s3}/run")
+    stamps = []
+    for data in (b"1", b"2", b"1"):
+        other.write("a", data)
+        stamps.append(folder.stamp("a"))
+    assert stamps[0] == stamps[2] != stamps[1]
+    assert None not in stamps
+    assert folder.stamp("none") is None
 
 
 @pytest.mark.filterwarnings("ignore:.*:ResourceWarning")

@@ -97,6 +97,8 @@ class HostileSite:
     busy: int = 0
     busiest: int = 0
     """Most of the `numbered` requests that were under way at once."""
+    gone: bool = False
+    """Everything is 404 by now."""
     robots_txt: bytes = b""
     robots_path: str = "robots-text"
     """What a request for /robots.txt gets: the answer of another path."""
@@ -157,6 +159,7 @@ class HostileSite:
             number, _, rest = path.partition("/")
             if number.isdigit():  # 17/status/404 is status/404 under a URL of its own
                 path = rest
+            path = "status/404" if self.gone else path
             name = path.partition("?")[0].partition("/")[0]
             await _while_connected(reader, ROUTES[name](Visit(path, headers, earlier, self, writer)))
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
@@ -217,6 +220,21 @@ async def head_only(visit: Visit) -> None:
     body = late_size_jpeg(int(visit.path.rpartition("/")[2]))
     await visit.answer(body.ljust(1 << 18, b"\0"), content_length=1_000_000)
     await asyncio.sleep(60)
+
+
+@route
+async def drawn(visit: Visit) -> None:
+    """drawn/80/JPEG/chunked: a picture with such a side, whose length may be told only by its end."""
+    _, side, format_, *how = visit.path.split("/")
+    body = picture(format_, int(side), seed=int(side))
+    await visit.answer(body, content_length=None if how else len(body))
+
+
+@route
+async def late_size(visit: Visit) -> None:
+    """late-size/80/50000: a JPEG with such a side, which it tells after so many bytes."""
+    _, side, before = visit.path.split("/")
+    await visit.answer(late_size_jpeg(int(before), int(side)))
 
 
 @route
