@@ -147,7 +147,7 @@ def decode_small(source: IO[bytes], side: int) -> Image.Image:
 def to_luma(image: Image.Image) -> NDArray[np.uint8]:
     """ITU-R 601 luma (Pillow's `L`) of an image of any mode, shape (height, width), upright by EXIF; see `to_rgb`."""
     flat = _flat(image)
-    luma = flat if flat.mode == "L" else flat.convert("RGB").convert("L")
+    luma = flat if flat.mode == "L" else (flat if flat.mode == "RGB" else flat.convert("RGB")).convert("L")
     return np.asarray(_upright(luma, image))  # turned last, when it is a third of the work
 
 
@@ -164,7 +164,8 @@ def _flat(image: Image.Image) -> Image.Image:
         samples = np.asarray(image, dtype=np.float32) / 257
         return Image.fromarray(samples.clip(0, 255).round().astype(np.uint8))
     if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        white.alpha_composite(image.convert("RGBA"))
-        return white.convert("RGB")
+        colours = image.convert("RGBA")
+        white = Image.new("RGB", image.size, "white")
+        white.paste(colours, mask=colours)
+        return white
     return image

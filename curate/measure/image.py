@@ -107,9 +107,10 @@ def bits_per_pixel(nbytes: int, pixels: int) -> float:
 def perceptual_hash(luma_HW: NDArray[np.uint8]) -> int:
     """64-bit DCT hash (Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010).
 
-    The luma at 32 x 32, its type-II DCT, the 8 x 8 lowest coefficients, each against their median. Bit 63 is DC's.
+    The luma at 32 x 32 (whole means to four times that or more, then Lanczos's filter), its type-II DCT, the 8 x 8
+    lowest coefficients, each against their median. Bit 63 is DC's.
     """
-    small = Image.fromarray(luma_HW).resize((32, 32), Image.Resampling.LANCZOS)
+    small = Image.fromarray(luma_HW).resize((32, 32), Image.Resampling.LANCZOS, reducing_gap=4)
     low = scipy.fft.dctn(np.asarray(small, np.float64), workers=1)[:8, :8]
     return int.from_bytes(np.packbits(low > np.median(low)).tobytes())
 

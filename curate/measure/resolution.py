@@ -38,7 +38,7 @@ def spectral_cutoff(spectrum: PowerSpectrum) -> float | None:
         0 to 1, where 1 is a spectrum without an end; a fall above 0.75 is not looked for. None if a side is shorter
         than 128 pixels, or all pixels are equal.
     """
-    if min(spectrum.power_HV.shape[0], spectrum.width) < 2 * _RINGS or not spectrum.power_HV.any():
+    if min(spectrum.height, spectrum.width) < 2 * _RINGS or not spectrum.squares_HV2.any():
         return None
     power = _ring_power(spectrum)
     filled = np.flatnonzero(power > _ROUNDING)
@@ -64,11 +64,10 @@ def _ring_power(spectrum: PowerSpectrum) -> NDArray[np.float64]:
 
 def _cell_power(spectrum: PowerSpectrum) -> NDArray[np.float64]:
     """Mean power over equal parts of |u| and |v| up to the Nyquist frequency, shape (rings, rings)."""
-    height, width = spectrum.power_HV.shape[0], spectrum.width
+    height, width = spectrum.height, spectrum.width
     ring_of_u, ring_of_v = _rings(height), _rings(width)
-    sums_HR = np.add.reduceat(
-        spectrum.power_HV, np.searchsorted(ring_of_v[: width // 2 + 1], np.arange(_RINGS)), axis=1
-    )
+    firsts = np.searchsorted(ring_of_v[: width // 2 + 1], np.arange(_RINGS))
+    sums_HR = 2 * np.add.reduceat(spectrum.squares_HV2.reshape(height, -1), 2 * firsts, axis=1)
     cells_RR = np.zeros((_RINGS, _RINGS))
     np.add.at(cells_RR, ring_of_u, sums_HR)
     samples_RR = np.outer(np.bincount(ring_of_u), np.bincount(ring_of_v))

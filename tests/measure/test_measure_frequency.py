@@ -1,4 +1,5 @@
 import csv
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +123,24 @@ def test_either_side_of_the_switch_to_float32(shape: tuple[int, int], noise: flo
         expected = reference(luma_HW, cutoff, fast=True)
         assert 1e-10 < expected < 0.4
         assert ratio(luma_HW, cutoff) == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_little_beyond_one_sharp_edge_is_found() -> None:
+    luma_HW = np.full((2048, 720), 3, np.uint8)  # curved enough to look rich, and yet its ratio is of the order of 1e-6
+    luma_HW[:, 311:] = 250
+    luma_HW[700, 100] += 40
+    expected = [reference(luma_HW, cutoff, fast=True) for cutoff in (PAPER_CUTOFF, PUBLISHED_CUTOFF)]
+    assert high_frequency_ratios(luma_HW, (PAPER_CUTOFF, PUBLISHED_CUTOFF)) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("noise", [0, 20], ids=["float64", "float32"])
+def test_twelve_bytes_a_pixel_are_enough(noise: float) -> None:
+    luma_HW = (np.random.default_rng(6).normal(0, noise, (1201, 1500)) + 128).clip(0, 255).astype(np.uint8)
+    tracemalloc.start()
+    high_frequency_ratios(luma_HW)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 12 * luma_HW.size
 
 
 def test_asking_for_several_at_once_changes_none() -> None:
