@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from curate._version import __version__
+from curate.commands.manifest import export, manifest_app
+from curate.commands.terminal import SHOWN, new_console
 from curate.errors import CurateError, Reason
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from curate.pipeline import RunOutcome
     from curate.survey import Survey
 
@@ -27,11 +27,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-manifest_app = typer.Typer(help="Look at manifests.", no_args_is_help=True)
-app.add_typer(manifest_app, name="manifest")
 
 STAGE_BY_STAGE = "Stage by stage"
-_SHOWN = 20
 _STORAGE_CLIENTS = ("botocore", "aiobotocore", "gcsfs", "google")
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Run folder: a path or any fsspec URL.")]
@@ -118,12 +115,12 @@ def probe(
     from curate.recipe import Recipe
 
     resolved = Recipe.load(recipe, set_)
-    with nullcontext(Progress()) if json else run_progress(_console()) as progress:
+    with nullcontext(Progress()) if json else run_progress(new_console()) as progress:
         outcome = probe(resolved, input, out, sample=sample, scheduler=scheduler, workers=workers, progress=progress)
     if json:
         print(outcome.to_json())
     else:
-        _console().print(probe_summary(outcome))
+        new_console().print(probe_summary(outcome))
     if not outcome.images:
         raise typer.Exit(1)
 
@@ -215,7 +212,7 @@ def evaluate_labels(
     from curate.label import evaluate_labels
     from curate.recipe import Recipe
 
-    console = _console()
+    console = new_console()
     with StepProgress(console, "label") as steps:
         evaluation = evaluate_labels(pictures, Recipe.load(recipe, set_).label, steps)
     console.print(*evaluation_tables(evaluation), sep="\n")
@@ -253,12 +250,12 @@ def stats(
     if form not in survey.TEXTS and (form != "table" or out):
         raise CurateError(f"--format takes {', '.join(survey.TEXTS)}, or table without --out, not {form!r}")
     labeller = Recipe.load(label).label if label else None
-    with StepProgress(_console(stderr=True), "measure") as steps:
+    with StepProgress(new_console(stderr=True), "measure") as steps:
         surveys = survey.stats(sources, label=labeller, scheduler=scheduler, workers=workers, progress=steps)
     for found in surveys:
         _print_bad_files(found)
     if form == "table":
-        _console().print(surveys_table(survey.HEADINGS, map(survey.cells, survey.rows(surveys)), survey.LEGEND))
+        new_console().print(surveys_table(survey.HEADINGS, map(survey.cells, survey.rows(surveys)), survey.LEGEND))
     elif out is None:
         print(survey.TEXTS[form](surveys), end="")
     else:
@@ -266,102 +263,8 @@ def stats(
         print(out)
 
 
-@app.command()
-def export(
-    source: Annotated[str, typer.Argument(help="Run folder, or one manifest.")],
-    out: Annotated[
-        str, typer.Option("--out", "-o", help="File of a list (manifest, csv, urls), folder of everything else.")
-    ],
-    to: Annotated[
-        str | None,
-        typer.Option(
-            metavar="KIND",
-            help="manifest, csv, urls, webdataset, hf, folder, lmdb or crops; of lists as --out ends, if not given: "
-            ".parquet, .csv, .txt or .tsv.",
-        ),
-    ] = None,
-    per_file: Annotated[int, typer.Option(help="Images in each file of webdataset and hf, or tar of crops.")] = 1000,
-    crop: Annotated[int, typer.Option(help="Side of crops in pixels.")] = 768,
-    overlap: Annotated[int, typer.Option(help="Pixels that neighbouring crops share, at least.")] = 192,
-    skip_damaged: Annotated[
-        bool, typer.Option("--skip-damaged", help="Leave out and count images that can't be read, instead of failing.")
-    ] = False,
-) -> None:
-    """Write a dataset as others open it: a list to publish, or the images as a folder, tars, Parquet or LMDB."""
-    from curate.console import StepProgress
-    from curate.manifest import ExportOptions, export_manifest
-
-    options = ExportOptions(per_file, crop, overlap, skip_damaged)
-    with StepProgress(_console(stderr=True), "export") as steps:
-        exported = export_manifest(source, out, to, options=options, progress=steps)
-    for fault in exported.left_out[:_SHOWN]:
-        print(f"left out: {fault}", file=sys.stderr)
-    left_out = f", {len(exported.left_out)} left out" if exported.left_out else ""
-    print(f"{exported.images} images in {out}{left_out}")
-
-
-@manifest_app.command()
-def validate(
-    path: Annotated[str, typer.Argument(help="Manifest.")],
-    check_bytes: Annotated[bool, typer.Option("--bytes", help="Also read every image and check its hash.")] = False,
-) -> None:
-    """Name every row and column that breaks the schema."""
-    from curate.manifest import find_faults, read_manifest
-
-    manifest = read_manifest(path)
-    faults = 0
-    for fault in find_faults(manifest, check_bytes=check_bytes):
-        print(f"{path}: {fault}")
-        faults += 1
-    if faults:
-        raise CurateError(f"{path} breaks the schema in {faults} place{'s' if faults > 1 else ''}")
-    print(f"{path}: {len(manifest)} rows, all valid")
-
-
-@manifest_app.command()
-def show(
-    path: Annotated[str, typer.Argument(help="Manifest.")],
-    rows: Annotated[int, typer.Option("--rows", "-n", min=0, help="Rows to show.")] = 5,
-) -> None:
-    """Say what a manifest holds and how it was made."""
-    from curate.console import statistics_table, table
-    from curate.manifest import read_manifest
-    from curate.manifest.statistics import summarise
-
-    manifest = read_manifest(path)
-    console = _console()
-    console.print(statistics_table(path, summarise(manifest.table)))
-    made = {k: v for k, v in manifest.metadata.items() if k != "recipe"} | {"fingerprint": manifest.fingerprint}
-    console.print(table("how it was made", ("", ""), sorted(made.items())))
-    if rows:
-        columns = ["id", "category", "width", "height", "bpp", "hf_ratio_032", "split", "url"]
-        columns = [c for c in columns if c in manifest.table.column_names]
-        head = manifest.table.select(columns).slice(0, rows).to_pylist()
-        console.print(table(f"first {len(head)} of {len(manifest)} rows", columns, [row.values() for row in head]))
-
-
-@manifest_app.command()
-def diff(
-    first: Annotated[str, typer.Argument(help="Manifest.")], second: Annotated[str, typer.Argument(help="Another.")]
-) -> None:
-    """Say what one manifest has that another hasn't. Exits with 1 when they differ."""
-    from curate.manifest import compare, read_manifest
-
-    difference = compare(read_manifest(first), read_manifest(second))
-    for id_ in difference.removed:
-        print(f"- {id_}")
-    for id_ in difference.added:
-        print(f"+ {id_}")
-    for id_, columns in difference.changed.items():
-        print(f"~ {id_} {', '.join(columns)}")
-    for key, (old, new) in difference.metadata.items():
-        print(f"~ made with another {key}" + ("" if key == "recipe" else f": {old} -> {new}"))
-    print(
-        f"{len(difference.added)} added, {len(difference.removed)} removed, {len(difference.changed)} changed, "
-        f"{difference.same} the same"
-    )
-    if difference.added or difference.removed or difference.changed:
-        raise typer.Exit(1)
+app.command()(export)
+app.add_typer(manifest_app, name="manifest")
 
 
 @app.command()
@@ -382,7 +285,7 @@ def train(
     from curate import restore
     from curate.console import StepProgress
 
-    with StepProgress(_console(), "train") as steps:
+    with StepProgress(new_console(), "train") as steps:
         settings = restore.TrainRecipe.load(recipe, set_)
         result = restore.train(settings, manifest, out, resume=not restart, progress=steps)
     if not result.trained:
@@ -404,7 +307,7 @@ def evaluate(
     from curate import restore
     from curate.console import StepProgress, table
 
-    console = _console()
+    console = new_console()
     with StepProgress(console, "evaluate") as steps:
         rows = restore.evaluate(
             checkpoint, pictures, degradation, limit=limit, progress=lambda done, total, _: steps(done, total)
@@ -431,7 +334,7 @@ def restore(
     from curate import restore
     from curate.console import StepProgress
 
-    with StepProgress(_console(), "restore") as steps:
+    with StepProgress(new_console(), "restore") as steps:
         results = restore.restore_files(
             checkpoint, inputs, out, degrade=degrade, tile=tile, progress=lambda done, total, _: steps(done, total)
         )
@@ -452,7 +355,7 @@ def demo(
     from curate.demo.site import DemoSite
     from curate.live import run_progress
 
-    console = _console()
+    console = new_console()
     with DemoSite(port, out / "site") as site:
         with StepProgress(console, "draw") as drawn:
             site.prepare(drawn)
@@ -514,7 +417,7 @@ def _run(recipe: Any, inputs: list[str], out: str, log_json: str | None, **optio
     from curate.pipeline import run
     from curate.progress import Listeners
 
-    console = _console()
+    console = new_console()
     with ExitStack() as listening:
         listeners: list[Any] = [listening.enter_context(run_progress(console))]
         if log_json is not None:
@@ -533,13 +436,13 @@ def _print_places(places: dict[str, str]) -> None:
 
 def _print_passed_over(outcome: RunOutcome) -> None:
     if passed_over := [f"{count} {kind}" for kind, count in outcome.passed_over.items() if count]:
-        _console().print(f"besides, of the input: {', '.join(passed_over)}")
+        new_console().print(f"besides, of the input: {', '.join(passed_over)}")
 
 
 def _print_reasons(outcome: RunOutcome) -> None:
     from curate.console import reasons_table
 
-    console = _console()
+    console = new_console()
     console.print(reasons_table(outcome.reasons))
     _print_passed_over(outcome)
 
@@ -554,17 +457,9 @@ def _print_advice(outcome: RunOutcome) -> None:
 def _print_bad_files(survey: Survey) -> None:
     """The damaged ones, the first few by name; JSON has them all."""
     damaged = [bad for bad in survey.bad_files if bad.reason is not Reason.NOT_IMAGE]
-    for bad in damaged[:_SHOWN]:
+    for bad in damaged[:SHOWN]:
         print(f"{survey.source}/{bad.path}: {bad.reason}: {bad.detail}", file=sys.stderr)
-    if len(damaged) > _SHOWN:
-        print(f"{survey.source}: {len(damaged) - _SHOWN} more; --format json names all", file=sys.stderr)
+    if len(damaged) > SHOWN:
+        print(f"{survey.source}: {len(damaged) - SHOWN} more; --format json names all", file=sys.stderr)
     if others := len(survey.bad_files) - len(damaged):
         print(f"{survey.source}: {others} file{'s that are' if others > 1 else ' that is'} no image", file=sys.stderr)
-
-
-def _console(*, stderr: bool = False) -> Console:
-    from rich.console import Console
-
-    # a pipe has no width of its own; tables should not fold in a log
-    width = None if (sys.stderr if stderr else sys.stdout).isatty() else 120
-    return Console(stderr=stderr, highlight=False, width=width)

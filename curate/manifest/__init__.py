@@ -1,6 +1,7 @@
 """The manifest: a Parquet table of selected images with provenance and measures, the contract with the trainer."""
 
 from curate.manifest.check import Difference, Fault, compare, find_faults
+from curate.manifest.combine import Merged, merge, sample
 from curate.manifest.export import Exported, ExportOptions, export_manifest
 from curate.manifest.schema import (
     BROAD,
@@ -27,12 +28,15 @@ __all__ = [
     "Exported",
     "Fault",
     "Manifest",
+    "Merged",
     "arrow_schema",
     "compare",
     "encode_manifest",
     "export_manifest",
     "find_faults",
+    "merge",
     "open_manifests",
     "read_manifest",
+    "sample",
     "write_manifest",
 ]

@@ -61,8 +61,7 @@ class Manifest:
     def root(self) -> str:
         """Path or URL that the `tar` column is relative to."""
         folder = posixpath.dirname(self.path.replace("\\", "/"))
-        scheme, separator, rest = folder.rpartition("://")
-        return f"{scheme}{separator}{posixpath.normpath(posixpath.join(rest, self.metadata.get('root', '.')))}"
+        return _join(folder, self.metadata.get("root", "."))
 
     def read_bytes(self, row: int) -> bytes:
         """The bytes of a row's image, exactly as served.
@@ -73,7 +72,7 @@ class Manifest:
         tar, offset, nbytes = (self.column(name)[row] for name in ("tar", "offset", "nbytes"))
         if tar is None:
             raise ManifestError(f"{self.path} is a published manifest, without images: fetch them with  curate run")
-        url = posixpath.join(self.root, tar)
+        url = _join(self.root, tar)
         try:
             fs, path = fsspec.core.url_to_fs(url)
             data: bytes = fs.cat_file(path, start=offset, end=offset + nbytes)  # of a far one, these bytes only
@@ -102,6 +101,12 @@ class Manifest:
     @cached_property
     def _columns(self) -> dict[str, list[Any]]:
         return {}
+
+
+def _join(folder: str, path: str) -> str:
+    """A path as seen from a folder, without "..": an object store takes that for a name."""
+    scheme, separator, rest = folder.rpartition("://")
+    return f"{scheme}{separator}{posixpath.normpath(posixpath.join(rest, path))}"
 
 
 def read_manifest(path: str | PurePath) -> Manifest:
