@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -105,10 +106,11 @@ class Run:
                 "dask", "worker", *here, *known, "--nworkers", 2, "--nthreads", 1, "--local-directory", told.parent
             )
         )
-        while not told.exists():
+        while True:
+            with suppress(FileNotFoundError, ValueError):  # not there yet, or not yet whole
+                return str(json.loads(told.read_text())["address"])
             assert self._cluster[0].poll() is None, "the Dask scheduler did not start"
             time.sleep(0.01)
-        return str(json.loads(told.read_text())["address"])
 
     def wait_for(self, moment: Moment, watcher: Watcher) -> bool:
         """Until that moment; False if the run ends before."""
