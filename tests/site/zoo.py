@@ -39,8 +39,8 @@ ENDS: dict[str, frozenset[End]] = {
     for paths, ends in (
         ("ok wakes unclosed-length chunked gzipped format/PNG format/WEBP format/GIF format/BMP format/TIFF", [None]),
         ("numbered/{} sized/300 redirect/3 redirect-in-utf8 fails-once resets-once busy/0 nap", [None]),
-        ("tagged?all", [None]),
-        ("sized/40", [Reason.TOO_SMALL]),
+        ("tagged?all drawn/60/PNG drawn/60/JPEG/chunked late-size/60/45000", [None]),
+        ("sized/40 drawn/20/JPEG/chunked late-size/20/45000", [Reason.TOO_SMALL]),
         ("ok?private", [Reason.ROBOTS]),
         ("tagged?noai", [Reason.OPTED_OUT]),
         ("html unknown-encoding robots-text", [Reason.NOT_IMAGE]),
