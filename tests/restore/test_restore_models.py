@@ -8,8 +8,9 @@ from torch.nn import functional as F
 
 from curate.errors import RestoreError
 from curate.restore.models import build_model, count_parameters
+from curate.restore.models.complexity_experts import TileMixer, balance_loss
 from curate.restore.models.layers import ChannelAttention, TransformerBlock, attend_channels, pad_to_multiple
-from curate.restore.models.moce_ir import CrossAttention, MoCEIR, TileMixer, balance_loss
+from curate.restore.models.moce_ir import CrossAttention, MoCEIR
 
 
 @pytest.fixture
@@ -84,6 +85,91 @@ def test_multiplications_are_the_published_ones(expert: int, per_pixel: int) -> 
     high_pass = 9 * 64 * 8 * 8
     embedding_and_routers = 2 * 64 * 128 + 4 * (32 + 64) * 4 + 2 * (16 + 64) * 4 + (8 + 64) * 4
     assert sum(counted) + high_pass == per_pixel * 64 * 64 + embedding_and_routers
+
+
+@pytest.mark.parametrize(
+    ("size", "experts", "macs"),
+    [
+        ((720, 1280), 0, 28_284_844_896),
+        ((720, 1280), 1, 28_826_745_696),
+        ((720, 1280), 2, 30_065_376_096),
+        ((720, 1280), 3, 33_161_952_096),
+        ((720, 1280), [0, 1, 1, 1, 0, 1, 2], 28_977_888_096),  # the document's 28.98 G
+        ((256, 256), 0, 2_011_384_672),
+        ((256, 256), 3, 2_358_201_184),
+        ((121, 127), 3, 589_564_768),  # padded to 128 x 128
+    ],
+)
+def test_cost_is_what_ptflops_counts(size: tuple[int, int], experts: int | list[int], macs: int) -> None:
+    with torch.device("meta"):
+        model = build_model("moe_ir_30g")
+    assert model.macs(*size, experts) == macs
+    with pytest.raises(ValueError, match="each of the 7 decoder blocks"):
+        model.macs(*size, [0, 1])
+
+
+def _scatter(model: MoCEIR, seed: int) -> None:
+    """Routers that pick all sorts of experts."""
+    torch.manual_seed(seed)
+    for block in model.modules():
+        if hasattr(block, "from_image"):
+            block.from_image.weight.data.normal_(0, 50)
+
+
+@pytest.mark.parametrize("budget", [1.0, 1.02, 1.04])
+@pytest.mark.parametrize("size", [(16, 24), (40, 33), (1, 1)], ids=str)
+def test_routers_keep_to_a_budget_whatever_the_picture(size: tuple[int, int], budget: float) -> None:
+    with torch.device("meta"):
+        cheapest = build_model("moe_ir_30g", **TINY).macs(720, 1280)
+    torch.manual_seed(0)
+    free = build_model("moe_ir_30g", **TINY).eval()
+    bound = build_model("moe_ir_30g", **TINY, max_macs=budget * cheapest).eval()
+    assert isinstance(free, MoCEIR)
+    assert isinstance(bound, MoCEIR)
+    padded = [-(-side // free.multiple) * free.multiple for side in size]
+    most = max(free.macs(*size), budget * cheapest * padded[0] * padded[1] / (720 * 1280))
+    spent, wanted = [], []
+    for seed in range(8):
+        _scatter(free, seed)
+        bound.load_state_dict(free.state_dict())
+        images = torch.rand(3, 3, *size) * torch.linspace(0.2, 1, 3)[:, None, None, None]
+        with torch.no_grad():
+            restored, choices = bound.forward_with_choices(images)
+            single = torch.cat([bound(image[None]) for image in images])
+            wanted += [free.macs(*size, c) for c in free.forward_with_choices(images)[1].tolist()]
+        assert torch.allclose(restored, single, atol=1e-4)
+        spent += [bound.macs(*size, c) for c in choices.tolist()]
+    assert max(spent) <= most < max(wanted)
+    if budget > 1 and size != (1, 1):
+        assert max(spent) > free.macs(*size), "a budget is there to be spent"
+
+
+def test_within_a_generous_budget_the_routers_are_free(tiny: MoCEIR) -> None:
+    generous = build_model("moe_ir_30g", **TINY, max_macs=1e12).eval()
+    generous.load_state_dict(tiny.state_dict())
+    image = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        assert torch.equal(generous(image), tiny(image))
+
+
+def test_a_route_that_is_given_is_taken_whatever_it_costs() -> None:
+    with torch.device("meta"):
+        cheapest = build_model("moe_ir_30g", **TINY).macs(720, 1280)
+    model = build_model("moe_ir_30g", **TINY, max_macs=cheapest).eval()
+    with torch.no_grad():
+        assert set(model.forward_with_choices(torch.rand(1, 3, 8, 8), route=3)[1].flatten().tolist()) == {3}
+
+
+def test_gate_in_the_output_lets_the_restoration_loss_train_the_routers() -> None:
+    torch.manual_seed(0)
+    reached = {}
+    for gate in ("moce", "residual"):
+        model = build_model("moe_ir_30g", **TINY, gate=gate)
+        F.l1_loss(model(torch.rand(2, 3, 16, 16)), torch.rand(2, 3, 16, 16)).backward()
+        routers = [block for block in model.modules() if hasattr(block, "from_image")]
+        reached[gate] = min(block.from_frequency.weight.grad.norm().item() for block in routers)
+    assert reached["moce"] < 1e-9
+    assert reached["residual"] > 1e-6
 
 
 def test_balance_loss_of_a_worked_example() -> None:
@@ -245,6 +331,8 @@ def test_tiny_network_learns_one_batch() -> None:
         ("swinnir", {}, "no model 'swinnir'; known: moe_ir_30g"),
         ("moe_ir_30g", {"dims": 8}, "unexpected keyword argument 'dims'"),
         ("moe_ir_30g", {"dim": 4}, "dim 4 must be a multiple of 8"),
+        ("moe_ir_30g", {"gate": "open"}, "gate is one of moce, residual, not 'open'"),
+        ("moe_ir_30g", {"max_macs": 1e9}, "less than the 28,284,844,896 of the cheapest experts"),
         ("moe_ir_30g", {"num_dec_blocks": [1]}, "num_blocks and heads name every level"),
     ],
 )

@@ -15,6 +15,7 @@ __all__ = [
     "Upsample",
     "attend_channels",
     "depthwise",
+    "macs_per_pixel",
     "pad_to_multiple",
 ]
 
@@ -118,6 +119,14 @@ class Upsample(nn.Sequential):
 
     def __init__(self, dim: int) -> None:
         super().__init__(nn.Conv2d(dim, 2 * dim, 3, padding=1, bias=False), nn.PixelShuffle(2))
+
+
+def macs_per_pixel(*modules: nn.Module) -> int:
+    """Multiply-accumulates a pixel of all convolutions, with their biases, and of the feed-forwards' activations."""
+    parts = [part for module in modules for part in module.modules()]
+    convolutions = (p.numel() for part in parts if isinstance(part, nn.Conv2d) for p in part.parameters())
+    activations = (part.out.in_channels for part in parts if isinstance(part, GatedFeedForward))
+    return sum(convolutions) + sum(activations)
 
 
 def pad_to_multiple(x_BCHW: Tensor, multiple: int) -> Tensor:

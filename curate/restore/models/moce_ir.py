@@ -11,6 +11,9 @@ Where the document and the authors' code differ, the code's numbers are the publ
 - The load of an expert is the mean of its probabilities over the batch (eq. 7 prints a product, which would underflow).
 - The gate only scales what goes through bias-free linear maps into a normalised query, so the restoration loss gives
   the routers (and the frequency embedding) no gradient: the auxiliary loss alone trains them, as in the authors' code.
+  `gate="residual"` adds what the gate scales to the block's output too, so that the restoration loss reaches them.
+- The document wants under 30 G multiply-accumulates for any picture of 1280 x 720, and half of all routings take more.
+  `max_macs` holds the routers to a budget.
 
 Unlike that code, evaluation draws no router noise, so it is deterministic, and images of a batch meet only their own
 experts, so that a batch gives what its images give one by one.
@@ -18,15 +21,15 @@ experts, so that a batch gives what its images give one by one.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from itertools import pairwise
-from typing import Literal
+from itertools import pairwise, repeat
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from curate.restore.models.complexity_experts import MixtureOfComplexityExperts, Route, Routing
 from curate.restore.models.layers import (
     ChannelAttention,
     Downsample,
@@ -36,13 +39,16 @@ from curate.restore.models.layers import (
     Upsample,
     attend_channels,
     depthwise,
+    macs_per_pixel,
     pad_to_multiple,
 )
 
-__all__ = ["MoCEIR", "Route", "balance_loss"]
+__all__ = ["Gate", "MoCEIR"]
 
-Route = Literal["auto"] | int | Sequence[int]
-"""Who picks the experts: the routers, or one number for all images, or a number for each."""
+Gate = Literal["moce", "residual"]
+"""What the gate scales: the routed expert as query alone, as in the paper, or also as a part of the output."""
+
+_720P = 720 * 1280
 
 
 class MoCEIR(nn.Module):
@@ -56,6 +62,9 @@ class MoCEIR(nn.Module):
         heads: attention heads of each level; must divide dim, 2 dim, 4 dim, ...
         num_experts: experts of each decoder block; dim must be a multiple of 2^(num_experts - 1).
         expansion: hidden over input channels of the feed-forwards.
+        gate: what the gate of a routed expert scales.
+        max_macs: multiply-accumulates that a picture of 1280 x 720 may take, and others in proportion to their pixels,
+            when the routers pick; counted as `macs` does. None lets them pick what they like.
     """
 
     def __init__(
@@ -67,8 +76,12 @@ class MoCEIR(nn.Module):
         heads: Sequence[int] = (1, 2, 4, 8),
         num_experts: int = 4,
         expansion: float = 2.0,
+        gate: Gate = "moce",
+        max_macs: float | None = None,
     ) -> None:
         super().__init__()
+        if gate not in get_args(Gate):
+            raise ValueError(f"gate is one of {', '.join(get_args(Gate))}, not {gate!r}")
         levels = len(num_blocks)
         if not len(num_dec_blocks) == levels - 1 == len(heads) - 1:
             raise ValueError("num_blocks and heads name every level, num_dec_blocks all but the deepest")
@@ -89,7 +102,7 @@ class MoCEIR(nn.Module):
         self.fuse = nn.ModuleList(nn.Conv2d(2 * c, c, 1, bias=False) for c in dims[:-1])
         self.decoder = nn.ModuleList(
             nn.ModuleList(
-                DecoderBlock(dims[level], dims[-1], heads[level], num_experts, expansion) for _ in range(count)
+                DecoderBlock(dims[level], dims[-1], heads[level], num_experts, expansion, gate) for _ in range(count)
             )
             for level, count in enumerate(num_dec_blocks)
         )
@@ -98,13 +111,59 @@ class MoCEIR(nn.Module):
         with torch.no_grad():
             # start near the identity: a full-size random correction costs hundreds of steps to unlearn
             self.output.weight *= 0.1
+        self.max_macs = max_macs
+        if max_macs is not None and self.macs(720, 1280) > max_macs:
+            raise ValueError(f"max_macs {max_macs:g} is less than the {self.macs(720, 1280):,} of the cheapest experts")
 
     def forward(self, image_B3HW: Tensor, route: Route = "auto") -> Tensor:
         """Restore images in 0..1 of any size; the result has the same shape and isn't clipped."""
-        return self.forward_with_aux(image_B3HW, route)[0]
+        return self._forward(image_B3HW, self._routing(image_B3HW, route))[0]
 
     def forward_with_aux(self, image_B3HW: Tensor, route: Route = "auto") -> tuple[Tensor, Tensor]:
         """The restored images, and the mean balance loss of the decoder blocks (0 in evaluation)."""
+        return self._forward(image_B3HW, self._routing(image_B3HW, route))
+
+    def forward_with_choices(self, image_B3HW: Tensor, route: Route = "auto") -> tuple[Tensor, Tensor]:
+        """The restored images, and the experts that they met: (B, decoder blocks), as the blocks run."""
+        routing = self._routing(image_B3HW, route)
+        return self._forward(image_B3HW, routing)[0], torch.stack(routing.choices, dim=1)
+
+    def macs(self, height: int, width: int, choices: int | Sequence[int] = 0) -> int:
+        """Multiply-accumulates for a picture, given the expert of each decoder block as they run, or one for all.
+
+        Counted as ptflops does by its backend `pytorch`, which the document's figure comes from: convolutions, linear
+        layers and their biases, one for each element of an activation (two of a GELU layer and of a mean over pixels),
+        nothing for attention, normalisation and FFTs.
+        """
+        pixels = [self._padded(height) * self._padded(width) >> 2 * level for level in range(len(self.encoder) + 1)]
+        total = pixels[0] * macs_per_pixel(self.patch_embed, self.refinement, self.output)
+        for level, (blocks, down) in enumerate(zip(self.encoder, self.down, strict=True)):
+            total += pixels[level] * macs_per_pixel(blocks, down)
+        total += pixels[-1] * macs_per_pixel(self.latent) + self.frequency.macs(pixels[-1])
+        count = sum(len(level) for level in self.decoder)  # type: ignore[arg-type]
+        if not isinstance(choices, int) and len(choices) != count:
+            raise ValueError(f"choices names an expert for each of the {count} decoder blocks, not {len(choices)}")
+        experts = repeat(choices) if isinstance(choices, int) else iter(choices)
+        for level in reversed(range(len(self.decoder))):
+            total += pixels[level + 1] * macs_per_pixel(self.up[level])
+            total += pixels[level] * macs_per_pixel(self.fuse[level])
+            for block, expert in zip(self.decoder[level].children(), experts, strict=False):
+                assert isinstance(block, DecoderBlock)
+                total += block.macs(pixels[level], expert)
+        return total
+
+    def _padded(self, side: int) -> int:
+        return -(-side // self.multiple) * self.multiple
+
+    def _routing(self, image_B3HW: Tensor, route: Route) -> Routing:
+        if self.max_macs is None:
+            return Routing(route)
+        height, width = image_B3HW.shape[2:]
+        pixels = self._padded(height) * self._padded(width)
+        budget = max(0, int(self.max_macs * pixels / _720P) - self.macs(height, width))
+        return Routing(route, torch.full((len(image_B3HW),), budget, device=image_B3HW.device))
+
+    def _forward(self, image_B3HW: Tensor, routing: Routing) -> tuple[Tensor, Tensor]:
         height, width = image_B3HW.shape[2:]
         padded_B3HW = pad_to_multiple(image_B3HW, self.multiple)
         x_BCHW = self.patch_embed(padded_B3HW.contiguous(memory_format=torch.channels_last))
@@ -119,7 +178,7 @@ class MoCEIR(nn.Module):
         for level in reversed(range(len(skips))):
             x_BCHW = self.fuse[level](torch.cat([self.up[level](x_BCHW), skips[level]], dim=1))
             for block in self.decoder[level].children():
-                x_BCHW, loss = block(x_BCHW, frequency_BF, route)
+                x_BCHW, loss = block(x_BCHW, frequency_BF, routing)
                 losses.append(loss)
         restored_B3HW = self.output(self.refinement(x_BCHW)) + padded_B3HW
         return restored_B3HW[..., :height, :width], torch.stack(losses).mean()
@@ -142,12 +201,20 @@ class FrequencyEmbedding(nn.Module):
         edges_BCHW = F.conv2d(x_BCHW, self.high_pass_C133, padding=1, groups=x_BCHW.shape[1])
         return self.mlp(F.gelu(edges_BCHW).mean((2, 3)))
 
+    def macs(self, pixels: int) -> int:
+        """Multiply-accumulates; see `MoCEIR.macs`."""
+        dim = self.high_pass_C133.shape[0]
+        return pixels * dim * (9 + 2) + sum(p.numel() for p in self.mlp.parameters()) + 2 * (2 * dim)
+
 
 class DecoderBlock(nn.Module):
     """A routed expert asks (query), the shared expert answers (key and value)."""
 
-    def __init__(self, dim: int, frequency_dim: int, heads: int, num_experts: int, expansion: float) -> None:
+    def __init__(
+        self, dim: int, frequency_dim: int, heads: int, num_experts: int, expansion: float, gate: Gate
+    ) -> None:
         super().__init__()
+        self.gate = gate
         self.norm1 = LayerNorm(dim)
         self.to_shared = nn.Conv2d(dim, dim, 1)
         self.to_routed = nn.Conv2d(dim, dim, 1)
@@ -157,12 +224,22 @@ class DecoderBlock(nn.Module):
         self.norm2 = LayerNorm(dim)
         self.feed_forward = GatedFeedForward(dim, expansion, bias=False)
 
-    def forward(self, x_BCHW: Tensor, frequency_BF: Tensor, route: Route) -> tuple[Tensor, Tensor]:
+    def forward(self, x_BCHW: Tensor, frequency_BF: Tensor, routing: Routing) -> tuple[Tensor, Tensor]:
         normed_BCHW = self.norm1(x_BCHW)
         shared_BCHW = self.shared(self.to_shared(normed_BCHW))
-        routed_BCHW, loss = self.routed(self.to_routed(normed_BCHW), shared_BCHW, frequency_BF, route)
+        routed_BCHW, loss = self.routed(self.to_routed(normed_BCHW), shared_BCHW, frequency_BF, routing)
         x_BCHW = x_BCHW + self.cross(routed_BCHW, shared_BCHW)
+        if self.gate == "residual":
+            x_BCHW = x_BCHW + routed_BCHW
         return x_BCHW + self.feed_forward(self.norm2(x_BCHW)), loss
+
+    def macs(self, pixels: int, expert: int) -> int:
+        """Multiply-accumulates; see `MoCEIR.macs`."""
+        around = macs_per_pixel(
+            self.to_shared, self.to_routed, self.shared, self.cross, self.feed_forward, self.routed.out
+        )
+        of_routing = pixels * 2 * self.to_routed.out_channels + self.routed.router_macs
+        return pixels * (around + self.routed.macs_per_pixel[expert]) + of_routing
 
 
 class CrossAttention(nn.Module):
@@ -178,108 +255,3 @@ class CrossAttention(nn.Module):
     def forward(self, asking_BCHW: Tensor, answering_BCHW: Tensor) -> Tensor:
         k_BCHW, v_BCHW = self.kv(answering_BCHW).chunk(2, dim=1)
         return attend_channels(self.q(asking_BCHW), k_BCHW, v_BCHW, self.temperature, self.out)
-
-
-class MixtureOfComplexityExperts(nn.Module):
-    """One expert an image, picked from its mean features and its frequency embedding: eqs. (1) to (4)."""
-
-    complexity_n: Tensor
-
-    def __init__(self, dim: int, frequency_dim: int, num_experts: int) -> None:
-        super().__init__()
-        # both the width and the tile of an expert double from one to the next
-        self.experts = nn.ModuleList(Expert(dim, dim >> (num_experts - 1 - i), 4 << i) for i in range(num_experts))
-        self.from_image = nn.Linear(dim, num_experts, bias=False)
-        self.from_frequency = nn.Linear(frequency_dim, num_experts, bias=False)
-        self.out = nn.Conv2d(dim, dim, 1, bias=False)
-        sizes_n = torch.tensor([float(sum(p.numel() for p in expert.parameters())) for expert in self.experts])
-        self.register_buffer("complexity_n", sizes_n / sizes_n.max(), persistent=False)
-
-    def forward(self, x_BCHW: Tensor, shared_BCHW: Tensor, frequency_BF: Tensor, route: Route) -> tuple[Tensor, Tensor]:
-        logits_Bn = (self.from_image(x_BCHW.mean((2, 3))) + self.from_frequency(frequency_BF)).float()
-        noisy_Bn = logits_Bn
-        loss = logits_Bn.new_zeros(())
-        if self.training:
-            sigma = 1 / len(self.experts)
-            noisy_Bn = logits_Bn + torch.randn_like(logits_Bn) * sigma
-            loss = balance_loss(logits_Bn, noisy_Bn, self.complexity_n, sigma)
-        if isinstance(route, str):
-            expert_B = noisy_Bn.argmax(1)
-        else:
-            expert_B = torch.as_tensor(route, device=x_BCHW.device).expand(len(x_BCHW))
-        gate_B = noisy_Bn.softmax(1).gather(1, expert_B[:, None])[:, 0].to(x_BCHW.dtype)
-        return self.out(gate_B[:, None, None, None] * self._run_experts(expert_B.tolist(), x_BCHW, shared_BCHW)), loss
-
-    def _run_experts(self, choice: list[int], x_BCHW: Tensor, shared_BCHW: Tensor) -> Tensor:
-        """Each image through its own expert, images that share one together."""
-        if len(set(choice)) == 1:
-            return self.experts[choice[0]](x_BCHW, shared_BCHW)
-        parts, order = [], []
-        for k in sorted(set(choice)):
-            members = [i for i, chosen in enumerate(choice) if chosen == k]
-            parts.append(self.experts[k](x_BCHW[members], shared_BCHW[members]))
-            order += members
-        return torch.cat(parts)[torch.tensor(order, device=x_BCHW.device).argsort()]
-
-
-class Expert(nn.Module):
-    """Tile mixing in a space of `width` channels, modulated by the shared expert's features."""
-
-    def __init__(self, dim: int, width: int, tile: int) -> None:
-        super().__init__()
-        self.reduce = nn.Conv2d(dim, width, 1, bias=False)
-        self.reduce_shared = nn.Conv2d(dim, width, 1, bias=False)
-        self.mix = TileMixer(width, tile)
-        self.widen = nn.Conv2d(width, dim, 1, bias=False)
-
-    def forward(self, x_BCHW: Tensor, shared_BCHW: Tensor) -> Tensor:
-        modulated_BrHW = self.mix(self.reduce(x_BCHW)) * F.silu(self.reduce_shared(shared_BCHW))
-        return x_BCHW + self.widen(modulated_BrHW)
-
-
-class TileMixer(nn.Module):
-    """Circular convolution of queries with keys inside tiles, by FFT; times the values."""
-
-    def __init__(self, dim: int, tile: int) -> None:
-        super().__init__()
-        self.tile = tile
-        self.q = nn.Sequential(nn.Conv2d(dim, dim, 1, bias=False), depthwise(dim, 3, bias=True))
-        self.kv = nn.Sequential(nn.Conv2d(dim, 2 * dim, 1, bias=False), depthwise(2 * dim, 7, bias=True))
-        self.norm = LayerNorm(dim)
-        self.out = nn.Conv2d(dim, dim, 1)
-
-    def forward(self, x_BrHW: Tensor) -> Tensor:
-        q_BrHW = self.q(x_BrHW)
-        k_BrHW, v_BrHW = self.kv(x_BrHW).chunk(2, dim=1)
-        return self.out(self.norm(self._convolve(q_BrHW, k_BrHW).to(v_BrHW.dtype)) * v_BrHW)
-
-    def _convolve(self, q_BrHW: Tensor, k_BrHW: Tensor) -> Tensor:
-        height, width = q_BrHW.shape[2:]
-        pad = (0, -width % self.tile, 0, -height % self.tile)  # zeros at the right and bottom, as the authors' code
-
-        def spectra(x_BrHW: Tensor) -> Tensor:
-            tiles = F.pad(x_BrHW.float(), pad).unflatten(3, (-1, self.tile)).unflatten(2, (-1, self.tile))
-            return torch.fft.rfft2(tiles, dim=(3, 5))
-
-        tiles = torch.fft.irfft2(spectra(q_BrHW) * spectra(k_BrHW), s=(self.tile, self.tile), dim=(3, 5))
-        return tiles.flatten(4, 5).flatten(2, 3)[..., :height, :width]
-
-
-def balance_loss(logits_Bn: Tensor, noisy_Bn: Tensor, complexity_n: Tensor, sigma: float) -> Tensor:
-    """Eq. (9): half the squared coefficients of variation of the experts' importance and load over a batch.
-
-    Args:
-        logits_Bn: router outputs without noise.
-        noisy_Bn: the same with the noise that routing used.
-        complexity_n: parameters of each expert over those of the largest, b of eq. (8): cheap experts get more images.
-        sigma: standard deviation of the noise.
-    """
-    importance_n = complexity_n * logits_Bn.softmax(1).sum(0)
-    threshold_B1 = noisy_Bn.amax(1, keepdim=True)
-    # the probability that another draw of the expert's noise lifts it over the threshold: eq. (6)
-    load_n = (0.5 * torch.erfc((threshold_B1 - logits_Bn) / (sigma * math.sqrt(2)))).mean(0)
-    return 0.5 * _squared_variation(importance_n) + 0.5 * _squared_variation(load_n)
-
-
-def _squared_variation(x_n: Tensor) -> Tensor:
-    return (x_n.std() / (x_n.mean() + 1e-8)) ** 2
