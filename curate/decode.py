@@ -123,7 +123,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
     Colours are the encoded values: an ICC profile is not applied, as in the field's datasets.
     """
-    return _upright(_flat(image).convert("RGB"), image)
+    return _upright(_in_colours(_flat(image)), image)
 
 
 def decode_small(source: IO[bytes], side: int) -> Image.Image:
@@ -147,8 +147,12 @@ def decode_small(source: IO[bytes], side: int) -> Image.Image:
 def to_luma(image: Image.Image) -> NDArray[np.uint8]:
     """ITU-R 601 luma (Pillow's `L`) of an image of any mode, shape (height, width), upright by EXIF; see `to_rgb`."""
     flat = _flat(image)
-    luma = flat if flat.mode == "L" else (flat if flat.mode == "RGB" else flat.convert("RGB")).convert("L")
+    luma = flat if flat.mode == "L" else _in_colours(flat).convert("L")
     return np.asarray(_upright(luma, image))  # turned last, when it is a third of the work
+
+
+def _in_colours(flat: Image.Image) -> Image.Image:
+    return flat if flat.mode == "RGB" else flat.convert("RGB")  # which would copy it
 
 
 def _upright(pixels: Image.Image, image: Image.Image) -> Image.Image:

@@ -132,8 +132,8 @@ class Measure(Config):
     facts: tuple[Fact, ...] = ()
     """Further facts to measure, each a column; columns of the others are null."""
     max_pixels: Annotated[int, Field(gt=0, le=178_000_000)] = 100_000_000
-    """Images with more pixels are rejected before decoding; measuring takes some 16 bytes of memory per pixel, and some
-    6 more for facts of colours."""
+    """Images with more pixels are rejected before decoding; measuring takes 8 to 16 bytes of memory a pixel, WebP the
+    most, and up to 20 with facts of colours."""
 
     @field_validator("cutoffs")
     @classmethod

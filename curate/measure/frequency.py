@@ -22,7 +22,7 @@ PUBLISHED_CUTOFF = 0.32
 """The share of the half-diagonal that gives the paper's published figures."""
 
 _SMALL = 2**18
-_SMOOTH = 1e-4
+_CONCENTRATED = 0.01
 _CURVATURE = 1e-3
 _BAND = 32
 _AWKWARD = 50
@@ -48,16 +48,20 @@ class PowerSpectrum:
 
     def shares_beyond(self, cutoffs: Sequence[float]) -> list[float]:
         """Share of the power farther than each cut-off from (0, 0); 0 if there is none at all."""
+        return [float(share) for share in self.row_shares_beyond(cutoffs).sum(axis=1)]
+
+    def row_shares_beyond(self, cutoffs: Sequence[float]) -> NDArray[np.float64]:
+        """The same by rows of the half-plane, shape (cutoffs, H)."""
         if self.total == 0:
-            return [0.0 for _ in cutoffs]
+            return np.zeros((len(cutoffs), self.height))
         ascending = sorted(cutoffs)
         starts = _starts(self.height, self.width, tuple(ascending))
         there = np.flatnonzero(np.diff(starts, append=self.squares_HV2.size))  # an empty piece would get a cell
         pieces = np.zeros(len(starts))
         pieces[there] = np.add.reduceat(self.squares_HV2.ravel(), starts[there])
-        rings = pieces.reshape(self.height, -1).sum(axis=0)[1:]
-        beyond = dict(zip(ascending, 2 * rings[::-1].cumsum()[::-1] / self.total, strict=True))
-        return [float(beyond[cutoff]) for cutoff in cutoffs]
+        rings_HC = pieces.reshape(self.height, -1)[:, 1:]
+        beyond_HC = 2 * rings_HC[:, ::-1].cumsum(axis=1)[:, ::-1] / self.total
+        return beyond_HC[:, [ascending.index(cutoff) for cutoff in cutoffs]].T
 
 
 def high_frequency_ratios(luma_HW: NDArray[np.uint8], cutoffs: Sequence[float] = (PAPER_CUTOFF,)) -> list[float]:
@@ -83,8 +87,8 @@ def ratios_and_spectrum(luma_HW: NDArray[np.uint8], cutoffs: Sequence[float]) ->
     """`high_frequency_ratios`, and the spectrum that they are of.
 
     The transform runs on the real half-plane after the mean is taken off, in float32 where that is exact enough: not
-    for small images, whose rounding errors don't average out, nor for smooth ones, whose high frequencies drown in
-    them. The total is exact, by Parseval's theorem. The ratios agree with a float64 transform's to 1e-6.
+    for small images, whose rounding errors don't average out, nor where little power beyond a cut-off, or power in few
+    rows, drowns in them. The total is exact, by Parseval's theorem. The ratios agree with a float64 transform's to 1e-6.
     """
     if luma_HW.dtype != np.uint8 or luma_HW.ndim != 2 or luma_HW.size == 0:
         raise ValueError(
@@ -94,9 +98,11 @@ def ratios_and_spectrum(luma_HW: NDArray[np.uint8], cutoffs: Sequence[float]) ->
         luma_HW = luma_HW.T  # a length that takes long is better met in the half-plane, which has half as many of them
     if luma_HW.size > _SMALL and not _looks_smooth(luma_HW):
         spectrum = _spectrum(luma_HW, np.float32)
-        ratios = spectrum.shares_beyond(cutoffs)
-        if min(ratios, default=1.0) >= _SMOOTH:
-            return ratios, spectrum
+        shares_CH = spectrum.row_shares_beyond(cutoffs)
+        ratios = shares_CH.sum(axis=1)
+        # the error is some 1e-7 / sqrt(ratio x rows), where `rows` is how many hold the power: ratio^2 / sum of squares
+        if np.all(ratios**3 >= _CONCENTRATED * np.square(shares_CH).sum(axis=1)):
+            return ratios.tolist(), spectrum
         del spectrum
     spectrum = _spectrum(luma_HW, np.float64)
     return spectrum.shares_beyond(cutoffs), spectrum
@@ -122,7 +128,7 @@ def _spectrum(luma_HW: NDArray[np.uint8], dtype: type[np.floating[Any]]) -> Powe
 
 
 def _looks_smooth(luma_HW: NDArray[np.uint8]) -> bool:
-    """Whether a ratio is going to be below _SMOOTH, by the curvature of every 16th row: right of 19 pictures in 20."""
+    """Whether float32 is not going to be exact enough, by the curvature of every 16th row: right of 19 pictures in 20."""
     rows_RW = luma_HW[8::16].astype(np.float32)
     curvature_RW = rows_RW[:, 2:] - 2 * rows_RW[:, 1:-1] + rows_RW[:, :-2]
     return bool(np.square(curvature_RW).sum() < _CURVATURE * np.square(rows_RW).sum())

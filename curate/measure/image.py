@@ -76,6 +76,7 @@ def measure_image(
         turned = orientation(image)
         quality, subsampling = jpeg_quality(image), chroma_subsampling(image)
         luma_HW, rgb_HWC = _decode(image, in_colours=not OF_COLOURS.isdisjoint(facts))
+    del image  # its pixels take as much memory as half of the transform
     ratios, spectrum = ratios_and_spectrum(luma_HW, (PAPER_CUTOFF, PUBLISHED_CUTOFF, *cutoffs))
     printed, published, *further = ratios
     return Measures(

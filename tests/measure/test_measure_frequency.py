@@ -133,6 +133,16 @@ def test_the_little_beyond_one_sharp_edge_is_found() -> None:
     assert high_frequency_ratios(luma_HW, (PAPER_CUTOFF, PUBLISHED_CUTOFF)) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("rows", [1, 2], ids=["lines", "dots"])
+def test_power_in_a_handful_of_frequencies_is_found_to_the_sixth_digit(rows: int) -> None:
+    # rounding errors gather where the power is, and don't average out over so few
+    luma_HW = np.zeros((1024, 1024), np.uint8)
+    luma_HW[:, 512:] = 255
+    luma_HW[::rows, ::2] ^= 7
+    expected = [reference(luma_HW, cutoff, fast=True) for cutoff in (PAPER_CUTOFF, PUBLISHED_CUTOFF)]
+    assert high_frequency_ratios(luma_HW, (PAPER_CUTOFF, PUBLISHED_CUTOFF)) == pytest.approx(expected, rel=1e-6)
+
+
 @pytest.mark.parametrize("noise", [0, 20], ids=["float64", "float32"])
 def test_twelve_bytes_a_pixel_are_enough(noise: float) -> None:
     luma_HW = (np.random.default_rng(6).normal(0, noise, (1201, 1500)) + 128).clip(0, 255).astype(np.uint8)
