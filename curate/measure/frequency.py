@@ -87,8 +87,9 @@ def ratios_and_spectrum(luma_HW: NDArray[np.uint8], cutoffs: Sequence[float]) ->
     """`high_frequency_ratios`, and the spectrum that they are of.
 
     The transform runs on the real half-plane after the mean is taken off, in float32 where that is exact enough: not
-    for small images, whose rounding errors don't average out, nor where little power beyond a cut-off, or power in few
-    rows, drowns in them. The total is exact, by Parseval's theorem. The ratios agree with a float64 transform's to 1e-6.
+    for small images, whose rounding errors don't average out, nor where the power beyond a cut-off, little or in few
+    rows, drowns in them. The total is exact, by Parseval's theorem. The ratios agree with a float64 transform's to
+    1e-6.
     """
     if luma_HW.dtype != np.uint8 or luma_HW.ndim != 2 or luma_HW.size == 0:
         raise ValueError(
@@ -128,7 +129,7 @@ def _spectrum(luma_HW: NDArray[np.uint8], dtype: type[np.floating[Any]]) -> Powe
 
 
 def _looks_smooth(luma_HW: NDArray[np.uint8]) -> bool:
-    """Whether float32 is not going to be exact enough, by the curvature of every 16th row: right of 19 pictures in 20."""
+    """Whether a ratio is going to be about 1e-4 or less, by the curvature of every 16th row."""
     rows_RW = luma_HW[8::16].astype(np.float32)
     curvature_RW = rows_RW[:, 2:] - 2 * rows_RW[:, 1:-1] + rows_RW[:, :-2]
     return bool(np.square(curvature_RW).sum() < _CURVATURE * np.square(rows_RW).sum())
