@@ -74,7 +74,7 @@ class RunOutcome:
                 "test": "manifest/test.parquet",
                 "ledger": "ledger",
             },
-            "report": {"report": "report/index.html"},
+            "report": {"report": "report/index.html", "card": "manifest/README.md"},
         }
         ran = [results.get(outcome.stage, {}) for outcome in self.stages]
         return {what: f"{self.folder}/{path}" for found in ran for what, path in found.items()}

@@ -228,4 +228,4 @@ def write_report(folder: RunFolder, progress: Progress) -> StageOutcome:
         build_report(whole)
         return {}
 
-    return engine.run_whole(folder, "report", build, fingerprint(selected.outputs), {"version": 1}, progress)
+    return engine.run_whole(folder, "report", build, fingerprint(selected.outputs), {"version": 2}, progress)

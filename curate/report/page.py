@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -15,8 +14,10 @@ from curate.manifest import NAMED_CATEGORIES, Manifest, read_manifest
 from curate.manifest.published import PUBLISHED
 from curate.manifest.statistics import summarise
 from curate.recipe import Recipe
+from curate.report.card import write_card
 from curate.report.funnel import STAGES, Loss, funnel
 from curate.report.tally import Tally, count_ledger
+from curate.report.template import render
 
 if TYPE_CHECKING:
     from curate.engine.stage import Shard
@@ -29,7 +30,9 @@ _KEPT_PICTURES, _REJECTED_PICTURES = 34, 14
 
 
 def build_report(shard: Shard) -> None:
-    """Write `report/index.html` of a run whose ledger, summary and manifests are there. A pure function of these.
+    """Write `report/index.html` and the dataset card of a run whose ledger, summary and manifests are there.
+
+    A pure function of these.
 
     Raises:
         RunError: if the ledger's summary is missing.
@@ -42,9 +45,10 @@ def build_report(shard: Shard) -> None:
         summary = json.load(file)
     manifests = {split: read_manifest(f"{shard.folder.url}/manifest/{split}.parquet") for split in ("train", "test")}
     tally = count_ledger(shard, recipe.select.frequency.column)
-    page = _render(_content(shard, recipe, summary, manifests, tally) | {"recipe_text": recipe_text})
+    content = _content(shard, recipe, summary, manifests, tally)
     with shard.create("report/index.html") as sink:
-        sink.write(page.encode())
+        sink.write(render("page.html", content | {"recipe_text": recipe_text}).encode())
+    write_card(shard, content, manifests)
 
 
 def _content(
@@ -83,6 +87,7 @@ def _content(
             tally.ratio, summary["frequency_mean"], summary["frequency_std"], recipe.filters.min.get(column),
             target=bool(tally.kept),
         ),
+        "bars": bars,
         "categories": category_figure(bars),
         "size": size_figure(tally.size, _thresholds(recipe)),
         "heat": _heat(bars, summary, tally),
@@ -198,21 +203,3 @@ def _top(everything: Counter[str | None], kept: Counter[str | None]) -> dict[str
         "others": (len(others), sum(everything[n] for n in others), sum(kept[n] for n in others)),
         "stated": any(names),
     }
-
-
-def _render(content: dict[str, Any]) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    # What comes from the web (hosts, licences, URLs) is escaped like everything else
-    environment = Environment(
-        loader=PackageLoader("curate.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters["count"] = partial(_number, form=",.0f")
-    environment.filters["decimal"] = lambda value, digits=2: _number(value, f",.{digits}f")
-    environment.filters["percent"] = lambda value, digits=1: _number(value, f".{digits}%").replace("%", " %")
-    return environment.get_template("page.html").render(content)
-
-
-def _number(value: float | None, form: str) -> str:
-    return "\N{EN DASH}" if value is None else format(value, form)

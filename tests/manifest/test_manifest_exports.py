@@ -87,6 +87,20 @@ def test_hf(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert [sample["image"]["bytes"] for sample in plain] == [known[id_][1] for id_ in plain["id"]]
 
 
+def test_hf_takes_the_runs_own_card_along(pictures: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(pictures, run)
+    (run / "manifest/figures").mkdir()
+    (run / "manifest/figures/size.svg").write_text("<svg/>")
+    (run / "manifest/README.md").write_text("---\nconfigs: []\n---\n\n# Mine\n\n---\n\n![](figures/size.svg)\n")
+    export_manifest(str(run), tmp_path / "out", "hf")
+    header, _, body = (tmp_path / "out/README.md").read_text().partition("\n---\n")
+    assert "path: data/train-*.parquet" in header
+    assert "configs: []" not in header
+    assert body.strip() == "# Mine\n\n---\n\n![](figures/size.svg)"
+    assert (tmp_path / "out/figures/size.svg").read_text() == "<svg/>"
+
+
 def test_folder(pictures: Path, tmp_path: Path) -> None:
     vision = pytest.importorskip("torchvision.datasets")
     export_manifest(str(pictures), tmp_path / "out", "folder")
@@ -249,6 +263,17 @@ def test_what_can_not_be_read_is_never_an_empty_export(pictures: Path, tmp_path:
         options = ExportOptions(skip_damaged=True)
         export_manifest(tmp_path / "published.parquet", tmp_path / "out", "folder", options=options)
     assert not (tmp_path / "out").exists()
+
+
+def test_no_rows_are_no_export(pictures: Path, tmp_path: Path) -> None:
+    manifest = read_manifest(pictures / "manifest/test.parquet")
+    empty = Manifest(manifest.path, manifest.table.slice(0, 0), manifest.metadata)
+    for kind in FOLDERS:
+        if kind == "lmdb":
+            pytest.importorskip("lmdb")
+        with pytest.raises(ManifestError, match="has no rows to export"):
+            export_manifest(empty, tmp_path / "out", kind)
+        assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_that_holds_something_is_left_alone(pictures: Path, tmp_path: Path) -> None:

@@ -140,5 +140,10 @@ def check_whole(name: str, data: bytes) -> None:
             assert data.endswith(bytes(1024)), "no end of the archive"
         case ".html":
             assert data.rstrip().endswith(b"</html>")
+        case ".svg":
+            assert data.rstrip().endswith(b"</svg>")
+        case ".md":
+            assert b"\n### Maintenance\n" in data
+            assert data.endswith(b"\n")
         case suffix:
             raise AssertionError(f"nobody told how to read {suffix}")

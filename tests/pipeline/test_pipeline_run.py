@@ -61,7 +61,7 @@ def test_the_manifests_are_valid_and_hold_the_bytes_as_served(undisturbed: Path,
 
 
 def test_no_file_tells_where_this_machine_keeps_its_files(undisturbed: Path, pictures: Path) -> None:
-    for path in [*undisturbed.glob("ledger/*"), *undisturbed.glob("manifest/*"), *undisturbed.glob("report/*")]:
+    for path in (path for name in ("ledger", "manifest", "report") for path in (undisturbed / name).rglob("*.*")):
         assert str(pictures).encode() not in path.read_bytes()
 
 

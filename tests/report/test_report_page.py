@@ -54,7 +54,7 @@ def test_the_same_run_gives_the_same_bytes(make_run: MakeRun) -> None:
     build_report(shard)
     first = dict(shard.outputs)
     build_report(shard)
-    assert list(first) == ["report/index.html"]
+    assert "report/index.html" in first
     assert shard.outputs == first
 
 

@@ -120,9 +120,10 @@ class Images:
         Raises:
             ManifestError: if no image came through.
         """
+        if self.left_out and not self.count:
+            raise ManifestError(f"none of {len(self._whole)} images could be read; the first: {self.left_out[0]}")
         if not self.count:
-            told = f"none of {len(self._whole)} images could be read; the first: {self.left_out[0]}"
-            raise ManifestError(told if self.left_out else f"{self.manifests[0].path} has no rows to export")
+            raise ManifestError(f"{self.manifests[0].path} has no rows to export")
 
     def _checked(
         self, rows: Sequence[int] | NDArray[np.int64], decode: Callable[[bytes, str], Image.Image] | None
