@@ -29,6 +29,8 @@ app = typer.Typer(
 )
 
 STAGE_BY_STAGE = "Stage by stage"
+_RESUMING = ("run", "candidates", "fetch", "measure", "label", "select", "report", "train", "demo")
+"""Commands that go on where they were stopped."""
 _STORAGE_CLIENTS = ("botocore", "aiobotocore", "gcsfs", "google")
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Run folder: a path or any fsspec URL.")]
@@ -391,7 +393,8 @@ def main() -> None:
         sys.exit(1)
     except SystemExit as end:
         if end.code == 130:  # what typer makes of Ctrl-C
-            print("stopped; the same command goes on from here", file=sys.stderr)
+            goes_on = "; the same command goes on from here" if sys.argv[1] in _RESUMING else ""
+            print(f"stopped{goes_on}", file=sys.stderr)
         raise
 
 

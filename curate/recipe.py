@@ -56,7 +56,17 @@ class Candidates(Config):
         for name in keep:
             if name in ours or keep.count(name) > 1:
                 raise ValueError(f"{name} is there already")
+            if name == "malformed" or name.startswith("local_"):  # a list must not say where bytes are on this machine
+                raise ValueError(f"{name} is a name of ours: give the list's column another one")
         return keep
+
+    @model_validator(mode="after")
+    def _are_columns_of_ours(self) -> Candidates:
+        known = ("url", "caption", "licence", "claimed_width", "claimed_height", *self.keep)
+        for name in self.columns:
+            if name not in known:
+                raise ValueError(f"columns names {name!r}, which is none of {', '.join(known)}")
+        return self
 
 
 class Fetch(Config):
@@ -319,8 +329,10 @@ class Recipe(Config):
     def _columns_exist(self) -> Recipe:
         texts = {c.name for c in LEDGER if c.type == pa.string()}
         numbers = {c.name for c in LEDGER if pa.types.is_integer(c.type) or pa.types.is_floating(c.type)}
-        numbers |= {"claimed_width", "claimed_height", *self.candidates.keep}
-        numbers |= {self.measure.column(cutoff) for cutoff in self.measure.cutoffs}
+        ratios = {self.measure.column(cutoff) for cutoff in self.measure.cutoffs}
+        for name in ratios.intersection(self.candidates.keep):
+            raise ValueError(f"candidates.keep names {name}, which measure.cutoffs makes")
+        numbers |= {"claimed_width", "claimed_height", *self.candidates.keep, *ratios}
         unmeasured = set(FACTS) - set(self.measure.facts)
         named: list[tuple[str, Iterable[str], set[str], str]] = [
             ("filters.min", self.filters.min, numbers, "of numbers"),

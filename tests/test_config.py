@@ -270,6 +270,16 @@ def test_a_recipe_that_is_not_there_lists_those_that_are(name: str) -> None:
         ({"measure": {"cutoffs": [1.0]}}, "measure.cutoffs.0: input should be less than 1"),
         ({"candidates": {"keep": ["width"]}}, "candidates.keep: width is there already"),
         ({"candidates": {"keep": ["a", "a"]}}, "candidates.keep: a is there already"),
+        ({"candidates": {"keep": ["local_path"]}}, "candidates.keep: local_path is a name of ours"),
+        ({"candidates": {"keep": ["malformed"]}}, "candidates.keep: malformed is a name of ours"),
+        (
+            {"candidates": {"columns": {"local_path": "file"}}},
+            "columns names 'local_path', which is none of",
+        ),
+        (
+            {"candidates": {"keep": ["hf_ratio_025"]}, "measure": {"cutoffs": [0.25]}},
+            "candidates.keep names hf_ratio_025, which measure.cutoffs makes",
+        ),
         ({"candidates": {"shard_size": 0}}, "candidates.shard_size: input should be greater than or equal to 1"),
         ({"fetch": {"allow_networks": ["Localhost"]}}, "'Localhost' does not appear to be an IPv4 or IPv6 network"),
         ({"seed": -1}, "seed: input should be greater than or equal to 0"),

@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 
 from curate.engine.storage import RunFolder
-from curate.errors import RunError
 
 __all__ = ["CommitRecord", "distrust", "forget"]
 
@@ -41,18 +40,14 @@ class CommitRecord:
 
     @classmethod
     def read(cls, folder: RunFolder, stage: str, shard: str) -> CommitRecord | None:
-        """The record of a shard, None if there is none.
-
-        Raises:
-            RunError: if there is one that can't be understood.
-        """
+        """The record of a shard, None if there is none, or one that can't be understood: it records nothing."""
         path = cls.path(stage, shard)
         if not folder.exists(path):
             return None
         try:
             return cls(**json.loads(folder.read(path)))
-        except (ValueError, TypeError) as error:
-            raise RunError(f"{folder}/{path} is damaged ({error}): remove it to have the shard made again") from error
+        except (ValueError, TypeError):
+            return None
 
     def write(self, folder: RunFolder) -> None:
         """Commit."""

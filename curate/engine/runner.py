@@ -162,15 +162,16 @@ def rows_of(folder: RunFolder, stages: Sequence[str], shard: str) -> pa.Table:
         path = f"{stage}/{shard}.parquet"
         with folder.open(path) as file:
             try:
-                part = pq.read_table(file)
+                part = pq.read_table(file, page_checksum_verification=True)
             except (pa.ArrowInvalid, OSError) as error:
-                raise RunError(f"{folder}/{path} is damaged ({error}): remove it to have it made again") from error
+                told = " ".join(str(error).split())
+                raise RunError(f"{folder}/{path} is damaged ({told}): curate run with --verify mends it") from error
         if table is None:
             table = part
             continue
         if not part["id"].equals(table["id"]):
             raise RunError(
-                f"{folder}/{path} holds other rows than {stages[0]}/{shard}.parquet: remove it to have it made again"
+                f"{folder}/{path} holds other rows than {stages[0]}/{shard}.parquet: curate run with --verify mends it"
             )
         for name in part.column_names:
             if name in table.column_names:

@@ -158,10 +158,27 @@ def test_rows_of_another_run_are_refused(folder: RunFolder, shards: tuple[str, .
         rows_of(folder, ["candidates", "squared"], "part-00000")
 
 
-def test_a_damaged_record_says_so(folder: RunFolder, shards: tuple[str, ...], progress: Recorder) -> None:
-    Path(folder.url, "candidates/part-00000.json").write_text("{")
-    with pytest.raises(RunError, match=r"part-00000\.json is damaged"):
-        run_stage(folder, squares(), shards, 24, SERIAL, progress)
+@pytest.mark.parametrize("text", ["", "{", "[1]", '{"stage": 1}', "\0"])
+def test_a_damaged_record_records_nothing(
+    folder: RunFolder, shards: tuple[str, ...], progress: Recorder, text: str
+) -> None:
+    run_stage(folder, squares(), shards, 24, SERIAL, progress)
+    path = Path(folder.url, "squared/part-00000.json")
+    whole = path.read_bytes()
+    path.write_text(text)
+    outcome = run_stage(folder, squares(), shards, 24, SERIAL, progress)
+    assert outcome.resumed == len(shards) - 1
+    assert path.read_bytes() == whole
+
+
+def test_a_table_that_a_disk_has_changed_by_itself_is_not_read(folder: RunFolder, shards: tuple[str, ...]) -> None:
+    path = Path(folder.url, "candidates/part-00000.parquet")
+    data = bytearray(path.read_bytes())
+    column = pq.read_metadata(path).row_group(0).column(0)
+    data[column.dictionary_page_offset + column.total_compressed_size - 1] ^= 1  # of values: still valid Parquet
+    path.write_bytes(data)
+    with pytest.raises(RunError, match=r"part-00000\.parquet is damaged .*: curate run with --verify mends it"):
+        rows_of(folder, ["candidates"], "part-00000")
 
 
 def test_a_whole_step_resumes(folder: RunFolder, progress: Recorder) -> None:

@@ -139,24 +139,28 @@ def test_a_mistake_is_one_line_with_a_remedy(curate, tmp_path: Path, arguments: 
     assert err.count("\n") == 1
 
 
-def test_ctrl_c_says_how_to_go_on(curate, recipe: Path, finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_ctrl_c_says_whether_the_same_command_goes_on(
+    curate, recipe: Path, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("curate.pipeline.run", interrupt)
-    code, _, err = curate("run", recipe, "-o", finished)
-    assert code == 130
-    assert err.endswith("stopped; the same command goes on from here\n")
+    for function in ("pipeline.run", "preflight.probe", "survey.stats"):
+        monkeypatch.setattr(f"curate.{function}", interrupt)
+    for arguments in (("run", recipe, "-o", finished), ("measure", finished)):
+        code, _, err = curate(*arguments)
+        assert code == 130
+        assert err.endswith("stopped; the same command goes on from here\n")
+    for arguments in (("probe", recipe, "-i", finished), ("stats", finished)):
+        code, _, err = curate(*arguments)
+        assert code == 130
+        assert err.endswith("stopped\n")
 
 
-def test_a_corrupt_run_folder(curate, recipe: Path, finished: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_corrupt_run_folder(curate, finished: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     import shutil
 
     run = shutil.copytree(finished, tmp_path / "run")
-    (run / "measured/part-00001.json").write_text("{")
-    code, _, err = curate("run", recipe, "-o", run, "--scheduler", "serial")
-    assert code == 1
-    assert "measured/part-00001.json is damaged" in err
     (run / "recipe.yaml").write_text("name: [")
     told = curate("measure", run)[2]
     assert "recipe.yaml is damaged" in told
