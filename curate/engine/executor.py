@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import islice
+from multiprocessing import resource_tracker
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
@@ -186,14 +188,15 @@ def _local_cluster(workers: int, gpus: Sequence[str]) -> Any:
 
     here = "127.0.0.1:0"
     gpus = gpus[:workers]
-    cluster = LocalCluster(
-        n_workers=workers - len(gpus),
-        threads_per_worker=1,
-        host="127.0.0.1",
-        dashboard_address=here,
-        worker_dashboard_address=here,
-        silence_logs=logging.CRITICAL,
-    )
+    with _no_interrupts():
+        cluster = LocalCluster(
+            n_workers=workers - len(gpus),
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address=here,
+            worker_dashboard_address=here,
+            silence_logs=logging.CRITICAL,
+        )
     for gpu in gpus:
         options = {"resources": {GPU: 1}, "env": {"CUDA_VISIBLE_DEVICES": gpu}}
         spec = cluster.new_spec
@@ -202,6 +205,19 @@ def _local_cluster(workers: int, gpus: Sequence[str]) -> Any:
         cluster.scale(workers)
         cluster.wait_for_workers(workers, timeout=60)
     return cluster
+
+
+@contextmanager
+def _no_interrupts() -> Iterator[None]:
+    """Keep Ctrl-C from the processes that a cluster starts, now and later: a terminal sends it to all, and each would
+    print where it was. The threads that start them inherit what is blocked here, and so do they. Here it waits.
+    """
+    resource_tracker.ensure_running()  # it unblocks the signal in the thread that starts it
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def local_workers() -> int:

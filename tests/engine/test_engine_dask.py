@@ -97,6 +97,14 @@ def test_workers_keep_no_profile(dask_workers: DaskExecutor) -> None:
     assert enabled is False
 
 
+def test_ctrl_c_is_for_this_process_alone(dask_workers: DaskExecutor) -> None:
+    """A terminal sends it to the workers too: each would say so with a traceback."""
+    masks = dask_workers._client.run(signal.pthread_sigmask, signal.SIG_BLOCK, [])
+    assert masks
+    assert all(signal.SIGINT in mask for mask in masks.values())
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
 @pytest.mark.parametrize("name", ["", "Local", "slurm"])
 def test_an_unknown_scheduler_is_an_error(name: str) -> None:
     with pytest.raises(RunError, match="--scheduler takes local, serial or"):
