@@ -26,7 +26,10 @@ from numpy.typing import NDArray
 from curate.errors import RestoreError
 from curate.restore.degradations.synthetic import add_gaussian, add_poisson, compress_jpeg, shrink_and_enlarge
 
-__all__ = ["Degradation", "Image", "generator", "known_degradations", "parse_degradation"]
+__all__ = ["TASKS", "Degradation", "Image", "generator", "known_degradations", "parse_degradation"]
+
+TASKS = ("sr", "derain", "denoise", "dejpeg")
+"""What restoring can be asked for, whatever the level; checkpoints depend on the order."""
 
 Image = NDArray[Any]
 """(height, width, 3) RGB, uint8 or float32, 0..255."""

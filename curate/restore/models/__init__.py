@@ -1,7 +1,8 @@
 """Restorers by name.
 
 Every model maps images in 0..1 of shape (B, 3, H, W), of any size, to restored images of the same shape; its
-`forward_with_aux` also gives the loss that its routing wants to be added to the restoration loss.
+`forward_with_aux` also gives the loss that its routing wants to be added to the restoration loss. A model with an
+attribute `tasks` wants to be told each image's task, as its position there.
 """
 
 from __future__ import annotations
@@ -13,14 +14,21 @@ from typing import Any
 from torch import Tensor, nn
 
 from curate.errors import RestoreError
+from curate.restore.models.damoe import DAMoE
 from curate.restore.models.moce_ir import MoCEIR
+from curate.restore.models.swinir import SwinIR
 
-__all__ = ["MODELS", "MoCEIR", "build_model", "count_parameters"]
+__all__ = ["MODELS", "DAMoE", "MoCEIR", "SwinIR", "build_model", "count_parameters"]
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "moe_ir_30g": partial(MoCEIR, dim=8, num_blocks=(2, 2, 4, 4), num_dec_blocks=(1, 2, 4), refinement_blocks=2),
     "moce_ir_s": partial(MoCEIR, dim=32),
     "moce_ir": MoCEIR,
+    "swinir": SwinIR,
+    "swinir_denoise": partial(SwinIR, window=8),
+    "damoe": DAMoE,
+    "damoe_hard": partial(DAMoE, mixtures="hard"),
+    "damoe_soft": partial(DAMoE, mixtures="soft"),
 }
 """Constructors by name; settings given to `build_model` override theirs."""
 

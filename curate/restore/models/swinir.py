@@ -1,0 +1,277 @@
+"""SwinIR: transformer blocks that attend within windows, every second one within windows shifted by half.
+
+Liang et al., "SwinIR: Image Restoration Using Swin Transformer", 2021. With windows of 7 it is the baseline of the
+HQ-50K paper and what DAMoE puts its experts into: 11,492,067 parameters. Images come in at the size they leave with, so
+super-resolution takes its input enlarged; `UpscalingSwinIR` is the published form that enlarges by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from curate.restore.models.layers import pad_to_multiple
+
+__all__ = ["FeedForward", "Routing", "SwinIR", "UpscalingSwinIR", "published_weights"]
+
+
+@dataclass
+class Routing:
+    """What a forward pass tells the feed-forwards, and hears from them."""
+
+    images_per_task: Sequence[int] = ()
+    """The batch is sorted by task: so many images of the first, of the second, ..."""
+    balance: list[Tensor] = field(default_factory=list)
+    """A balance loss of each layer that picks experts."""
+
+
+class SwinIR(nn.Module):
+    """The network for restoring at full size.
+
+    Args:
+        dim: channels.
+        depths: blocks of each group.
+        heads: attention heads; must divide dim.
+        window: side of the windows in pixels.
+        expansion: hidden over input channels of the feed-forwards.
+        drop_path: probability to skip the last block of an image in training; grows linearly from 0 at the first.
+        value_range: what the network sees white minus black as; 255 in the published JPEG networks, 1 in the others.
+    """
+
+    mean_133: Tensor
+
+    def __init__(
+        self,
+        dim: int = 180,
+        depths: Sequence[int] = (6, 6, 6, 6, 6, 6),
+        heads: int = 6,
+        window: int = 7,
+        expansion: float = 2.0,
+        drop_path: float = 0.1,
+        value_range: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if dim % heads:
+            raise ValueError(f"dim {dim} must be a multiple of the {heads} heads")
+        self.window, self.value_range = window, value_range
+        self.conv_first = nn.Conv2d(3, dim, 3, padding=1)
+        self.norm_first = nn.LayerNorm(dim)
+        self.groups = nn.ModuleList()
+        count, start = sum(depths), 0
+        for depth in depths:
+            blocks = [
+                Block(
+                    WindowAttention(dim, heads, window, shift=window // 2 if i % 2 else 0),
+                    self._feed_forward(start + i, dim, int(dim * expansion)),
+                    drop_path * (start + i) / max(count - 1, 1),
+                )
+                for i in range(depth)
+            ]
+            self.groups.append(Group(dim, blocks))
+            start += depth
+        self.norm_last = nn.LayerNorm(dim)
+        self.conv_body = nn.Conv2d(dim, dim, 3, padding=1)
+        self.conv_last = nn.Conv2d(dim, 3, 3, padding=1)
+        # of DIV2K's training images, as published
+        self.register_buffer("mean_133", torch.tensor([0.4488, 0.4371, 0.4040])[:, None, None], persistent=False)
+        self.apply(_initialise)
+
+    def _feed_forward(self, index: int, dim: int, hidden: int) -> nn.Module:
+        """The feed-forward of a block, counted from 0 over all groups."""
+        return FeedForward(dim, hidden)
+
+    def forward(self, image_B3HW: Tensor) -> Tensor:
+        """Restore images in 0..1 of any size; the result has the same shape and isn't clipped."""
+        return self.forward_with_aux(image_B3HW)[0]
+
+    def forward_with_aux(self, image_B3HW: Tensor) -> tuple[Tensor, Tensor]:
+        """The restored images, and 0: nothing is routed."""
+        return self._restore(image_B3HW, Routing()), image_B3HW.new_zeros(())
+
+    def _restore(self, image_B3HW: Tensor, routing: Routing, embedding_BC11: Tensor | None = None) -> Tensor:
+        """Restore, with what is added to the shallow features of each image."""
+        height, width = image_B3HW.shape[2:]
+        padded_B3HW = pad_to_multiple(image_B3HW, self.window)
+        x_B3HW = (padded_B3HW - self.mean_133) * self.value_range
+        shallow_BCHW = self.conv_first(x_B3HW.contiguous(memory_format=torch.channels_last))
+        if embedding_BC11 is not None:
+            shallow_BCHW = shallow_BCHW + embedding_BC11
+        deep_BCHW = self.conv_body(self._body(shallow_BCHW, routing)) + shallow_BCHW
+        restored_B3HW = self._reconstruct(deep_BCHW, x_B3HW) / self.value_range + self.mean_133
+        scale = restored_B3HW.shape[2] // padded_B3HW.shape[2]
+        return restored_B3HW[..., : height * scale, : width * scale]
+
+    def _body(self, x_BCHW: Tensor, routing: Routing) -> Tensor:
+        x_BHWC = self.norm_first(x_BCHW.permute(0, 2, 3, 1))
+        for group in self.groups:
+            x_BHWC = group(x_BHWC, routing)
+        return self.norm_last(x_BHWC).permute(0, 3, 1, 2)
+
+    def _reconstruct(self, deep_BCHW: Tensor, x_B3HW: Tensor) -> Tensor:
+        return x_B3HW + self.conv_last(deep_BCHW)
+
+
+class UpscalingSwinIR(SwinIR):
+    """The published networks for classical super-resolution: (B, 3, H, W) -> (B, 3, scale H, scale W).
+
+    Args:
+        scale: 2, 3 or 4.
+        window: side of the windows in pixels.
+        settings: see `SwinIR`.
+    """
+
+    def __init__(self, scale: int = 2, window: int = 8, **settings: Any) -> None:
+        super().__init__(window=window, **settings)
+        if scale not in (2, 3, 4):
+            raise ValueError(f"scale is 2, 3 or 4, not {scale}")
+        self.narrow = nn.Sequential(nn.Conv2d(self.conv_last.in_channels, 64, 3, padding=1), nn.LeakyReLU(0.01))
+        steps = [3] if scale == 3 else [2] * (scale // 2)
+        self.enlarge = nn.Sequential()
+        for step in steps:
+            self.enlarge.extend([nn.Conv2d(64, 64 * step**2, 3, padding=1), nn.PixelShuffle(step)])
+        self.conv_last = nn.Conv2d(64, 3, 3, padding=1)
+
+    def _reconstruct(self, deep_BCHW: Tensor, x_B3HW: Tensor) -> Tensor:
+        return self.conv_last(self.enlarge(self.narrow(deep_BCHW)))
+
+
+class Group(nn.Module):
+    """Blocks, then a convolution, added to the input."""
+
+    def __init__(self, dim: int, blocks: Sequence[Block]) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+        self.conv = nn.Conv2d(dim, dim, 3, padding=1)
+
+    def forward(self, x_BHWC: Tensor, routing: Routing) -> Tensor:
+        y_BHWC = x_BHWC
+        for block in self.blocks:
+            y_BHWC = block(y_BHWC, routing)
+        return x_BHWC + self.conv(y_BHWC.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+
+class Block(nn.Module):
+    """Window attention, then a feed-forward, each normalised first and added to its input."""
+
+    def __init__(self, attention: WindowAttention, feed_forward: nn.Module, drop_path: float) -> None:
+        super().__init__()
+        dim = attention.out.in_features
+        self.norm1 = nn.LayerNorm(dim)
+        self.attention = attention
+        self.norm2 = nn.LayerNorm(dim)
+        self.feed_forward = feed_forward
+        self.drop_path = drop_path
+
+    def forward(self, x_BHWC: Tensor, routing: Routing) -> Tensor:
+        x_BHWC = x_BHWC + self._sometimes(self.attention(self.norm1(x_BHWC)))
+        return x_BHWC + self._sometimes(self.feed_forward(self.norm2(x_BHWC), routing))
+
+    def _sometimes(self, x_BHWC: Tensor) -> Tensor:
+        """Stochastic depth: in training each image loses its branch at times, and the others' weighs more."""
+        if not self.training or not self.drop_path:
+            return x_BHWC
+        kept = 1 - self.drop_path
+        return x_BHWC * (x_BHWC.new_empty(len(x_BHWC), 1, 1, 1).bernoulli_(kept) / kept)
+
+
+class FeedForward(nn.Module):
+    """Two linear layers around a GELU, on every pixel by itself."""
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.expand = nn.Linear(dim, hidden)
+        self.out = nn.Linear(hidden, dim)
+
+    def forward(self, x: Tensor, routing: Routing | None = None) -> Tensor:
+        return self.out(F.gelu(self.expand(x)))
+
+
+class WindowAttention(nn.Module):
+    """Multi-head attention among the pixels of a window, with a learnt bias for every offset between two of them.
+
+    Shifted windows are cut from the map rolled by `shift`, so those of the last row and column hold pixels from
+    opposite edges, which must not see each other. That makes four kinds of windows (inner, last column, last row,
+    corner), each attended with one small mask: nothing depends on the map's size, and no mask of all windows is made.
+    """
+
+    offset_NN: Tensor
+    apart_4NN: Tensor
+
+    def __init__(self, dim: int, heads: int, window: int, shift: int) -> None:
+        super().__init__()
+        self.heads, self.window, self.shift = heads, window, shift
+        self.bias = nn.Parameter(torch.empty((2 * window - 1) ** 2, heads))
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.out = nn.Linear(dim, dim)
+        nn.init.trunc_normal_(self.bias, std=0.02)
+        y_N, x_N = (axis.flatten() for axis in torch.meshgrid(*[torch.arange(window, device="cpu")] * 2, indexing="ij"))
+        offset_NN = (y_N[:, None] - y_N + window - 1) * (2 * window - 1) + x_N[:, None] - x_N + window - 1
+        across_y_NN, across_x_NN = (a_N[:, None] != a_N for a_N in (y_N >= window - shift, x_N >= window - shift))
+        none_NN = torch.zeros_like(across_y_NN)
+        apart_4NN = torch.stack([none_NN, across_x_NN, across_y_NN, across_y_NN | across_x_NN])
+        self.register_buffer("offset_NN", offset_NN, persistent=False)
+        self.register_buffer("apart_4NN", apart_4NN, persistent=False)
+
+    def forward(self, x_BHWC: Tensor) -> Tensor:
+        s, w = self.shift, self.window
+        if s:
+            x_BHWC = x_BHWC.roll((-s, -s), (1, 2))
+        windows_BnmNC = x_BHWC.unflatten(2, (-1, w)).unflatten(1, (-1, w)).transpose(2, 3).flatten(3, 4)
+        qkv_BnmNC = self.qkv(windows_BnmNC)
+        bias_hNN = self.bias[self.offset_NN].permute(2, 0, 1)
+        if s:
+            rows = []
+            for i, row in enumerate(qkv_BnmNC.tensor_split([-1], dim=1)):
+                pieces = row.tensor_split([-1], dim=2)
+                biases = (bias_hNN.masked_fill(self.apart_4NN[2 * i + j], -torch.inf) for j in range(2))
+                rows.append(torch.cat([self._attend(*pair) for pair in zip(pieces, biases, strict=True)], dim=2))
+            attended_BnmNC = torch.cat(rows, dim=1)
+        else:
+            attended_BnmNC = self._attend(qkv_BnmNC, bias_hNN)
+        y_BHWC = self.out(attended_BnmNC).unflatten(3, (w, w)).transpose(2, 3).flatten(3, 4).flatten(1, 2)
+        return y_BHWC.roll((s, s), (1, 2)) if s else y_BHWC
+
+    def _attend(self, qkv_BnmNC: Tensor, bias_hNN: Tensor) -> Tensor:
+        """Attention in windows that share a bias: queries, keys and values side by side -> values."""
+        q_whNd, k_whNd, v_whNd = qkv_BnmNC.flatten(0, 2).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        out_whNd = F.scaled_dot_product_attention(q_whNd, k_whNd, v_whNd, attn_mask=bias_hNN[None].to(q_whNd.dtype))
+        return out_whNd.transpose(1, 2).flatten(2).unflatten(0, qkv_BnmNC.shape[:3])
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+_RENAMED = (
+    ("patch_embed.norm", "norm_first"),
+    ("layers.", "groups."),
+    (".residual_group.", "."),
+    (".attn.relative_position_bias_table", ".attention.bias"),
+    (".attn.proj.", ".attention.out."),
+    (".attn.", ".attention."),
+    (".mlp.fc1.", ".feed_forward.expand."),
+    (".mlp.fc2.", ".feed_forward.out."),
+    ("conv_after_body", "conv_body"),
+    ("conv_before_upsample", "narrow"),
+    ("upsample", "enlarge"),
+)
+
+
+def published_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The authors' state dict of a SwinIR, under the names that `SwinIR` and `UpscalingSwinIR` give to its parts."""
+    weights = {}
+    for name, tensor in state.items():
+        if name.endswith(("relative_position_index", "attn_mask")):
+            continue  # functions of the window and the image's size
+        for theirs, ours in _RENAMED:
+            name = name.replace(theirs, ours)
+        weights["norm_last" + name[4:] if name.startswith("norm.") else name] = tensor
+    return weights
