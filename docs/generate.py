@@ -144,14 +144,14 @@ def manifest_page() -> str:
 
     def rows(columns: Iterable[manifest.Column]) -> Iterator[tuple[str, ...]]:
         for c in columns:
-            yield f"`{c.name}`", f"`{c.type}`", c.unit, "never null" if c.required else "", c.meaning
+            yield f"`{c.name}`", f"`{c.type}`", c.unit, "never null" if c.required else "", c.stage, c.meaning
 
-    header = ("column", "type", "unit", "", "meaning")
+    header = ("column", "type", "unit", "", "from", "meaning")
     return f"""{NOTE}# Manifest, schema {SCHEMA_VERSION}
 
 A manifest is a Parquet file: one row for each image that was chosen. `curate run` writes `manifest/train.parquet` and
 `manifest/test.parquet`; `curate manifest validate` holds a file to what stands here, and `curate export` makes the list
-to publish.
+to publish. *From* is the stage of a run that a value comes from.
 
 {table(header, rows(MANIFEST))}
 Columns of the input's own (`candidates.keep`, further `measure.cutoffs`, `claimed_width`, `claimed_height`) follow
@@ -169,11 +169,12 @@ The reasons are [a closed list](reasons.md).
 
 | key | value |
 | --- | --- |
-| `curate.schema` | version of this schema; another first number is refused |
+| `curate.schema` | version of this schema; another first number is refused, an older second one lacks columns |
 | `curate.code` | version of curate that wrote the file |
 | `curate.recipe` | the whole recipe as YAML, every default spelled out |
 | `curate.recipe_name`, `curate.recipe_fingerprint` | its name, and SHA-256 of the settings that results depend on |
 | `curate.seed` | seed of every random choice |
+| `curate.merged`, `curate.sample`, `curate.crops` | what it was made of, if anything, and how |
 | `curate.root` | the folder that `tar` is relative to, as seen from the manifest's own |
 | `huggingface` | types of the columns, for the package `datasets` |
 

@@ -17,6 +17,7 @@ __all__ = ["Difference", "Fault", "compare", "find_faults"]
 
 _PLACE = {"tar", "offset", "nbytes", "sha256"}
 """Columns without which no bytes can be checked."""
+_SHARES = ("hf_ratio", "hf_ratio_032", "label_score", "label_margin", "border_share", "clipped_low", "clipped_high")
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,13 @@ def _find_broken_values(table: pa.Table) -> Iterator[Fault]:
         ("split", "neither train nor test", lambda v: pc.invert(pc.is_in(v, pa.array(["train", "test"])))),
         *((name, "not positive", lambda v: pc.less_equal(v, 0)) for name in ("width", "height", "nbytes")),
         ("offset", "negative", lambda v: pc.less(v, 0)),
+        ("orientation", "outside 1 to 8", lambda v: _outside(v, 1, 8)),
+        ("jpeg_quality", "outside 1 to 100", lambda v: _outside(v, 1, 100)),
+        *((name, "outside 0 to 1", lambda v: _outside(v, 0, 1)) for name in _SHARES),
         *(
-            (name, "outside 0 to 1", lambda v: pc.or_(pc.less(v, 0), pc.greater(v, 1)))
-            for name in ("hf_ratio", "hf_ratio_032", "label_score", "label_margin")
+            (c.name, "not a number", lambda v: pc.invert(pc.is_finite(v)))
+            for c in MANIFEST
+            if pa.types.is_floating(c.type) and c.name not in (*_SHARES, "bpp")
         ),
     ]
     for name, message, broken in rules:
@@ -107,8 +112,11 @@ def _find_broken_values(table: pa.Table) -> Iterator[Fault]:
         yield from (Fault(r, "pixels", "not width x height") for r in _rows(pc.not_equal(product, table["pixels"])))
     if {"nbytes", "pixels", "bpp"} <= present:
         bpp = pc.divide(pc.multiply(table["nbytes"].cast(pa.float64()), 8.0), table["pixels"].cast(pa.float64()))
-        wrong = pc.greater(pc.abs(pc.subtract(bpp, table["bpp"])), pc.multiply(bpp, 1e-9))
-        yield from (Fault(row, "bpp", "not 8 x nbytes / pixels") for row in _rows(wrong))
+        right = pc.less_equal(pc.abs(pc.subtract(bpp, table["bpp"])), pc.multiply(bpp, 1e-9))  # never of NaN
+        yield from (Fault(row, "bpp", "not 8 x nbytes / pixels") for row in _rows(pc.invert(right)))
+    if {"tar", "offset"} <= present:
+        half = pc.xor(pc.is_null(table["tar"]), pc.is_null(table["offset"]))
+        yield from (Fault(row, "tar", "a place needs both tar and offset") for row in _rows(half))
 
 
 def compare(first: Manifest, second: Manifest) -> Difference:
@@ -139,6 +147,11 @@ def compare(first: Manifest, second: Manifest) -> Difference:
             if first.metadata.get(key) != second.metadata.get(key)
         },
     )
+
+
+def _outside(values: pa.ChunkedArray, low: int, high: int) -> pa.ChunkedArray:
+    """Where a value is not within bounds; NaN never is."""
+    return pc.invert(pc.and_(pc.greater_equal(values, low), pc.less_equal(values, high)))
 
 
 def _rows(where: pa.ChunkedArray) -> list[int]:

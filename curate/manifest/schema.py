@@ -33,6 +33,21 @@ class Column:
     required: bool = False
     """Never null in a manifest."""
 
+    @property
+    def stage(self) -> str:
+        """The stage of a run that its values come from."""
+        return next((stage for stage, names in _OTHER_STAGES.items() if self.name in names.split()), "measure")
+
+
+_OTHER_STAGES = {
+    "candidates": "id url host source licence caption",
+    "fetch": "final_url http_status sha256 tar offset nbytes",
+    "label": "broad category label_score label_margin label_model",
+    "select": "dup_cluster contaminated_by frequency_bin split status",
+    "every stage": "reason",
+}
+"""Columns that are no measures."""
+
 
 MANIFEST: tuple[Column, ...] = (
     Column("id", pa.string(), "first 16 hex digits of SHA-256 of the normalised URL", required=True),

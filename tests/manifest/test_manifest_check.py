@@ -40,6 +40,14 @@ def test_a_sound_manifest_has_no_faults(table: pa.Table) -> None:
         (0, "label_score", 2.0, "outside 0 to 1"),
         (1, "pixels", 7, "not width x height"),
         (2, "bpp", 24.0, r"not 8 x nbytes / pixels"),
+        (1, "bpp", float("nan"), r"not 8 x nbytes / pixels"),
+        (1, "hf_ratio", float("nan"), "outside 0 to 1"),
+        (3, "clipped_high", 1.01, "outside 0 to 1"),
+        (0, "noise_sigma", float("nan"), "not a number"),
+        (2, "colourfulness", float("inf"), "not a number"),
+        (1, "orientation", 9, "outside 1 to 8"),
+        (3, "jpeg_quality", 0, "outside 1 to 100"),
+        (3, "tar", "images/part-00000.tar", "a place needs both tar and offset"),
     ],
 )
 def test_a_planted_fault_is_found_where_it_is(
@@ -48,6 +56,23 @@ def test_a_planted_fault_is_found_where_it_is(
     faults = [fault for fault in find_faults(manifest(planted(table, row, column, value))) if fault.column == column]
     assert [(fault.row, fault.message) for fault in faults] == [(row, message)]
     assert str(faults[0]) == f"row {row}, column {column}: {message}"
+
+
+def test_a_manifest_of_an_older_minor_version_is_sound(run, tmp_path: Path) -> None:
+    """1.0 had no further facts: those columns are just not there."""
+    import pyarrow.parquet as pq
+
+    run(str(tmp_path / "run"))
+    path = tmp_path / "run/manifest/train.parquet"
+    later = [
+        "chroma_subsampling", "blockiness", "noise_sigma", "spectral_cutoff", "border_share", "clipped_low",
+        "clipped_high", "colourfulness", "channel_spread",
+    ]  # fmt: skip
+    old = pq.read_table(path).drop_columns(later)
+    pq.write_table(old.replace_schema_metadata({**old.schema.metadata, b"curate.schema": b"1.0"}), path)
+    opened = read_manifest(path)
+    assert opened.metadata["schema"] == "1.0"
+    assert list(find_faults(opened, check_bytes=True)) == []
 
 
 def test_a_repeated_id_names_both_rows(table: pa.Table) -> None:
