@@ -140,6 +140,8 @@ def _explain(cls: type[BaseModel], error: dict[str, Any]) -> str:
     if error["type"] != "extra_forbidden":
         message = error["msg"].removeprefix("Value error, ")
         message = message[:1].lower() + message[1:]
+        if error["type"] == "string_type" and isinstance(error["input"], int | float):  # YAML's 4:2:0 is 14520
+            message += "; put it in quotes"
         if not path:  # a rule about several keys, which it names itself
             return message
         return f"{key}: {message}" if error["type"] == "missing" else f"{key}: {message} (got {error['input']!r})"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
 import pyarrow as pa
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import Field, FiniteFloat, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from curate.config import Config
 from curate.errors import Reason
@@ -163,6 +163,9 @@ class Measure(Config):
 _HEADER_COLUMNS = frozenset({"format", "animated", "width", "height", "pixels", "nbytes", "bpp"})
 """What the head of a file can tell of the measured columns."""
 
+_NEVER_BOUND = {"phash", "dup_cluster", "contaminated_by", "frequency_bin", "split", "status", "reason"}
+"""Columns that no rule can name: a hash is no amount, and the others are what comes of the rules."""
+
 THUMBNAIL_SHARE = 0.5
 """What is too small, and has less than this share of the pixels that its list claims, is no longer the same image."""
 
@@ -209,9 +212,9 @@ class Bound:
 class Filters(Config):
     """Which measured images may go on. Bounds name columns; a null value passes every bound."""
 
-    min: dict[str, float] = {}
+    min: dict[str, FiniteFloat] = {}
     """Column -> smallest allowed value."""
-    max: dict[str, float] = {}
+    max: dict[str, FiniteFloat] = {}
     """Column -> largest allowed value."""
     allow: dict[str, tuple[str, ...]] = {}
     """Column -> allowed values, such as `format: [JPEG, PNG]`."""
@@ -327,8 +330,9 @@ class Recipe(Config):
 
     @model_validator(mode="after")
     def _columns_exist(self) -> Recipe:
-        texts = {c.name for c in LEDGER if c.type == pa.string()}
-        numbers = {c.name for c in LEDGER if pa.types.is_integer(c.type) or pa.types.is_floating(c.type)}
+        given = [c for c in LEDGER if c.name not in _NEVER_BOUND]
+        texts = {c.name for c in given if c.type == pa.string()}
+        numbers = {c.name for c in given if pa.types.is_integer(c.type) or pa.types.is_floating(c.type)}
         ratios = {self.measure.column(cutoff) for cutoff in self.measure.cutoffs}
         for name in ratios.intersection(self.candidates.keep):
             raise ValueError(f"candidates.keep names {name}, which measure.cutoffs makes")

@@ -260,6 +260,13 @@ def test_a_recipe_that_is_not_there_lists_those_that_are(name: str) -> None:
         ({"filters": {"min": {"Widht": 1}}}, "filters.min names 'Widht', which is no column of numbers"),
         ({"filters": {"max": {"caption": 1}}}, "filters.max names 'caption', which is no column of numbers"),
         ({"filters": {"min": {"animated": 1}}}, "filters.min names 'animated', which is no column of numbers"),
+        ({"filters": {"min": {"phash": 1}}}, "filters.min names 'phash', which is no column of numbers"),
+        ({"filters": {"allow": {"split": ["train"]}}}, "filters.allow names 'split', which is no column of text"),
+        ({"filters": {"max": {"bpp": float("nan")}}}, "filters.max.bpp: input should be a finite number"),
+        (
+            {"filters": {"allow": {"chroma_subsampling": [14520]}}},
+            "filters.allow.chroma_subsampling.0: input should be a valid string; put it in quotes",
+        ),
         ({"filters": {"allow": {"width": ["1"]}}}, "filters.allow names 'width', which is no column of text"),
         (
             {"select": {"frequency": {"column": "url"}}},
