@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from curate._version import __version__
+from curate.commands.decontaminate import decontaminate_app
 from curate.commands.manifest import export, manifest_app
 from curate.commands.terminal import SHOWN, new_console
 from curate.errors import CurateError, Reason
@@ -267,6 +268,7 @@ def stats(
 
 app.command()(export)
 app.add_typer(manifest_app, name="manifest")
+app.add_typer(decontaminate_app, name="decontaminate")
 
 
 @app.command()

@@ -145,7 +145,7 @@ class Reason(StrEnum):
     BELOW_MINIMUM = "below_minimum", "filter", "under another minimum of the recipe's filters"
     ABOVE_MAXIMUM = "above_maximum", "filter", "over a maximum of the recipe's filters"
     NOT_ALLOWED = "not_allowed", "filter", "a value that the recipe's filters do not list"
-    DUPLICATE = "duplicate", "select", "the same bytes as an image that was preferred"
-    CONTAMINATED = "contaminated", "select", "part of a benchmark that restorers are judged on"
+    DUPLICATE = "duplicate", "select", "the same picture as an image that was preferred"
+    CONTAMINATED = "contaminated", "select", "it, or a duplicate of it, shows a part of a benchmark image"
     SURPLUS = "surplus", "select", "good, but the balance had no place for it"
     QUARANTINED = "quarantined", "engine", "its shard failed again and again", True

@@ -18,6 +18,7 @@ __all__ = [
     "THUMBNAIL_SHARE",
     "Bound",
     "Candidates",
+    "Dedup",
     "Fact",
     "Fetch",
     "Filters",
@@ -293,8 +294,27 @@ class TestSplit(Config):
         return self.overrides.get(category, 0 if category.endswith("others") else self.per_category)
 
 
+class Dedup(Config):
+    """Which images are the same picture: of each cluster the one with the most pixels stays, then the highest bpp."""
+
+    exact: bool = True
+    """Whether equal bytes, or equal pixels, make two images the same."""
+    perceptual: Annotated[int, Field(ge=0, le=10)] | None = 4
+    """Bits of 64 in which the perceptual hashes of the same picture may differ; null: hashes don't matter."""
+    mirrored: bool = True
+    """Whether the mirror image of a picture, by its perceptual hash, is the same picture."""
+    semantic: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Cosine of the label stage's embeddings from which two images are the same; null: embeddings don't matter."""
+
+
 class Select(Config):
     """How many images are chosen, and how they are balanced."""
+
+    benchmarks: tuple[str, ...] = ("shipped",)
+    """What no chosen image may show a part of: `shipped` for the lists that come with curate, or files that `curate
+    decontaminate build` wrote. `[]` looks for none."""
+    dedup: Dedup = Dedup()
+    """Which images are duplicates."""
 
     train: PositiveInt = 50_000
     """Images of the training split."""

@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
+from numpy.typing import NDArray
 
 from curate import engine
 from curate.candidates.reader import LOCAL
@@ -21,12 +23,12 @@ from curate.errors import LabelError, Reason, RunError
 from curate.fetch.shard import SCHEMA as FETCH_SCHEMA
 from curate.fetch.shard import FetchShard
 from curate.label.shard import SCHEMA as LABEL_SCHEMA
-from curate.label.shard import LabelShard
+from curate.label.shard import LabelShard, read_embeddings
 from curate.label.taxonomy import load_taxonomy
 from curate.manifest import LEDGER, MANIFEST, encode_manifest
 from curate.measure import MeasureShard
 from curate.recipe import Filters, Recipe
-from curate.select import needed_columns, rejections, select
+from curate.select import Benchmarks, needed_columns, rejections, select
 
 __all__ = [
     "FOLDERS",
@@ -119,7 +121,7 @@ def placed(stage: Stage, executor: Executor) -> Stage:
 
 def _measure_stage(recipe: Recipe) -> Stage:
     function = MeasureShard(recipe.measure)
-    return Stage("measured", function, function.schema, FOLDERS[:2], recipe.measure.essence())
+    return Stage("measured", function, function.schema, FOLDERS[:2], recipe.measure.essence(), version=2)
 
 
 def _label_stage(recipe: Recipe) -> Stage:
@@ -162,13 +164,32 @@ class FilterAndLabel:
 
 def write_selection(folder: RunFolder, recipe: Recipe, shards: Sequence[str], progress: Progress) -> StageOutcome:
     """Decide, then write the ledger, shard by shard, and the manifests."""
-    settings = {"recipe": recipe.essence(), "version": 1}  # all of it: manifests tell the whole recipe
+    # all of the recipe: manifests tell the whole of it
+    settings = {
+        "recipe": recipe.essence(),
+        "benchmarks": Benchmarks.fingerprint(recipe.select.benchmarks),
+        "version": 2,
+    }
     columns = needed_columns(recipe.select)
+    benchmarks = Benchmarks.load(recipe.select.benchmarks)
 
     def build(whole: Shard) -> dict[str, int]:
-        rows = pa.concat_tables([engine.rows_of(folder, FOLDERS[:4], shard).select(columns) for shard in shards])
+        parts, vectors = [], []
+        for shard in shards:
+            facts = engine.rows_of(folder, FOLDERS[:4], shard)
+            matches = benchmarks.matches(facts)  # here, so that the keypoints of all shards are never held at once
+            parts.append(facts.select(columns).append_column("contaminated_by", matches))
+            if recipe.select.dedup.semantic is not None:
+                vectors.append(read_embeddings(whole, shard, facts))
         categories = load_taxonomy(recipe.label.taxonomy).names
-        selection = select(rows, recipe.select, recipe.filters, categories, recipe.seed)
+        selection = select(
+            pa.concat_tables(parts),
+            recipe.select,
+            recipe.filters,
+            categories,
+            recipe.seed,
+            _stack(vectors) if vectors else None,
+        )
         kept, start = [], 0
         for shard in shards:
             facts = engine.rows_of(folder, FOLDERS[:4], shard)
@@ -186,6 +207,12 @@ def write_selection(folder: RunFolder, recipe: Recipe, shards: Sequence[str], pr
     return engine.run_whole(folder, "select", build, engine.input_of(folder, FOLDERS[:4], shards), settings, progress)
 
 
+def _stack(vectors: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """The embeddings of all shards; those of a shard without any are zeros of no length."""
+    length = max(part.shape[1] for part in vectors)
+    return np.concatenate([np.pad(part, ((0, 0), (0, length - part.shape[1]))) for part in vectors])
+
+
 def read_summary(folder: RunFolder) -> dict[str, Any]:
     """What the selection aimed at, and what it reached; see curate.select.Selection.summary."""
     summary: dict[str, Any] = json.loads(folder.read(_SUMMARY))
@@ -196,8 +223,8 @@ def _ledger(facts: pa.Table, decided: pa.Table) -> pa.Table:
     """All that is known of each candidate, in the schema's order; columns of the input's own at the end."""
     types = {column.name: column.type for column in LEDGER}
     columns = {name: facts[name] for name in facts.column_names} | {n: decided[n] for n in decided.column_names}
-    # where this machine keeps its files is nobody's business
-    order = [*types, *(name for name in columns if name not in types and name not in LOCAL.names)]
+    # where this machine keeps its files is nobody's business, and keypoints are for the selection alone
+    order = [*types, *(name for name in columns if name not in types and name not in (*LOCAL.names, "keypoints"))]
     return pa.table({name: columns[name].cast(types.get(name, columns[name].type)) for name in order})
 
 

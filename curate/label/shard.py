@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from curate.engine.stage import Shard
     from curate.label.clip import Labeller, LabelResult
 
-__all__ = ["SCHEMA", "LabelShard"]
+__all__ = ["SCHEMA", "LabelShard", "read_embeddings"]
 
 SCHEMA = pa.schema(
     [
@@ -90,6 +91,43 @@ class LabelShard:
         vectors = [known[digest] for digest in done]
         results = iter(labeller.classify(np.array(vectors, np.float32).reshape(-1, labeller.dim)))
         return _table(rows["id"], reasons, [next(results) if reason is None else None for reason in reasons])
+
+
+def read_embeddings(shard: Shard, name: str, rows: pa.Table) -> NDArray[np.float32]:
+    """The embeddings that the label stage kept of a shard, one for each row; zeros for rows without a label.
+
+    Of no length where no row has a label.
+
+    Args:
+        shard: opens the run's files.
+        name: of the shard of images.
+        rows: with columns sha256, label_model and reason.
+
+    Raises:
+        RunError: if it kept none, or they are another model's.
+    """
+    path = f"embeddings/{name}.parquet"
+    labelled = pc.is_valid(rows["label_model"])
+    if not pc.any(labelled).as_py():
+        return np.zeros((len(rows), 0), np.float32)
+    try:
+        with shard.open(path) as file:
+            table = pq.read_table(file, page_checksum_verification=True)
+        vectors_ND = table["embedding"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
+        place = pc.index_in(rows["sha256"], table["sha256"].combine_chunks())
+        models = set(rows["label_model"].drop_null().to_pylist())
+        made_by = (table.schema.metadata or {})[b"label_model"].decode()
+        if pc.any(pc.and_(labelled, pc.is_null(place))).as_py() or models - {made_by}:
+            raise ValueError
+    except (RunError, OSError, ValueError, KeyError) as error:
+        raise RunError(
+            f"select.dedup.semantic wants the embeddings of {path}, which aren't there whole: run  curate label  again "
+            "with  --set label.keep_embeddings=true --from label"
+        ) from error
+    found_ND = np.zeros((len(rows), vectors_ND.shape[1]), np.float32)
+    there = np.flatnonzero(labelled.to_numpy())
+    found_ND[there] = vectors_ND[pc.fill_null(place, 0).to_numpy()[there]]
+    return found_ND
 
 
 def _table(ids: pa.ChunkedArray, reasons: list[Reason | None], results: list[LabelResult | None]) -> pa.Table:

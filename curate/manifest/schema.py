@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
 __all__ = [
     "BROAD",
     "CATEGORIES",
+    "KEYPOINT",
     "LEDGER",
     "MANIFEST",
     "NAMED_CATEGORIES",
@@ -18,6 +20,11 @@ __all__ = [
     "arrow_schema",
     "huggingface_features",
 ]
+
+KEYPOINT = np.dtype([("bits", ">u8"), ("x", "u1"), ("y", "u1"), ("scale", "u1")])
+"""One element of the column `keypoints`, which is measured but in no manifest: the signs of the 8 x 8 lowest DCT
+coefficients around a blob, row by row, the first being the blob's own sign; its place in 255ths of width and height;
+its size in 16ths of an octave."""
 
 SCHEMA_VERSION = "1.1"
 
@@ -105,14 +112,19 @@ MANIFEST: tuple[Column, ...] = (
     Column(
         "channel_spread", pa.int16(), "largest difference between a pixel's channels; 0 for grey as RGB", "8-bit levels"
     ),
+    Column(
+        "pixel_sha256",
+        pa.string(),
+        "SHA-256 of width, height and the decoded luma, upright: the same after a lossless re-save",
+    ),
     Column("phash", pa.uint64(), "64-bit DCT perceptual hash of the luma"),
     Column("broad", pa.string(), "Outdoor, Indoor or Artificial"),
     Column("category", pa.string(), "sub-category of the taxonomy; 'others' carries its broad class's name before it"),
     Column("label_score", pa.float32(), "probability of the category", "1"),
     Column("label_margin", pa.float32(), "probability of the likeliest category less that of the runner-up", "1"),
     Column("label_model", pa.string(), "model and weights that gave the label"),
-    Column("dup_cluster", pa.string(), "id of the cluster's kept image; null where there are no duplicates"),
-    Column("contaminated_by", pa.string(), "benchmark image that it matches"),
+    Column("dup_cluster", pa.string(), "id of the best image of the cluster of duplicates; null where there are none"),
+    Column("contaminated_by", pa.string(), "benchmark and image that it, or a duplicate of it, shows a part of"),
     Column("frequency_bin", pa.int16(), "bin of the balanced frequency measure, 0 the lowest"),
     Column("split", pa.string(), "train or test", required=True),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from curate.errors import ImageError, Reason
 from curate.measure.facts import OF_COLOURS, Decoded, measure_facts
 from curate.measure.frequency import PAPER_CUTOFF, PUBLISHED_CUTOFF, ratios_and_spectrum
 from curate.measure.jpeg import chroma_subsampling, jpeg_quality
+from curate.measure.keypoints import find_keypoints
 from curate.recipe import Fact
 
 __all__ = ["Measures", "bits_per_pixel", "measure_image", "perceptual_hash"]
@@ -43,7 +45,10 @@ class Measures:
     chroma_subsampling: str | None
     hf_ratio: float
     hf_ratio_032: float
+    pixel_sha256: str
     phash: int
+    keypoints: bytes
+    """An array of `curate.manifest.schema.KEYPOINT`."""
     cutoffs: tuple[float, ...] = ()
     """High-frequency ratios of the further cut-offs that were asked for, in their order."""
     facts: Mapping[Fact, float | None] = field(default_factory=dict)
@@ -94,7 +99,9 @@ def measure_image(
         chroma_subsampling=subsampling,
         hf_ratio=printed,
         hf_ratio_032=published,
+        pixel_sha256=_pixel_sha256(luma_HW),
         phash=perceptual_hash(luma_HW),
+        keypoints=find_keypoints(luma_HW).tobytes(),
         cutoffs=tuple(further),
         facts=measure_facts(Decoded(luma_HW, spectrum, rgb_HWC), facts),
     )
@@ -114,6 +121,12 @@ def perceptual_hash(luma_HW: NDArray[np.uint8]) -> int:
     small = Image.fromarray(luma_HW).resize((32, 32), Image.Resampling.LANCZOS, reducing_gap=4)
     low = scipy.fft.dctn(np.asarray(small, np.float64), workers=1)[:8, :8]
     return int.from_bytes(np.packbits(low > np.median(low)).tobytes())
+
+
+def _pixel_sha256(luma_HW: NDArray[np.uint8]) -> str:
+    digest = hashlib.sha256("{}x{}:".format(*reversed(luma_HW.shape)).encode())
+    digest.update(np.ascontiguousarray(luma_HW).data)
+    return digest.hexdigest()
 
 
 def _decode(image: Image.Image, in_colours: bool) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:

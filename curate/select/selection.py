@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from curate.errors import Reason
-from curate.recipe import Filters, Select
+from curate.recipe import Dedup, Filters, Select
 from curate.select.balance import FrequencyBins, balance, share_out
+from curate.select.duplicates import DUPLICATE_COLUMNS, find_clusters
 
 __all__ = ["Selection", "needed_columns", "select"]
 
@@ -32,26 +33,35 @@ class Selection:
 
 def needed_columns(config: Select) -> list[str]:
     """Columns that `select` reads."""
-    return ["id", "reason", "sha256", "category", config.frequency.column]
+    return list(dict.fromkeys(["reason", "category", config.frequency.column, *DUPLICATE_COLUMNS]))
 
 
-def select(rows: pa.Table, config: Select, filters: Filters, categories: Sequence[str], seed: int) -> Selection:
+def select(
+    rows: pa.Table,
+    config: Select,
+    filters: Filters,
+    categories: Sequence[str],
+    seed: int,
+    vectors_ND: NDArray[np.float32] | None = None,
+) -> Selection:
     """Decide every row of the ledger. A pure function, and the order of the rows does not matter.
 
-    Of images with the same bytes the one with the smallest id stays. Then the benchmark split takes its quota of each
+    Of each cluster of duplicates the best stays, or none if one of them is contaminated: so no picture is in both
+    splits, and none in a benchmark. Then the benchmark split takes its quota of each
     named sub-category, spread over the frequency bins; then the training split is balanced (see `balance`). Within a
     cell images are taken in the order of a seeded hash of their ids.
 
     Args:
-        rows: the columns of `needed_columns`; rows with a reason stay rejected for it.
+        rows: the columns of `needed_columns`, and `contaminated_by`; rows with a reason stay rejected for it.
         config: sizes and targets.
         filters: the bounds that the rows have passed; the frequency target has nothing below its minimum.
         categories: the taxonomy's, in its order.
         seed: of the order within cells.
+        vectors_ND: embeddings of the rows, where `config.dedup.semantic` wants them.
     """
     ids = np.asarray(rows["id"].to_pylist(), dtype=object)
     reason = np.asarray(rows["reason"].to_pylist(), dtype=object)
-    cluster = _mark_duplicates(ids, np.asarray(rows["sha256"].to_pylist(), dtype=object), reason)
+    cluster, contaminated_by = _mark_duplicates(rows, config.dedup, vectors_ND, ids, reason)
     pool_N = np.flatnonzero(reason == None)  # noqa: E711 - element by element
 
     ratio_N = pc.fill_null(rows[config.frequency.column], 0.0).to_numpy()[pool_N]
@@ -99,7 +109,7 @@ def select(rows: pa.Table, config: Select, filters: Filters, categories: Sequenc
             "status": pa.array(np.where(split == None, "rejected", "kept").tolist(), pa.string()),  # noqa: E711
             "reason": pa.array(reason.tolist(), pa.string()),
             "dup_cluster": pa.array(cluster.tolist(), pa.string()),
-            "contaminated_by": pa.nulls(len(ids), pa.string()),
+            "contaminated_by": pa.array(contaminated_by.tolist(), pa.string()),
             "frequency_bin": pa.array(bin_.tolist(), pa.int16()),
             "split": pa.array(split.tolist(), pa.string()),
         }
@@ -150,16 +160,32 @@ class _Pool:
 
 
 def _mark_duplicates(
-    ids: NDArray[np.object_], sha256: NDArray[np.object_], reason: NDArray[np.object_]
-) -> NDArray[np.object_]:
-    """Reject all but one of each group of equal bytes, in place; returns each row's cluster, None where it is alone."""
-    groups: dict[str, list[int]] = {}
-    for row in np.flatnonzero(reason == None):  # noqa: E711
-        groups.setdefault(sha256[row], []).append(int(row))
-    cluster = np.full(len(ids), None, dtype=object)
-    for group in groups.values():
-        if len(group) > 1:
-            kept = min(group, key=lambda row: ids[row])
-            cluster[group] = ids[kept]
-            reason[[row for row in group if row != kept]] = Reason.DUPLICATE.value
-    return cluster
+    rows: pa.Table,
+    config: Dedup,
+    vectors_ND: NDArray[np.float32] | None,
+    ids: NDArray[np.object_],
+    reason: NDArray[np.object_],
+) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
+    """Reject all but the best of each cluster, or all if one is contaminated; `reason` is changed in place.
+
+    Returns:
+        Each row's cluster, None where it is alone, and what it is contaminated by.
+    """
+    in_N = np.flatnonzero(reason == None)  # noqa: E711
+    found = find_clusters(rows.take(pa.array(in_N)), config, None if vectors_ND is None else vectors_ND[in_N])
+    cluster, contaminated_by = np.full((2, len(ids)), None, dtype=object)
+    best_N = in_N[found.best_N]
+    shared_N = found.shared()
+    cluster[in_N[shared_N]] = ids[best_N[shared_N]]
+    reason[in_N[best_N != in_N]] = Reason.DUPLICATE.value
+
+    matches = np.asarray(rows["contaminated_by"].to_pylist(), dtype=object)[in_N]
+    matched = np.flatnonzero(matches != None)  # noqa: E711
+    by_cluster: dict[int, str] = {}
+    for row in matched:
+        label = int(found.label_N[row])
+        by_cluster[label] = min(by_cluster.get(label, matches[row]), matches[row])
+    tainted = np.flatnonzero(np.isin(found.label_N, list(by_cluster)))
+    contaminated_by[in_N[tainted]] = [by_cluster[int(label)] for label in found.label_N[tainted]]
+    reason[in_N[tainted]] = Reason.CONTAMINATED.value
+    return cluster, contaminated_by

@@ -23,6 +23,11 @@ SCHEMA = pa.schema(
         ("sha256", pa.string()),
         ("category", pa.string()),
         ("hf_ratio_032", pa.float64()),
+        ("pixel_sha256", pa.string()),
+        ("phash", pa.uint64()),
+        ("pixels", pa.int64()),
+        ("bpp", pa.float64()),
+        ("contaminated_by", pa.string()),
     ]
 )
 
@@ -132,6 +137,25 @@ def test_of_equal_bytes_the_smallest_id_stays() -> None:
         "d": (Reason.DUPLICATE, "a" * 16),
         "0": (Reason.LOW_TEXTURE, None),
     }
+
+
+def test_a_cluster_goes_as_a_whole_if_one_of_it_shows_a_benchmark() -> None:
+    rows = [
+        {"id": f"{n:016x}", "reason": None, "sha256": f"{n // 2:064x}", "category": "Food", "hf_ratio_032": 0.02}
+        for n in range(6)
+    ]
+    rows[1] |= {"contaminated_by": "Set5/bird"}  # the duplicate that would have gone
+    rows[2] |= {"contaminated_by": "Set5/head", "pixels": 9}
+    rows[3] |= {"contaminated_by": "Set5/baby"}
+    found = decided(choose(pa.Table.from_pylist(rows, SCHEMA), Select(train=9, test=NO_TEST)))
+    assert [(row["reason"], row["contaminated_by"], row["dup_cluster"]) for row in found.values()] == [
+        (Reason.CONTAMINATED, "Set5/bird", f"{0:016x}"),
+        (Reason.CONTAMINATED, "Set5/bird", f"{0:016x}"),
+        (Reason.CONTAMINATED, "Set5/baby", f"{2:016x}"),
+        (Reason.CONTAMINATED, "Set5/baby", f"{2:016x}"),
+        (None, None, f"{4:016x}"),
+        (Reason.DUPLICATE, None, f"{4:016x}"),
+    ]
 
 
 def test_no_bytes_are_in_both_splits() -> None:
@@ -249,8 +273,8 @@ def test_any_minimum_of_the_filters_will_do(minimum: float) -> None:
 
 def test_another_measure_can_be_balanced() -> None:
     config = Select(train=20, test=NO_TEST, frequency=Frequency(column="pixels", bins=3))
-    assert needed_columns(config) == ["id", "reason", "sha256", "category", "pixels"]
-    rows = pool(90, rejected=0).drop_columns(["hf_ratio_032"])
+    assert needed_columns(config).count("pixels") == 1
+    rows = pool(90, rejected=0).drop_columns(["hf_ratio_032", "pixels"])
     rows = rows.append_column("pixels", pa.array([10**6 + n * 10**5 for n in range(90)], pa.int64()))
     selection = choose(rows, config)
     assert selection.summary["train"]["taken"] == 20

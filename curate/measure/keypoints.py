@@ -1,0 +1,106 @@
+"""Where the blobs of an image lie, and what is around each: what finds it again in another image's crop."""
+
+from __future__ import annotations
+
+from math import ceil, sqrt
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.ndimage import map_coordinates, maximum_filter
+
+from curate.manifest.schema import KEYPOINT
+
+__all__ = ["find_keypoints"]
+
+_SIDE = 160
+"""Side of the square that has as many pixels as the image is reduced to."""
+_SIGMA = 1.6
+"""Size of the smallest blobs, in pixels of the reduced image."""
+_STEPS = 3
+"""Sizes to an octave."""
+_LAYERS = 11
+_REACH = 4.5
+"""Half the side of the surroundings, in blob sizes."""
+_SAMPLES = 12
+"""Samples across the surroundings."""
+_FAINT = 0.5
+"""Grey levels by which a blob must differ from what is around it."""
+
+
+def find_keypoints(luma_HW: NDArray[np.uint8], count: int = 40) -> NDArray[np.void]:
+    """The most pronounced blobs of an image: extrema of differences of Gaussians in place and size.
+
+    As in Lowe, "Distinctive image features from scale-invariant keypoints" (2004), with a description of 64 bits that
+    a mirrored image has with known bits turned over. The image is reduced to 25,600 pixels first, and blurred by way of
+    its DCT, which is exact and mirrors it at its borders.
+
+    Args:
+        luma_HW: ITU-R 601 luma, shape (height, width).
+        count: keypoints at most, the most pronounced ones.
+
+    Returns:
+        An array of KEYPOINT, the most pronounced first; empty for a plain image.
+    """
+    blurred_LHW, sigma_L = _blur(_reduce(luma_HW))
+    edge_LHW = blurred_LHW[:-1] - blurred_LHW[1:]
+    power_LHW = np.abs(edge_LHW)
+    layer, y, x = np.nonzero((power_LHW == maximum_filter(power_LHW, 3)) & _inside(power_LHW.shape, sigma_L))
+    order = np.lexsort((x, y, layer, -power_LHW[layer, y, x]))[:count]
+    layer, y, x = layer[order], y[order], x[order]
+    layer, y, x = (index[power_LHW[layer, y, x] > _FAINT] for index in (layer, y, x))
+    dl, dy, dx = (_summit(power_LHW, (layer, y, x), axis) for axis in range(3))
+    sigma = _SIGMA * 2 ** ((layer + dl) / _STEPS)
+    around = (np.arange(_SAMPLES) + 0.5) / _SAMPLES * 2 - 1
+    reach_K1 = _REACH * sigma[:, None] * around
+    rows_KSS, columns_KSS = np.broadcast_arrays(
+        (y + dy)[:, None, None] + reach_K1[:, :, None], (x + dx)[:, None, None] + reach_K1[:, None]
+    )
+    layers_KSS = np.broadcast_to(layer[:, None, None], rows_KSS.shape)
+    patch_KSS = map_coordinates(blurred_LHW, [layers_KSS, rows_KSS, columns_KSS], order=1, mode="mirror")
+    positive_K88 = scipy.fft.dctn(patch_KSS, axes=(1, 2), workers=1)[:, :8, :8] > 0
+    positive_K88[:, 0, 0] = edge_LHW[layer, y, x] > 0
+    height, width = power_LHW.shape[1:]
+    found = np.empty(len(layer), KEYPOINT)
+    found["bits"] = np.packbits(positive_K88.reshape(-1, 64), axis=1).view(">u8")[:, 0]
+    found["x"] = np.rint((x + dx + 0.5) / width * 255).clip(0, 255)
+    found["y"] = np.rint((y + dy + 0.5) / height * 255).clip(0, 255)
+    found["scale"] = np.rint(16 * (layer + dl) / _STEPS).clip(0, 255)
+    return found
+
+
+def _reduce(luma_HW: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The image at some 160 x 160 pixels, in its own proportions; no side under 24."""
+    height, width = luma_HW.shape
+    share = _SIDE / sqrt(height * width)
+    size = max(24, round(width * share)), max(24, round(height * share))
+    small = Image.fromarray(luma_HW).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    return np.asarray(small, np.float32)
+
+
+def _blur(luma_HW: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Blurred by each of the Gaussians, shape (layers, height, width), and their deviations."""
+    sigma_L = _SIGMA * 2 ** (np.arange(_LAYERS) / _STEPS)
+    frequency_y, frequency_x = (np.pi * np.arange(side) / side for side in luma_HW.shape)
+    squared_HW = np.add.outer(frequency_y**2, frequency_x**2)
+    gain_LHW = np.exp(-0.5 * sigma_L[:, None, None] ** 2 * squared_HW).astype(np.float32)
+    spectrum_HW = scipy.fft.dctn(luma_HW, norm="ortho", workers=1)
+    return scipy.fft.idctn(gain_LHW * spectrum_HW, axes=(1, 2), norm="ortho", workers=1), sigma_L
+
+
+def _inside(shape: tuple[int, ...], sigma_L: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Where a blob can lie: most of its surroundings within the image, and not of the first or last size."""
+    inside_LHW = np.zeros(shape, np.bool_)
+    for layer in range(1, shape[0] - 1):
+        margin = ceil(0.8 * _REACH * sigma_L[layer])
+        inside_LHW[layer, margin : shape[1] - margin, margin : shape[2] - margin] = True
+    return inside_LHW
+
+
+def _summit(power_LHW: NDArray[np.float32], place: tuple[NDArray[np.intp], ...], axis: int) -> NDArray[np.float64]:
+    """How far beside its sample a peak is along an axis, in samples, by the parabola through three of them."""
+    step = [int(axis == other) for other in range(3)]
+    before, after = (power_LHW[tuple(p + sign * s for p, s in zip(place, step, strict=True))] for sign in (-1, 1))
+    bend = before - 2 * power_LHW[place] + after
+    return np.where(bend < 0, (before - after) / np.where(bend < 0, 2 * bend, 1), 0).clip(-0.5, 0.5).astype(np.float64)
