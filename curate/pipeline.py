@@ -19,6 +19,7 @@ from curate.errors import InputError, RecipeError, RunError
 from curate.label.taxonomy import load_taxonomy
 from curate.label.weights import find_gpus, prepare_labeller
 from curate.recipe import Label, Recipe, TestSplit
+from curate.select import Benchmarks
 from curate.stages import (
     FOLDERS,
     SHARD_STAGES,
@@ -125,6 +126,8 @@ def run(
             engine.distrust(folder)
         source = _source(folder, recipe, [str(path) for path in inputs], redo_from) if "candidates" in stages else None
         _check_categories(recipe)
+        if "select" in stages:
+            Benchmarks.load(recipe.select.benchmarks)
         shard_stages = [build(recipe) for name, build in SHARD_STAGES.items() if name in stages]
         if again and "fetch" in stages:
             shard_stages[0] = retried(shard_stages[0], again)

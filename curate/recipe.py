@@ -349,6 +349,12 @@ class Recipe(Config):
         return tuple(bound for bound in self.filters.bounds if bound.column in listed | _HEADER_COLUMNS)
 
     @model_validator(mode="after")
+    def _embeddings_are_kept(self) -> Recipe:
+        if self.select.dedup.semantic is not None and not self.label.keep_embeddings:
+            raise ValueError("select.dedup.semantic wants label.keep_embeddings: true")
+        return self
+
+    @model_validator(mode="after")
     def _columns_exist(self) -> Recipe:
         given = [c for c in LEDGER if c.name not in _NEVER_BOUND]
         texts = {c.name for c in given if c.type == pa.string()}

@@ -121,8 +121,8 @@ def read_embeddings(shard: Shard, name: str, rows: pa.Table) -> NDArray[np.float
             raise ValueError
     except (RunError, OSError, ValueError, KeyError) as error:
         raise RunError(
-            f"select.dedup.semantic wants the embeddings of {path}, which aren't there whole: run  curate label  again "
-            "with  --set label.keep_embeddings=true --from label"
+            f"select.dedup.semantic wants the embeddings of {path}, which aren't there whole: have labels made anew, "
+            "with  --from label"
         ) from error
     found_ND = np.zeros((len(rows), vectors_ND.shape[1]), np.float32)
     there = np.flatnonzero(labelled.to_numpy())
