@@ -315,7 +315,6 @@ class Select(Config):
     decontaminate build` wrote. `[]` looks for none."""
     dedup: Dedup = Dedup()
     """Which images are duplicates."""
-
     train: PositiveInt = 50_000
     """Images of the training split."""
     test: TestSplit = TestSplit()

@@ -86,7 +86,10 @@ def _find_broken_values(table: pa.Table) -> Iterator[Fault]:
     present = {c.name for c in MANIFEST if c.name in table.column_names and table[c.name].type == c.type}
     rules = [
         ("id", "not 16 hex digits", lambda v: pc.invert(pc.match_substring_regex(v, "^[0-9a-f]{16}$"))),
-        ("sha256", "not 64 hex digits", lambda v: pc.invert(pc.match_substring_regex(v, "^[0-9a-f]{64}$"))),
+        *(
+            (name, "not 64 hex digits", lambda v: pc.invert(pc.match_substring_regex(v, "^[0-9a-f]{64}$")))
+            for name in ("sha256", "pixel_sha256")
+        ),
         ("split", "neither train nor test", lambda v: pc.invert(pc.is_in(v, pa.array(["train", "test"])))),
         *((name, "not positive", lambda v: pc.less_equal(v, 0)) for name in ("width", "height", "nbytes")),
         ("offset", "negative", lambda v: pc.less(v, 0)),
