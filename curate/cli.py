@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from curate._version import __version__
+from curate.commands.datasets import evaluate_labels, stats
 from curate.commands.decontaminate import decontaminate_app
 from curate.commands.manifest import export, manifest_app
-from curate.commands.terminal import SHOWN, new_console
-from curate.errors import CurateError, Reason
+from curate.commands.restorer import evaluate, restore, train
+from curate.commands.terminal import Scheduler, Settings, Workers, new_console
+from curate.errors import CurateError
 
 if TYPE_CHECKING:
     from curate.pipeline import RunOutcome
-    from curate.survey import Survey
 
 app = typer.Typer(
     name="curate",
@@ -35,11 +36,6 @@ _RESUMING = ("run", "candidates", "fetch", "measure", "label", "select", "report
 _STORAGE_CLIENTS = ("botocore", "aiobotocore", "gcsfs", "google")
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Run folder: a path or any fsspec URL.")]
-Settings = Annotated[list[str], typer.Option("--set", metavar="A.B=C", help="Override a setting; may be repeated.")]
-Scheduler = Annotated[
-    str, typer.Option(help="local (Dask workers on this machine), serial, or a Dask scheduler such as tcp://host:8786.")
-]
-Workers = Annotated[int | None, typer.Option(min=1, help="Local workers; one per core by default.")]
 Inputs = Annotated[
     list[str],
     typer.Option(
@@ -201,151 +197,14 @@ def report(run: RunArgument, log_json: LogJson = None) -> None:
     print(f"{run.rstrip('/')}/report/index.html")
 
 
-@app.command("evaluate-labels")
-def evaluate_labels(
-    pictures: Annotated[Path, typer.Argument(metavar="FOLDER", help="Holds a folder of pictures for each category.")],
-    recipe: Annotated[str, typer.Option(help="Recipe whose labeller is judged.")] = "hq50k",
-    set_: Settings = [],  # noqa: B006
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for the tables as JSON and CSV, and for a figure.")
-    ] = None,
-) -> None:
-    """Judge a labeller and its prompts on pictures whose categories you know, before it labels a dataset."""
-    from curate.console import StepProgress, evaluation_tables
-    from curate.label import evaluate_labels
-    from curate.recipe import Recipe
-
-    console = new_console()
-    with StepProgress(console, "label") as steps:
-        evaluation = evaluate_labels(pictures, Recipe.load(recipe, set_).label, steps)
-    console.print(*evaluation_tables(evaluation), sep="\n")
-    for name, failure in evaluation.failures.items():
-        print(f"{pictures / name}: {failure}")
-    for path in evaluation.save(out) if out else ():
-        print(path)
-
-
-@app.command()
-def stats(
-    sources: Annotated[
-        list[str], typer.Argument(metavar="PATH...", help="Folders of pictures, manifests and run folders.")
-    ],
-    form: Annotated[
-        str | None,
-        typer.Option("--format", "-f", help="table, csv, json or md; as --out ends, if not given."),
-    ] = None,
-    out: Annotated[str | None, typer.Option("--out", "-o", help="File to write instead of printing.")] = None,
-    label: Annotated[
-        str | None, typer.Option(metavar="RECIPE", help="Recipe whose labeller gives folders their diversity.")
-    ] = None,
-    scheduler: Scheduler = "local",
-    workers: Workers = None,
-) -> None:
-    """Hold datasets against those of the paper: number, pixels, bpp, high-frequency ratio, diversity.
-
-    Folders are measured as they are, without a run; what is no image is named and not counted.
-    """
-    from curate import files, survey
-    from curate.console import StepProgress, surveys_table
-    from curate.recipe import Recipe
-
-    form = form or (Path(out).suffix[1:] if out else "table")
-    if form not in survey.TEXTS and (form != "table" or out):
-        raise CurateError(f"--format takes {', '.join(survey.TEXTS)}, or table without --out, not {form!r}")
-    labeller = Recipe.load(label).label if label else None
-    with StepProgress(new_console(stderr=True), "measure") as steps:
-        surveys = survey.stats(sources, label=labeller, scheduler=scheduler, workers=workers, progress=steps)
-    for found in surveys:
-        _print_bad_files(found)
-    if form == "table":
-        new_console().print(surveys_table(survey.HEADINGS, map(survey.cells, survey.rows(surveys)), survey.LEGEND))
-    elif out is None:
-        print(survey.TEXTS[form](surveys), end="")
-    else:
-        files.write(out, survey.TEXTS[form](surveys).encode())
-        print(out)
-
-
+app.command("evaluate-labels")(evaluate_labels)
+app.command()(stats)
 app.command()(export)
+app.command()(train)
+app.command()(evaluate)
+app.command()(restore)
 app.add_typer(manifest_app, name="manifest")
 app.add_typer(decontaminate_app, name="decontaminate")
-
-
-@app.command()
-def train(
-    recipe: Annotated[
-        str, typer.Argument(help="Recipe: a YAML file, or a shipped one's name such as train/moe_ir_30g.")
-    ],
-    manifest: Annotated[
-        list[str], typer.Option("--manifest", "-m", help="Manifest, or folder of pictures; may be repeated.")
-    ],
-    out: Annotated[
-        str, typer.Option("--out", "-o", help="Folder for weights, logs and the state to resume from.")
-    ] = "restorer",
-    set_: Settings = [],  # noqa: B006
-    restart: Annotated[bool, typer.Option("--restart", help="Start anew, whatever is there.")] = False,
-) -> None:
-    """Train a restorer from manifests. The same command again goes on where the last one stopped."""
-    from curate import restore
-    from curate.console import StepProgress
-
-    with StepProgress(new_console(), "train") as steps:
-        settings = restore.TrainRecipe.load(recipe, set_)
-        result = restore.train(settings, manifest, out, resume=not restart, progress=steps)
-    if not result.trained:
-        print(f"finished before, after {result.steps} steps")
-    print(f"weights      {result.checkpoint}")
-    print(f"best weights {result.best}")
-    if "psnr" in result.metrics:
-        print(f"validation   PSNR {result.metrics['psnr_before']:.2f} -> {result.metrics['psnr']:.2f} dB")
-
-
-@app.command()
-def evaluate(
-    checkpoint: Annotated[str, typer.Argument(help="Weights: model.safetensors of `curate train`.")],
-    pictures: Annotated[str, typer.Argument(help="Manifest, or folder of clean pictures.")],
-    degradation: Annotated[list[str], typer.Option("--degradation", "-d", help="Such as denoise_25; may be repeated.")],
-    limit: Annotated[int | None, typer.Option(min=1, help="Pictures to take, from the first.")] = None,
-) -> None:
-    """Degrade pictures, restore them, and print PSNR and SSIM before and after."""
-    from curate import restore
-    from curate.console import StepProgress, table
-
-    console = new_console()
-    with StepProgress(console, "evaluate") as steps:
-        rows = restore.evaluate(
-            checkpoint, pictures, degradation, limit=limit, progress=lambda done, total, _: steps(done, total)
-        )
-    columns = ("degradation", "image", "PSNR before", "PSNR", "PSNR-Y before", "PSNR-Y", "SSIM before", "SSIM")
-    console.print(table(checkpoint, columns, [tuple(vars(row).values()) for row in rows]))
-
-
-@app.command()
-def restore(
-    inputs: Annotated[list[str], typer.Argument(metavar="IN...", help="Picture files and folders of them.")],
-    out: Annotated[str, typer.Option("--out", "-o", help="Folder, or a file for one input.")],
-    checkpoint: Annotated[
-        str, typer.Option("--checkpoint", "-c", help="Weights: model.safetensors of `curate train`.")
-    ],
-    degrade: Annotated[
-        str | None, typer.Option(help="Spoil the pictures first, such as denoise_25: for trials.")
-    ] = None,
-    tile: Annotated[
-        int | None, typer.Option(min=16, help="Side of the pieces to restore at a time, in pixels.")
-    ] = None,
-) -> None:
-    """Restore pictures. A broken file is reported, and the others are restored."""
-    from curate import restore
-    from curate.console import StepProgress
-
-    with StepProgress(new_console(), "restore") as steps:
-        results = restore.restore_files(
-            checkpoint, inputs, out, degrade=degrade, tile=tile, progress=lambda done, total, _: steps(done, total)
-        )
-    failed = [result for result in results if result.output is None]
-    print(f"{len(results) - len(failed)} of {len(results)} restored, in {out}")
-    if failed:
-        raise CurateError("\n".join(f"{result.source}: {result.error}" for result in failed))
 
 
 @app.command()
@@ -457,14 +316,3 @@ def _print_advice(outcome: RunOutcome) -> None:
 
     for sentence in advise(outcome):
         print(sentence)
-
-
-def _print_bad_files(survey: Survey) -> None:
-    """The damaged ones, the first few by name; JSON has them all."""
-    damaged = [bad for bad in survey.bad_files if bad.reason is not Reason.NOT_IMAGE]
-    for bad in damaged[:SHOWN]:
-        print(f"{survey.source}/{bad.path}: {bad.reason}: {bad.detail}", file=sys.stderr)
-    if len(damaged) > SHOWN:
-        print(f"{survey.source}: {len(damaged) - SHOWN} more; --format json names all", file=sys.stderr)
-    if others := len(survey.bad_files) - len(damaged):
-        print(f"{survey.source}: {others} file{'s that are' if others > 1 else ' that is'} no image", file=sys.stderr)
