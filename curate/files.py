@@ -8,7 +8,7 @@ import os
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -75,12 +75,11 @@ def create(url: str | os.PathLike[str]) -> Iterator[Sink]:
         folder.mkdir(parents=True, exist_ok=True)
         file = spool.open("wb")
     try:
-        with file:
-            yield Sink(file, url)
-            with _explained(url):
-                file.flush()
-                os.fsync(file.fileno())
+        yield Sink(file, url)
         with _explained(url):
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
             if local:
                 spool.replace(path)
                 _sync(folder)
@@ -88,6 +87,8 @@ def create(url: str | os.PathLike[str]) -> Iterator[Sink]:
                 fs.put_file(str(spool), path)
                 fs.invalidate_cache()
     finally:
+        with suppress(OSError):  # the disk is full, and that has been said
+            file.close()
         spool.unlink(missing_ok=True)
 
 

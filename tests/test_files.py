@@ -151,6 +151,14 @@ def test_a_full_or_forbidden_disk_is_named(tmp_path: Path, monkeypatch: pytest.M
     assert names(tmp_path) == []
 
 
+@pytest.mark.parametrize("nbytes", [1, 10_000_000])
+def test_a_full_disk_is_named_whenever_it_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nbytes: int) -> None:
+    open_ = Path.open
+    monkeypatch.setattr(Path, "open", lambda path, mode: open_(Path("/dev/full"), mode))
+    with pytest.raises(RunError, match=f"can't write {tmp_path}/a: No space left on device"):
+        files.write(tmp_path / "a", bytes(nbytes))
+
+
 def test_a_passing_fault_may_be_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
