@@ -15,6 +15,8 @@ from curate.errors import RunError
 
 __all__ = ["GPU", "Executor", "SerialExecutor", "WorkerDied", "local_workers", "open_executor"]
 
+_GONE = "the Dask scheduler went away; run the same command again to go on from here"
+
 CLOSING_SECONDS = 20.0
 """Dask was seen to wait for ever for a worker that had been killed shortly before."""
 
@@ -106,16 +108,21 @@ class DaskExecutor:
         try:
             self._cluster = None if address else _local_cluster(workers or local_workers(), gpus)
             self._client = Client(address or self._cluster, timeout=30)
+            threads = self._client.nthreads()
         except (OSError, ValueError) as error:
-            raise RunError(f"can't reach a Dask scheduler at {address}: {error}") from error
-        if not self._client.nthreads():
+            raise RunError(
+                f"can't reach a Dask scheduler at {address} ({error}): see that there is one, and run the same command "
+                "again"
+            ) from error
+        if not threads:
             logging.getLogger(__name__).warning(
                 "the Dask scheduler at %s has no workers yet: waiting for some", address
             )
 
     def offers(self, resource: str) -> bool:
         """See Executor."""
-        return bool(self._client.run_on_scheduler(_workers_with, resource))
+        with _scheduler_there():
+            return bool(self._client.run_on_scheduler(_workers_with, resource))
 
     def map(
         self,
@@ -151,18 +158,19 @@ class DaskExecutor:
                 if known == index:
                     told(task, report)
 
-        self._client.subscribe_topic(topic, forward)
-        try:
-            submit()
-            for future in finished:
-                _, task = under_way.pop(future)
-                result = _result(future)
+        with _scheduler_there():
+            self._client.subscribe_topic(topic, forward)
+            try:
                 submit()
-                yield task, result
-        finally:
-            self._client.unsubscribe_topic(topic)
-            if under_way:
-                self._client.cancel(list(under_way), force=True)
+                for future in finished:
+                    _, task = under_way.pop(future)
+                    result = _result(future)
+                    submit()
+                    yield task, result
+            finally:
+                self._client.unsubscribe_topic(topic)
+                if under_way:
+                    self._client.cancel(list(under_way), force=True)
 
     def __enter__(self) -> Self:
         return self
@@ -175,6 +183,15 @@ class DaskExecutor:
             # What it still waits for dies with this process; all that the run needs of it is done.
             with suppress(TimeoutError):
                 self._cluster.close(timeout=CLOSING_SECONDS)
+
+
+@contextmanager
+def _scheduler_there() -> Iterator[None]:
+    """What Dask's client raises when it finds no scheduler, in our words."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(_GONE) from error
 
 
 def _local_cluster(workers: int, gpus: Sequence[str]) -> Any:
@@ -268,7 +285,7 @@ def _result(future: Any) -> Any:
     try:
         return future.result()
     except CancelledError as error:
-        raise RunError("the Dask scheduler went away; run the same command again to go on from here") from error
+        raise RunError(_GONE) from error
     except KilledWorker:
         return WorkerDied("its worker process died")
     except Exception as error:  # noqa: BLE001 - whatever a task raises is the caller's to judge

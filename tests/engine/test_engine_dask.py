@@ -111,6 +111,17 @@ def test_an_unknown_scheduler_is_an_error(name: str) -> None:
         open_executor(name)
 
 
+def test_a_scheduler_that_went_away_is_told_in_a_line(
+    dask_workers: DaskExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> None:
+        raise OSError("Timed out trying to connect")
+
+    monkeypatch.setattr(dask_workers._client, "nthreads", gone)
+    with pytest.raises(RunError, match="went away; run the same command again"):
+        list(dask_workers.map(_double, [1, 2], lambda task, report: None))
+
+
 def test_tasks_that_need_a_gpu_go_to_the_worker_that_offers_it_even_when_it_was_killed() -> None:
     with open_executor("local", 2, gpus=["7"]) as executor:
         assert executor.offers("GPU")

@@ -140,7 +140,7 @@ class MoCEIR(nn.Module):
         for level, (blocks, down) in enumerate(zip(self.encoder, self.down, strict=True)):
             total += pixels[level] * macs_per_pixel(blocks, down)
         total += pixels[-1] * macs_per_pixel(self.latent) + self.frequency.macs(pixels[-1])
-        count = sum(len(level) for level in self.decoder)  # type: ignore[arg-type]
+        count = sum(1 for level in self.decoder for _ in level.children())
         if not isinstance(choices, int) and len(choices) != count:
             raise ValueError(f"choices names an expert for each of the {count} decoder blocks, not {len(choices)}")
         experts = repeat(choices) if isinstance(choices, int) else iter(choices)
