@@ -11,10 +11,10 @@ __all__ = ["chroma_subsampling", "jpeg_quality"]
 
 def jpeg_quality(image: Image.Image) -> int | None:
     """The IJG quality, 1 to 100, whose luma quantisation table is nearest (L1); None if the image is no JPEG."""
-    tables = getattr(image, "quantization", None)
-    if not tables or 0 not in tables:
+    layers, tables = getattr(image, "layer", None), getattr(image, "quantization", {})
+    if not layers or layers[0][3] not in tables:  # the first component's, which need not be number 0
         return None
-    distance = np.abs(_IJG_LUMA - np.asarray(tables[0])).sum(axis=1)
+    distance = np.abs(_IJG_LUMA - np.asarray(tables[layers[0][3]])).sum(axis=1)
     return int(np.argmin(distance)) + 1
 
 

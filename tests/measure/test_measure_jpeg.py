@@ -20,6 +20,18 @@ def test_quality_is_recovered_exactly(quality: int) -> None:
     assert jpeg_quality(jpeg(quality=quality)) == quality
 
 
+def test_the_table_is_the_one_that_luma_uses() -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(file, "JPEG", quality=60)
+    data = bytearray(file.getvalue())
+    for number in (0, 1):  # the tables change numbers, and the components with them
+        data[data.index(bytes([0xFF, 0xDB, 0, 67, number])) + 4] = 2 + number
+    frame = data.index(b"\xff\xc0")
+    for component in range(3):
+        data[frame + 12 + 3 * component] += 2
+    assert jpeg_quality(Image.open(io.BytesIO(data))) == 60
+
+
 @pytest.mark.parametrize(("option", "expected"), [(0, "4:4:4"), (1, "4:2:2"), (2, "4:2:0")])
 def test_chroma_subsampling_is_that_of_the_encoder(option: int, expected: str) -> None:
     assert chroma_subsampling(jpeg(subsampling=option)) == expected
