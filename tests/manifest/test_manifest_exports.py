@@ -12,7 +12,7 @@ from PIL import Image
 
 from curate.decode import open_image, to_rgb
 from curate.errors import ManifestError, RunError
-from curate.manifest import ExportOptions, Manifest, export_manifest, find_faults, read_manifest
+from curate.manifest import ExportOptions, Manifest, export_manifest, find_faults, open_manifests, read_manifest
 from curate.manifest.export.crops import positions
 
 FOLDERS = ("webdataset", "hf", "folder", "lmdb", "crops")
@@ -92,13 +92,20 @@ def test_hf_takes_the_runs_own_card_along(pictures: Path, tmp_path: Path) -> Non
     shutil.copytree(pictures, run)
     (run / "manifest/figures").mkdir()
     (run / "manifest/figures/size.svg").write_text("<svg/>")
-    (run / "manifest/README.md").write_text("---\nconfigs: []\n---\n\n# Mine\n\n---\n\n![](figures/size.svg)\n")
+    told = " ".join(manifest.fingerprint for manifest in open_manifests(str(run)))
+    card = f"# Mine\n\n---\n\n{told} ![](figures/size.svg)"
+    (run / "manifest/README.md").write_text(f"---\nconfigs: []\n---\n\n{card}\n")
     export_manifest(str(run), tmp_path / "out", "hf")
     header, _, body = (tmp_path / "out/README.md").read_text().partition("\n---\n")
     assert "path: data/train-*.parquet" in header
     assert "configs: []" not in header
-    assert body.strip() == "# Mine\n\n---\n\n![](figures/size.svg)"
+    assert body.strip() == card
     assert (tmp_path / "out/figures/size.svg").read_text() == "<svg/>"
+    # of other images it says nothing true
+    (run / "manifest/README.md").write_text("# Another project")
+    export_manifest(str(run), tmp_path / "plain", "hf")
+    assert "# demo\n" in (tmp_path / "plain/README.md").read_text()
+    assert not (tmp_path / "plain/figures").exists()
 
 
 def test_folder(pictures: Path, tmp_path: Path) -> None:

@@ -35,10 +35,11 @@ def write_huggingface(images: Images, folder: Folder, options: ExportOptions) ->
         with folder.create(f"data/{split}-{number:05}-of-{total:05}.parquet") as sink:
             samples = ({"image": {"bytes": d, "path": name_of(row)}, **row} for row, d in images.read(rows))
             _write_parquet(sink, samples, schema)
-    for name, data in _card_files(images):
+    text, figures = _card(images)
+    for name, data in figures.items():
         folder.write(name, data)
     splits = {split: f"data/{split}-*.parquet" for split in images.splits}
-    folder.write("README.md", (front_matter(splits, images.count) + _card(images)).encode())
+    folder.write("README.md", (front_matter(splits, images.count) + text).encode())
     folder.write_manifest(images)
 
 
@@ -89,25 +90,20 @@ def _write_parquet(sink: files.Sink, samples: Iterable[dict[str, Any]], schema: 
             writer.write_table(pa.Table.from_pylist(group, schema))
 
 
-def _card(images: Images) -> str:
-    """The run's own dataset card without its header, or what little a manifest alone tells."""
-    folder = posixpath.dirname(images.manifests[0].path.replace("\\", "/"))
-    fs, path = fsspec.core.url_to_fs(f"{folder}/README.md")
-    if folder and fs.exists(path):
-        text: str = fs.cat_file(path).decode()
-        return text.split("\n---\n", 1)[1].lstrip("\n") if text.startswith("---\n") else text
+def _card(images: Images) -> tuple[str, dict[str, bytes]]:
+    """The run's own dataset card less its header, with its figures; or what little manifests alone tell."""
+    folder = posixpath.dirname(images.manifests[0].path.replace("\\", "/")) or "."
+    fs, path = fsspec.core.url_to_fs(folder)
+    if fs.exists(f"{path}/README.md"):
+        text: str = fs.cat_file(f"{path}/README.md").decode(errors="replace")
+        # any README.md may lie beside a manifest: the card is the one that tells these fingerprints
+        if all(manifest.fingerprint in text for manifest in images.manifests):
+            figures = sorted(map(str, fs.glob(f"{path}/figures/*.svg")))
+            body = text.split("\n---\n", 1)[1].lstrip("\n") if text.startswith("---\n") else text
+            return body, {f"figures/{posixpath.basename(name)}": fs.cat_file(name) for name in figures}
     made = "\n".join(f"- {key}: `{value}`" for key, value in sorted(images.metadata.items()) if key in _MADE)
-    return f"# {images.metadata.get('recipe_name', 'Dataset')}\n\nImages selected for training restorers.\n\n{made}\n"
+    name = images.metadata.get("recipe_name", "Dataset")
+    return f"# {name}\n\nImages selected for training restorers.\n\n{made}\n", {}
 
 
 _MADE = ("recipe_name", "recipe_fingerprint", "seed", "code", "schema")
-
-
-def _card_files(images: Images) -> Iterable[tuple[str, bytes]]:
-    """The figures that the run's card shows."""
-    folder = posixpath.dirname(images.manifests[0].path.replace("\\", "/"))
-    fs, path = fsspec.core.url_to_fs(f"{folder}/figures")
-    if folder and fs.isdir(path):
-        for name in sorted(str(found) for found in fs.ls(path, detail=False)):
-            if name.endswith(".svg"):
-                yield f"figures/{posixpath.basename(name)}", fs.cat_file(name)
