@@ -76,7 +76,8 @@ def measure_image(
             )
         # MPO is a JPEG with previews behind it, no animation
         format_ = "JPEG" if image.format == "MPO" else str(image.format)
-        animated = image.format != "MPO" and getattr(image, "n_frames", 1) > 1
+        # frames are not counted: Pillow takes hours for a TIFF that has half a million
+        animated = image.format != "MPO" and getattr(image, "is_animated", False)
         mode, depth, icc = image.mode, _bit_depth(image, data), bool(image.info.get("icc_profile"))
         turned = orientation(image)
         quality, subsampling = jpeg_quality(image), chroma_subsampling(image)

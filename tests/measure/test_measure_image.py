@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageCms
+from PIL import GifImagePlugin, Image, ImageCms, TiffImagePlugin
 
 from curate.decode import installed
 from curate.errors import ImageError, Reason
@@ -136,6 +136,14 @@ def test_what_shows_through_transparency_is_white() -> None:
         assert (
             measure_image(encode(hidden, format_, **({"lossless": True} if format_ == "WEBP" else {}))).hf_ratio < 1e-20
         )
+
+
+@pytest.mark.parametrize("kind", [TiffImagePlugin.TiffImageFile, GifImagePlugin.GifImageFile])
+def test_frames_are_not_counted(kind: type[Image.Image], monkeypatch: pytest.MonkeyPatch) -> None:
+    # of a TIFF of a few megabytes that takes minutes, since Pillow looks each directory up among all before it
+    monkeypatch.setattr(kind, "n_frames", property(lambda _: pytest.fail("they are counted")))
+    data = encode(picture(), kind.format or "", save_all=True, append_images=[picture(seed=1), picture(seed=2)])
+    assert measure_image(data).animated
 
 
 def test_several_frames_are_animated() -> None:
