@@ -15,7 +15,7 @@ STAGES = {
     "measure": "images are decoded and measured",
     "filter": "claims, heads of files and measures are held against the recipe's bounds",
     "label": "images get their labels",
-    "select": "duplicates go, the splits are drawn",
+    "select": "benchmarks' images and duplicates go, the splits are drawn",
     "engine": "shards that failed again and again are set aside",
 }
 """Stages that reject, in order, and what happens in each."""

@@ -47,9 +47,9 @@ def select(
     """Decide every row of the ledger. A pure function, and the order of the rows does not matter.
 
     Of each cluster of duplicates the best stays, or none if one of them is contaminated: so no picture is in both
-    splits, and none in a benchmark. Then the benchmark split takes its quota of each
-    named sub-category, spread over the frequency bins; then the training split is balanced (see `balance`). Within a
-    cell images are taken in the order of a seeded hash of their ids.
+    splits, and none in a benchmark. Then the benchmark split takes its quota of each named sub-category, spread over
+    the frequency bins; then the training split is balanced (see `balance`). Within a cell images are taken in the
+    order of a seeded hash of their ids.
 
     Args:
         rows: the columns of `needed_columns`, and `contaminated_by`; rows with a reason stay rejected for it.
