@@ -18,7 +18,7 @@ _NEXT = {"candidates": "fetch", "fetch": "measure", "measure": "label", "label":
 
 def advise(outcome: RunOutcome) -> list[str]:
     """What stands in the way, and the next command: a sentence or two each, only what applies. A pure function."""
-    return [*_troubles(outcome), *_shortage(outcome), *_next(outcome)]
+    return [*_troubles(outcome), *_pins(outcome), *_shortage(outcome), *_next(outcome)]
 
 
 def _troubles(outcome: RunOutcome) -> Iterator[str]:
@@ -38,6 +38,18 @@ def _troubles(outcome: RunOutcome) -> Iterator[str]:
             f"{_count(sum(counts.values()), 'candidate')} failed for reasons that may pass ({_listing(counts)}). "
             f"To ask again:  curate fetch {outcome.folder} --retry transient{then}"
         )
+
+
+def _pins(outcome: RunOutcome) -> Iterator[str]:
+    """Earlier picks that could not be kept."""
+    pins = outcome.selection.get("pins", {"lost": {}, "unknown": 0})
+    if pins["lost"]:
+        count = sum(pins["lost"].values())
+        named = ", ".join(pins["few"]) + (" and more" if count > len(pins["few"]) else "")
+        yield f"{_count(count, 'pin')} of select.pins could not be kept ({_listing(pins['lost'])}): {named}"
+    if pins["unknown"]:
+        is_ = "is" if pins["unknown"] == 1 else "are"
+        yield f"{_count(pins['unknown'], 'pin')} of select.pins {is_} of no candidate of this run"
 
 
 def _shortage(outcome: RunOutcome) -> Iterator[str]:

@@ -84,6 +84,7 @@ def run(
         resolved, input, out, log_json, scheduler=scheduler, workers=workers, redo_from=redo_from, verify=verify
     )
     _print_reasons(outcome)
+    _print_selection(outcome)
     _print_places(outcome.places)
     _print_advice(outcome)
 
@@ -186,6 +187,7 @@ def select(run: RunArgument, set_: Settings = [], log_json: LogJson = None) -> N
     """Choose a balanced dataset; write ledger and manifests."""
     outcome = _stage(run, "select", "serial", None, set_, log_json)
     _print_reasons(outcome)
+    _print_selection(outcome)
     _print_places(outcome.places)
     _print_advice(outcome)
 
@@ -309,6 +311,14 @@ def _print_reasons(outcome: RunOutcome) -> None:
     console = new_console()
     console.print(reasons_table(outcome.reasons))
     _print_passed_over(outcome)
+
+
+def _print_selection(outcome: RunOutcome) -> None:
+    from curate.console import selection_tables
+
+    if outcome.selection.get("pool"):
+        for part in selection_tables(outcome.selection):
+            new_console().print(part)
 
 
 def _print_advice(outcome: RunOutcome) -> None:

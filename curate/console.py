@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from math import log10
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -15,7 +16,7 @@ from rich.table import Table
 from curate.errors import Reason
 from curate.label.evaluation import BINS, LabelEvaluation
 from curate.manifest.statistics import Statistics
-from curate.wording import number, size, span
+from curate.wording import bands, number, size, span
 
 if TYPE_CHECKING:
     from curate.preflight import Estimate, ProbeOutcome
@@ -25,6 +26,7 @@ __all__ = [
     "evaluation_tables",
     "probe_summary",
     "reasons_table",
+    "selection_tables",
     "statistics_table",
     "surveys_table",
     "table",
@@ -95,6 +97,56 @@ def reasons_table(rows_out: Mapping[str, int], kept: str = "kept") -> Table:
             out.add_row(reason.value, str(count), f"{count / total:.1%}", reason.stage, reason.meaning)
     out.add_row("all", str(sum(rows_out.values())), "", "", "", style="bold")
     return out
+
+
+def selection_tables(selection: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """How near the training split comes to its targets, and what the pool lacks for them."""
+    shape, objective = selection["shape"], selection["objective"]
+    rows = [
+        (name, *("" if shape[of].get(key) is None else f"{shape[of][key]:.3f}" for of in ("pool", "train", "target")))
+        for name, key in (
+            ("mean of log10", "mean"),
+            ("deviation", "std"),
+            ("skewness", "skewness"),
+            ("excess kurtosis", "kurtosis"),
+            ("Kolmogorov-Smirnov distance", "ks"),
+            ("1-Wasserstein distance", "wasserstein"),
+        )
+    ]
+    diversity = selection["diversity"]
+    classes = len(selection["categories"])
+    rows.append(("diversity", f"{diversity['pool']:.3f}", f"{diversity['train']:.3f}", f"{log10(classes or 1):.3f}"))
+    out = table(f"balance of {selection['frequency_column']}", ("", "pool", "train", "target"), rows)
+    for column in out.columns[1:]:
+        column.justify = "right"
+    yield out
+    proof = "proven to be the least" if not objective["gap"] else f"at least {objective['bound']:,} by its dual"
+    yield f"weighted distance of both marginals from what the pool allows: {objective['value']:,} images, {proof}"
+    if lacking := selection["shopping"]["categories"]:
+        yield _shopping_table(lacking, selection["frequency_column"])
+
+
+def _shopping_table(lacking: Sequence[Mapping[str, Any]], column: str) -> Table:
+    rows = [
+        (row["category"], f"{row['train']:,}", f"{row['test']:,}", bands(row["bands"]),
+         _needed(row, "searched"), _needed(row, "as_before"))
+        for row in lacking
+    ]  # fmt: skip
+    title = "what the pool lacks, and the candidates that it takes"
+    out = table(
+        title, ("sub-category", "train", "test", f"most of {column}", "if searched for", "such as before"), rows
+    )
+    for place in (1, 2, 4, 5):
+        out.columns[place].justify = "right"
+    return out
+
+
+def _needed(row: Mapping[str, Any], how: str) -> str:
+    """Candidates; more than these where some of what is lacking was never seen."""
+    count = row[f"candidates_{how}"]
+    if not row[f"unknown_{how}"]:
+        return f"{count:,}"
+    return f"over {count:,}" if count else "none seen"
 
 
 def probe_summary(outcome: ProbeOutcome) -> Group:

@@ -23,7 +23,9 @@ from curate.select import Benchmarks
 from curate.stages import (
     FOLDERS,
     SHARD_STAGES,
+    SHOPPING,
     STAGES,
+    earlier_picks,
     forget_fetched,
     placed,
     read_summary,
@@ -74,6 +76,7 @@ class RunOutcome:
                 "train": "manifest/train.parquet",
                 "test": "manifest/test.parquet",
                 "ledger": "ledger",
+                **({"lacking": SHOPPING} if self.selection.get("shopping", {}).get("rows") else {}),
             },
             "report": {"report": "report/index.html", "card": "manifest/README.md"},
         }
@@ -128,6 +131,7 @@ def run(
         _check_categories(recipe)
         if "select" in stages:
             Benchmarks.load(recipe.select.benchmarks)
+        pins = earlier_picks(folder, recipe) if "select" in stages else None
         shard_stages = [build(recipe) for name, build in SHARD_STAGES.items() if name in stages]
         if again and "fetch" in stages:
             shard_stages[0] = retried(shard_stages[0], again)
@@ -153,7 +157,7 @@ def run(
                 assert executor is not None
                 outcomes.append(engine.run_stage(folder, stage, index.shards, index.rows, executor, progress))
         if "select" in stages:
-            outcomes.append(write_selection(folder, recipe, index.shards, progress))
+            outcomes.append(write_selection(folder, recipe, index.shards, progress, pins))
         if "report" in stages:
             outcomes.append(write_report(folder, progress))
         folder.remove(_REDO)

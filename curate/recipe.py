@@ -23,6 +23,7 @@ __all__ = [
     "Fetch",
     "Filters",
     "Frequency",
+    "Importance",
     "Label",
     "Measure",
     "Recipe",
@@ -307,6 +308,15 @@ class Dedup(Config):
     """Cosine of the label stage's embeddings from which two images are the same; null: embeddings don't matter."""
 
 
+class Importance(Config):
+    """What the balance minimises: images in the wrong place, each counted so often."""
+
+    category: Annotated[int, Field(ge=0, le=10)] = 1
+    """What an image of a wrong sub-category counts for."""
+    frequency: Annotated[int, Field(ge=0, le=10)] = 1
+    """What an image in a wrong frequency bin counts for."""
+
+
 class Select(Config):
     """How many images are chosen, and how they are balanced."""
 
@@ -323,6 +333,13 @@ class Select(Config):
     """Target of the frequency distribution."""
     category_weights: dict[str, Annotated[float, Field(ge=0)]] = {}
     """Sub-category -> weight in the target distribution; 1 for those not named."""
+    importance: Importance = Importance()
+    """Whether sub-categories or frequencies matter more where not both can be met."""
+    prefer: str | None = None
+    """Column by which training images of the same sub-category and frequency bin are ranked, largest first, such as
+    `bpp`; with a `-` before it smallest first, such as `-noise_sigma`. By lot by default."""
+    pins: tuple[str, ...] = ()
+    """Manifests (`.parquet`) or lists of ids, one a line, of earlier picks to keep as long as they pass."""
 
 
 class Recipe(Config):
@@ -368,6 +385,12 @@ class Recipe(Config):
             ("filters.max", self.filters.max, numbers, "of numbers"),
             ("filters.allow", self.filters.allow, texts, "of text"),
             ("select.frequency.column", [self.select.frequency.column], numbers, "of numbers"),
+            (
+                "select.prefer",
+                [self.select.prefer.removeprefix("-")] if self.select.prefer else [],
+                numbers,
+                "of numbers",
+            ),
         ]
         for where, names, columns, kind in named:
             for name in names:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,7 +20,7 @@ from curate import engine
 from curate.candidates.reader import LOCAL
 from curate.config import fingerprint
 from curate.engine import CommitRecord, Executor, Progress, RunFolder, Shard, Stage, StageOutcome
-from curate.errors import LabelError, Reason, RunError
+from curate.errors import InputError, LabelError, Reason, RunError
 from curate.fetch.shard import SCHEMA as FETCH_SCHEMA
 from curate.fetch.shard import FetchShard
 from curate.label.shard import SCHEMA as LABEL_SCHEMA
@@ -28,14 +29,16 @@ from curate.label.taxonomy import load_taxonomy
 from curate.manifest import LEDGER, MANIFEST, encode_manifest
 from curate.measure import MeasureShard
 from curate.recipe import Filters, Recipe
-from curate.select import Benchmarks, needed_columns, rejections, select
+from curate.select import Benchmarks, Pins, needed_columns, read_pins, rejections, select, shopping_csv
 
 __all__ = [
     "FOLDERS",
     "NAMES",
     "SHARD_STAGES",
+    "SHOPPING",
     "STAGES",
     "FilterAndLabel",
+    "earlier_picks",
     "forget_fetched",
     "placed",
     "read_summary",
@@ -53,6 +56,8 @@ NAMES = dict(zip(FOLDERS, STAGES, strict=True))
 """Folder -> stage."""
 
 _SUMMARY = "select/summary.json"
+SHOPPING = "select/shopping_list.csv"
+"""What the pool lacks; see curate.select.shopping."""
 
 
 def _fetch_stage(recipe: Recipe) -> Stage:
@@ -162,49 +167,89 @@ class FilterAndLabel:
         return pa.table(columns | {"id": rows["id"], "reason": pc.coalesce(reason, columns["reason"])})
 
 
-def write_selection(folder: RunFolder, recipe: Recipe, shards: Sequence[str], progress: Progress) -> StageOutcome:
-    """Decide, then write the ledger, shard by shard, and the manifests."""
+def write_selection(
+    folder: RunFolder, recipe: Recipe, shards: Sequence[str], progress: Progress, pins: Pins | None = None
+) -> StageOutcome:
+    """Decide, then write the ledger, shard by shard, the manifests, and what is lacking; pins: see `earlier_picks`."""
+    pins = pins or {}
     # all of the recipe: manifests tell the whole of it
     settings = {
         "recipe": recipe.essence(),
         "benchmarks": Benchmarks.fingerprint(recipe.select.benchmarks),
-        "version": 2,
+        "pins": sorted(pins.items()),
+        "version": 3,
     }
-    columns = needed_columns(recipe.select)
-    benchmarks = Benchmarks.load(recipe.select.benchmarks)
 
     def build(whole: Shard) -> dict[str, int]:
-        parts, vectors = [], []
-        for shard in shards:
-            facts = engine.rows_of(folder, FOLDERS[:4], shard)
-            matches = benchmarks.matches(facts)  # here, so that the keypoints of all shards are never held at once
-            parts.append(facts.select(columns).append_column("contaminated_by", matches))
-            if recipe.select.dedup.semantic is not None:
-                vectors.append(read_embeddings(whole, shard, facts))
-        categories = load_taxonomy(recipe.label.taxonomy).names
+        pool, vectors_ND, candidates = _read_pool(whole, recipe, shards, pins)
         selection = select(
-            pa.concat_tables(parts),
+            pa.concat_tables(pool).combine_chunks(),
             recipe.select,
             recipe.filters,
-            categories,
+            load_taxonomy(recipe.label.taxonomy).names,
             recipe.seed,
-            _stack(vectors) if vectors else None,
+            vectors_ND,
+            pins=pins,
+            candidates=candidates,
         )
-        kept, start = [], 0
-        for shard in shards:
-            facts = engine.rows_of(folder, FOLDERS[:4], shard)
-            decided = selection.decisions.slice(start, len(facts))
-            start += len(facts)
-            ledger = _ledger(facts, decided)
+        kept, start, counts = [], 0, Counter[str]()
+        for shard, rows in zip(shards, pool, strict=True):
+            ledger = _ledger(engine.rows_of(folder, FOLDERS[:4], shard), selection.decisions.slice(start, len(rows)))
+            start += len(rows)
             with whole.create(f"ledger/{shard}.parquet") as sink:
                 sink.write(engine.encode_table(ledger))
+            counts.update(engine.count_reasons(ledger))
             kept.append(ledger.filter(pc.equal(ledger["status"], "kept")))
         _write_manifests(whole, pa.concat_tables(kept), recipe)
+        with whole.create(SHOPPING) as sink:
+            sink.write(shopping_csv(selection.summary["shopping"]["rows"]))
         with whole.create(_SUMMARY) as sink:
             sink.write(json.dumps(selection.summary, indent=1).encode())
-        return engine.count_reasons(selection.decisions)
+        return dict(sorted(counts.items()))
 
     return engine.run_whole(folder, "select", build, engine.input_of(folder, FOLDERS[:4], shards), settings, progress)
+
+
+def _read_pool(
+    whole: Shard, recipe: Recipe, shards: Sequence[str], pins: Pins
+) -> tuple[list[pa.Table], NDArray[np.float32] | None, int]:
+    """What `select` decides on: of each shard the rows that passed, their embeddings if need be; and all candidates.
+
+    What was rejected before takes no memory, unless it is pinned and must be told.
+    """
+    columns = needed_columns(recipe.select)
+    benchmarks = Benchmarks.load(recipe.select.benchmarks)
+    parts, vectors, candidates = [], [], 0
+    for shard in shards:
+        further = {"keypoints", "width", "height", "label_model"} - set(columns)
+        facts = engine.rows_of(whole.folder, FOLDERS[:4], shard, [*columns, *sorted(further)])
+        matches = benchmarks.matches(facts)  # here, so that the keypoints of all shards are never held at once
+        mine = _is_open(facts, pins)
+        parts.append(facts.select(columns).append_column("contaminated_by", matches).filter(mine))
+        if recipe.select.dedup.semantic is not None:
+            vectors.append(read_embeddings(whole, shard, facts)[mine.to_numpy()])
+        candidates += len(facts)
+    return parts, _stack(vectors) if vectors else None, candidates
+
+
+def earlier_picks(folder: RunFolder, recipe: Recipe) -> Pins:
+    """The picks to keep.
+
+    Raises:
+        CurateError: if they can't be read, or are this run's own manifest, which is about to be written.
+    """
+    for path in recipe.select.pins:
+        if RunFolder(path).url.startswith(f"{folder.url}/manifest/"):
+            raise InputError(
+                f"select.pins names {path}, which this run writes anew: copy it elsewhere and name the copy"
+            )
+    return read_pins(recipe.select.pins)
+
+
+def _is_open(rows: pa.Table, pins: Collection[str]) -> pa.ChunkedArray:
+    """Whether a row is the selection's to decide, or pinned."""
+    open_ = pc.is_null(rows["reason"])
+    return pc.or_(open_, pc.is_in(rows["id"], pa.array(list(pins), pa.string()))) if pins else open_
 
 
 def _stack(vectors: list[NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -222,7 +267,11 @@ def read_summary(folder: RunFolder) -> dict[str, Any]:
 def _ledger(facts: pa.Table, decided: pa.Table) -> pa.Table:
     """All that is known of each candidate, in the schema's order; columns of the input's own at the end."""
     types = {column.name: column.type for column in LEDGER}
-    columns = {name: facts[name] for name in facts.column_names} | {n: decided[n] for n in decided.column_names}
+    place = pc.index_in(facts["id"], decided["id"].combine_chunks())
+    decisions = {name: decided[name].combine_chunks().take(place) for name in decided.column_names}
+    decisions |= {"id": facts["id"], "reason": pc.coalesce(facts["reason"], decisions["reason"])}
+    decisions["status"] = pc.coalesce(decisions["status"], "rejected")
+    columns = {name: facts[name] for name in facts.column_names} | decisions
     # where this machine keeps its files is nobody's business, and keypoints are for the selection alone
     order = [*types, *(name for name in columns if name not in types and name not in (*LOCAL.names, "keypoints"))]
     return pa.table({name: columns[name].cast(types.get(name, columns[name].type)) for name in order})

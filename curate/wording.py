@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["number", "size", "span"]
+from collections.abc import Sequence
+
+__all__ = ["bands", "number", "size", "span"]
 
 
 def number(value: float) -> str:
@@ -25,3 +27,13 @@ def span(hours: float) -> str:
         if hours * 3600 < limit:
             return f"{number(hours * 3600 / seconds)} {unit}"
     return f"{number(hours / 24)} days"
+
+
+def bands(counts: Sequence[tuple[float | None, float | None, int]], most: int = 2) -> str:
+    """The bands of (low, high, count) with the largest counts: 0.012 to 0.02: 31, over 0.03: 4."""
+    told = []
+    for low, high, count in sorted(counts, key=lambda band: -band[2])[:most]:
+        ends = [f"{end:.2g}" for end in (low, high) if end is not None]
+        where = " to ".join(ends) if len(ends) == 2 else f"{'under' if low is None else 'over'} {''.join(ends)}"
+        told.append(f"{where if ends else 'all'}: {count:,}")
+    return ", ".join(told)

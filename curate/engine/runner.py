@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -151,8 +151,14 @@ def run_whole(
     return summarise(name, [record], resumed)
 
 
-def rows_of(folder: RunFolder, stages: Sequence[str], shard: str) -> pa.Table:
+def rows_of(folder: RunFolder, stages: Sequence[str], shard: str, columns: Collection[str] | None = None) -> pa.Table:
     """The rows of a shard with the columns of several stages side by side; `reason` is the last one's.
+
+    Args:
+        folder: the run folder.
+        stages: whose columns.
+        shard: its name.
+        columns: which to read beside `id`; all by default.
 
     Raises:
         RunError: if a stage's file is missing or its rows are not the candidates' rows.
@@ -162,7 +168,7 @@ def rows_of(folder: RunFolder, stages: Sequence[str], shard: str) -> pa.Table:
         path = f"{stage}/{shard}.parquet"
         with folder.open(path) as file:
             try:
-                part = pq.read_table(file, page_checksum_verification=True)
+                part = _read_columns(file, columns, reasons=stage == stages[-1])
             except (pa.ArrowInvalid, OSError) as error:
                 told = " ".join(str(error).split())
                 raise RunError(f"{folder}/{path} is damaged ({told}): curate run with --verify mends it") from error
@@ -178,7 +184,15 @@ def rows_of(folder: RunFolder, stages: Sequence[str], shard: str) -> pa.Table:
                 table = table.drop_columns([name])
             table = table.append_column(part.schema.field(name), part[name])
     assert table is not None
-    return table
+    return table if columns is None else table.select(list(columns))
+
+
+def _read_columns(file: BinaryIO, columns: Collection[str] | None, *, reasons: bool) -> pa.Table:
+    if columns is None:
+        return pq.read_table(file, page_checksum_verification=True)
+    parquet = pq.ParquetFile(file, page_checksum_verification=True)
+    here = {"id", *columns} - ({"reason"} if not reasons else set())
+    return parquet.read([name for name in parquet.schema_arrow.names if name in here])
 
 
 def input_of(folder: RunFolder, stages: Sequence[str], shards: Sequence[str]) -> str:

@@ -187,9 +187,10 @@ def _shortfalls(bars: Sequence[CategoryBar], summary: dict[str, Any], recipe: Re
         told.append(f"Fewer training images than their share: {', '.join(short)}.")
     if train["taken"]:
         away = f"{summary['distance']:,} images" if summary["distance"] else "no image"
+        gap = summary["objective"]["gap"]
         told.append(
-            f"Over sub-categories and frequency bins together the choice is {away} away from what the pool allows; no "
-            "other choice comes nearer."
+            f"Over sub-categories and frequency bins together the choice is {away} away from what the pool allows; "
+            + (f"another may be nearer by {gap:,}." if gap else "no other choice comes nearer (duality gap 0).")
         )
     return told
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from curate.wording import bands
+
 __all__ = ["render"]
 
 _LONGEST = 200
@@ -28,6 +30,7 @@ def render(name: str, content: Mapping[str, Any], *, markdown: bool = False) -> 
     environment.filters["decimal"] = lambda value, digits=2: _number(value, f",.{digits}f")
     environment.filters["percent"] = lambda value, digits=1: _number(value, f".{digits}%").replace("%", " %")
     environment.filters["cell"] = _cell
+    environment.filters["bands"] = bands
     return environment.get_template(name).render(content)
 
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import LinearConstraint, milp
-from scipy.sparse import block_array, eye_array, kron
+from scipy.optimize import linprog
+from scipy.sparse import block_array, coo_array, csr_array, eye_array, hstack, kron, vstack
 from scipy.special import ndtr
 
-__all__ = ["Balance", "FrequencyBins", "balance", "share_out"]
+__all__ = ["Balance", "FrequencyBins", "balance", "share_out", "shortage"]
 
 Counts = NDArray[np.int64]
 
@@ -25,6 +25,8 @@ class FrequencyBins:
     """The target's share of each bin; they add up to 1."""
     mean: float
     std: float
+    minimum: float | None = None
+    """Where the target is cut off, log10 of the ratio."""
 
     @classmethod
     def fit(
@@ -51,7 +53,7 @@ class FrequencyBins:
         bounds[0], bounds[-1] = (-np.inf if minimum is None else minimum), np.inf
         weights = np.diff(ndtr((bounds - mean) / std))
         weights = weights / weights.sum() if weights.sum() > 0 else np.full(bins, 1 / bins)
-        return cls(tuple(edges[1:-1].tolist()), tuple(weights.tolist()), mean, std)
+        return cls(tuple(edges[1:-1].tolist()), tuple(weights.tolist()), mean, std, minimum)
 
     def place(self, log_ratio_N: NDArray[np.float64]) -> NDArray[np.int16]:
         """Bin of each ratio, 0 the lowest."""
@@ -60,7 +62,7 @@ class FrequencyBins:
 
 @dataclass(frozen=True)
 class Balance:
-    """The counts chosen, and how near they come to what was wanted."""
+    """The counts chosen, how near they come to what was wanted, and the proof that no others come nearer."""
 
     counts_CB: Counts
     category_target_C: Counts
@@ -68,58 +70,134 @@ class Balance:
     frequency_target_B: Counts
     """Normal, as far as the pool has them."""
     distance: int
-    """L1 distance of both marginals from their targets; no other choice comes nearer."""
+    """Weighted L1 distance of both marginals from their targets."""
+    bound: int
+    """What no choice of so many images can be nearer than, by the dual of the linear programme."""
+    spread: int
+    """L1 distance of the cells from the product of both targets; of no importance beside `distance`."""
+
+    @property
+    def gap(self) -> int:
+        """Duality gap: 0 where the choice is proven to be the best."""
+        return self.distance - self.bound
 
 
 def balance(
-    available_CB: Counts, total: int, category_weights_C: NDArray[np.float64], bin_weights_B: NDArray[np.float64]
+    available_CB: Counts,
+    total: int,
+    category_weights_C: NDArray[np.float64],
+    bin_weights_B: NDArray[np.float64],
+    *,
+    least_CB: Counts | None = None,
+    importance: tuple[int, int] = (1, 1),
 ) -> Balance:
     """Choose `total` images so that categories and frequency bins come as near their targets as any choice can.
 
-    The targets are each marginal by itself at its best (see `share_out`). Minimised first: the L1 distance of both
-    marginals to them. Then, among those optima: the L1 distance of the cells to the product of the marginals, so that
-    each category spreads over the frequencies. This is a linear programme of flow through a network with whole-number
-    capacities and targets, so its optimum is whole; HiGHS solves it.
+    The targets are each marginal by itself at its best (see `share_out`). Minimised first: the weighted L1 distance of
+    both marginals to them. Then, among those optima: the L1 distance of the cells to the product of the marginals, so
+    that each category spreads over the frequencies. This is a linear programme of flow through a network with
+    whole-number capacities, targets and costs, so its optimum and its dual's are whole; HiGHS solves it.
 
     Args:
         available_CB: images there are, shape (categories, bins).
         total: images wanted; all are taken when there are fewer.
         category_weights_C: relative target of each category.
         bin_weights_B: relative target of each bin.
+        least_CB: images of each cell that must be among them; if these are more than `total`, all are of them.
+        importance: what an image in a wrong category, and one in a wrong bin, count for.
     """
     total = int(min(total, available_CB.sum()))
+    least_CB = np.zeros_like(available_CB) if least_CB is None else least_CB
+    if least_CB.sum() > total:
+        available_CB, least_CB = least_CB, np.zeros_like(least_CB)
     target_C = share_out(available_CB.sum(axis=1), category_weights_C, total)
     target_B = share_out(available_CB.sum(axis=0), bin_weights_B, total)
     if total == 0:
-        return Balance(np.zeros_like(available_CB), target_C, target_B, 0)
-    categories, bins = available_CB.shape
-    cells = categories * bins
-    marginals = block_array(
-        [[kron(eye_array(categories), np.ones((1, bins)))], [kron(np.ones((1, categories)), eye_array(bins))]]
-    )
+        return Balance(np.zeros_like(available_CB), target_C, target_B, 0, 0, 0)
+    marginals = _marginals(*available_CB.shape)
     wanted = np.concatenate([target_C, target_B])
-    product = np.outer(target_C, target_B) / total
-    cell_target = share_out(available_CB.ravel(), product.ravel(), total)
+    cell_target = share_out(available_CB.ravel(), np.outer(target_C, target_B).ravel() / total, total)
 
-    # variables: cells x, then over- and undershoot of each marginal, then of each cell
+    # variables: cells x, then over- and undershoot of each cell, then of each marginal
+    cells = available_CB.size
     goals = block_array([[eye_array(cells)], [marginals]])
     aims = np.concatenate([cell_target, wanted])
     slack = eye_array(len(aims))
     everything = np.concatenate([np.ones(cells), np.zeros(2 * len(aims))])
-    nearness = np.concatenate([np.ones(cells), np.full(len(wanted), 2 * total + 1)])  # a marginal outweighs all cells
-    result = milp(
-        np.concatenate([np.zeros(cells), nearness, nearness]),
-        constraints=[
-            LinearConstraint(block_array([[goals, -slack, slack]]), aims, aims),
-            LinearConstraint(everything[None], total, total),
-        ],
-        bounds=(0, np.concatenate([available_CB.ravel(), np.full(2 * len(aims), total)])),
+    weights = np.repeat(np.array(importance, np.int64), available_CB.shape)
+    outweighs = 2 * total + 1  # one image of a marginal, all cells together
+    nearness = np.concatenate([np.ones(cells, np.int64), weights * outweighs])
+    x, bound = _minimise(
+        np.concatenate([np.zeros(cells, np.int64), nearness, nearness]),
+        vstack([hstack([goals, -slack, slack]), everything[None]], "csr"),
+        np.append(aims, total),
+        np.concatenate([least_CB.ravel(), np.zeros(2 * len(aims), np.int64)]),
+        np.concatenate([available_CB.ravel(), np.full(2 * len(aims), total)]),
     )
-    if not result.success:  # the cells always hold `total`, so this is a fault of ours or the solver's
+    counts = x[:cells]
+    distance = int(weights @ np.abs(marginals @ counts - wanted).astype(np.int64))
+    spread = int(np.abs(counts - cell_target).sum())
+    least = max(-((2 * total - bound) // outweighs), 0)  # cells are never more than twice the total away
+    return Balance(counts.reshape(available_CB.shape), target_C, target_B, distance, least, spread)
+
+
+def shortage(
+    available_CB: Counts, total: int, category_weights_C: NDArray[np.float64], bin_weights_B: NDArray[np.float64]
+) -> tuple[Counts, Counts]:
+    """The fewest images that would have to be added to a pool for `total` to meet both targets exactly.
+
+    Args:
+        available_CB: images there are, shape (categories, bins).
+        total: images wanted.
+        category_weights_C: relative target of each category.
+        bin_weights_B: relative target of each bin.
+
+    Returns:
+        How many images a choice that meets both targets takes of each cell, and how many of them are missing. Of the
+        choices that miss as few, it is the one whose cells come nearest to the product of the targets.
+    """
+    shape, cells = available_CB.shape, available_CB.size
+    plenty = np.int64(total)
+    target_C, target_B = (
+        share_out(np.full(len(weights), plenty), weights, total) for weights in (category_weights_C, bin_weights_B)
+    )
+    product = np.outer(target_C, target_B).ravel() / max(total, 1)
+    cell_target = share_out(np.full(cells, plenty), product, total)
+    # variables: images taken of each cell, images missing in it, then over- and undershoot of both together
+    eye, marginals = eye_array(cells), _marginals(*shape)
+    x, _ = _minimise(
+        np.repeat(np.array([0, 2 * total + 1, 1, 1], np.int64), cells),
+        vstack(
+            [hstack([eye, eye, -eye, eye]), hstack([marginals, marginals, coo_array((sum(shape), 2 * cells))])], "csr"
+        ),
+        np.concatenate([cell_target, target_C, target_B]),
+        np.zeros(4 * cells, np.int64),
+        np.concatenate([np.minimum(available_CB.ravel(), plenty), np.full(3 * cells, plenty)]),
+    )
+    taken, missing = x[:cells].reshape(shape), x[cells : 2 * cells].reshape(shape)
+    return taken + missing, missing
+
+
+def _marginals(categories: int, bins: int) -> coo_array:
+    """The matrix that sums cells over bins, then over categories."""
+    return block_array(
+        [[kron(eye_array(categories), np.ones((1, bins)))], [kron(np.ones((1, categories)), eye_array(bins))]]
+    )
+
+
+def _minimise(cost: Counts, matrix: csr_array, right: Counts, lower: Counts, upper: Counts) -> tuple[Counts, int]:
+    """Whole x of least `cost @ x`, where `matrix @ x = right` and `lower <= x <= upper`, and a lower bound of that.
+
+    The bound is weak duality's, with the solver's prices rounded: whole numbers throughout, so it holds whatever
+    rounding errors the solver made.
+    """
+    result = linprog(cost, A_eq=matrix, b_eq=right, bounds=np.stack([lower, upper], axis=1), method="highs")
+    if not result.success:  # there always is a choice, so this is a fault of ours or the solver's
         raise RuntimeError(f"HiGHS: {result.message}")
-    counts_CB = np.rint(result.x[:cells]).astype(np.int64).reshape(categories, bins)
-    distance = int(np.abs(marginals @ counts_CB.ravel() - wanted).sum())
-    return Balance(counts_CB, target_C, target_B, distance)
+    price = np.rint(result.eqlin.marginals).astype(np.int64)
+    reduced = cost - matrix.T.astype(np.int64) @ price
+    bound = int(price @ right + np.where(reduced > 0, lower, upper) @ reduced)
+    return np.rint(result.x).astype(np.int64), bound
 
 
 def share_out(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from curate.recipe import Dedup
 from curate.select.hamming import components, hamming_links
+from curate.select.ids import id_numbers
 
 __all__ = ["DUPLICATE_COLUMNS", "Clusters", "find_clusters", "mirror_hash"]
 
@@ -55,8 +56,8 @@ def find_clusters(rows: pa.Table, config: Dedup, vectors_ND: NDArray[np.float32]
     if config.semantic is not None and vectors_ND is not None:
         links.append(_near(vectors_ND, config.semantic))
     label_N = components(np.concatenate(links), len(rows))
-    ids, pixels_N, bpp_N = rows["id"].to_numpy(), *(_numbers(rows[name]) for name in ("pixels", "bpp"))
-    order = np.lexsort((ids.astype(str), -bpp_N, -pixels_N))
+    pixels_N, bpp_N = (_numbers(rows[name]) for name in ("pixels", "bpp"))
+    order = np.lexsort((id_numbers(rows["id"]), -bpp_N, -pixels_N))
     _, first = np.unique(label_N[order], return_index=True)
     return Clusters(label_N, order[first][label_N])
 

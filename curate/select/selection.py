@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log10
@@ -14,11 +14,20 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from curate.errors import Reason
+from curate.manifest.statistics import diversity
 from curate.recipe import Dedup, Filters, Select
-from curate.select.balance import FrequencyBins, balance, share_out
+from curate.select.balance import Balance, FrequencyBins, balance, share_out, shortage
 from curate.select.duplicates import DUPLICATE_COLUMNS, find_clusters
+from curate.select.ids import draw_lots, id_numbers
+from curate.select.nearness import describe, describe_target
+from curate.select.pins import Pins
+from curate.select.shopping import Yields, by_category, missing_test, missing_train
 
 __all__ = ["Selection", "needed_columns", "select"]
+
+_SPLITS = (None, "train", "test")
+_TRAIN, _TEST = 1, 2
+_FEW = 5
 
 
 @dataclass(frozen=True)
@@ -33,7 +42,8 @@ class Selection:
 
 def needed_columns(config: Select) -> list[str]:
     """Columns that `select` reads."""
-    return list(dict.fromkeys(["reason", "category", config.frequency.column, *DUPLICATE_COLUMNS]))
+    prefer = [config.prefer.removeprefix("-")] if config.prefer else []
+    return list(dict.fromkeys(["reason", "category", config.frequency.column, *DUPLICATE_COLUMNS, *prefer]))
 
 
 def select(
@@ -43,13 +53,17 @@ def select(
     categories: Sequence[str],
     seed: int,
     vectors_ND: NDArray[np.float32] | None = None,
+    *,
+    pins: Pins | None = None,
+    candidates: int | None = None,
 ) -> Selection:
     """Decide every row of the ledger. A pure function, and the order of the rows does not matter.
 
     Of each cluster of duplicates the best stays, or none if one of them is contaminated: so no picture is in both
     splits, and none in a benchmark. Then the benchmark split takes its quota of each named sub-category, spread over
-    the frequency bins; then the training split is balanced (see `balance`). Within a cell images are taken in the
-    order of a seeded hash of their ids.
+    the frequency bins; then the training split is balanced (see `balance`). Within a
+    cell, pins come first; then images in the order of a seeded hash of their ids, for training of `config.prefer`
+    before that. So new candidates change the picks of a cell only where they rank before them, or its count changes.
 
     Args:
         rows: the columns of `needed_columns`, and `contaminated_by`; rows with a reason stay rejected for it.
@@ -58,77 +72,60 @@ def select(
         categories: the taxonomy's, in its order.
         seed: of the order within cells.
         vectors_ND: embeddings of the rows, where `config.dedup.semantic` wants them.
+        pins: earlier picks, which count towards their cells first.
+        candidates: how many there were, if those with a reason are not among the rows.
     """
-    ids = np.asarray(rows["id"].to_pylist(), dtype=object)
-    reason = np.asarray(rows["reason"].to_pylist(), dtype=object)
-    cluster, contaminated_by = _mark_duplicates(rows, config.dedup, vectors_ND, ids, reason)
-    pool_N = np.flatnonzero(reason == None)  # noqa: E711 - element by element
+    pins = pins or {}
+    marked = _mark_duplicates(rows, config.dedup, vectors_ND)
+    reason = marked["reason"]
+    pool_N = np.flatnonzero(pc.is_null(reason).to_numpy())
+    pinned_N = _splits_of(rows["id"], pins)
+    pool, bins = _cells(rows, pool_N, pinned_N[pool_N], config, filters, categories)
 
-    ratio_N = pc.fill_null(rows[config.frequency.column], 0.0).to_numpy()[pool_N]
-    log_ratio_N = np.log10(np.maximum(ratio_N, 1e-12))
-    minimum = filters.min.get(config.frequency.column)
-    bins = FrequencyBins.fit(
-        log_ratio_N,
-        config.frequency.bins,
-        config.frequency.mean,
-        config.frequency.std,
-        log10(minimum) if minimum is not None and minimum > 0 else None,
-    )
-    category_N = pc.index_in(rows["category"].take(pa.array(pool_N)), pa.array(categories)).to_numpy()
-    pool = _Pool(
-        ids[pool_N], category_N.astype(np.int64), bins.place(log_ratio_N), len(categories), config.frequency.bins
-    )
-
-    split_N = np.full(len(pool_N), None, dtype=object)
-    wanted_test_C = np.array([config.test.quota(name) for name in categories])
-    test_C = np.minimum(
-        wanted_test_C, np.floor(config.test.max_share * pool.counts().sum(axis=1) + 1e-9).astype(np.int64)
-    )
-    # evenly over the bins; which bins get the odd images is drawn, or it would always be the lowest
-    draw = np.random.default_rng([seed, 0x7E57])
-    test_CB = np.array(
-        [
-            share_out(available_B, np.ones(len(available_B)), int(wanted), draw.permutation(len(available_B)))
-            for available_B, wanted in zip(pool.counts(), test_C, strict=True)
-        ]
-    )
-    split_N[pool.take(test_CB, f"{seed}:test", split_N == None)] = "test"  # noqa: E711
-    free_N = split_N == None  # noqa: E711
+    quota_C = np.array([config.test.quota(name) for name in categories])
+    split_N = np.zeros(len(pool_N), np.int8)
+    test_CB = _benchmark(pool, quota_C, config.test.max_share, seed)
+    split_N[pool.take(test_CB, f"{seed}:test", _TEST)] = _TEST
+    free_N = split_N == 0
     weights_C = np.array([config.category_weights.get(name, 1.0) for name in categories])
-    balanced = balance(pool.counts(free_N), config.train, weights_C, np.array(bins.weights))
-    split_N[pool.take(balanced.counts_CB, f"{seed}:train", free_N)] = "train"
-
-    reason[pool_N[split_N == None]] = Reason.SURPLUS.value  # noqa: E711
-    split = np.full(len(ids), None, dtype=object)
-    split[pool_N] = split_N
-    bin_ = np.full(len(ids), None, dtype=object)
-    bin_[pool_N] = pool.bin_N.tolist()
-    decisions = pa.table(
-        {
-            "id": rows["id"],
-            "status": pa.array(np.where(split == None, "rejected", "kept").tolist(), pa.string()),  # noqa: E711
-            "reason": pa.array(reason.tolist(), pa.string()),
-            "dup_cluster": pa.array(cluster.tolist(), pa.string()),
-            "contaminated_by": pa.array(contaminated_by.tolist(), pa.string()),
-            "frequency_bin": pa.array(bin_.tolist(), pa.int16()),
-            "split": pa.array(split.tolist(), pa.string()),
-        }
+    balanced = balance(
+        pool.counts(free_N),
+        config.train,
+        weights_C,
+        np.array(bins.weights),
+        least_CB=pool.counts(free_N & (pool.pinned_N == _TRAIN)),
+        importance=(config.importance.category, config.importance.frequency),
     )
+    worth_N = _worth(rows, pool_N, config.prefer)
+    split_N[pool.take(balanced.counts_CB, f"{seed}:train", _TRAIN, free_N, worth_N)] = _TRAIN
+
+    decisions = _decisions(marked, pool_N, pool.cell_N % pool.bins, split_N)
+    yields = Yields(len(rows) if candidates is None else candidates, pool.counts())
+    asked_CB, missing_CB = shortage(pool.counts(free_N), config.train, weights_C, np.array(bins.weights))
+    lacking = [
+        *missing_train(asked_CB, missing_CB, categories, bins.edges, yields),
+        *missing_test(quota_C, test_CB.sum(axis=1), config.test.max_share, categories, yields),
+    ]
     summary = {
+        "candidates": yields.candidates,
         "pool": len(pool_N),
-        "train": {"wanted": config.train, "taken": int((split_N == "train").sum())},
-        "test": {"wanted": int(wanted_test_C.sum()), "taken": int((split_N == "test").sum())},
-        "categories": list(categories),
-        "category_target": balanced.category_target_C.tolist(),
-        "category_taken": balanced.counts_CB.sum(axis=1).tolist(),
-        "frequency_column": config.frequency.column,
-        "frequency_edges": list(bins.edges),
-        "frequency_mean": bins.mean,
-        "frequency_std": bins.std,
-        "frequency_target": balanced.frequency_target_B.tolist(),
-        "frequency_taken": balanced.counts_CB.sum(axis=0).tolist(),
+        "train": {"wanted": config.train, "taken": int((split_N == _TRAIN).sum())},
+        "test": {"wanted": int(quota_C.sum()), "taken": int((split_N == _TEST).sum())},
+        **_summarise(balanced, bins, categories, config),
+        "category_wanted": asked_CB.sum(axis=1).tolist(),
+        "frequency_wanted": asked_CB.sum(axis=0).tolist(),
         "available": pool.counts().tolist(),
-        "distance": balanced.distance,
+        "diversity": {
+            "pool": round(diversity(pool.counts().sum(axis=1).tolist()), 6),
+            "train": round(diversity(balanced.counts_CB.sum(axis=1).tolist()), 6),
+        },
+        "shape": {
+            "pool": describe(pool.log_ratio_N, bins),
+            "train": describe(pool.log_ratio_N[split_N == _TRAIN], bins),
+            "target": describe_target(bins),
+        },
+        "pins": _pins_kept(pins, decisions, pinned_N),
+        "shopping": {"rows": lacking, "categories": by_category(lacking)},
     }
     return Selection(decisions, summary)
 
@@ -137,55 +134,192 @@ def select(
 class _Pool:
     """The images to choose from, as cells of category and frequency bin."""
 
-    id_N: NDArray[np.object_]
-    category_N: NDArray[np.int64]
-    bin_N: NDArray[np.int16]
+    number_N: NDArray[np.uint64]
+    """Their ids."""
+    cell_N: NDArray[np.int32]
+    """category x bins + bin."""
+    log_ratio_N: NDArray[np.float64]
+    pinned_N: NDArray[np.int8]
+    """Split that they are pinned to, 0 for none."""
     categories: int
     bins: int
 
     def counts(self, free_N: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
         """Images in each cell, shape (categories, bins)."""
-        cell_N = self.category_N * self.bins + self.bin_N
-        cell_N = cell_N if free_N is None else cell_N[free_N]
+        cell_N = self.cell_N if free_N is None else self.cell_N[free_N]
         return np.bincount(cell_N, minlength=self.categories * self.bins).reshape(self.categories, self.bins)
 
-    def take(self, counts_CB: NDArray[np.int64], salt: str, free_N: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """The first so many free images of each cell, in the order of a hash of salt and id."""
-        rank = {n: hashlib.sha256(f"{salt}:{self.id_N[n]}".encode()).digest() for n in np.flatnonzero(free_N)}
-        cell_N = self.category_N * self.bins + self.bin_N
-        order = np.array(sorted(rank, key=lambda n: (cell_N[n], rank[n])), dtype=np.int64)
-        cells = cell_N[order]
-        place = np.arange(len(order)) - np.searchsorted(cells, cells, side="left")
-        return order[place < counts_CB.ravel()[cells]]
+    def take(
+        self,
+        counts_CB: NDArray[np.int64],
+        salt: str,
+        split: int,
+        free_N: NDArray[np.bool_] | None = None,
+        worth_N: NDArray[np.float64] | None = None,
+    ) -> NDArray[np.int64]:
+        """The first so many images of each cell: those pinned to the split, then the worthiest, then by lot."""
+        wanted = counts_CB.ravel()
+        open_N = (wanted > 0)[self.cell_N] & ((self.pinned_N == 0) | (self.pinned_N == split))
+        row_N = np.flatnonzero(open_N if free_N is None else open_N & free_N)
+        cell_N = self.cell_N[row_N]
+        keys = [draw_lots(self.number_N[row_N], salt), self.pinned_N[row_N] == 0, cell_N]
+        if worth_N is not None:
+            keys.insert(1, -worth_N[row_N])
+        order = np.lexsort(keys)
+        cell_N = cell_N[order]
+        place_N = np.arange(len(order)) - np.searchsorted(cell_N, np.arange(len(wanted)))[cell_N]
+        return row_N[order[place_N < wanted[cell_N]]]
 
 
-def _mark_duplicates(
+def _cells(
     rows: pa.Table,
-    config: Dedup,
-    vectors_ND: NDArray[np.float32] | None,
-    ids: NDArray[np.object_],
-    reason: NDArray[np.object_],
-) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
-    """Reject all but the best of each cluster, or all if one is contaminated; `reason` is changed in place.
+    pool_N: NDArray[np.int64],
+    pinned_N: NDArray[np.int8],
+    config: Select,
+    filters: Filters,
+    categories: Sequence[str],
+) -> tuple[_Pool, FrequencyBins]:
+    wanted = config.frequency
+    ratio_N = pc.fill_null(rows[wanted.column], 0).to_numpy().astype(np.float64)[pool_N]
+    log_ratio_N = np.log10(np.maximum(ratio_N, 1e-12))
+    minimum = filters.min.get(wanted.column)
+    low = log10(minimum) if minimum is not None and minimum > 0 else None
+    bins = FrequencyBins.fit(log_ratio_N, wanted.bins, wanted.mean, wanted.std, low)
+    category_N = pc.fill_null(pc.index_in(rows["category"], pa.array(categories, pa.string())), -1).to_numpy()[pool_N]
+    cell_N = category_N * np.int32(wanted.bins) + bins.place(log_ratio_N)
+    number_N = id_numbers(rows["id"])[pool_N]
+    return _Pool(number_N, cell_N, log_ratio_N, pinned_N, len(categories), wanted.bins), bins
+
+
+def _benchmark(pool: _Pool, quota_C: NDArray[np.int64], max_share: float, seed: int) -> NDArray[np.int64]:
+    """Images of each cell that go to the benchmark split: the pinned ones, and evenly over the bins."""
+    pinned_CB = pool.counts(pool.pinned_N == _TEST)
+    available_CB = pool.counts(pool.pinned_N != _TRAIN)
+    total_C = np.minimum(quota_C, np.floor(max_share * pool.counts().sum(axis=1) + 1e-9).astype(np.int64))
+    # which bins get the odd images is drawn, or it would always be the lowest
+    draw = np.random.default_rng([seed, 0x7E57])
+    test_CB = pinned_CB.copy()
+    for test_B, available_B, total in zip(test_CB, available_CB, total_C, strict=True):
+        even_B = share_out(available_B, np.ones(pool.bins), int(total), draw.permutation(pool.bins))
+        short_B = np.maximum(even_B - test_B, 0)
+        test_B += share_out(available_B - test_B, short_B.astype(float), max(int(total - test_B.sum()), 0))
+    return test_CB
+
+
+def _worth(rows: pa.Table, pool_N: NDArray[np.int64], prefer: str | None) -> NDArray[np.float64] | None:
+    """The larger the better; -inf where nothing is known."""
+    if prefer is None:
+        return None
+    value_N = pc.cast(rows[prefer.removeprefix("-")], pa.float64()).to_numpy()[pool_N]
+    return np.nan_to_num(-value_N if prefer.startswith("-") else value_N, nan=-np.inf)
+
+
+def _mark_duplicates(rows: pa.Table, config: Dedup, vectors_ND: NDArray[np.float32] | None) -> pa.Table:
+    """Reject all but the best of each cluster, or all if one is contaminated.
 
     Returns:
-        Each row's cluster, None where it is alone, and what it is contaminated by.
+        id, reason, dup_cluster (null where a row is alone) and contaminated_by of each row.
     """
-    in_N = np.flatnonzero(reason == None)  # noqa: E711
-    found = find_clusters(rows.take(pa.array(in_N)), config, None if vectors_ND is None else vectors_ND[in_N])
-    cluster, contaminated_by = np.full((2, len(ids)), None, dtype=object)
-    best_N = in_N[found.best_N]
-    shared_N = found.shared()
-    cluster[in_N[shared_N]] = ids[best_N[shared_N]]
-    reason[in_N[best_N != in_N]] = Reason.DUPLICATE.value
+    count = len(rows)
+    in_N = np.flatnonzero(pc.is_null(rows["reason"]).to_numpy())
+    pool = rows if len(in_N) == count else rows.take(pa.array(in_N))
+    found = find_clusters(pool, config, None if vectors_ND is None else vectors_ND[in_N])
+    best_N, shared_N = in_N[found.best_N], found.shared()
+    cluster_N = np.full(count, -1)
+    cluster_N[in_N[shared_N]] = best_N[shared_N]
 
-    matches = np.asarray(rows["contaminated_by"].to_pylist(), dtype=object)[in_N]
-    matched = np.flatnonzero(matches != None)  # noqa: E711
     by_cluster: dict[int, str] = {}
-    for row in matched:
+    matched = np.flatnonzero(pc.is_valid(pool["contaminated_by"]).to_numpy())
+    for row, match in zip(matched, pool["contaminated_by"].take(pa.array(matched)).to_pylist(), strict=True):
         label = int(found.label_N[row])
-        by_cluster[label] = min(by_cluster.get(label, matches[row]), matches[row])
-    tainted = np.flatnonzero(np.isin(found.label_N, list(by_cluster)))
-    contaminated_by[in_N[tainted]] = [by_cluster[int(label)] for label in found.label_N[tainted]]
-    reason[in_N[tainted]] = Reason.CONTAMINATED.value
-    return cluster, contaminated_by
+        by_cluster[label] = min(by_cluster.get(label, match), match)
+    names = sorted(set(by_cluster.values()))
+    name_L = np.full(int(found.label_N.max(initial=-1)) + 1, -1)
+    name_L[list(by_cluster)] = [names.index(match) for match in by_cluster.values()]
+    match_N = np.full(count, -1)
+    match_N[in_N] = name_L[found.label_N]
+
+    lost_N = np.full(count, -1)
+    lost_N[in_N[best_N != in_N]] = 0
+    lost_N[match_N >= 0] = 1
+    lost = _named([Reason.DUPLICATE.value, Reason.CONTAMINATED.value], lost_N)
+    return pa.table(
+        {
+            "id": rows["id"],
+            "reason": pc.coalesce(rows["reason"], lost),
+            "dup_cluster": rows["id"].take(pa.array(cluster_N, mask=cluster_N < 0)),
+            "contaminated_by": _named(names, match_N),
+        }
+    )
+
+
+def _named(names: Sequence[str], place_N: NDArray[np.int64]) -> pa.Array:
+    """Names by their places, null for -1."""
+    return pa.array(names, pa.string()).take(pa.array(place_N, mask=place_N < 0))
+
+
+def _splits_of(ids: pa.ChunkedArray, pins: Pins) -> NDArray[np.int8]:
+    place = pc.fill_null(pc.index_in(ids, pa.array(list(pins), pa.string())), -1).to_numpy()
+    return np.array([*(_SPLITS.index(split) for split in pins.values()), 0], np.int8)[place]
+
+
+def _decisions(
+    marked: pa.Table,
+    pool_N: NDArray[np.int64],
+    bin_N: NDArray[np.int32],
+    pool_split_N: NDArray[np.int8],
+) -> pa.Table:
+    """What was decided of every row, in the ledger's columns."""
+    count = len(marked)
+    in_pool_N, split_N, frequency_N = np.zeros(count, bool), np.zeros(count, np.int8), np.zeros(count, np.int16)
+    in_pool_N[pool_N], split_N[pool_N], frequency_N[pool_N] = True, pool_split_N, bin_N
+    kept = pa.array(split_N > 0)
+    surplus = pc.if_else(kept, pa.scalar(None, pa.string()), Reason.SURPLUS.value)
+    return pa.table(
+        {
+            "id": marked["id"],
+            "status": pc.if_else(kept, "kept", "rejected"),
+            "reason": pc.coalesce(marked["reason"], surplus),
+            "dup_cluster": marked["dup_cluster"],
+            "contaminated_by": marked["contaminated_by"],
+            "frequency_bin": pa.array(frequency_N, mask=~in_pool_N),
+            "split": pa.array(_SPLITS, pa.string()).take(pa.array(split_N)),
+        }
+    )
+
+
+def _summarise(balanced: Balance, bins: FrequencyBins, categories: Sequence[str], config: Select) -> dict[str, Any]:
+    taken_C, taken_B = balanced.counts_CB.sum(axis=1), balanced.counts_CB.sum(axis=0)
+    away = np.abs(taken_C - balanced.category_target_C).sum() + np.abs(taken_B - balanced.frequency_target_B).sum()
+    return {
+        "categories": list(categories),
+        "category_target": balanced.category_target_C.tolist(),
+        "category_taken": taken_C.tolist(),
+        "frequency_column": config.frequency.column,
+        "frequency_edges": list(bins.edges),
+        "frequency_mean": bins.mean,
+        "frequency_std": bins.std,
+        "frequency_target": balanced.frequency_target_B.tolist(),
+        "frequency_taken": taken_B.tolist(),
+        "distance": int(away),
+        "objective": {
+            "value": balanced.distance,
+            "bound": balanced.bound,
+            "gap": balanced.gap,
+            "spread": balanced.spread,
+            "importance": config.importance.model_dump(),
+        },
+    }
+
+
+def _pins_kept(pins: Pins, decisions: pa.Table, pinned_N: NDArray[np.int8]) -> dict[str, Any]:
+    """How many pins are kept, and what became of the others."""
+    rows = decisions.filter(pa.array(pinned_N > 0))
+    lost = rows.filter(pc.equal(rows["status"], "rejected"))
+    return {
+        "named": len(pins),
+        "kept": len(rows) - len(lost),
+        "unknown": len(pins) - len(rows),
+        "lost": dict(sorted(Counter(lost["reason"].to_pylist()).items())),
+        "few": sorted(lost["id"].to_pylist())[:_FEW],
+    }

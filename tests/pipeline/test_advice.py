@@ -86,3 +86,11 @@ def test_every_reason_can_be_the_only_one(reason: Reason) -> None:
     for stages in (ALL, ("fetched",), ("select",)):
         told = advise(outcome(*stages, reasons={reason.value: 3}, selection=SHORT))
         assert any(reason.value in line for line in told)
+
+
+def test_pins_that_could_not_be_kept_are_told() -> None:
+    pins = {"named": 9, "kept": 5, "unknown": 1, "lost": {"low_bpp": 2, "duplicate": 1}, "few": ["aa", "bb", "cc"]}
+    assert advise(outcome(*ALL, reasons={"ok": 55}, selection=DONE | {"pins": pins}))[:2] == [
+        "3 pins of select.pins could not be kept (low_bpp 2, duplicate 1): aa, bb, cc",
+        "1 pin of select.pins is of no candidate of this run",
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -213,3 +214,16 @@ def test_a_bound_that_parts_nothing_draws_no_line(bound: float) -> None:
         return repr(frequency_figure(counts, -2.0, 0.4, minimum, target=True)).encode()
 
     assert figure(bound) == figure(None) != figure(0.004)
+
+
+def test_what_the_pool_lacks_is_told_with_the_candidates_it_takes(make_run: MakeRun) -> None:
+    shard = make_run(rows=300, train=2000)
+    build_report(shard)
+    page = shard.folder.read("report/index.html").decode()
+    with shard.open("select/summary.json") as file:
+        summary = json.load(file)
+    assert "What is lacking" in page
+    for row in summary["shopping"]["categories"]:
+        assert f'<th scope="row">{row["category"]}</th><td class="n">{row["train"]:,}</td>' in page
+    assert f"{summary['shape']['train']['ks']:.3f}" in page
+    assert "duality gap 0" in page

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from curate.select import FrequencyBins, balance, share_out
+from curate.select import FrequencyBins, balance, share_out, shortage
 
 STEADY = settings(deadline=None, derandomize=True, max_examples=200)
 
@@ -152,6 +152,59 @@ def test_a_pool_as_large_as_the_papers() -> None:
     chosen = balance(available_CB, 50_000, np.ones(16), np.ones(12))
     assert chosen.distance == 0
     assert chosen.counts_CB.sum() == 50_000
+
+
+@settings(STEADY, max_examples=60)
+@given(pools(), st.tuples(st.integers(0, 10), st.integers(0, 10)), st.data())
+def test_pins_and_importance_keep_the_choice_the_best(
+    pool: tuple[np.ndarray, int, np.ndarray, np.ndarray], importance: tuple[int, int], data: st.DataObject
+) -> None:
+    available_CB, wanted, weights_C, weights_B = pool
+    total = min(wanted, int(available_CB.sum()))
+    least_CB = np.minimum(available_CB, data.draw(arrays(np.int64, available_CB.shape, elements=st.integers(0, 1))))
+    chosen = balance(available_CB, wanted, weights_C, weights_B, least_CB=least_CB, importance=importance)
+    assert chosen.counts_CB.sum() == total
+    assert chosen.gap == 0
+    if least_CB.sum() > total:
+        assert (chosen.counts_CB <= least_CB).all()
+        return
+    assert ((least_CB <= chosen.counts_CB) & (chosen.counts_CB <= available_CB)).all()
+
+    def distance(counts_CB: np.ndarray) -> int:
+        by_category = np.abs(counts_CB.sum(axis=1) - chosen.category_target_C).sum()
+        by_bin = np.abs(counts_CB.sum(axis=0) - chosen.frequency_target_B).sum()
+        return int(importance[0] * by_category + importance[1] * by_bin)
+
+    spans = zip(least_CB.ravel(), available_CB.ravel(), strict=True)
+    every = itertools.product(*(range(low, high + 1) for low, high in spans))
+    best = min(distance(np.reshape(x, available_CB.shape)) for x in every if sum(x) == total)
+    assert (distance(chosen.counts_CB), chosen.distance, chosen.bound) == (best, best, best)
+
+
+@STEADY
+@given(pools())
+def test_a_pool_with_what_it_lacked_meets_both_targets(
+    pool: tuple[np.ndarray, int, np.ndarray, np.ndarray],
+) -> None:
+    available_CB, wanted, weights_C, weights_B = pool
+    asked_CB, missing_CB = shortage(available_CB, wanted, weights_C, weights_B)
+    assert (missing_CB >= 0).all()
+    assert (asked_CB - missing_CB <= available_CB).all()
+    plenty = np.full(99, wanted)
+    assert asked_CB.sum(axis=1).tolist() == share_out(plenty[: len(weights_C)], weights_C, wanted).tolist()
+    assert asked_CB.sum(axis=0).tolist() == share_out(plenty[: len(weights_B)], weights_B, wanted).tolist()
+    there = balance(available_CB + missing_CB, wanted, weights_C, weights_B)
+    if weights_C.any():
+        assert there.distance == 0
+
+
+def test_no_fewer_would_do() -> None:
+    # two categories, two bands: what one category has too much of one band makes up for the other's lack of it
+    asked_CB, missing_CB = shortage(np.array([[9, 0], [0, 9]]), 8, np.ones(2), np.ones(2))
+    assert missing_CB.sum() == 0
+    assert asked_CB.tolist() == [[4, 0], [0, 4]]
+    _, missing_CB = shortage(np.array([[9, 0], [9, 0]]), 8, np.ones(2), np.ones(2))
+    assert missing_CB.tolist() == [[0, 2], [0, 2]]
 
 
 def test_nothing_to_choose_from() -> None:

@@ -1,6 +1,7 @@
 import hashlib
 import json
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -8,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.errors import Reason
+from curate.errors import InputError, Reason
 from curate.manifest import CATEGORIES, LEDGER
 from curate.recipe import Filters, Frequency, Select, TestSplit
-from curate.select import needed_columns, select
+from curate.select import needed_columns, read_pins, select, shopping_csv
 from curate.select.selection import Selection
 
 STEADY = settings(deadline=None, derandomize=True, max_examples=40)
@@ -113,7 +114,7 @@ def test_the_same_twice_and_another_by_another_seed() -> None:
 
 def test_the_training_split_alone_follows_the_seed_too() -> None:
     first, other = (choose(pool(400), Select(train=100, test=NO_TEST), seed=seed) for seed in (0, 1))
-    assert first.summary == other.summary
+    assert first.summary | {"shape": None} == other.summary | {"shape": None}  # of which images, not of how many
     assert kept(first, "train") != kept(other, "train")
 
 
@@ -287,3 +288,166 @@ def test_rejected_rows_do_not_sway_the_rest() -> None:
     more = pa.concat_tables([rows, pool(100, seed=9, rejected=1.1)])
     alone, among = decided(choose(rows, config)), decided(choose(more, config))
     assert {id_: among[id_] for id_ in alone} == alone
+
+
+# The order within a cell, and what new candidates change
+
+
+def ranked(rows: pa.Table, prefer: str | None) -> list[tuple[float, str]]:
+    selection = choose(rows, Select(train=20, test=NO_TEST, frequency=Frequency(bins=1), prefer=prefer))
+    ids = kept(selection, "train")
+    return [(r["label_margin"], r["id"]) for r in rows.to_pylist() if r["id"] in ids]
+
+
+def test_a_measure_ranks_the_images_of_a_cell() -> None:
+    rows = pool(200, rejected=0, categories=1)
+    values = [None, *np.random.default_rng(3).permutation(199).astype(float)]
+    rows = rows.append_column("label_margin", pa.array(values, pa.float64()))
+    assert sorted(value for value, _ in ranked(rows, "label_margin")) == list(range(179, 199))
+    assert sorted(value for value, _ in ranked(rows, "-label_margin")) == list(range(20))
+    assert needed_columns(Select(prefer="-label_margin"))[-1] == "label_margin"
+
+
+def test_equal_values_go_by_lot() -> None:
+    rows = pool(200, rejected=0, categories=1).append_column("label_margin", pa.array([1.0] * 200))
+    assert ranked(rows, "label_margin") == ranked(rows, None)
+    assert {id_ for _, id_ in ranked(rows, "label_margin")} != set(sorted(rows["id"].to_pylist())[:20])
+
+
+@STEADY
+@given(st.integers(0, 99), st.integers(0, 60), st.integers(1, 60), st.sampled_from([None, "hf_ratio_032"]))
+def test_new_candidates_change_no_more_picks_than_the_counts_and_their_own_rank_ask_for(
+    seed: int, more: int, train: int, prefer: str | None
+) -> None:
+    old = pool(150, seed, categories=4)
+    new = pool(more, seed + 1000, categories=4)
+    config = Select(train=train, test=NO_TEST, frequency=Frequency(mean=-1.7, std=0.5, bins=4), prefer=prefer)
+    before, after = decided(choose(old, config)), decided(choose(pa.concat_tables([old, new]), config))
+    category = dict(zip(old["id"].to_pylist(), old["category"].to_pylist(), strict=True))
+    category |= dict(zip(new["id"].to_pylist(), new["category"].to_pylist(), strict=True))
+
+    def by_cell(found: dict[str, dict]) -> dict[tuple[str, int], set[str]]:
+        cells: dict[tuple[str, int], set[str]] = {}
+        for id_, row in found.items():
+            if row["split"]:
+                cells.setdefault((category[id_], row["frequency_bin"]), set()).add(id_)
+        return cells
+
+    first, second = by_cell(before), by_cell(after)
+    for cell in first.keys() | second.keys():
+        was, now = first.get(cell, set()), second.get(cell, set())
+        newcomers = now - set(before)
+        assert len(was & now) == min(len(was), len(now) - len(newcomers))  # nobody leaves for another old one
+
+
+# Pins
+
+
+def test_pins_stay_whatever_comes_along() -> None:
+    rows = pool(300, rejected=0, categories=4)
+    config = Select(train=60, test=TestSplit(per_category=4, overrides={}, max_share=0.5))
+    first = choose(rows, config)
+    pins = {id_: split for split in ("train", "test") for id_ in kept(first, split)}
+    more = pa.concat_tables([rows, pool(600, seed=7, rejected=0, categories=9)])
+    free = choose(more, config, seed=3)
+    pinned = select(more, config, Filters(), CATEGORIES, 3, pins=pins)
+    for split in ("train", "test"):
+        assert not kept(first, split) <= kept(free, split)
+        assert kept(first, split) <= kept(pinned, split)
+    assert pinned.summary["pins"] == {"named": len(pins), "kept": len(pins), "unknown": 0, "lost": {}, "few": []}
+    assert pinned.summary["train"]["taken"] == 60
+
+
+def test_pins_count_towards_their_cells() -> None:
+    rows = pool(300, rejected=0, categories=3)
+    config = Select(train=60, test=NO_TEST)
+    own = choose(rows, config).summary
+    food = [r["id"] for r in rows.to_pylist() if r["category"] == CATEGORIES[2]][:5]
+    pinned = select(rows, config, Filters(), CATEGORIES, 0, pins=dict.fromkeys(food, "train"))
+    assert set(food) <= kept(pinned, "train")
+    assert pinned.summary["category_taken"] == own["category_taken"]
+
+
+def test_more_pins_than_places_leave_no_place_for_others() -> None:
+    rows = pool(100, rejected=0)
+    pins = dict.fromkeys(rows["id"].to_pylist()[:40], "train")
+    pinned = select(rows, Select(train=30, test=NO_TEST), Filters(), CATEGORIES, 0, pins=pins)
+    assert len(kept(pinned, "train")) == 30
+    assert kept(pinned, "train") <= set(pins)
+    assert pinned.summary["pins"]["lost"] == {"surplus": 10}
+
+
+def test_a_pin_that_no_longer_passes_is_told() -> None:
+    rows = pool(60)
+    lost = [r["id"] for r in rows.to_pylist() if r["reason"]][:2]
+    passes = next(r["id"] for r in rows.to_pylist() if not r["reason"])
+    pins = dict.fromkeys([*lost, passes, "f" * 16], "train")
+    found = select(rows, Select(train=10, test=NO_TEST), Filters(), CATEGORIES, 0, pins=pins).summary["pins"]
+    assert found == {"named": 4, "kept": 1, "unknown": 1, "lost": {"low_texture": 2}, "few": sorted(lost)}
+
+
+def test_pins_are_read_from_manifests_and_lists(tmp_path: Path) -> None:
+    (tmp_path / "ids.txt").write_text(f"{'a' * 16}\n\n {'b' * 16} \n")
+    assert read_pins([str(tmp_path / "ids.txt")]) == {"a" * 16: "train", "b" * 16: "train"}
+    (tmp_path / "bad.txt").write_text(f"{'a' * 16}\nhttps://x.example/1.jpg\n")
+    with pytest.raises(InputError, match=r"bad\.txt line 2: 'https://x\.example/1\.jpg' is no id: 16 hex digits"):
+        read_pins([str(tmp_path / "bad.txt")])
+    with pytest.raises(InputError, match=r"can't read select\.pins .*none\.txt"):
+        read_pins([str(tmp_path / "none.txt")])
+
+
+# What was aimed at, and what is lacking
+
+
+def test_the_summary_tells_how_near_the_choice_came() -> None:
+    rng = np.random.default_rng(0)
+    rows = pool(6000, rejected=0, categories=4)
+    ratio = 10 ** np.concatenate([rng.normal(-2.2, 0.6, 5000), rng.uniform(-3, 0, 1000)])
+    rows = rows.set_column(4, "hf_ratio_032", pa.array(ratio)).filter(pa.array(ratio >= 10**-1.8))
+    config = Select(train=600, test=NO_TEST, frequency=Frequency(mean=-1.5, std=0.3, bins=24))
+    summary = choose(rows, config, filters=Filters(min={"hf_ratio_032": 10**-1.8})).summary
+    near, far = summary["shape"]["train"], summary["shape"]["pool"]
+    assert near["ks"] < 0.05 < far["ks"]
+    assert near["wasserstein"] < 0.03 < far["wasserstein"]
+    for moment in ("mean", "std", "skewness"):
+        assert near[moment] == pytest.approx(summary["shape"]["target"][moment], abs=0.1)
+    assert summary["objective"]["gap"] == 0
+    assert summary["diversity"]["train"] == pytest.approx(np.log10(4), abs=1e-4)
+
+
+def test_a_pool_that_suffices_lacks_nothing() -> None:
+    rows = pool(3000, rejected=0, categories=3)
+    config = Select(train=100, test=NO_TEST, category_weights=dict.fromkeys(CATEGORIES[3:], 0.0))
+    assert choose(rows, config).summary["shopping"] == {"rows": [], "categories": []}
+
+
+def test_the_shopping_list_names_cells_and_candidates() -> None:
+    rows = [
+        {"id": f"{n:016x}", "reason": None, "sha256": f"{n:064x}", "category": category, "hf_ratio_032": ratio}
+        for n, (category, ratio) in enumerate([("Food", 0.01)] * 30 + [("Food", 0.1)] * 30 + [("Map", 0.01)] * 10)
+    ]
+    config = Select(
+        train=80,
+        test=TestSplit(per_category=0, overrides={"Map": 4}, max_share=0.2),
+        frequency=Frequency(bins=2, mean=-1.5, std=0.2),
+        category_weights={name: float(name in ("Food", "Map")) for name in CATEGORIES},
+    )
+    table = pa.Table.from_pylist(rows, SCHEMA)
+    found = select(table, config, Filters(), CATEGORIES, 0, candidates=700).summary["shopping"]
+    low, high, test = found["rows"]
+    # 2 of 10 maps go to the benchmark; 80 images are 40 of each category, 20 in each band
+    assert (low["category"], low["bin"], low["asked"], low["there"], low["lacking"]) == ("Map", 0, 20, 8, 12)
+    assert (high["category"], high["bin"], high["asked"], high["there"], high["lacking"]) == ("Map", 1, 20, 0, 20)
+    assert high["low"] == pytest.approx(10**-1.5)
+    assert (low["candidates_searched"], low["candidates_as_before"]) == (120, 840)  # 1 of 10 passes, 1 of 70 is a map
+    assert (high["candidates_searched"], high["candidates_as_before"]) == (467, None)  # 3 of 7 of all are in its band
+    assert (test["split"], test["lacking"], test["candidates_searched"], test["candidates_as_before"]) == (
+        "test", 2, 100, 700,
+    )  # fmt: skip
+    (maps,) = found["categories"]
+    assert (maps["train"], maps["test"], maps["candidates_searched"], maps["candidates_as_before"]) == (32, 2, 467, 840)
+    assert maps["unknown_as_before"]
+    assert not maps["unknown_searched"]
+    lines = shopping_csv(found["rows"]).decode().splitlines()
+    assert lines[0].startswith("split,category,bin,low,high,asked,there,lacking,")
+    assert lines[-1] == "test,Map,,,,4,2,2,100,700"
