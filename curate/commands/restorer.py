@@ -68,6 +68,9 @@ def restore(
     degrade: Annotated[
         str | None, typer.Option(help="Spoil the pictures first, such as denoise_25: for trials.")
     ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="What DAMoE is to do: sr, derain, denoise or dejpeg. Other models need none.")
+    ] = None,
     tile: Annotated[
         int | None, typer.Option(min=16, help="Side of the pieces to restore at a time, in pixels.")
     ] = None,
@@ -78,7 +81,13 @@ def restore(
 
     with StepProgress(new_console(), "restore") as steps:
         results = restore.restore_files(
-            checkpoint, inputs, out, degrade=degrade, tile=tile, progress=lambda done, total, _: steps(done, total)
+            checkpoint,
+            inputs,
+            out,
+            degrade=degrade,
+            task=task,
+            tile=tile,
+            progress=lambda done, total, _: steps(done, total),
         )
     failed = [result for result in results if result.output is None]
     print(f"{len(results) - len(failed)} of {len(results)} restored, in {out}")

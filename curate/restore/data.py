@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from curate.errors import RestoreError
-from curate.restore.degradations import Image, generator, parse_degradation
+from curate.restore.degradations import TASKS, Image, generator, parse_degradation
 from curate.restore.pictures import Picture
 
 __all__ = ["PatchDataset", "Sample", "ValidationDataset", "divide", "to_tensor"]
@@ -29,8 +29,8 @@ class Sample:
     """How many crops of this picture the epoch has had before."""
 
 
-class PatchDataset(Dataset[tuple[Tensor, Tensor]]):
-    """One epoch of (degraded, clean) patches, (3, crop, crop) float32 in 0..1.
+class PatchDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):
+    """One epoch of (degraded, clean, task): patches of (3, crop, crop) float32 in 0..1, and a position in `TASKS`.
 
     Every picture of a shuffled pass gives `crops_per_image` samples in a row, so that it is decoded once for them;
     passes follow one another until the epoch is full. Each sample draws from a generator seeded with (seed, epoch,
@@ -79,7 +79,7 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor]]):
             self._passes[round_] = generator(self.seed, self.epoch, "order", round_).permutation(len(self.pictures))
         return Sample(int(self._passes[round_][position]), round_ * self.crops_per_image + crop)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
         if not 0 <= index < self.length:
             raise IndexError(index)
         sample = self.sample(index)
@@ -92,7 +92,8 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor]]):
         clean, degraded = degradation.pair(_cut(self.cache.read(picture), side, rng), rng)
         y, x = rng.integers(grid, size=2)
         window = slice(y, y + self.crop), slice(x, x + self.crop)
-        return to_tensor(degraded[window]), to_tensor(clean[window])
+        task = torch.tensor(TASKS.index(degradation.task))
+        return to_tensor(degraded[window]), to_tensor(clean[window]), task
 
 
 class ValidationDataset(Dataset[tuple[Tensor, Tensor, str]]):

@@ -78,7 +78,7 @@ def evaluate(
         group: list[Row] = []
         for picture in pictures:
             clean, degraded = degradation.pair(picture.read(), generator(seed, degradation.name, picture.id))
-            restored = restore_array(model, degraded, tile=tile)
+            restored = restore_array(model, degraded, task=degradation.task, tile=tile)
             if min(clean.shape[:2]) > 2 * border:
                 inner = slice(border, clean.shape[0] - border), slice(border, clean.shape[1] - border)
                 clean, degraded, restored = clean[inner], degraded[inner], restored[inner]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,13 +21,15 @@ from curate.decode import open_image, to_rgb
 from curate.errors import CurateError, ImageError, RestoreError
 from curate.restore.checkpoint import load_model
 from curate.restore.data import to_tensor
-from curate.restore.degradations import Degradation, generator, parse_degradation
+from curate.restore.degradations import TASKS, Degradation, generator, parse_degradation, parse_task
+from curate.restore.models import task_arguments
 from curate.restore.pictures import SUFFIXES
 
 __all__ = ["Restored", "restore_array", "restore_files", "restore_image"]
 
 WHOLE = 2**21
-"""Pixels up to which a picture is restored in one piece: about 2 GB of memory for the smallest model."""
+"""Pixels up to which a picture is restored in one piece: about 2 GB of memory for the smallest model; wider ones say in
+`pixels_at_once` how many they take."""
 TILE, HALO = 1024, 32
 
 _ALPHA = {"PNG", "WEBP", "TIFF", "AVIF"}
@@ -45,15 +48,20 @@ class Restored:
 
 
 def restore_image(
-    model: nn.Module | str | os.PathLike[str], image: Image.Image | NDArray[Any], *, tile: int | None = None
+    model: nn.Module | str | os.PathLike[str],
+    image: Image.Image | NDArray[Any],
+    *,
+    task: str | None = None,
+    tile: int | None = None,
 ) -> Image.Image:
     """Restore a picture of any mode and size.
 
     Args:
         model: a model in evaluation mode, or a checkpoint's path.
         image: a Pillow image, or an array of uint8 (height, width, 3) RGB.
+        task: what DAMoE is to do: sr, derain, denoise, dejpeg, or the name of a degradation. Other models need none.
         tile: side of the pieces to restore at a time, each routed by itself; None takes pictures of up to 2^21 pixels
-            whole, and larger ones in pieces of 1024.
+            whole, and larger ones in pieces of 1024; models that need more memory 2^18 and 448.
 
     Returns:
         An RGB image of the same size, upright.
@@ -61,20 +69,24 @@ def restore_image(
     if not isinstance(model, nn.Module):
         model = load_model(model)
     array = np.asarray(to_rgb(image)) if isinstance(image, Image.Image) else image
-    return Image.fromarray(restore_array(model, array, tile=tile))
+    return Image.fromarray(restore_array(model, array, task=task, tile=tile))
 
 
-def restore_array(model: nn.Module, image_HWC: NDArray[Any], *, tile: int | None = None) -> NDArray[np.uint8]:
+def restore_array(
+    model: nn.Module, image_HWC: NDArray[Any], *, task: str | None = None, tile: int | None = None
+) -> NDArray[np.uint8]:
     """Restore (height, width, 3) RGB on 0..255; see `restore_image`.
 
     Raises:
-        RestoreError: if the array has another shape, or the GPU's memory is too small.
+        RestoreError: if the array has another shape, the model must be told a task, or the GPU's memory is too small.
     """
+    told = _told(model, task)
     if image_HWC.ndim != 3 or image_HWC.shape[2] != 3 or not image_HWC.size:
         raise RestoreError(f"want an array of shape (height, width, 3), not {image_HWC.shape}; or give a Pillow image")
     height, width = image_HWC.shape[:2]
     if tile is None:
-        tile = max(height, width) if height * width <= WHOLE else TILE
+        whole = getattr(model, "pixels_at_once", WHOLE)
+        tile = max(height, width) if height * width <= whole else min(TILE, math.isqrt(whole) - 2 * HALO)
     device = next(model.parameters()).device
     restored_HWC = np.empty(image_HWC.shape, np.uint8)
     for top in range(0, height, tile):
@@ -84,7 +96,7 @@ def restore_array(model: nn.Module, image_HWC: NDArray[Any], *, tile: int | None
             piece_HWC = image_HWC[y : top + tile + HALO, x : left + tile + HALO]
             try:
                 with torch.inference_mode():
-                    out_3HW = model(to_tensor(piece_HWC)[None].to(device))[0]
+                    out_3HW = model(to_tensor(piece_HWC)[None].to(device), **told)[0]
             except torch.cuda.OutOfMemoryError as error:
                 raise RestoreError(f"the GPU's memory is too small for pieces of {tile} pixels: lower tile") from error
             out_HWC = (out_3HW.float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
@@ -98,6 +110,7 @@ def restore_files(
     out: str | os.PathLike[str],
     *,
     degrade: str | None = None,
+    task: str | None = None,
     tile: int | None = None,
     progress: Callable[[int, int, Restored], None] | None = None,
 ) -> list[Restored]:
@@ -110,25 +123,37 @@ def restore_files(
         inputs: picture files and folders of them.
         out: a folder; or, for one input file, a file whose ending gives the format.
         degrade: name of a degradation to spoil the pictures with first.
+        task: see `restore_image`; that of `degrade` by default.
         tile: see `restore_image`.
         progress: called after every file with the files done, the files in all, and what became of the last.
 
     Raises:
-        RestoreError: if an input isn't there, two would get one name, or the checkpoint can't be loaded.
+        RestoreError: if an input isn't there, two would get one name, or the checkpoint can't be loaded or lacks a task.
     """
     degradation = parse_degradation(degrade) if degrade else None
+    task = task or degrade
     model = load_model(checkpoint)
+    _told(model, task)  # before anything is restored, if it isn't enough
     jobs = list(_plan([Path(i) for i in inputs], Path(out)))
     results = []
     for source, output in jobs:
         try:
-            _restore_file(model, source, output, degradation, tile)
+            _restore_file(model, source, output, degradation, task, tile)
             results.append(Restored(source, output))
         except CurateError as error:
             results.append(Restored(source, None, str(error)))
         if progress:
             progress(len(results), len(jobs), results[-1])
     return results
+
+
+def _told(model: nn.Module, task: str | None) -> dict[str, Any]:
+    """What the model is called with besides the image."""
+    number = TASKS.index(parse_task(task)) if task else None
+    told = task_arguments(model, 0 if number is None else number)
+    if told and number is None:
+        raise RestoreError(f"this model must be told what to do: name a task (--task), one of {', '.join(TASKS)}")
+    return told
 
 
 def _plan(inputs: list[Path], out: Path) -> Iterator[tuple[Path, Path]]:
@@ -162,7 +187,7 @@ def _plan(inputs: list[Path], out: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _restore_file(
-    model: nn.Module, source: Path, output: Path, degradation: Degradation | None, tile: int | None
+    model: nn.Module, source: Path, output: Path, degradation: Degradation | None, task: str | None, tile: int | None
 ) -> None:
     try:
         with source.open("rb") as file, open_image(file) as image:
@@ -179,7 +204,7 @@ def _restore_file(
         array = np.asarray(to_rgb(upright))
     if degradation:
         array = degradation.pair(array, generator(0, degradation.name, source.name))[1]
-    restored = Image.fromarray(restore_array(model, array, tile=tile))
+    restored = Image.fromarray(restore_array(model, array, task=task, tile=tile))
     if alpha:
         restored.putalpha(alpha.crop((0, 0, *restored.size)))
     profile = upright.info.get("icc_profile") or b""

@@ -15,14 +15,15 @@ from torch.utils.data import DataLoader
 
 from curate.errors import RestoreError
 from curate.restore.data import PatchDataset, ValidationDataset
+from curate.restore.degradations import TASKS, parse_degradation
 from curate.restore.losses import RestorationLoss
-from curate.restore.models import build_model
+from curate.restore.models import build_model, task_arguments
 from curate.restore.pictures import Picture
 from curate.restore.recipe import TrainRecipe
 
 __all__ = ["Patches", "RestorationTask", "learning_rate"]
 
-Batch = tuple[Tensor, Tensor]
+Batch = tuple[Tensor, Tensor, Tensor]
 
 
 class RestorationTask(L.LightningModule):
@@ -54,8 +55,9 @@ class RestorationTask(L.LightningModule):
         Raises:
             RestoreError: if it is not finite.
         """
-        degraded_B3HW, clean_B3HW = batch
-        restored_B3HW, aux = self.model.forward_with_aux(degraded_B3HW)  # type: ignore[operator]
+        degraded_B3HW, clean_B3HW, task_B = batch
+        told = task_arguments(self.model, task_B)
+        restored_B3HW, aux = self.model.forward_with_aux(degraded_B3HW, **told)  # type: ignore[operator]
         total, terms = self.loss(restored_B3HW, clean_B3HW)
         total = total + self.recipe.losses.aux * aux
         if not torch.isfinite(total):
@@ -71,7 +73,8 @@ class RestorationTask(L.LightningModule):
     def validation_step(self, batch: tuple[Tensor, Tensor, list[str]], batch_idx: int) -> None:
         """PSNR of a picture, before and after, as 8-bit files would give it."""
         degraded_13HW, clean_13HW, (degradation,) = batch
-        psnr = _psnr(self.model(degraded_13HW), clean_13HW)
+        told = task_arguments(self.model, TASKS.index(parse_degradation(degradation).task))
+        psnr = _psnr(self.model(degraded_13HW, **told), clean_13HW)
         self.log("psnr", psnr, batch_size=1)
         self.log("psnr_before", _psnr(degraded_13HW, clean_13HW), batch_size=1)
         self.log(f"psnr/{degradation}", psnr, batch_size=1)

@@ -4,11 +4,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from restore_samples import draw, recipe
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from curate.errors import RestoreError
+from curate.restore import TrainRecipe, evaluate, restore_files, train
 from curate.restore.checkpoint import CheckpointInfo, load_model, save_model
+from curate.restore.data import to_tensor
+from curate.restore.degradations import TASKS, parse_degradation
+from curate.restore.infer import restore_array
 from curate.restore.models import DAMoE, build_model, count_parameters
 from curate.restore.models.counting import published_flops
 from curate.restore.models.damoe import HardMixture, SoftMixture
@@ -177,3 +182,65 @@ def test_tasks_that_there_are_not_are_refused(small: DAMoE, tasks: list[int]) ->
 def test_mixtures_that_there_are_not_are_refused() -> None:
     with pytest.raises(RestoreError, match="mixtures is alternated, hard or soft, not 'both'"):
         build_model("damoe", mixtures="both")
+
+
+def test_training_tells_the_network_the_task_of_each_patch(manifest: Path, photos: Path, tmp_path: Path) -> None:
+    """From a manifest to weights that restore: the whole way of this network."""
+    told: list[list[int]] = []
+    forward = DAMoE.forward_with_aux
+
+    def listen(self: DAMoE, image: Tensor, task: Tensor | int) -> tuple[Tensor, Tensor]:
+        if isinstance(task, Tensor):
+            told.append(task.tolist())
+        return forward(self, image, task)
+
+    settings = recipe(
+        model="damoe",
+        settings=SMALL,
+        degradations={"denoise_25": 1, "derain": 1, "dejpeg_10": 1, "sr_x2": 1},
+        samples_per_epoch=16,
+        phases=[{"epochs": 1, "crop": 14, "batch": 8, "lr": 1e-3}],
+        validation={"degradations": ["derain_light", "sr_x2"], "images": 1, "crop": 32},
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DAMoE, "forward_with_aux", listen)
+        result = train(settings, [manifest], tmp_path / "out")
+    assert len(told) == 2
+    assert {task for batch in told for task in batch} == {0, 1, 2, 3}
+    assert {"psnr/derain_light", "psnr/sr_x2"} <= set(result.metrics)
+
+    rows = evaluate(result.checkpoint, photos, ["dejpeg_20"], limit=1)
+    assert rows[0].degradation == "dejpeg_20"
+    by_degradation = restore_files(result.checkpoint, [photos / "0.png"], tmp_path / "a.png", degrade="denoise_25")
+    assert by_degradation[0].error == ""
+    with pytest.raises(RestoreError, match=r"must be told what to do: name a task \(--task\), one of sr"):
+        restore_files(result.checkpoint, [photos], tmp_path / "b")
+    assert restore_files(result.checkpoint, [photos / "0.png"], tmp_path / "c.png", task="denoise_50")[0].error == ""
+
+
+def test_restoring_an_array_asks_for_the_task(small: DAMoE) -> None:
+    image = draw(0)
+    sr, rain = (restore_array(small, image, task=task) for task in ("sr", "derain"))
+    assert not (sr == rain).all()
+    with torch.no_grad():
+        expected = (small(to_tensor(image)[None], 1)[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    assert (rain == expected).all()
+
+
+def test_large_pictures_go_in_pieces_that_fit_the_memory(small: DAMoE, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+    monkeypatch.setattr(
+        DAMoE, "forward", lambda self, image, task: (sizes.append(image.shape[2] * image.shape[3]), image)[1]
+    )
+    image = draw(0, 600, 960)
+    assert (restore_array(small, image, task="sr") == image).all()
+    assert len(sizes) == 6
+    assert max(sizes) <= DAMoE.pixels_at_once
+
+
+def test_the_papers_setting_is_the_papers() -> None:
+    setting = TrainRecipe.load(Path(__file__).resolve().parents[2] / "pipelines/train/damoe.yaml")
+    tasks = [parse_degradation(name).task for name in setting.degradations]
+    assert [tasks.count(task) for task in TASKS] == [3, 1, 3, 4]
+    assert setting.phases[0].crop == 84
+    assert 499_000 < setting.steps <= 500_000

@@ -70,7 +70,7 @@ def test_an_epoch_uses_every_picture_before_any_again(photos: Path) -> None:
 
 def test_samples_are_patches_of_the_picture(photos: Path) -> None:
     picture = open_pictures(photos)[0]
-    degraded, clean = patches([picture])[0]
+    degraded, clean, _ = patches([picture])[0]
     assert clean.shape == degraded.shape == (3, 16, 16)
     assert clean.dtype == torch.float32
     assert 0 <= clean.min() <= clean.max() <= 1
@@ -86,7 +86,7 @@ def test_samples_are_patches_of_the_picture(photos: Path) -> None:
 @pytest.mark.parametrize("size", [(1, 1), (5, 90), (16, 3)])
 def test_small_pictures_are_mirrored_to_the_crop(tmp_path: Path, size: tuple[int, int]) -> None:
     (tmp_path / "small.png").write_bytes(encode(draw(0, 96, 96)[: size[0], : size[1]]))
-    degraded, clean = patches(open_pictures(tmp_path))[0]
+    degraded, clean, _ = patches(open_pictures(tmp_path))[0]
     assert clean.shape == degraded.shape == (3, 16, 16)
 
 
@@ -95,7 +95,7 @@ def test_jpeg_grids_start_anywhere_in_a_patch(tmp_path: Path) -> None:
     (tmp_path / "noise.png").write_bytes(encode(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)))
     dataset = PatchDataset(open_pictures(tmp_path), {"dejpeg_5": 1}, crop=24, length=16, seed=0)
     starts = set()
-    for degraded, _ in (dataset[i] for i in range(16)):
+    for degraded, _, _ in (dataset[i] for i in range(16)):
         steps = degraded.diff(dim=2).abs().mean((0, 1))
         starts.add(max(range(8), key=lambda s, steps=steps: float(steps[s::8].mean())))
     assert len(starts) > 3
@@ -103,7 +103,7 @@ def test_jpeg_grids_start_anywhere_in_a_patch(tmp_path: Path) -> None:
 
 def test_degradations_are_drawn_by_weight(photos: Path) -> None:
     dataset = PatchDataset(open_pictures(photos), {"denoise_0": 3, "denoise_50": 1}, crop=8, length=200, seed=0)
-    untouched = sum(torch.equal(*dataset[i]) for i in range(200))
+    untouched = sum(torch.equal(*dataset[i][:2]) for i in range(200))
     assert 125 <= untouched <= 175
 
 
@@ -118,6 +118,12 @@ def test_cache_keeps_within_its_bytes_and_saves_decoding(photos: Path, monkeypat
         for i in range(32):
             dataset[i]
         assert len(reads) == expected, limit
+
+
+def test_every_patch_says_what_undoing_it_is(photos: Path) -> None:
+    for name, task in (("denoise_25", 2), ("dejpeg_20", 3), ("sr_x3", 0), ("derain", 1)):
+        dataset = PatchDataset(open_pictures(photos), {name: 1.0}, crop=16, length=2, seed=0)
+        assert [batch[2].tolist() for batch in DataLoader(dataset, 2)] == [[task, task]]
 
 
 def test_manifests_are_read_wherever_they_lie(manifest: Path) -> None:

@@ -6,6 +6,7 @@
 | `poisson_<peak>` | photon noise: Poisson(peak x) / peak for x in 0..1 |
 | `dejpeg_<quality>` | JPEG at that quality, 4:2:0 |
 | `sr_x<scale>` | shrunk by MATLAB's bicubic and enlarged again: super-resolution with the input at the output's size |
+| `derain`, `derain_light`, `derain_heavy` | streaks of rain of either kind, or of one |
 
 Images are (height, width, 3) RGB on the 0..255 scale. uint8 in gives uint8 out, rounded and clipped at every step, as a
 file would hold it. float32 in gives float32 out, noise neither clipped nor rounded: the convention of SwinIR and KAIR.
@@ -24,9 +25,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import RestoreError
-from curate.restore.degradations.synthetic import add_gaussian, add_poisson, compress_jpeg, shrink_and_enlarge
+from curate.restore.degradations.rain import Rain
+from curate.restore.degradations.synthetic import (
+    add_gaussian,
+    add_poisson,
+    add_rain,
+    compress_jpeg,
+    shrink_and_enlarge,
+)
 
-__all__ = ["TASKS", "Degradation", "Image", "generator", "known_degradations", "parse_degradation"]
+__all__ = ["TASKS", "Degradation", "Image", "generator", "known_degradations", "parse_degradation", "parse_task"]
 
 TASKS = ("sr", "derain", "denoise", "dejpeg")
 """What restoring can be asked for, whatever the level; checkpoints depend on the order."""
@@ -42,6 +50,8 @@ class Degradation:
     name: str
     apply: Callable[[Image, np.random.Generator], Image]
     """Keeps shape and dtype; sides are multiples of `multiple`."""
+    task: str
+    """What undoing it is: one of `TASKS`."""
     multiple: int = 1
     """What the sides must be multiples of; `pair` crops them."""
     grid: int = 1
@@ -65,6 +75,7 @@ class Degradation:
 class _Family:
     """Degradations that differ by one number."""
 
+    task: str
     parameter: str
     apply: Callable[..., Image]
     lowest: float
@@ -77,21 +88,28 @@ class _Family:
         # partial rather than lambda: workers that aren't forked get the degradation pickled
         apply = partial(self.apply, **{self.parameter: int(value) if self.whole else value})
         if self.parameter == "scale":
-            return Degradation(name, apply, multiple=int(value), grid=int(value))
-        return Degradation(name, apply, grid=self.grid)
+            return Degradation(name, apply, self.task, multiple=int(value), grid=int(value))
+        return Degradation(name, apply, self.task, grid=self.grid)
 
 
 _FAMILIES = {
-    "denoise_": _Family("sigma", add_gaussian, 0, 255, whole=False),
-    "poisson_": _Family("peak", add_poisson, 1, 1e6, whole=False),
-    "dejpeg_": _Family("quality", compress_jpeg, 1, 100, grid=8),
-    "sr_x": _Family("scale", shrink_and_enlarge, 2, 8),
+    "denoise_": _Family("denoise", "sigma", add_gaussian, 0, 255, whole=False),
+    "poisson_": _Family("denoise", "peak", add_poisson, 1, 1e6, whole=False),
+    "dejpeg_": _Family("dejpeg", "quality", compress_jpeg, 1, 100, grid=8),
+    "sr_x": _Family("sr", "scale", shrink_and_enlarge, 2, 8),
+}
+
+_RAIN: dict[str, tuple[Rain, ...]] = {
+    "derain": ("light", "heavy"),
+    "derain_light": ("light",),
+    "derain_heavy": ("heavy",),
 }
 
 
 def known_degradations() -> list[str]:
     """The forms of names that `parse_degradation` takes."""
-    return [f"{start}<{f.parameter}> ({f.lowest:g} to {f.highest:g})" for start, f in _FAMILIES.items()]
+    numbered = [f"{start}<{f.parameter}> ({f.lowest:g} to {f.highest:g})" for start, f in _FAMILIES.items()]
+    return [*numbered, *_RAIN]
 
 
 def parse_degradation(name: str) -> Degradation:
@@ -100,11 +118,27 @@ def parse_degradation(name: str) -> Degradation:
     Raises:
         RestoreError: if there is none; lists the forms that names take.
     """
+    if name in _RAIN:
+        return Degradation(name, partial(add_rain, kinds=_RAIN[name]), "derain")
     for start, family in _FAMILIES.items():
         match = re.fullmatch(start + (r"(\d+)" if family.whole else r"(\d+(?:\.\d+)?)"), name)
         if match and family.lowest <= float(match[1]) <= family.highest:
             return family.build(name, float(match[1]))
     raise RestoreError(f"no degradation {name!r}; known: {', '.join(known_degradations())}")
+
+
+def parse_task(name: str) -> str:
+    """The task of a name that is one of `TASKS`, or a degradation's.
+
+    Raises:
+        RestoreError: if it is neither.
+    """
+    if name in TASKS:
+        return name
+    try:
+        return parse_degradation(name).task
+    except RestoreError as error:
+        raise RestoreError(f"no task {name!r}: say {', '.join(TASKS)} or a degradation such as denoise_25") from error
 
 
 def generator(*key: object) -> np.random.Generator:

@@ -6,6 +6,7 @@ All take a generator, whether or not they draw anything.
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from torch.nn import functional as F
 
-__all__ = ["add_gaussian", "add_poisson", "compress_jpeg", "resize_bicubic", "shrink_and_enlarge"]
+from curate.restore.degradations.rain import Rain, draw_rain
+
+__all__ = ["add_gaussian", "add_poisson", "add_rain", "compress_jpeg", "resize_bicubic", "shrink_and_enlarge"]
 
 Image = NDArray[Any]
 
@@ -29,6 +32,11 @@ def add_poisson(image_HWC: Image, rng: np.random.Generator, *, peak: float) -> I
     """Photon noise where white counts `peak` photons: std is 255 sqrt(x / peak) at brightness x in 0..1."""
     photons_HWC = rng.poisson(image_HWC.clip(0, 255).astype(np.float64) * (peak / 255))
     return _as_before((photons_HWC * (255 / peak)).astype(np.float32), image_HWC)
+
+
+def add_rain(image_HWC: Image, rng: np.random.Generator, *, kinds: Sequence[Rain]) -> Image:
+    """Streaks of rain; see `draw_rain`."""
+    return _as_before(draw_rain(image_HWC, rng, kinds=kinds), image_HWC)
 
 
 def compress_jpeg(image_HWC: Image, rng: np.random.Generator, *, quality: int) -> Image:

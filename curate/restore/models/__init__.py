@@ -18,7 +18,7 @@ from curate.restore.models.damoe import DAMoE
 from curate.restore.models.moce_ir import MoCEIR
 from curate.restore.models.swinir import SwinIR
 
-__all__ = ["MODELS", "DAMoE", "MoCEIR", "SwinIR", "build_model", "count_parameters"]
+__all__ = ["MODELS", "DAMoE", "MoCEIR", "SwinIR", "build_model", "count_parameters", "task_arguments"]
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "moe_ir_30g": partial(MoCEIR, dim=8, num_blocks=(2, 2, 4, 4), num_dec_blocks=(1, 2, 4), refinement_blocks=2),
@@ -49,6 +49,11 @@ def build_model(name: str, **settings: Any) -> nn.Module:
         return MODELS[name](**settings)
     except (TypeError, ValueError) as error:
         raise RestoreError(f"model {name} can't be built with {settings}: {error}") from error
+
+
+def task_arguments(model: nn.Module, task: Tensor | int) -> dict[str, Any]:
+    """What a model is called with besides the images, to be told their tasks; nothing if it doesn't ask."""
+    return {"task": task} if hasattr(model, "tasks") else {}
 
 
 def count_parameters(model: nn.Module) -> int:
