@@ -26,7 +26,7 @@ from curate.stages import (
     SHOPPING,
     STAGES,
     earlier_picks,
-    forget_fetched,
+    forget_other_shards,
     placed,
     read_summary,
     retried,
@@ -377,6 +377,5 @@ def _read_candidates(
     reader, input = source
     settings = fingerprint(recipe.candidates.essence())
     index, outcome = engine.write_source(folder, reader, reader.notes, input, settings, progress, begin)
-    if not outcome.resumed:
-        forget_fetched(folder, index.shards)
+    forget_other_shards(folder, index.shards)
     return index, outcome

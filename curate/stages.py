@@ -39,7 +39,7 @@ __all__ = [
     "STAGES",
     "FilterAndLabel",
     "earlier_picks",
-    "forget_fetched",
+    "forget_other_shards",
     "placed",
     "read_summary",
     "retried",
@@ -75,10 +75,13 @@ def _has_reason(reasons: tuple[str, ...], table: pa.Table) -> bool:
     return bool(pc.any(pc.is_in(table["reason"], pa.array(reasons, pa.string()))).as_py())
 
 
-def forget_fetched(folder: RunFolder, shards: Collection[str]) -> None:
-    """Remove what was fetched of all shards but these: a list that takes another's place may be shorter."""
+def forget_other_shards(folder: RunFolder, shards: Collection[str]) -> None:
+    """Remove what there is of all shards but these: a list that takes another's place may be shorter.
+
+    By the names of files, since what a kill left behind is in no commit record.
+    """
     numbers = {shard.removeprefix("part-") for shard in shards}
-    for place in ("fetched", "images", "aside", "log"):
+    for place in (*FOLDERS[1:4], "images", "aside", "embeddings", "ledger", "log"):
         for name in folder.names(place, ""):
             number = re.search(r"-(\d+)\.\w+$", name)
             if number and number[1] not in numbers:

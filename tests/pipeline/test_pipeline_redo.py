@@ -151,3 +151,16 @@ def test_what_can_not_begin_leaves_no_recipe_behind(recipe: Path, tmp_path: Path
     with pytest.raises(InputError):
         curate.run(recipe, [tmp_path / "none.txt"], tmp_path / "run", scheduler="serial")
     assert not (tmp_path / "run/recipe.yaml").exists()
+
+
+def test_a_shorter_list_leaves_nothing_of_the_longer_one(recipe: Path, pictures: Path, tmp_path: Path) -> None:
+    run, stages = tmp_path / "run", (*STAGES, "label", "select")
+    curate.run(recipe, [pictures], run, scheduler="serial", stages=stages)
+    (run / "select/whole.json").unlink()  # killed before it: no record tells of the ledger's files
+    fewer = tmp_path / pictures.name
+    fewer.mkdir()
+    for path in sorted(pictures.iterdir())[:8]:
+        (fewer / path.name).write_bytes(path.read_bytes())
+    curate.run(recipe, [fewer], run, scheduler="serial", redo_from="candidates", stages=stages)
+    numbers = {path.stem[-5:] for path in run.rglob("*-0*.*")}
+    assert numbers == {"00000", "00001"}
