@@ -128,7 +128,8 @@ def restore_files(
         progress: called after every file with the files done, the files in all, and what became of the last.
 
     Raises:
-        RestoreError: if an input isn't there, two would get one name, or the checkpoint can't be loaded or lacks a task.
+        RestoreError: if an input isn't there, two would get one name, the checkpoint can't be loaded, or its model
+            must be told a task.
     """
     degradation = parse_degradation(degrade) if degrade else None
     task = task or degrade

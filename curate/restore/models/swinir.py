@@ -81,6 +81,8 @@ class SwinIR(nn.Module):
         # of DIV2K's training images, as published
         self.register_buffer("mean_133", torch.tensor([0.4488, 0.4371, 0.4040])[:, None, None], persistent=False)
         self.apply(_initialise)
+        with torch.no_grad():
+            self.conv_last.weight *= 0.1  # start near the identity, as MoCE-IR here
 
     def _feed_forward(self, index: int, dim: int, hidden: int) -> nn.Module:
         """The feed-forward of a block, counted from 0 over all groups."""
