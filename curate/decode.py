@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import warnings
 import zlib
@@ -26,6 +27,11 @@ MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 2**27)
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "HEIF", "JXL")
 """What is decoded, where Pillow or a plugin can: what the web uses, and nothing as dangerous as PostScript. HEIF and
 JXL need plugins, `pip install 'curate[formats]'`."""
+
+_MOST_SCANS = 500
+_SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
+_MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")
+"""Markers of JPEG but those that stand between coded bytes."""
 
 _DAMAGED = (
     OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, AttributeError, EOFError, OverflowError,
@@ -77,6 +83,8 @@ def _format(source: IO[bytes]) -> str:
     source.seek(0)
     if found == "JXL":
         _refuse_bomb(source)
+    if found == "JPEG":
+        _refuse_scans(source)
     return found
 
 
@@ -104,6 +112,23 @@ def _refuse_bomb(source: IO[bytes]) -> None:
         raise ImageError(Reason.DECODE_FAILED, "its header is damaged")
     if header.width * header.height > MAX_PIXELS:
         raise ImageError(Reason.TOO_MANY_PIXELS, f"{header.width} x {header.height}")
+
+
+def _refuse_scans(source: IO[bytes]) -> None:
+    """A progressive JPEG is decoded scan by scan, over all of its pixels each time, and scans of nothing cost nothing.
+
+    Hence a small file can take hours. Encoders make some ten, and the most that the format has a use for is hundreds.
+    """
+    data = source.read()
+    source.seek(0)
+    at, scans = 2, 0
+    while (marker := _MARKER.search(data, at)) and marker[0][1] != _EOI:
+        at = marker.end()
+        scans += marker[0][1] == _SOS
+        if scans > _MOST_SCANS:
+            raise ImageError(Reason.DECODE_FAILED, f"it has more than {_MOST_SCANS} scans")
+        if marker[0][1] != _SOI:
+            at += int.from_bytes(data[at : at + 2])
 
 
 def orientation(image: Image.Image) -> int:

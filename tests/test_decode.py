@@ -145,6 +145,21 @@ def test_what_can_not_be_decoded_has_a_reason(data: bytes, reason: Reason) -> No
     assert caught.value.reason is reason
 
 
+def test_a_jpeg_of_endless_scans_is_refused_and_others_are_not() -> None:
+    buffer = io.BytesIO()
+    Image.radial_gradient("L").save(buffer, "JPEG", progressive=True, quality=95)
+    data = buffer.getvalue()
+    lead, last = data[:-2], data[data.rindex(b"\xff\xda") : -2]
+    comment = b"\xff\xfe\x10\x02" + b"\xff\xda" * 0x800  # what looks like scans, and is a comment
+    with open_image(io.BytesIO(data[:2] + comment + data[2:] + b"\xff\xda" * 600)) as image:
+        assert to_luma(image).shape == (256, 256)
+    with open_image(io.BytesIO(lead + last * 100 + b"\xff\xd9")) as image:
+        image.load()
+    with pytest.raises(ImageError, match="more than 500 scans") as refused, open_image(io.BytesIO(lead + last * 600)):
+        pass
+    assert refused.value.reason == Reason.DECODE_FAILED
+
+
 def test_an_image_error_within_the_block_keeps_its_reason() -> None:
     with pytest.raises(ImageError) as caught, open_image(encode(Image.fromarray(noise()))):
         raise ImageError(Reason.TOO_MANY_PIXELS, "by the caller's own limit")
