@@ -179,9 +179,30 @@ def test_tasks_that_there_are_not_are_refused(small: DAMoE, tasks: list[int]) ->
         small(torch.rand(2, 3, 7, 7), tasks)
 
 
-def test_mixtures_that_there_are_not_are_refused() -> None:
-    with pytest.raises(RestoreError, match="mixtures is alternated, hard or soft, not 'both'"):
-        build_model("damoe", mixtures="both")
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"mixtures": "both"}, "mixtures is alternated, hard or soft, not 'both'"),
+        ({"experts": 1}, "a mixture has 2 experts or more, not 1"),
+    ],
+)
+def test_networks_that_cannot_be_built_say_why(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(RestoreError, match=message):
+        build_model("damoe", **settings)
+
+
+def test_half_precision_gives_nearly_the_same(small: DAMoE) -> None:
+    image = torch.rand(2, 3, 21, 21, generator=torch.Generator().manual_seed(0))
+    small.train()
+    for module in small.modules():
+        if hasattr(module, "drop_path"):
+            module.drop_path = 0
+    whole = small(image, [0, 2])
+    with torch.autocast("cpu", torch.bfloat16):
+        half = small(image, [0, 2])
+    half.float().square().mean().backward()
+    assert all(p.grad.isfinite().all() for p in small.parameters() if p.grad is not None)
+    assert (half - whole).abs().mean() < 0.1 * (whole - image).abs().mean()
 
 
 def test_training_tells_the_network_the_task_of_each_patch(manifest: Path, photos: Path, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ class DAMoE(SwinIR):
 
     Args:
         mixtures: which feed-forwards it has: hard and soft ones in turn, or one kind throughout.
-        experts: experts of each soft mixture.
+        experts: experts of each soft mixture, 2 or more.
         settings: see `SwinIR`.
     """
 
@@ -41,6 +41,8 @@ class DAMoE(SwinIR):
     ) -> None:
         if mixtures not in ("alternated", "hard", "soft"):
             raise ValueError(f"mixtures is alternated, hard or soft, not {mixtures!r}")
+        if experts < 2:
+            raise ValueError(f"a mixture has 2 experts or more, not {experts}")
         self._mixtures, self._experts, self._patch = mixtures, experts, settings.get("window", 7)
         super().__init__(**settings)
         self.task_embedding = nn.Parameter(torch.empty(len(self.tasks), self.conv_first.out_channels))

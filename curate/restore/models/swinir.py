@@ -43,7 +43,7 @@ class SwinIR(nn.Module):
         value_range: what the network sees white minus black as; 255 in the published JPEG networks, 1 in the others.
     """
 
-    pixels_at_once = 2**18  # some 8 KB each
+    pixels_at_once = 2**18  # some 10 KB each
     mean_133: Tensor
 
     def __init__(
