@@ -161,7 +161,7 @@ def rows_of(folder: RunFolder, stages: Sequence[str], shard: str, columns: Colle
         columns: which to read beside `id`; all by default.
 
     Raises:
-        RunError: if a stage's file is missing or its rows are not the candidates' rows.
+        RunError: if a stage's file is missing, its rows are not the candidates' rows, or columns are missing.
     """
     table: pa.Table | None = None
     for stage in stages:
@@ -184,7 +184,14 @@ def rows_of(folder: RunFolder, stages: Sequence[str], shard: str, columns: Colle
                 table = table.drop_columns([name])
             table = table.append_column(part.schema.field(name), part[name])
     assert table is not None
-    return table if columns is None else table.select(list(columns))
+    if columns is None:
+        return table
+    if lacking := [name for name in columns if name not in table.column_names]:
+        raise RunError(
+            f"{folder} has no {', '.join(lacking)}: an older version made its {', '.join(stages)}; "
+            "bring them up to date with  curate run"
+        )
+    return table.select(list(columns))
 
 
 def _read_columns(file: BinaryIO, columns: Collection[str] | None, *, reasons: bool) -> pa.Table:

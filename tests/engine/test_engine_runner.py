@@ -151,6 +151,14 @@ def test_a_stage_before_its_input_says_what_to_run(folder: RunFolder, progress: 
         input_of(folder, ["candidates"], ["part-00000"])
 
 
+def test_columns_of_a_newer_version_say_what_to_run(
+    folder: RunFolder, shards: tuple[str, ...], progress: Recorder
+) -> None:
+    run_stage(folder, squares(), shards, 24, SERIAL, progress)
+    with pytest.raises(RunError, match="has no cube: an older version made its candidates, squared; bring"):
+        rows_of(folder, ["candidates", "squared"], shards[0], ["square", "cube"])
+
+
 def test_rows_of_another_run_are_refused(folder: RunFolder, shards: tuple[str, ...], progress: Recorder) -> None:
     run_stage(folder, squares(), shards, 24, SERIAL, progress)
     Path(folder.url, "squared/part-00001.parquet").replace(Path(folder.url, "squared/part-00000.parquet"))
