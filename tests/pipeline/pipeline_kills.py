@@ -73,7 +73,8 @@ class Run:
             scheduler = self._start_cluster()
         settings = [word for setting in command.settings for word in ("--set", setting)]
         self.process = self._popen(
-            *("curate", "run", command.recipe, "--input", command.input, "--out", command.out, *settings),
+            "curate",
+            *("run", command.recipe, "--input", command.input, "--out", command.out, *settings),
             *("--scheduler", scheduler, "--workers", 2),
         )
 

@@ -12,7 +12,7 @@ import ssl
 import threading
 import zlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -78,7 +78,7 @@ class Visit:
         await self.send(f"HTTP/1.1 {status} Whatever\r\n{''.join(lines)}\r\n".encode() + body)
 
 
-Route = Callable[[Visit], Awaitable[None]]
+Route = Callable[[Visit], Coroutine[Any, Any, None]]
 ROUTES: dict[str, Route] = {}
 
 
