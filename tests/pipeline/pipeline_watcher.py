@@ -113,6 +113,8 @@ class Watcher:
                 check_whole(name, data)
                 if not name.startswith("log/") and hashlib.sha256(data).hexdigest() != self._expected.get(name):
                     self.breaches.append(f"{name}: not what an undisturbed run puts there")
+            except FileNotFoundError:
+                pass  # gone by now: what took it away is told next
             except Exception as error:  # noqa: BLE001 - libraries say in many ways that a file is cut
                 self.breaches.append(f"{name}: not whole: {error!r}")
             self.seen.add(name)
@@ -142,6 +144,8 @@ def check_whole(name: str, data: bytes) -> None:
             assert data.rstrip().endswith(b"</html>")
         case ".svg":
             assert data.rstrip().endswith(b"</svg>")
+        case ".csv":
+            assert data.endswith(b"\n")
         case ".md":
             assert b"\n### Maintenance\n" in data
             assert data.endswith(b"\n")

@@ -57,7 +57,7 @@ def moved(out: Path) -> None:
 def test_what_breaks_the_promise_is_told(tmp_path: Path, deed: Callable[[Path], object], told: str) -> None:
     with Watcher(tmp_path / "run", EXPECTED) as watcher:
         deed(tmp_path / "run")
-    assert told in watcher.breaches[0]
+    assert any(told in breach for breach in watcher.breaches)
 
 
 def test_what_keeps_it_is_not(tmp_path: Path) -> None:
