@@ -8,7 +8,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import map_coordinates, maximum_filter
+from scipy.ndimage import map_coordinates
 
 from curate.manifest.schema import KEYPOINT
 
@@ -46,7 +46,7 @@ def find_keypoints(luma_HW: NDArray[np.uint8], count: int = 40) -> NDArray[np.vo
     blurred_LHW, sigma_L = _blur(_reduce(luma_HW))
     edge_LHW = blurred_LHW[:-1] - blurred_LHW[1:]
     power_LHW = np.abs(edge_LHW)
-    layer, y, x = np.nonzero((power_LHW == maximum_filter(power_LHW, 3)) & _inside(power_LHW.shape, sigma_L))
+    layer, y, x = np.nonzero((power_LHW == _highest_around(power_LHW)) & _inside(power_LHW.shape, sigma_L))
     order = np.lexsort((x, y, layer, -power_LHW[layer, y, x]))[:count]
     layer, y, x = layer[order], y[order], x[order]
     layer, y, x = (index[power_LHW[layer, y, x] > _FAINT] for index in (layer, y, x))
@@ -82,11 +82,21 @@ def _reduce(luma_HW: NDArray[np.uint8]) -> NDArray[np.float32]:
 def _blur(luma_HW: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Blurred by each of the Gaussians, shape (layers, height, width), and their deviations."""
     sigma_L = _SIGMA * 2 ** (np.arange(_LAYERS) / _STEPS)
-    frequency_y, frequency_x = (np.pi * np.arange(side) / side for side in luma_HW.shape)
-    squared_HW = np.add.outer(frequency_y**2, frequency_x**2)
-    gain_LHW = np.exp(-0.5 * sigma_L[:, None, None] ** 2 * squared_HW).astype(np.float32)
+    gain_LH, gain_LW = (np.exp(-0.5 * np.outer(sigma_L, np.pi * np.arange(n) / n) ** 2) for n in luma_HW.shape)
+    gain_LHW = (gain_LH[:, :, None] * gain_LW[:, None]).astype(np.float32)
     spectrum_HW = scipy.fft.dctn(luma_HW, norm="ortho", workers=1)
     return scipy.fft.idctn(gain_LHW * spectrum_HW, axes=(1, 2), norm="ortho", workers=1), sigma_L
+
+
+def _highest_around(power_LHW: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The largest of each sample and its 26 neighbours; samples at the borders have fewer."""
+    for axis in range(3):
+        along = np.moveaxis(power_LHW, axis, 0)
+        highest = along.copy()
+        np.maximum(highest[1:], along[:-1], out=highest[1:])
+        np.maximum(highest[:-1], along[1:], out=highest[:-1])
+        power_LHW = np.moveaxis(highest, 0, axis)
+    return power_LHW
 
 
 def _inside(shape: tuple[int, ...], sigma_L: NDArray[np.float64]) -> NDArray[np.bool_]:
