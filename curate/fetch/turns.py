@@ -93,7 +93,7 @@ class Turns:
 
     def enter(self, host: str, places: int) -> int | None:
         """Take one of a host's places; returns which, for `leave`, or None if all are taken."""
-        first = _PLACES + _slot(host) * _PLACES // _SLOTS
+        first = _PLACES + _slot_number(host) * _PLACES // _SLOTS
         with self._mutex:
             for place in range(first, first + places):
                 if place not in self._taken and self._lock(place):
@@ -117,7 +117,7 @@ class Turns:
     @contextmanager
     def _slot(self, host: str) -> Iterator[int]:
         """Where a host's moment stands, for its only reader and writer."""
-        at = _slot(host) * _MOMENT.size
+        at = _slot_number(host) * _MOMENT.size
         with self._mutex:
             fcntl.lockf(self._file, fcntl.LOCK_EX, _MOMENT.size, at)
             try:
@@ -130,5 +130,5 @@ class Turns:
         return float(_MOMENT.unpack(data)[0]) if len(data) == _MOMENT.size else 0.0
 
 
-def _slot(host: str) -> int:
+def _slot_number(host: str) -> int:
     return int.from_bytes(hashlib.blake2b(host.encode(), digest_size=2).digest())

@@ -61,9 +61,14 @@ def stream(scratch: Path) -> FetchAll:
 
 
 @pytest.fixture
-def img2dataset(scratch: Path) -> FetchAll:
+def needs_img2dataset() -> None:
+    """Looks for the package and doesn't import it, which takes 600 MB."""
     if find_spec("img2dataset") is None:
         pytest.skip("img2dataset is not installed")
+
+
+@pytest.fixture
+def img2dataset(scratch: Path, needs_img2dataset: None) -> FetchAll:
     from curate.fetch.img2dataset import fetch_img2dataset
 
     return lambda urls, done=_ignore, screen=None, **changes: fetch_img2dataset(

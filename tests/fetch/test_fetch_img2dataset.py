@@ -5,7 +5,6 @@ import sys
 import textwrap
 import urllib.request
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +96,8 @@ def in_a_process(code: str, *arguments: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.usefixtures("needs_img2dataset")
 def test_importing_it_calls_nobody_and_takes_only_what_is_needed() -> None:
-    if find_spec("img2dataset") is None:
-        pytest.skip("img2dataset is not installed")
     code = """
         import sys
 
@@ -117,10 +115,9 @@ def test_importing_it_calls_nobody_and_takes_only_what_is_needed() -> None:
     assert (done.returncode, done.stdout) == (0, "Downloader\nset()\n"), done.stderr
 
 
+@pytest.mark.usefixtures("needs_img2dataset")
 def test_an_interrupt_ends_it(site: HostileSite, tmp_path: Path) -> None:
     """By itself it waits for ever on threads that wait for it."""
-    if find_spec("img2dataset") is None:
-        pytest.skip("img2dataset is not installed")
     code = """
         import os, pathlib, signal, sys, threading
         from curate.fetch.img2dataset import _downloader_class, fetch_img2dataset

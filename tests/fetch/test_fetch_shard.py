@@ -2,7 +2,6 @@ import hashlib
 import io
 import pickle
 import tarfile
-from importlib.util import find_spec
 from pathlib import Path
 
 import pyarrow as pa
@@ -46,8 +45,8 @@ def rows(site: HostileSite, tmp_path: Path) -> pa.Table:
 
 @pytest.fixture(params=["stream", "img2dataset"])
 def stage(request: pytest.FixtureRequest) -> FetchShard:
-    if request.param == "img2dataset" and find_spec("img2dataset") is None:
-        pytest.skip("img2dataset is not installed")
+    if request.param == "img2dataset":
+        request.getfixturevalue("needs_img2dataset")
     return FetchShard(settings(engine=request.param))
 
 

@@ -114,8 +114,8 @@ def crawl(engine: str, urls: list[str], scratch: Path, turns: Path, fetch: dict[
     return [outcome.body is not None for outcome in outcomes]
 
 
+@pytest.mark.usefixtures("needs_img2dataset")
 def test_the_limit_of_a_host_holds_for_all_workers_and_both_engines(site: HostileSite, tmp_path: Path) -> None:
-    pytest.importorskip("img2dataset.downloader", exc_type=ImportError)
     urls = [site.url(f"numbered/{i}") for i in range(60)]
     tasks = [
         (engine, urls[first : first + 20], tmp_path / engine_scratch, tmp_path / "turns", {"per_host": 2})

@@ -14,7 +14,7 @@ from curate.fetch.watch import HANDFUL, Watch, show
 @pytest.fixture(params=["stream", "img2dataset"])
 def engine(request: pytest.FixtureRequest) -> FetchEngine:
     if request.param == "img2dataset":
-        pytest.importorskip("img2dataset.downloader", exc_type=ImportError)
+        request.getfixturevalue("needs_img2dataset")
     from curate.fetch.shard import _engine
 
     return _engine(request.param)

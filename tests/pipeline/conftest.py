@@ -1,5 +1,9 @@
+import functools
 import json
 import sys
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +17,21 @@ FAST = {
     "filters": {"min": {"width": 48, "height": 48, "hf_ratio_032": 0.0005}},
     "select": {"train": 9, "test": {"per_category": 1, "max_share": 0.3}, "frequency": {"bins": 3}},
 }
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def site(pictures: Path) -> Iterator[str]:
+    """The pictures' address on loopback."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(pictures)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
 
 
 @pytest.fixture(scope="session")

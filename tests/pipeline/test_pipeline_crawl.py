@@ -1,9 +1,5 @@
 """A crawl over loopback, by both engines, in this process and on Dask: one run folder, byte for byte."""
 
-import functools
-import threading
-from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,22 +10,13 @@ import curate
 from curate import Recipe
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
-def urls(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Iterator[Path]:
+def urls(tmp_path_factory: pytest.TempPathFactory, pictures: Path, site: str) -> Path:
     """A list of every picture's URL, and of one that isn't there."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(pictures)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     path = tmp_path_factory.mktemp("crawl") / "urls.txt"
     names = [*sorted(picture.name for picture in pictures.iterdir()), "gone,for ever.jpg"]
-    path.write_text("".join(f"http://127.0.0.1:{server.server_port}/{name}\n" for name in names))
-    yield path
-    server.shutdown()
-    server.server_close()
+    path.write_text("".join(f"{site}/{name}\n" for name in names))
+    return path
 
 
 @pytest.fixture(scope="module")

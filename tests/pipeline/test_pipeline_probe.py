@@ -1,12 +1,8 @@
 """`curate probe`: what it says of a list is what a run of it would find."""
 
-import functools
 import json
 import socket
 import tempfile
-import threading
-from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,22 +17,13 @@ from curate.errors import CurateError
 from curate.preflight import ProbeOutcome
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
-def urls(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Iterator[Path]:
+def urls(tmp_path_factory: pytest.TempPathFactory, pictures: Path, site: str) -> Path:
     """A list of every picture's URL, of one that isn't there, and of a line that is no URL."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(pictures)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     path = tmp_path_factory.mktemp("crawl") / "urls.txt"
-    found = [f"http://127.0.0.1:{server.server_port}/{name.name}" for name in sorted(pictures.iterdir())]
+    found = [f"{site}/{name.name}" for name in sorted(pictures.iterdir())]
     path.write_text("\n".join([*found, found[0], f"{found[0]}.gone", "no URL", "", ""]))
-    yield path
-    server.shutdown()
-    server.server_close()
+    return path
 
 
 @pytest.fixture(scope="module")
