@@ -11,7 +11,7 @@ from pydantic import Field, FiniteFloat, PositiveFloat, PositiveInt, field_valid
 
 from curate.config import Config
 from curate.errors import Reason
-from curate.manifest.schema import LEDGER, MANIFEST
+from curate.manifest.schema import LEDGER, MANIFEST, PAIRED
 
 __all__ = [
     "FACTS",
@@ -54,7 +54,7 @@ class Candidates(Config):
     @field_validator("keep")
     @classmethod
     def _are_columns_of_their_own(cls, keep: tuple[str, ...]) -> tuple[str, ...]:
-        ours = {column.name for column in LEDGER} | {"claimed_width", "claimed_height"}
+        ours = {column.name for column in (*LEDGER, *PAIRED)} | {"claimed_width", "claimed_height"}
         for name in keep:
             if name in ours or keep.count(name) > 1:
                 raise ValueError(f"{name} is there already")

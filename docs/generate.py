@@ -25,7 +25,7 @@ from curate.errors import CurateError, Reason
 from curate.eventlog import EVENTS
 from curate.label.clip import LabelResult
 from curate.label.evaluation import CategoryScore, LabelEvaluation, LabelledPicture, ScoreBin
-from curate.manifest.schema import LEDGER, MANIFEST, SCHEMA_VERSION
+from curate.manifest.schema import LEDGER, MANIFEST, PAIRED, SCHEMA_VERSION
 from curate.manifest.statistics import Statistics
 from curate.recipe import Recipe
 from curate.restore.recipe import TrainRecipe
@@ -157,6 +157,13 @@ to publish. *From* is the stage of a run that a value comes from.
 Columns of the input's own (`candidates.keep`, further `measure.cutoffs`, `claimed_width`, `claimed_height`) follow
 after these, when there is anything in them. A column that has no value for a row is null there.
 
+## Pairs
+
+A *paired manifest*, as `curate ingest` writes it, has rows that also point at a degraded image of the same size. It has
+these columns too; a row whose `degraded_sha256` is null is of a clean image alone. A clean image that has several
+degraded ones is in several rows.
+
+{table(header, rows(PAIRED))}
 ## The ledger
 
 `ledger/*.parquet` has a row for every candidate there ever was, kept or not. It has the columns above, of which only

@@ -10,13 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.errors import ManifestError
-from curate.manifest.schema import MANIFEST
-from curate.manifest.table import Manifest
+from curate.manifest.schema import MANIFEST, PAIRED
+from curate.manifest.table import PLACES, Manifest
 
 __all__ = ["Difference", "Fault", "compare", "find_faults"]
 
 _PLACE = {"tar", "offset", "nbytes", "sha256"}
 """Columns without which no bytes can be checked."""
+_COLUMNS = (*MANIFEST, *PAIRED)
 _SHARES = ("hf_ratio", "hf_ratio_032", "label_score", "label_margin", "border_share", "clipped_low", "clipped_high")
 
 
@@ -57,7 +58,7 @@ def find_faults(manifest: Manifest, *, check_bytes: bool = False) -> Iterator[Fa
     """
     table = manifest.table
     readable = check_bytes
-    for column in MANIFEST:
+    for column in _COLUMNS:
         if column.name not in table.column_names:
             if column.required:
                 yield Fault(None, column.name, "missing")
@@ -79,20 +80,34 @@ def find_faults(manifest: Manifest, *, check_bytes: bool = False) -> Iterator[Fa
                 continue
             if digest != table["sha256"][row].as_py():
                 yield Fault(row, "sha256", f"the bytes hash to {digest}")
+    if check_bytes and manifest.is_paired:
+        yield from _find_broken_partners(manifest)
+
+
+def _find_broken_partners(manifest: Manifest) -> Iterator[Fault]:
+    for row, sha256 in enumerate(manifest.column("degraded_sha256")):
+        if sha256 is not None:
+            try:
+                manifest.read_degraded_bytes(row)
+            except ManifestError as error:
+                yield Fault(row, "degraded_tar", str(error))
 
 
 def _find_broken_values(table: pa.Table) -> Iterator[Fault]:
     """Values that contradict their meaning or each other."""
-    present = {c.name for c in MANIFEST if c.name in table.column_names and table[c.name].type == c.type}
+    present = {c.name for c in _COLUMNS if c.name in table.column_names and table[c.name].type == c.type}
     rules = [
         ("id", "not 16 hex digits", lambda v: pc.invert(pc.match_substring_regex(v, "^[0-9a-f]{16}$"))),
         *(
             (name, "not 64 hex digits", lambda v: pc.invert(pc.match_substring_regex(v, "^[0-9a-f]{64}$")))
-            for name in ("sha256", "pixel_sha256")
+            for name in ("sha256", "pixel_sha256", "degraded_sha256")
         ),
         ("split", "neither train nor test", lambda v: pc.invert(pc.is_in(v, pa.array(["train", "test"])))),
-        *((name, "not positive", lambda v: pc.less_equal(v, 0)) for name in ("width", "height", "nbytes")),
-        ("offset", "negative", lambda v: pc.less(v, 0)),
+        *(
+            (name, "not positive", lambda v: pc.less_equal(v, 0))
+            for name in ("width", "height", "nbytes", "degraded_nbytes")
+        ),
+        *((name, "negative", lambda v: pc.less(v, 0)) for name in ("offset", "degraded_offset")),
         ("orientation", "outside 1 to 8", lambda v: _outside(v, 1, 8)),
         ("jpeg_quality", "outside 1 to 100", lambda v: _outside(v, 1, 100)),
         *((name, "outside 0 to 1", lambda v: _outside(v, 0, 1)) for name in _SHARES),
@@ -117,9 +132,21 @@ def _find_broken_values(table: pa.Table) -> Iterator[Fault]:
         bpp = pc.divide(pc.multiply(table["nbytes"].cast(pa.float64()), 8.0), table["pixels"].cast(pa.float64()))
         right = pc.less_equal(pc.abs(pc.subtract(bpp, table["bpp"])), pc.multiply(bpp, 1e-9))  # never of NaN
         yield from (Fault(row, "bpp", "not 8 x nbytes / pixels") for row in _rows(pc.invert(right)))
-    if {"tar", "offset"} <= present:
-        half = pc.xor(pc.is_null(table["tar"]), pc.is_null(table["offset"]))
-        yield from (Fault(row, "tar", "a place needs both tar and offset") for row in _rows(half))
+    yield from _find_half_pairs(table)
+
+
+def _find_half_pairs(table: pa.Table) -> Iterator[Fault]:
+    """Places and degraded images of which a part is missing."""
+    present = {c.name for c in _COLUMNS if c.name in table.column_names}
+    for of in ("", "degraded_"):
+        if {f"{of}tar", f"{of}offset"} <= present:
+            half = pc.xor(pc.is_null(table[f"{of}tar"]), pc.is_null(table[f"{of}offset"]))
+            yield from (Fault(row, f"{of}tar", "a place needs both tar and offset") for row in _rows(half))
+    if "degraded_sha256" in present:
+        pairs = pc.is_valid(table["degraded_sha256"])
+        for name in ("degraded_nbytes", "degradation", "task"):
+            lacking = pc.and_(pairs, pc.is_null(table[name])) if name in present else pairs
+            yield from (Fault(row, name, "null, and the row is of a pair") for row in _rows(lacking))
 
 
 def compare(first: Manifest, second: Manifest) -> Difference:
@@ -132,7 +159,7 @@ def compare(first: Manifest, second: Manifest) -> Difference:
     both = [id_ for id_ in rows[0] if id_ in rows[1]]
     columns = sorted(set(first.table.column_names) | set(second.table.column_names))
     if any(all(tar is None for tar in m.column("tar")) for m in (first, second)):  # one is published, without places
-        columns = [name for name in columns if name not in ("tar", "offset")]
+        columns = [name for name in columns if name not in PLACES]
     changed = {
         id_: differing
         for id_ in both

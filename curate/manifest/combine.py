@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.errors import ManifestError
-from curate.manifest.table import Manifest, write_manifest
+from curate.manifest.table import PLACES, Manifest, write_manifest
 
 __all__ = ["Merged", "gather", "merge", "sample", "way_to"]
 
@@ -34,32 +34,28 @@ class Merged:
 def merge(manifests: Sequence[Manifest], out: str | PurePath) -> Merged:
     """Write the rows of manifests as one, in their order; each image once, by id and by the hash of its bytes.
 
-    Of several rows for one image the first stays. What any of them has as test is test, so that nobody trains on it.
-    Tars stay where they are and are named as seen from `out`. Of how the manifests were made, the new one tells what
-    they have in common, and their fingerprints.
+    A clean image stays once for each degraded one that it is paired with. Of several rows for one image the first
+    stays. What any of them has as test is test, so that nobody trains on it. Tars stay where they are and are named as
+    seen from `out`. Of how the manifests were made, the new one tells what they have in common, and their fingerprints.
 
     Raises:
         ManifestError: if they lie on another storage than `out`, or lack columns.
     """
     table = gather(manifests, out)
-    places: dict[str, int] = {}
+    ids, hashes, splits = (table[name].to_pylist() for name in ("id", "sha256", "split"))
+    paired = "degraded_sha256" in table.column_names
+    partners = table["degraded_sha256"].to_pylist() if paired else [None] * len(table)
+    seen: set[object] = set()
     kept: list[int] = []
-    splits: list[str] = []
-    to_test = 0
-    columns = (table[name].to_pylist() for name in ("id", "sha256", "split"))
-    for row, (id_, sha256, split) in enumerate(zip(*columns, strict=True)):
-        first = places.get(id_, places.get(sha256))
-        if first is None:
-            first = len(kept)
+    for row, same in enumerate(zip(ids, zip(hashes, partners, strict=True), strict=True)):
+        if seen.isdisjoint(same):
             kept.append(row)
-            splits.append(split)
-        elif split == "test" and splits[first] != "test":
-            splits[first] = "test"
-            to_test += 1
-        places.setdefault(id_, first)
-        places.setdefault(sha256, first)
+        seen.update(same)
+    test = {name for row in zip(ids, hashes, splits, strict=True) if row[2] == "test" for name in row[:2]}
+    found = ["test" if ids[row] in test or hashes[row] in test else splits[row] for row in kept]
+    to_test = sum(new != splits[row] for new, row in zip(found, kept, strict=True))
     merged = table.take(pa.array(kept, pa.int64()))
-    merged = merged.set_column(merged.column_names.index("split"), "split", pa.array(splits, pa.string()))
+    merged = merged.set_column(merged.column_names.index("split"), "split", pa.array(found, pa.string()))
     metadata = _shared(manifests) | {"merged": " ".join(manifest.fingerprint for manifest in manifests)}
     write_manifest(out, merged, metadata, root=".")
     return Merged(len(kept), len(table) - len(kept), to_test)
@@ -134,13 +130,15 @@ def way_to(root: str, out: str) -> str:
 
 def _relocated(manifest: Manifest, out: str) -> pa.Table:
     table = manifest.table
-    if "tar" not in table.column_names or table["tar"].null_count == len(table):
-        return table
-    way = way_to(manifest.root, out)
-    names = table["tar"].unique().drop_null()
-    moved = pa.array([posixpath.normpath(posixpath.join(way, name)) for name in names.to_pylist()], pa.string())
-    tar = moved.take(pc.index_in(table["tar"], names).combine_chunks())
-    return table.set_column(table.column_names.index("tar"), "tar", tar)
+    for column in (name for name, type_ in PLACES.items() if type_ == pa.string() and name in table.column_names):
+        if table[column].null_count == len(table):
+            continue
+        way = way_to(manifest.root, out)
+        names = table[column].unique().drop_null()
+        moved = pa.array([posixpath.normpath(posixpath.join(way, name)) for name in names.to_pylist()], pa.string())
+        tar = moved.take(pc.index_in(table[column], names).combine_chunks())
+        table = table.set_column(table.column_names.index(column), column, tar)
+    return table
 
 
 def _shared(manifests: Sequence[Manifest]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from curate.manifest.schema import MANIFEST
+from curate.manifest.schema import MANIFEST, PAIRED
 
 __all__ = ["describe"]
 
@@ -71,7 +71,7 @@ def _file(split: str, sha256: str) -> dict[str, Any]:
 
 
 def _records(split: str, schema: pa.Schema) -> dict[str, Any]:
-    meanings = {column.name: column for column in MANIFEST}
+    meanings = {column.name: column for column in (*MANIFEST, *PAIRED)}
     fields = []
     for field in schema:
         column = meanings.get(field.name)

@@ -15,6 +15,7 @@ __all__ = [
     "LEDGER",
     "MANIFEST",
     "NAMED_CATEGORIES",
+    "PAIRED",
     "SCHEMA_VERSION",
     "Column",
     "arrow_schema",
@@ -26,7 +27,7 @@ KEYPOINT = np.dtype([("bits", ">u8"), ("x", "u1"), ("y", "u1"), ("scale", "u1")]
 coefficients around a blob, row by row, the first being the blob's own sign; its place in 255ths of width and height;
 its size in 16ths of an octave."""
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ _OTHER_STAGES = {
     "label": "broad category label_score label_margin label_model",
     "select": "dup_cluster contaminated_by frequency_bin split status",
     "every stage": "reason",
+    "ingest": "degraded_tar degraded_offset degraded_nbytes degraded_sha256 degradation task dataset",
 }
 """Columns that are no measures."""
 
@@ -128,6 +130,19 @@ MANIFEST: tuple[Column, ...] = (
     Column("frequency_bin", pa.int16(), "bin of the balanced frequency measure, 0 the lowest"),
     Column("split", pa.string(), "train or test", required=True),
 )
+
+PAIRED: tuple[Column, ...] = (
+    Column(
+        "degraded_tar", pa.string(), "file or tar that holds the degraded image's bytes, as `tar` does the clean one's"
+    ),
+    Column("degraded_offset", pa.int64(), "where those bytes start in it; null when published", "bytes"),
+    Column("degraded_nbytes", pa.int64(), "length of those bytes", "bytes"),
+    Column("degraded_sha256", pa.string(), "SHA-256 of those bytes; null where a row has no degraded image"),
+    Column("degradation", pa.string(), "what was done: real_noise, motion_blur, rain, ..., or a synthetic one's name"),
+    Column("task", pa.string(), "what undoing it is, one of the restorer's tasks: sr, derain, denoise, ..."),
+    Column("dataset", pa.string(), "the dataset that the image, or pair of images, belongs to"),
+)
+"""What a paired manifest has beside a manifest's columns: a row also points at a degraded image of the same size."""
 
 LEDGER: tuple[Column, ...] = (
     *(Column(c.name, c.type, c.meaning, c.unit, required=c.name in ("id", "url")) for c in MANIFEST),

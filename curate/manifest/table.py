@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from curate import files
 from curate._version import __version__
 from curate.errors import ManifestError
-from curate.manifest.schema import MANIFEST, SCHEMA_VERSION, huggingface_features
+from curate.manifest.schema import MANIFEST, PAIRED, SCHEMA_VERSION, huggingface_features
 
 __all__ = [
     "PLACES",
@@ -30,7 +30,7 @@ __all__ = [
     "write_manifest",
 ]
 
-PLACES = {"tar": pa.string(), "offset": pa.int64()}
+PLACES = {"tar": pa.string(), "offset": pa.int64(), "degraded_tar": pa.string(), "degraded_offset": pa.int64()}
 """Columns that mean nothing on another machine; null in what is published."""
 
 _ROOT = "curate.root"
@@ -53,8 +53,9 @@ class Manifest:
     def fingerprint(self) -> str:
         """SHA-256 of the ids and image hashes in order: which images these are, wherever they lie."""
         digest = hashlib.sha256()
-        for id_, sha256 in zip(self.column("id"), self.column("sha256"), strict=True):
-            digest.update(f"{id_} {sha256}\n".encode())
+        partners = self.column("degraded_sha256") if self.is_paired else [None] * len(self)
+        for id_, sha256, partner in zip(self.column("id"), self.column("sha256"), partners, strict=True):
+            digest.update(f"{id_} {sha256}{f' {partner}' if partner else ''}\n".encode())
         return digest.hexdigest()
 
     @cached_property
@@ -69,7 +70,31 @@ class Manifest:
         Raises:
             ManifestError: if the tar isn't there or ends too early.
         """
-        tar, offset, nbytes = (self.column(name)[row] for name in ("tar", "offset", "nbytes"))
+        return self._read(row, "")
+
+    @cached_property
+    def is_paired(self) -> bool:
+        """Whether any row points at a degraded image too."""
+        name = "degraded_sha256"
+        return name in self.table.column_names and self.table[name].null_count < len(self)
+
+    def read_degraded_bytes(self, row: int) -> bytes:
+        """The bytes of a row's degraded image.
+
+        Raises:
+            ManifestError: if the row has none, or its bytes aren't there or aren't those that were paired.
+        """
+        sha256 = self.column("degraded_sha256")[row] if self.is_paired else None
+        if sha256 is None:
+            raise ManifestError(f"{self.path} row {row} has no degraded image: pairs are made with  curate ingest")
+        data = self._read(row, "degraded_")
+        if hashlib.sha256(data).hexdigest() != sha256:
+            place = _join(self.root, self.column("degraded_tar")[row])
+            raise ManifestError(f"{self.path} row {row}: {place} isn't what was paired any more; ingest it again")
+        return data
+
+    def _read(self, row: int, of: str) -> bytes:
+        tar, offset, nbytes = (self.column(f"{of}{name}")[row] for name in ("tar", "offset", "nbytes"))
         if tar is None:
             raise ManifestError(f"{self.path} is a published manifest, without images: fetch them with  curate run")
         url = _join(self.root, tar)
@@ -156,7 +181,7 @@ def encode_manifest(table: pa.Table, metadata: Mapping[str, str], *, root: str =
     Raises:
         ManifestError: if a required column is missing or a column has another type.
     """
-    known = {c.name: c for c in MANIFEST}
+    known = {c.name: c for c in (*MANIFEST, *PAIRED)}
     missing = [c.name for c in MANIFEST if c.required and c.name not in table.column_names]
     if missing:
         raise ManifestError(f"a manifest needs the columns {', '.join(missing)}")
@@ -180,7 +205,8 @@ def encode_manifest(table: pa.Table, metadata: Mapping[str, str], *, root: str =
 def encode_published(table: pa.Table, metadata: Mapping[str, str]) -> bytes:
     """The same for others: its places, which mean nothing on another machine, are null."""
     columns = {name: table[name] for name in table.column_names}
-    columns |= {name: pa.nulls(len(table), type_) for name, type_ in PLACES.items()}
+    places = {n: t for n, t in PLACES.items() if n in columns or not n.startswith("degraded_")}
+    columns |= {name: pa.nulls(len(table), type_) for name, type_ in places.items()}
     return encode_manifest(pa.table(columns), metadata, root=".")
 
 

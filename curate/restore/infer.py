@@ -153,7 +153,8 @@ def _told(model: nn.Module, task: str | None) -> dict[str, Any]:
     number = TASKS.index(parse_task(task)) if task else None
     told = task_arguments(model, 0 if number is None else number)
     if told and number is None:
-        raise RestoreError(f"this model must be told what to do: name a task (--task), one of {', '.join(TASKS)}")
+        known = ", ".join(model.tasks)  # type: ignore[arg-type]
+        raise RestoreError(f"this model must be told what to do: name a task (--task), one of {known}")
     return told
 
 

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.decode import open_image, to_rgb
-from curate.errors import ImageError, RestoreError
+from curate.errors import ImageError, ManifestError, RestoreError
 from curate.manifest import Manifest, read_manifest
+from curate.restore.degradations import TASKS
 
 __all__ = ["SUFFIXES", "Picture", "decode", "open_pictures", "open_source"]
 
@@ -33,12 +34,51 @@ class Picture:
     """The manifest that it is a row of, or the file's fsspec URL."""
     row: int = 0
 
+    @property
+    def is_paired(self) -> bool:
+        """Whether there is a degraded image of it too, which `read_pair` reads."""
+        return self._of_pair("degraded_sha256") is not None
+
+    @property
+    def degradation(self) -> str | None:
+        """What was done to the degraded image, such as `real_noise`; None without one."""
+        return self._of_pair("degradation")
+
+    @property
+    def task(self) -> str | None:
+        """What undoing that is, one of `TASKS`; None without a degraded image."""
+        return self._of_pair("task")
+
+    def _of_pair(self, column: str) -> str | None:
+        if not isinstance(self.source, Manifest) or not self.source.is_paired:
+            return None
+        value: str | None = self.source.column(column)[self.row]
+        return value
+
     def read(self) -> NDArray[np.uint8]:
         """Decode it; see `decode`."""
         if isinstance(self.source, Manifest):
             return decode(self.source.read_bytes(self.row), f"{self.source.path} row {self.row} ({self.id})")
         with fsspec.open(self.source, "rb") as file:
             return decode(file.read(), self.source)
+
+    def read_pair(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Decode the clean and the degraded image, of one size; see `decode`.
+
+        Raises:
+            RestoreError: if it is no pair, one of them is damaged, or they differ in size.
+            ManifestError: if the bytes of one aren't there, or the degraded one's aren't those that were paired.
+        """
+        if not self.is_paired:
+            raise RestoreError(f"{self.id} has no degraded image: pairs come from a manifest that  curate ingest  made")
+        assert isinstance(self.source, Manifest)
+        where = f"{self.source.path} row {self.row} ({self.id})"
+        clean_HWC = self.read()
+        degraded_HWC = decode(self.source.read_degraded_bytes(self.row), f"the degraded image of {where}")
+        if clean_HWC.shape != degraded_HWC.shape:
+            sizes = " and ".join(f"{image.shape[1]}x{image.shape[0]}" for image in (clean_HWC, degraded_HWC))
+            raise RestoreError(f"{where}: clean and degraded image are of different sizes, {sizes}: ingest them again")
+        return clean_HWC, degraded_HWC
 
 
 def open_source(where: str | os.PathLike[str] | Manifest) -> Manifest | str:
@@ -58,10 +98,12 @@ def open_pictures(where: str | os.PathLike[str] | Manifest) -> list[Picture]:
 
     Raises:
         RestoreError: if there are none.
-        ManifestError: if it is a manifest that can't be read.
+        ManifestError: if it is a manifest that can't be read, or one of pairs for a task that isn't known.
     """
     source = open_source(where)
     if isinstance(source, Manifest):
+        if source.is_paired and (unknown := set(source.column("task")) - {*TASKS, None}):
+            raise ManifestError(f"{source.path} has pairs for {', '.join(unknown)}; the tasks are {', '.join(TASKS)}")
         columns = (source.table.column(name).to_pylist() for name in ("id", "split"))
         pictures = [Picture(id_, split, source, row) for row, (id_, split) in enumerate(zip(*columns, strict=True))]
         place = source.path

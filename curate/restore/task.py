@@ -17,7 +17,7 @@ from curate.errors import RestoreError
 from curate.restore.data import PatchDataset, ValidationDataset
 from curate.restore.degradations import TASKS, parse_degradation
 from curate.restore.losses import RestorationLoss
-from curate.restore.models import build_model, task_arguments
+from curate.restore.models import build_model, require_tasks, task_arguments
 from curate.restore.pictures import Picture
 from curate.restore.recipe import TrainRecipe
 
@@ -34,6 +34,8 @@ class RestorationTask(L.LightningModule):
         self.recipe = recipe
         torch.manual_seed(recipe.seed)
         self.model = build_model(recipe.model, **recipe.settings)
+        named = (*recipe.degradations, *recipe.validation.degradations)
+        require_tasks(self.model, (parse_degradation(name).task for name in named))
         weights = recipe.losses.model_dump(include={"l1", "l2", "ms_ssim", "fft", "vgg"})
         self.loss = RestorationLoss(weights, recipe.losses.vgg_weights)
 

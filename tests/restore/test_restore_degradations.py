@@ -159,5 +159,5 @@ def test_tasks_are_named_by_themselves_or_by_a_degradation(name: str, task: str)
 
 
 def test_unknown_tasks_list_the_known() -> None:
-    with pytest.raises(RestoreError, match="no task 'blur': say sr, derain, denoise, dejpeg or a degradation"):
+    with pytest.raises(RestoreError, match=f"no task 'blur': say {', '.join(TASKS)} or a degradation"):
         parse_task("blur")

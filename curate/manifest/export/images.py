@@ -60,6 +60,12 @@ class Images:
         skip_damaged: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
+        for manifest in manifests:
+            if manifest.is_paired:
+                raise ManifestError(
+                    f"{manifest.path} is of pairs, and such an export would hold the clean images alone: "
+                    "train from it as it is, or export the list with --to manifest"
+                )
         self.manifests = manifests
         self.left_out: list[str] = []
         self.count = 0

@@ -36,8 +36,9 @@ from curate.restore.degradations.synthetic import (
 
 __all__ = ["TASKS", "Degradation", "Image", "generator", "known_degradations", "parse_degradation", "parse_task"]
 
-TASKS = ("sr", "derain", "denoise", "dejpeg")
-"""What restoring can be asked for, whatever the level; checkpoints depend on the order."""
+TASKS = ("sr", "derain", "denoise", "dejpeg", "deblur", "enhance")
+"""What restoring can be asked for, whatever the level. Checkpoints depend on the order: further ones come last. The
+first four are DAMoE's; `enhance` is of what was too dark."""
 
 Image = NDArray[Any]
 """(height, width, 3) RGB, uint8 or float32, 0..255."""

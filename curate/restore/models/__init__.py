@@ -7,18 +7,19 @@ attribute `tasks` wants to be told each image's task, as its position there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
 from curate.errors import RestoreError
+from curate.restore.degradations import TASKS
 from curate.restore.models.damoe import DAMoE
 from curate.restore.models.moce_ir import MoCEIR
 from curate.restore.models.swinir import SwinIR
 
-__all__ = ["MODELS", "DAMoE", "MoCEIR", "SwinIR", "build_model", "count_parameters", "task_arguments"]
+__all__ = ["MODELS", "DAMoE", "MoCEIR", "SwinIR", "build_model", "count_parameters", "require_tasks", "task_arguments"]
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "moe_ir_30g": partial(MoCEIR, dim=8, num_blocks=(2, 2, 4, 4), num_dec_blocks=(1, 2, 4), refinement_blocks=2),
@@ -52,8 +53,35 @@ def build_model(name: str, **settings: Any) -> nn.Module:
 
 
 def task_arguments(model: nn.Module, task: Tensor | int) -> dict[str, Any]:
-    """What a model is called with besides the images, to be told their tasks; nothing if it doesn't ask."""
-    return {"task": task} if hasattr(model, "tasks") else {}
+    """What a model is called with besides the images, to be told their tasks; nothing if it doesn't ask.
+
+    Args:
+        model: any of `MODELS`.
+        task: position in `TASKS`: one for all images, or one for each.
+
+    Raises:
+        RestoreError: if it is one number, and not for this model.
+    """
+    if not hasattr(model, "tasks"):
+        return {}
+    if isinstance(task, int):
+        require_tasks(model, [TASKS[task]])
+    return {"task": task}
+
+
+def require_tasks(model: nn.Module, tasks: Iterable[str]) -> None:
+    """Refuse a model that is told tasks, but not these.
+
+    Raises:
+        RestoreError: says how many tasks it would have to be built for.
+    """
+    known = getattr(model, "tasks", TASKS)
+    if others := set(tasks).difference(known):
+        needed = 1 + max(map(TASKS.index, others))
+        raise RestoreError(
+            f"the model is for {', '.join(known)}, not for {', '.join(sorted(others))}: "
+            f"train one with settings={{tasks: {needed}}}"
+        )
 
 
 def count_parameters(model: nn.Module) -> int:

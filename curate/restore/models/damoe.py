@@ -31,18 +31,24 @@ class DAMoE(SwinIR):
     Args:
         mixtures: which feed-forwards it has: hard and soft ones in turn, or one kind throughout.
         experts: experts of each soft mixture, 2 or more.
+        tasks: how many of `TASKS` it is for, from the first: the paper's four, or more.
         settings: see `SwinIR`.
     """
 
-    tasks = TASKS
-
     def __init__(
-        self, mixtures: Literal["alternated", "hard", "soft"] = "alternated", experts: int = 16, **settings: Any
+        self,
+        mixtures: Literal["alternated", "hard", "soft"] = "alternated",
+        experts: int = 16,
+        tasks: int = 4,
+        **settings: Any,
     ) -> None:
         if mixtures not in ("alternated", "hard", "soft"):
             raise ValueError(f"mixtures is alternated, hard or soft, not {mixtures!r}")
         if experts < 2:
             raise ValueError(f"a mixture has 2 experts or more, not {experts}")
+        if not 1 <= tasks <= len(TASKS):
+            raise ValueError(f"tasks is 1 to {len(TASKS)}, how many of {', '.join(TASKS)}, not {tasks}")
+        self.tasks = TASKS[:tasks]
         self._mixtures, self._experts, self._patch = mixtures, experts, settings.get("window", 7)
         super().__init__(**settings)
         self.task_embedding = nn.Parameter(torch.empty(len(self.tasks), self.conv_first.out_channels))

@@ -1,0 +1,121 @@
+"""Pictures with a degraded partner, and the tasks of models that are told them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from restore_samples import draw, encode, make_manifest, recipe
+
+from curate.errors import ManifestError, RestoreError
+from curate.manifest import PAIRED, read_manifest, write_manifest
+from curate.restore.degradations import TASKS
+from curate.restore.infer import restore_array
+from curate.restore.models import build_model, count_parameters, require_tasks, task_arguments
+from curate.restore.pictures import open_pictures
+from curate.restore.task import RestorationTask
+
+SMALL = {"dim": 12, "depths": [2], "heads": 2}
+
+
+def pair_manifest(folder: Path, degraded: list[np.ndarray | None], task: str = "deblur") -> Path:
+    """A manifest of clean pictures, each with a degraded one beside it unless that is None."""
+    path = make_manifest(
+        folder, {f"{n:016x}": encode(draw(n)) for n in range(len(degraded))}, ["train"] * len(degraded)
+    )
+    rows = []
+    for number, image in enumerate(degraded):
+        if image is None:
+            rows.append(dict.fromkeys((column.name for column in PAIRED), None))
+            continue
+        data = encode(image)
+        (folder / f"{number}.png").write_bytes(data)
+        rows.append(
+            {
+                "degraded_tar": f"{number}.png",
+                "degraded_offset": 0,
+                "degraded_nbytes": len(data),
+                "degraded_sha256": hashlib.sha256(data).hexdigest(),
+                "degradation": "motion_blur",
+                "task": task,
+                "dataset": "demo",
+            }
+        )
+    table = read_manifest(path).table
+    for column in PAIRED:
+        table = table.append_column(column.name, pa.array([row[column.name] for row in rows], column.type))
+    write_manifest(path, table, {})
+    return path
+
+
+def test_a_pair_is_read_as_it_was_written(tmp_path: Path) -> None:
+    pictures = open_pictures(pair_manifest(tmp_path / "run", [draw(7), None]))
+    assert [(p.is_paired, p.degradation, p.task) for p in pictures] == [
+        (True, "motion_blur", "deblur"),
+        (False, None, None),
+    ]
+    clean, degraded = pictures[0].read_pair()
+    np.testing.assert_array_equal(clean, draw(0))
+    np.testing.assert_array_equal(degraded, draw(7))
+    with pytest.raises(RestoreError, match="has no degraded image"):
+        pictures[1].read_pair()
+
+
+def test_pictures_of_other_places_are_no_pairs(manifest: Path, photos: Path) -> None:
+    for where in (manifest, photos):
+        assert not open_pictures(where)[0].is_paired
+        assert open_pictures(where)[0].task is None
+
+
+def test_a_pair_of_two_sizes_is_refused(tmp_path: Path) -> None:
+    (picture,) = open_pictures(pair_manifest(tmp_path / "run", [draw(7, height=48)]))
+    with pytest.raises(RestoreError, match=r"train.parquet row 0 .*different sizes, 72x60 and 72x48"):
+        picture.read_pair()
+
+
+def test_a_damaged_degraded_image_is_named_as_such(tmp_path: Path) -> None:
+    path = pair_manifest(tmp_path / "run", [draw(7)])
+    table = read_manifest(path).table
+    data = (tmp_path / "run/0.png").read_bytes()[:200]
+    (tmp_path / "run/0.png").write_bytes(data)
+    for name, value in (("degraded_nbytes", 200), ("degraded_sha256", hashlib.sha256(data).hexdigest())):
+        table = table.set_column(table.column_names.index(name), name, pa.array([value]))
+    write_manifest(path, table, {})
+    with pytest.raises(RestoreError, match=r"the degraded image of .* can't be decoded"):
+        open_pictures(path)[0].read_pair()
+
+
+def test_pairs_for_a_task_that_nobody_knows_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="has pairs for colourise; the tasks are sr, derain"):
+        open_pictures(pair_manifest(tmp_path / "run", [draw(7)], task="colourise"))
+
+
+def test_the_order_of_tasks_is_for_ever() -> None:
+    assert TASKS == ("sr", "derain", "denoise", "dejpeg", "deblur", "enhance")
+
+
+def test_damoe_is_for_the_papers_four_tasks_unless_told_otherwise() -> None:
+    models = [build_model("damoe_hard", **SMALL, tasks=tasks) for tasks in (4, 6)]
+    assert count_parameters(build_model("damoe_hard", **SMALL)) == count_parameters(models[0])
+    # two more experts in each of two blocks, 12 -> 24 -> 12 with biases, and two embeddings of 12
+    assert count_parameters(models[1]) - count_parameters(models[0]) == 2 * 2 * (12 * 24 + 24 + 24 * 12 + 12) + 2 * 12
+    require_tasks(models[0], TASKS[:4])
+    require_tasks(models[1], TASKS)
+    require_tasks(build_model("swinir", **SMALL), TASKS)  # which isn't told any
+    with pytest.raises(RestoreError, match=r"for sr, derain, denoise, dejpeg, not for deblur: .*settings=\{tasks: 5\}"):
+        require_tasks(models[0], ["sr", "deblur"])
+    with pytest.raises(RestoreError, match="not for enhance"):
+        task_arguments(models[0], TASKS.index("enhance"))
+    with pytest.raises(RestoreError, match="tasks is 1 to 6"):
+        build_model("damoe", **SMALL, tasks=7)
+
+
+def test_a_task_beyond_the_models_is_refused_before_work_begins() -> None:
+    with pytest.raises(RestoreError, match="not for deblur"):
+        restore_array(build_model("damoe_hard", **SMALL).eval(), draw(0), task="deblur")
+    with pytest.raises(RestoreError, match=r"one of sr, derain, denoise, dejpeg$"):
+        restore_array(build_model("damoe_hard", **SMALL).eval(), draw(0))
+    assert RestorationTask(recipe(model="damoe_hard", settings=SMALL)).model.tasks == TASKS[:4]
