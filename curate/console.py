@@ -64,6 +64,10 @@ class StepProgress:
             left = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
             self._console.print(f"{self._what} {done} of {total}, {rate:.1f}/s{left}  {note}")
 
+    def say(self, sentence: str) -> None:
+        """Something worth knowing, above the bar."""
+        self._console.print(sentence)
+
 
 def _bars(console: Console) -> Progress:
     """Bars that go away when they are done, and are not drawn where there is no terminal."""

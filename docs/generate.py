@@ -91,6 +91,8 @@ def _type(field: dict[str, Any]) -> str:
         return f"`{field['$ref'].rpartition('/')[2]}`"
     if "anyOf" in field:
         return " or ".join(_type(part) for part in field["anyOf"])
+    if "const" in field:
+        return f"`{field['const']}`"
     if "enum" in field:
         return " or ".join(f"`{value}`" for value in field["enum"])
     match field.get("type"):

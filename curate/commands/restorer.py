@@ -17,7 +17,12 @@ def train(
         str, typer.Argument(help="Recipe: a YAML file, or a shipped one's name such as train/moe_ir_30g.")
     ],
     manifest: Annotated[
-        list[str], typer.Option("--manifest", "-m", help="Manifest, or folder of pictures; may be repeated.")
+        list[str],
+        typer.Option(
+            "--manifest",
+            "-m",
+            help="Manifest, or folder of pictures, as NAME=... where the recipe's data names it; may be repeated.",
+        ),
     ],
     out: Annotated[
         str, typer.Option("--out", "-o", help="Folder for weights, logs and the state to resume from.")
@@ -31,7 +36,7 @@ def train(
 
     with StepProgress(new_console(), "train") as steps:
         settings = restore.TrainRecipe.load(recipe, set_)
-        result = restore.train(settings, manifest, out, resume=not restart, progress=steps)
+        result = restore.train(settings, manifest, out, resume=not restart, progress=steps, notice=steps.say)
     if not result.trained:
         print(f"finished before, after {result.steps} steps")
     print(f"weights      {result.checkpoint}")

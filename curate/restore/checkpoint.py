@@ -28,6 +28,8 @@ class TrainedOn(BaseModel, frozen=True):
 
     name: str
     """File or folder name, without its place."""
+    group: str = ""
+    """The recipe's name for them, if it has one."""
     pictures: int
     fingerprint: str
 

@@ -16,7 +16,16 @@ from pydantic import (
 
 from curate.config import Config
 
-__all__ = ["Losses", "Optimiser", "Phase", "TrainRecipe", "Validation"]
+__all__ = ["DataGroup", "Losses", "Optimiser", "Phase", "TrainRecipe", "Validation"]
+
+
+class DataGroup(Config):
+    """Pictures that are given under one name, as in `--manifest SIDD=sidd.parquet`."""
+
+    repeat: PositiveInt = 1
+    """How often each picture comes while the others, of repeat 1, come once."""
+    degradations: dict[str, PositiveFloat] | None = None
+    """Degradation -> weight, for clean pictures; those of the recipe when null. Pairs bring their own."""
 
 
 class Phase(Config):
@@ -27,13 +36,15 @@ class Phase(Config):
     crop: Annotated[int, Field(ge=8)]
     """Side of a training patch in pixels."""
     batch: PositiveInt
-    """Patches per step."""
+    """Patches per step, of all devices together."""
     lr: PositiveFloat
     """Learning rate that the phase starts from, or warms up to."""
     lr_end: NonNegativeFloat = 0.0
     """Learning rate that its cosine ends at."""
     warmup: NonNegativeInt = 0
     """Steps of linear warm-up."""
+    degradations: dict[str, NonNegativeFloat] = {}
+    """Weights that differ in this phase, of the recipe's or a group's degradations; 0 leaves one out."""
 
 
 class Losses(Config):
@@ -46,7 +57,9 @@ class Losses(Config):
     ms_ssim: NonNegativeFloat = 0.0
     """1 - MS-SSIM; needs crops over 96 pixels."""
     fft: NonNegativeFloat = 0.0
-    """Mean absolute difference of unnormalised DFTs; grows with the crop."""
+    """Mean absolute difference of DFTs."""
+    fft_norm: Literal["backward", "ortho"] = "backward"
+    """Scale of the DFTs: `backward` is MoCE-IR's, and grows with the crop; `ortho` doesn't."""
     vgg: NonNegativeFloat = 0.0
     """VGG-19 perceptual distance; needs ImageNet weights."""
     vgg_weights: str | None = None
@@ -82,7 +95,7 @@ class Validation(Config):
 class TrainRecipe(Config):
     """Everything that a training needs, with nothing hidden in code, save the pictures."""
 
-    incidental: ClassVar[frozenset[str]] = frozenset({"workers", "cache_mb"})
+    incidental: ClassVar[frozenset[str]] = frozenset({"workers", "cache_mb", "devices", "save_every"})
 
     name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
     """Name of the recipe, kept in the checkpoint."""
@@ -94,8 +107,10 @@ class TrainRecipe(Config):
     """Constructor arguments that differ from the named model's."""
     degradations: dict[str, PositiveFloat]
     """Degradation -> weight; each sample draws one."""
-    samples_per_epoch: PositiveInt
-    """Patches in an epoch, however many pictures there are; trainings resume at whole epochs."""
+    data: dict[str, DataGroup] = {}
+    """Name -> how the pictures of that name are used. Pictures given without a name come once in a pass."""
+    samples_per_epoch: PositiveInt | Literal["auto"] = "auto"
+    """Patches in an epoch; `auto` takes as many as there are pictures, each counted as often as it is repeated."""
     crops_per_image: PositiveInt = 1
     """Patches cut from a picture each time it is decoded."""
     phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
@@ -110,6 +125,10 @@ class TrainRecipe(Config):
     """Processes that cut patches; 0 cuts them in the training process. Changes nothing but the speed."""
     cache_mb: NonNegativeInt = 256
     """Decoded pictures that each worker keeps, in 2^20 bytes."""
+    devices: PositiveInt = 1
+    """GPUs, or processes where there are none, that share each step's patches; `torchrun` brings its own number."""
+    save_every: PositiveInt = 500
+    """Steps between the states to resume from, besides that at the end of each epoch."""
     validation: Validation = Validation()
 
     @field_validator("degradations")
@@ -121,34 +140,14 @@ class TrainRecipe(Config):
 
     @model_validator(mode="after")
     def _fits(self) -> TrainRecipe:
+        drawn = [self.degradations, *(group.degradations or {} for group in self.data.values())]
+        known = list(dict.fromkeys(name for weights in drawn for name in weights))
         for phase in self.phases:
-            if phase.batch > self.samples_per_epoch:
-                raise ValueError(f"a batch of {phase.batch} is more than samples_per_epoch, {self.samples_per_epoch}")
             if self.losses.ms_ssim and phase.crop <= 96:
                 raise ValueError(f"losses.ms_ssim needs crops over 96 pixels, not {phase.crop}")
+            if unknown := [name for name in phase.degradations if name not in known]:
+                raise ValueError(f"a phase weighs {', '.join(unknown)}, which nothing draws; known: {', '.join(known)}")
         terms = (self.losses.l1, self.losses.l2, self.losses.ms_ssim, self.losses.fft, self.losses.vgg)
         if not any(terms):
             raise ValueError("at least one of the losses l1, l2, ms_ssim, fft and vgg needs a weight")
         return self
-
-    @property
-    def epochs(self) -> int:
-        """Epochs of all phases."""
-        return sum(phase.epochs for phase in self.phases)
-
-    def steps_in(self, phase: Phase) -> int:
-        """Steps in one epoch of a phase; a last, incomplete batch is left out."""
-        return self.samples_per_epoch // phase.batch
-
-    @property
-    def steps(self) -> int:
-        """Steps of all phases."""
-        return sum(phase.epochs * self.steps_in(phase) for phase in self.phases)
-
-    def phase_of(self, epoch: int) -> Phase:
-        """The phase that an epoch, counted from 0, belongs to; the last one when all are over."""
-        for phase in self.phases:
-            if epoch < phase.epochs:
-                return phase
-            epoch -= phase.epochs
-        return self.phases[-1]

@@ -1,8 +1,7 @@
-"""Training as Lightning sees it: the step, the optimiser, the patches of each epoch."""
+"""Training as Lightning sees it: the step, the optimiser, the loaders."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,42 +13,43 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from curate.errors import RestoreError
-from curate.restore.data import PatchDataset, ValidationDataset
-from curate.restore.degradations import TASKS, parse_degradation
+from curate.restore.data import Group, PatchDataset, ValidationBatch, ValidationDataset
+from curate.restore.degradations import TASKS
+from curate.restore.loader import Batch, PatchLoader
 from curate.restore.losses import RestorationLoss
-from curate.restore.models import build_model, require_tasks, task_arguments
+from curate.restore.models import build_model, task_arguments
 from curate.restore.pictures import Picture
 from curate.restore.recipe import TrainRecipe
+from curate.restore.schedule import Schedule
 
-__all__ = ["Patches", "RestorationTask", "learning_rate"]
-
-Batch = tuple[Tensor, Tensor, Tensor]
+__all__ = ["Patches", "RestorationTask"]
 
 
 class RestorationTask(L.LightningModule):
     """One model, its losses and its schedule."""
 
-    def __init__(self, recipe: TrainRecipe) -> None:
+    def __init__(self, recipe: TrainRecipe, schedule: Schedule) -> None:
         super().__init__()
-        self.recipe = recipe
+        self.recipe, self.schedule = recipe, schedule
         torch.manual_seed(recipe.seed)
         self.model = build_model(recipe.model, **recipe.settings)
-        named = (*recipe.degradations, *recipe.validation.degradations)
-        require_tasks(self.model, (parse_degradation(name).task for name in named))
-        weights = recipe.losses.model_dump(include={"l1", "l2", "ms_ssim", "fft", "vgg"})
-        self.loss = RestorationLoss(weights, recipe.losses.vgg_weights)
+        losses = recipe.losses
+        weights = losses.model_dump(include={"l1", "l2", "ms_ssim", "fft", "vgg"})
+        self.loss = RestorationLoss(weights, losses.vgg_weights, losses.fft_norm)
+        self._measured: dict[str, Tensor] = {}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW whose learning rate is `learning_rate` of the step."""
+        """AdamW whose learning rate is the schedule's."""
         settings = self.recipe.optimiser
         parameters = self.model.parameters()
         optimiser = torch.optim.AdamW(parameters, lr=1.0, betas=settings.betas, weight_decay=settings.weight_decay)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: learning_rate(self.recipe, step))
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        rate = torch.optim.lr_scheduler.LambdaLR(optimiser, self.schedule.learning_rate)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Tie the routers' noise to the step, so that a resumed training draws what an undisturbed one would."""
-        torch.manual_seed(self.recipe.seed * 1_000_003 + self.global_step)
+        step = self.recipe.seed * 1_000_003 + self.global_step
+        torch.manual_seed(step * self.trainer.world_size + self.trainer.global_rank)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of a batch.
@@ -62,81 +62,109 @@ class RestorationTask(L.LightningModule):
         restored_B3HW, aux = self.model.forward_with_aux(degraded_B3HW, **told)  # type: ignore[operator]
         total, terms = self.loss(restored_B3HW, clean_B3HW)
         total = total + self.recipe.losses.aux * aux
+        terms = {**terms, "aux": aux.detach()}
         if not torch.isfinite(total):
-            values = ", ".join(f"{name} {value:.3g}" for name, value in {**terms, "aux": aux}.items())
-            raise RestoreError(
-                f"the loss is not finite at step {self.global_step} ({values}): "
-                "lower the phase's lr, set optimiser.clip=1, or train with precision 32-true"
-            )
-        self.log_dict({f"train/{name}": value for name, value in {**terms, "aux": aux, "loss": total}.items()})
+            self._explode(terms)
+        self.log_dict({f"train/{name}": value for name, value in {**terms, "loss": total}.items()})
         self.log("train/lr", self.optimizers().param_groups[0]["lr"])  # type: ignore[union-attr]
         return total
 
-    def validation_step(self, batch: tuple[Tensor, Tensor, list[str]], batch_idx: int) -> None:
-        """PSNR of a picture, before and after, as 8-bit files would give it."""
-        degraded_13HW, clean_13HW, (degradation,) = batch
-        told = task_arguments(self.model, TASKS.index(parse_degradation(degradation).task))
-        psnr = _psnr(self.model(degraded_13HW, **told), clean_13HW)
-        self.log("psnr", psnr, batch_size=1)
-        self.log("psnr_before", _psnr(degraded_13HW, clean_13HW), batch_size=1)
-        self.log(f"psnr/{degradation}", psnr, batch_size=1)
+    def _explode(self, terms: dict[str, Tensor]) -> None:
+        values = ", ".join(f"{name} {value:.3g}" for name, value in terms.items())
+        broken = [name for name, value in terms.items() if not torch.isfinite(value)]
+        raise RestoreError(
+            f"the loss is not finite at step {self.global_step}, by {' and '.join(broken) or 'its sum'} ({values}): "
+            "lower the phase's lr, set optimiser.clip=1, or train with precision 32-true"
+        )
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Log the norm of the gradient, before any clipping."""
+        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            squares = [p.grad.float().square().sum() for p in self.model.parameters() if p.grad is not None]
+            self.log("train/gradient", torch.stack(squares).sum().sqrt())
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin to count."""
+        names = self.trainer.datamodule.measured  # type: ignore[attr-defined]
+        self._measured = {name: torch.zeros(3, dtype=torch.float64) for name in names}
+
+    def validation_step(self, batch: ValidationBatch, batch_idx: int) -> Tensor:
+        """PSNR of a picture, before and after, as 8-bit files would give it; returns the restored picture."""
+        degraded_13HW, clean_13HW, (degradation,), (task,), (counts,) = batch
+        restored_13HW: Tensor = self.model(degraded_13HW, **task_arguments(self.model, TASKS.index(task)))
+        if counts:
+            psnr = (_psnr(restored_13HW, clean_13HW), _psnr(degraded_13HW, clean_13HW), 1)
+            self._measured[degradation] += torch.tensor(psnr, dtype=torch.float64)
+        return restored_13HW
+
+    def on_validation_epoch_end(self) -> None:
+        """Means over the pictures of all processes, each counted once."""
+        sums_N3 = torch.stack(list(self._measured.values())).float().to(self.device)
+        sums_N3 = self.trainer.strategy.reduce(sums_N3, reduce_op="sum").cpu().double()
+        after, before, count = sums_N3.sum(0)
+        self.log_dict({"psnr": after / count, "psnr_before": before / count})
+        self.log_dict({f"psnr/{name}": s[0] / s[2] for name, s in zip(self._measured, sums_N3, strict=True) if s[2]})
 
 
 class Patches(L.LightningDataModule):
-    """The loaders of each epoch; Lightning asks for new ones as it begins."""
+    """The loaders."""
 
-    def __init__(self, recipe: TrainRecipe, train: Sequence[Picture], validation: Sequence[Picture]) -> None:
+    def __init__(
+        self, recipe: TrainRecipe, schedule: Schedule, groups: Sequence[Group], validation: Sequence[Picture]
+    ) -> None:
         super().__init__()
-        self.recipe, self.train, self.validation = recipe, train, validation
+        self.recipe, self.schedule, self.groups, self.validation = recipe, schedule, groups, validation
+        self.loader: PatchLoader | None = None
+        self.measured: Sequence[str] = ()
+        """Names of the degradations that are measured in validation."""
 
-    def train_dataloader(self) -> DataLoader[Batch]:
-        """Batches of the epoch's phase."""
-        recipe, epoch = self.recipe, self._epoch
-        phase = recipe.phase_of(epoch)
-        patches = PatchDataset(
-            self.train,
-            recipe.degradations,
-            crop=phase.crop,
-            length=recipe.steps_in(phase) * phase.batch,
-            seed=recipe.seed,
-            epoch=epoch,
-            crops_per_image=recipe.crops_per_image,
-            cache_bytes=recipe.cache_mb * 2**20,
-        )
-        pin = torch.cuda.is_available()
-        return DataLoader(patches, phase.batch, num_workers=recipe.workers, pin_memory=pin)
+    def train_dataloader(self) -> PatchLoader:
+        """The same for all epochs: Lightning asks for it again to learn the length of the next one."""
+        recipe, trainer = self.recipe, self.trainer
+        assert trainer is not None
+        if self.loader is None:
+            patches = PatchDataset(
+                self.groups,
+                recipe.phases,
+                seed=recipe.seed,
+                crops_per_image=recipe.crops_per_image,
+                cache_bytes=recipe.cache_mb * 2**20,
+            )
+            self.loader = PatchLoader(
+                patches,
+                self.schedule,
+                lambda: trainer.global_step,
+                workers=recipe.workers,
+                rank=trainer.global_rank,
+                world=trainer.world_size,
+            )
+        return self.loader
 
     def val_dataloader(self) -> Any:
-        """The pictures set aside, one by one; nothing in an epoch without validation."""
-        recipe = self.recipe
-        if (self._epoch + 1) % recipe.validation.every and self._epoch + 1 != recipe.epochs:
+        """This process's share of the pictures set aside, one by one; nothing in an epoch without validation."""
+        recipe, trainer = self.recipe, self.trainer
+        assert trainer is not None
+        epoch = trainer.current_epoch + 1
+        if epoch % recipe.validation.every and epoch != self.schedule.epochs:
             return []
         pictures = ValidationDataset(
-            self.validation, recipe.validation.degradations, crop=recipe.validation.crop, seed=recipe.seed
+            self.validation,
+            recipe.validation.degradations,
+            crop=recipe.validation.crop,
+            seed=recipe.seed,
+            rank=trainer.global_rank,
+            world=trainer.world_size,
         )
+        self.measured = pictures.names
         return DataLoader(pictures, batch_size=1)
 
-    @property
-    def _epoch(self) -> int:
-        assert self.trainer is not None
-        return int(self.trainer.current_epoch)
+    def teardown(self, stage: str) -> None:
+        """End the workers."""
+        if self.loader is not None:
+            self.loader.close()
 
 
-def learning_rate(recipe: TrainRecipe, step: int) -> float:
-    """Each phase warms up linearly and falls along a half cosine, from its `lr` to its `lr_end`."""
-    for phase in recipe.phases:
-        steps = phase.epochs * recipe.steps_in(phase)
-        if step >= steps:
-            step -= steps
-        elif step < phase.warmup:
-            return phase.lr * (step + 1) / phase.warmup
-        else:
-            progress = (step - phase.warmup) / max(steps - phase.warmup, 1)
-            return phase.lr_end + (phase.lr - phase.lr_end) * 0.5 * (1 + math.cos(math.pi * progress))
-    return recipe.phases[-1].lr_end
-
-
-def _psnr(a_13HW: Tensor, b_13HW: Tensor) -> Tensor:
+def _psnr(a_13HW: Tensor, b_13HW: Tensor) -> float:
     a, b = ((x.clamp(0, 1) * 255).round() for x in (a_13HW.float(), b_13HW.float()))
     error = F.mse_loss(a, b).clamp_min(1e-4)  # equal pictures count as 88 dB, so that a mean stays finite
-    return 10 * torch.log10(255**2 / error)
+    return float(10 * torch.log10(255**2 / error))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import signal
@@ -15,23 +14,29 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Checkpoint, EMAWeightAveraging
+from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from curate import files
 from curate.errors import CurateError, RestoreError
 from curate.manifest import Manifest
-from curate.restore.checkpoint import CheckpointInfo, TrainedOn, read_info, save_model
+from curate.restore.checkpoint import CheckpointInfo, read_info
 from curate.restore.data import divide
 from curate.restore.degradations import parse_degradation
-from curate.restore.pictures import Picture, open_pictures, open_source
+from curate.restore.models import require_tasks
 from curate.restore.recipe import TrainRecipe
+from curate.restore.schedule import Schedule
+from curate.restore.sources import open_groups
+from curate.restore.state import StateFile, Writer
 from curate.restore.task import Patches, RestorationTask
 
-__all__ = ["Progress", "TrainResult", "train"]
+__all__ = ["Notice", "Progress", "TrainResult", "train"]
 
 Progress = Callable[[int, int, Mapping[str, float]], None]
 """Called with the steps done, the steps in all, and the latest values: loss, lr, and psnr once it was measured."""
+
+Notice = Callable[[str], None]
+"""Called with a sentence for whoever watches the training."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +62,21 @@ def train(
     *,
     resume: bool = True,
     progress: Progress | None = None,
+    notice: Notice | None = None,
 ) -> TrainResult:
-    """Train, or go on where an earlier call with the same arguments was stopped: at its last whole epoch.
+    """Train, or go on where an earlier call with the same arguments was stopped: at the last state it wrote.
 
     Leaves `model.safetensors` and `best.safetensors`, the resolved `recipe.yaml`, TensorBoard logs in `logs/`, and
     `state.ckpt` to resume from.
 
     Args:
         recipe: what to train, and how: a recipe, or the path or name of one.
-        manifests: manifests, or folders of pictures. Rows of the test split are for validation.
+        manifests: manifests, or folders of pictures, as `NAME=PLACE` where they belong to a data group of the recipe.
+            Rows of the test split are for validation.
         out: folder for everything the training writes.
         resume: False starts anew, whatever is there.
         progress: called after every step.
+        notice: called with what is worth knowing before the end, a sentence each.
 
     Raises:
         RestoreError: if the folder holds another training, the pictures can't be read, or the loss is no longer finite.
@@ -80,55 +88,56 @@ def train(
     for name in (*recipe.degradations, *recipe.validation.degradations):
         parse_degradation(name)
     folder = Path(out)
-    sources = [open_source(where) for where in manifests]
-    # a run may leave its test split empty; that is no reason not to train on the rest
-    rows = [len(source) if isinstance(source, Manifest) else 1 for source in sources]
-    sources = [source for source, count in zip(sources, rows, strict=True) if count or not any(rows)]
-    groups = [open_pictures(source) for source in sources]
-    info = CheckpointInfo(
-        model=recipe.model,
-        settings=recipe.settings,
-        recipe=recipe.essence(),
-        manifests=[_describe(source, group) for source, group in zip(sources, groups, strict=True)],
-    )
-    writer = _Writer(folder, info)
-    done = writer.before(resume, recipe.epochs)
-    if done is None or done.epoch < recipe.epochs:
-        pictures = [picture for group in groups for picture in group]
-        patches = Patches(recipe, *divide(pictures, recipe.validation.images, recipe.seed))
-        _fit(
-            recipe,
-            patches,
-            folder,
-            [writer, *([_Report(recipe, progress)] if progress else [])],
-            resumed=done is not None,
-        )
+    given, trained_on = open_groups(recipe, manifests)
+    left_out = [name for name in recipe.data if name not in given]
+    if notice and left_out and set(given) != {""}:
+        notice(f"trains without {', '.join(left_out)}, of which no --manifest was given")
+    halves = [divide(group, recipe.validation.images, recipe.seed) for group in given.values()]
+    groups, validation = [train for train, _ in halves], [picture for _, held in halves for picture in held]
+    samples = recipe.samples_per_epoch
+    if samples == "auto":
+        samples = sum(len(group.pictures) * group.repeat for group in groups)
+    schedule = Schedule(recipe.phases, samples)
+    info = CheckpointInfo(model=recipe.model, settings=recipe.settings, recipe=recipe.essence(), manifests=trained_on)
+    writer = Writer(folder, info, schedule, recipe.save_every)
+    done = writer.before(resume)
+    if done is None or done.epoch < schedule.epochs:
+        patches = Patches(recipe, schedule, groups, validation)
+        task = RestorationTask(recipe, schedule)
+        measured = {parse_degradation(name).task for name in recipe.validation.degradations}
+        require_tasks(task.model, measured.union(*(group.tasks for group in groups)))
+        callbacks: list[L.Callback] = [writer, *([_Report(schedule.steps, progress)] if progress else [])]
+        _fit(task, patches, folder, callbacks, writer.state if done else None)
     final = read_info(writer.model)
-    return TrainResult(writer.model, writer.best, final.step, final.step - (done.step if done else 0), final.metrics)
+    trained = 0 if done and done.epoch == schedule.epochs else final.step - writer.begun
+    return TrainResult(writer.model, writer.best, final.step, trained, final.metrics)
 
 
-def _fit(recipe: TrainRecipe, patches: Patches, folder: Path, callbacks: list[L.Callback], *, resumed: bool) -> None:
+def _fit(
+    task: RestorationTask, patches: Patches, folder: Path, callbacks: list[L.Callback], state: Path | None
+) -> None:
+    recipe = task.recipe
     files.write(folder / "recipe.yaml", recipe.to_yaml().encode())
     if recipe.ema:
         callbacks = [EMAWeightAveraging(decay=recipe.ema), *callbacks]
     with _quiet():
         trainer = L.Trainer(
-            max_epochs=recipe.epochs,
+            max_epochs=task.schedule.epochs,
             devices=1,
             precision=recipe.precision,
             gradient_clip_val=recipe.optimiser.clip or None,
             logger=TensorBoardLogger(folder, name="logs", version=""),
-            log_every_n_steps=min(50, *(recipe.steps_in(phase) for phase in recipe.phases)),
+            log_every_n_steps=min(50, *(task.schedule.steps_in(epoch) for epoch in range(task.schedule.epochs))),
             callbacks=callbacks,
-            reload_dataloaders_every_n_epochs=1,  # each phase has its own crop and batch, each epoch its own patches
+            plugins=[StateFile()],
+            reload_dataloaders_every_n_epochs=1,  # the same loader, with as many steps as the epoch has
             num_sanity_val_steps=0,
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        state = folder / _Writer.STATE if resumed else None
         on_interrupt = signal.getsignal(signal.SIGINT)
         try:
-            trainer.fit(RestorationTask(recipe), datamodule=patches, ckpt_path=state, weights_only=True)
+            trainer.fit(task, datamodule=patches, ckpt_path=state, weights_only=True)
         except CurateError as error:
             text = str(error)
             if "Original Traceback" not in text:
@@ -148,80 +157,16 @@ def _fit(recipe: TrainRecipe, patches: Patches, folder: Path, callbacks: list[L.
             raise files.explain(error, str(folder)) from error
 
 
-class _Writer(Checkpoint):
-    """Writes the model, then Lightning's state, after every epoch.
-
-    The model goes first: a kill between the two repeats the epoch and writes the same model again.
-    """
-
-    STATE = "state.ckpt"
-
-    def __init__(self, folder: Path, info: CheckpointInfo) -> None:
-        self.model, self.best = folder / "model.safetensors", folder / "best.safetensors"
-        self._state, self._info = folder / self.STATE, info
-        self._highest = float("-inf")
-
-    def before(self, resume: bool, epochs: int) -> CheckpointInfo | None:
-        """What was done already and is finished or can be resumed; removes it if it isn't to be."""
-        if not resume:
-            for path in (self._state, self.model, self.best):
-                path.unlink(missing_ok=True)
-        if not self.model.exists():
-            return None
-        done = read_info(self.model)
-        changed = [key for key, value in self._info.recipe.items() if done.recipe.get(key) != value]
-        if changed or list(done.manifests) != list(self._info.manifests):
-            what = f"another recipe (changed: {', '.join(changed)})" if changed else "other pictures"
-            raise RestoreError(
-                f"{self._state.parent} holds a training with {what}: choose another folder, or use --restart"
-            )
-        return done if done.epoch == epochs or self._state.exists() else None
-
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        trainer.save_checkpoint(self._state)
-
-    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        # Lightning calls this last of all callbacks, so the weights are those of the moving average where there is one
-        weights = {k.removeprefix("model."): v for k, v in checkpoint["state_dict"].items() if k.startswith("model.")}
-        validated = trainer.num_val_batches and sum(trainer.num_val_batches) > 0
-        metrics = (
-            {k: round(float(v), 6) for k, v in trainer.callback_metrics.items() if k.startswith("psnr")}
-            if validated
-            else {}
-        )
-        info = self._info.model_copy(
-            update={"epoch": trainer.current_epoch + 1, "step": trainer.global_step, "metrics": metrics}
-        )
-        save_model(self.model, weights, info)
-        if metrics and metrics["psnr"] >= self._highest:
-            self._highest = metrics["psnr"]
-            save_model(self.best, weights, info)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"highest": self._highest}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._highest = state_dict["highest"]
-
-
 class _Report(L.Callback):
     """Tells the caller of every step."""
 
-    def __init__(self, recipe: TrainRecipe, progress: Progress) -> None:
-        self._total, self._progress = recipe.steps, progress
+    def __init__(self, steps: int, progress: Progress) -> None:
+        self._steps, self._progress = steps, progress
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *_: Any) -> None:
         values = {"loss": float(outputs["loss"]), "lr": float(trainer.optimizers[0].param_groups[0]["lr"])}
         values |= {k: float(v) for k, v in trainer.callback_metrics.items() if k == "psnr"}
-        self._progress(trainer.global_step, self._total, values)
-
-
-def _describe(source: str | Manifest, pictures: Sequence[Picture]) -> TrainedOn:
-    if isinstance(source, Manifest):
-        return TrainedOn(name=Path(source.path).name, pictures=len(pictures), fingerprint=source.fingerprint)
-    names = "\n".join(picture.id for picture in pictures)
-    digest = hashlib.sha256(names.encode()).hexdigest()
-    return TrainedOn(name=Path(source).name, pictures=len(pictures), fingerprint=digest)
+        self._progress(trainer.global_step, self._steps, values)
 
 
 @contextmanager

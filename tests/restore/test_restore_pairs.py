@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from restore_samples import draw, encode, make_manifest, recipe
+from torch import Tensor
 
 from curate.errors import ManifestError, RestoreError
 from curate.manifest import PAIRED, read_manifest, write_manifest
+from curate.restore.data import Group, PatchDataset, ValidationDataset
 from curate.restore.degradations import TASKS
 from curate.restore.infer import restore_array
 from curate.restore.models import build_model, count_parameters, require_tasks, task_arguments
 from curate.restore.pictures import open_pictures
-from curate.restore.task import RestorationTask
+from curate.restore.recipe import Phase
+from curate.restore.training import train
 
 SMALL = {"dim": 12, "depths": [2], "heads": 2}
 
@@ -118,4 +123,53 @@ def test_a_task_beyond_the_models_is_refused_before_work_begins() -> None:
         restore_array(build_model("damoe_hard", **SMALL).eval(), draw(0), task="deblur")
     with pytest.raises(RestoreError, match=r"one of sr, derain, denoise, dejpeg$"):
         restore_array(build_model("damoe_hard", **SMALL).eval(), draw(0))
-    assert RestorationTask(recipe(model="damoe_hard", settings=SMALL)).model.tasks == TASKS[:4]
+
+
+def test_a_training_on_pairs_takes_what_they_have(tmp_path: Path) -> None:
+    path = pair_manifest(tmp_path / "run", [draw(7), draw(8), None])
+    phase = Phase(epochs=1, crop=16, batch=1, lr=1)
+    group = Group(open_pictures(path), {"denoise_50": 1})
+    assert group.tasks == {"deblur", "denoise"}
+    dataset = PatchDataset([group], [phase], seed=0)
+    for number in range(12):
+        picture = dataset.sample(number).picture
+        degraded, clean, task = dataset[0, number]
+        assert TASKS[task] == ("denoise" if picture == 2 else "deblur")
+        places = set(find(clean, draw(picture)))
+        assert places
+        if picture != 2:
+            assert places & set(find(degraded, draw(7 + picture))), "cut and flipped alike"
+
+
+def find(patch: Tensor, picture: np.ndarray) -> Iterator[tuple[int, ...]]:
+    """Where, and how flipped, a picture shows a patch."""
+    wanted = (patch * 255).round().byte().permute(1, 2, 0).numpy()
+    for down, across in itertools.product((1, -1), repeat=2):
+        windows = np.lib.stride_tricks.sliding_window_view(picture[::down, ::across], wanted.shape)[:, :, 0]
+        for y, x in np.argwhere((windows == wanted).all((2, 3, 4))):
+            yield int(y), int(x), down, across
+
+
+def test_pairs_are_validated_under_their_own_name(tmp_path: Path) -> None:
+    pictures = open_pictures(pair_manifest(tmp_path / "run", [draw(7), draw(8), None]))
+    dataset = ValidationDataset(pictures, ["denoise_25", "sr_x2"], crop=20, seed=0)
+    assert [dataset[i][2:4] for i in range(len(dataset))] == [
+        ("denoise_25", "denoise"),
+        ("sr_x2", "sr"),
+        ("motion_blur", "deblur"),
+        ("motion_blur", "deblur"),
+    ]
+    assert dataset.names == ["denoise_25", "sr_x2", "motion_blur"]
+    degraded, clean, *_ = dataset[3]
+    for tensor, image in ((clean, draw(1)), (degraded, draw(8))):
+        assert np.array_equal((tensor * 255).round().byte().permute(1, 2, 0).numpy(), image[20:40, 26:46])
+
+
+def test_a_restorer_is_trained_on_pairs(tmp_path: Path) -> None:
+    path = pair_manifest(tmp_path / "run", [draw(n + 4) for n in range(4)])
+    settings = recipe(data={"Blurred": {}}, validation={"images": 1, "crop": 32}, samples_per_epoch=4)
+    result = train(settings, [f"Blurred={path}"], tmp_path / "out")
+    assert set(result.metrics) == {"psnr", "psnr_before", "psnr/motion_blur"}
+    damoe = recipe(model="damoe_hard", settings=SMALL, degradations={"denoise_25": 1})
+    with pytest.raises(RestoreError, match=r"not for deblur: train one with settings=\{tasks: 5\}"):
+        train(damoe, [path], tmp_path / "damoe")

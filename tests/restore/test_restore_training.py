@@ -16,8 +16,9 @@ from curate.errors import RecipeError, RestoreError
 from curate.manifest import read_manifest, write_manifest
 from curate.restore.checkpoint import CheckpointInfo, load_model, read_info, save_model
 from curate.restore.models import build_model
-from curate.restore.recipe import TrainRecipe
-from curate.restore.task import learning_rate
+from curate.restore.recipe import Phase, TrainRecipe
+from curate.restore.schedule import Schedule
+from curate.restore.sources import open_groups, split_name
 from curate.restore.training import train
 
 PIPELINES = Path(__file__).resolve().parents[2] / "pipelines/train"
@@ -129,7 +130,9 @@ def test_validation_comes_every_so_often_and_at_the_end(photos: Path, tmp_path: 
 
 def test_a_loss_that_explodes_is_reported(photos: Path, tmp_path: Path) -> None:
     settings = recipe(phases=[{"epochs": 9, "crop": 16, "batch": 2, "lr": 1e30}])
-    with pytest.raises(RestoreError, match=r"the loss is not finite at step \d+ \(l1 .*\): lower the phase's lr"):
+    with pytest.raises(
+        RestoreError, match=r"the loss is not finite at step 1, by l1 and aux \(l1 nan.*\): lower the phase's lr"
+    ):
         train(settings, [photos], tmp_path)
 
 
@@ -188,15 +191,15 @@ def test_checkpoints_that_cannot_be_used_say_why(tmp_path: Path) -> None:
         load_model(path)
 
 
+PHASES = (
+    Phase(epochs=1, crop=16, batch=4, lr=1.0, lr_end=0.1, warmup=2),
+    Phase(epochs=2, crop=16, batch=8, lr=0.01),
+)
+
+
 def test_learning_rate_warms_up_and_falls_in_every_phase() -> None:
-    settings = recipe(
-        samples_per_epoch=40,
-        phases=[
-            {"epochs": 1, "crop": 16, "batch": 4, "lr": 1.0, "lr_end": 0.1, "warmup": 2},
-            {"epochs": 2, "crop": 16, "batch": 8, "lr": 0.01},
-        ],
-    )
-    rates = [learning_rate(settings, step) for step in range(21)]
+    schedule = Schedule(PHASES, 40)
+    rates = [schedule.learning_rate(step) for step in range(21)]
     assert rates[:3] == [0.5, 1.0, 1.0]
     assert rates[6] == pytest.approx(0.55)
     assert rates[2:10] == sorted(rates[2:10], reverse=True)
@@ -212,7 +215,10 @@ def test_learning_rate_warms_up_and_falls_in_every_phase() -> None:
         ({"losses": {"ms_ssim": 1}}, "losses.ms_ssim needs crops over 96 pixels, not 16"),
         ({"losses": {"l1": 0}}, "at least one of the losses"),
         ({"losses": {"L1": 1}}, "did you mean 'losses.l1'"),
-        ({"samples_per_epoch": 1}, "a batch of 2 is more than samples_per_epoch, 1"),
+        (
+            {"phases": [{"epochs": 1, "crop": 16, "batch": 2, "lr": 1, "degradations": {"derain": 0}}]},
+            "a phase weighs derain, which nothing draws; known: denoise_25, dejpeg_20, sr_x3",
+        ),
         ({"degradations": {}}, "name at least one degradation"),
         ({"degradation": {}}, "did you mean 'degradations'"),
         ({"phases": []}, "phases"),
@@ -245,6 +251,60 @@ def test_the_documents_training_is_the_documents() -> None:
     losses = shipped.losses
     assert (losses.l1, losses.ms_ssim, losses.l2, losses.fft, losses.aux) == (1.5, 0.7, 0.1, 0.1, 0.05)
     assert losses.vgg == 0, "it must run where nothing can be downloaded"
+
+
+def test_the_documents_pictures_are_the_documents() -> None:
+    """Its table 1: repeats, and how many different pictures each dataset has."""
+    shipped = TrainRecipe.load(PIPELINES / "moe_ir_30g.yaml")
+    different = {
+        "BSD400": 400, "WED": 4744, "SIDD": 30608, "NIND": 710, "PolyU": 100, "GoPro": 2103, "REDS_blur": 24000,
+        "REDS_blur_jpeg": 24000,
+    }  # fmt: skip
+    assert list(shipped.data) == list(different)
+    assert [group.repeat for group in shipped.data.values()] == [4, 4, 1, 8, 40, 3, 1, 1]
+    assert sum(different[name] * group.repeat for name, group in shipped.data.items()) == 115_173
+    assert shipped.samples_per_epoch == "auto"
+
+
+def test_an_epoch_is_a_pass_over_all_groups(manifest: Path, photos: Path, tmp_path: Path) -> None:
+    settings = recipe(
+        data={"Kept": {"repeat": 3}, "Other": {}},
+        samples_per_epoch="auto",
+        phases=[{"epochs": 1, "crop": 16, "batch": 2, "lr": 1e-3}],
+    )
+    told: list[str] = []
+    result = train(settings, [photos, f"Kept={manifest}"], tmp_path, notice=told.append)
+    assert result.steps == (6 * 3 + 6) // 2, "six train rows thrice; two of eight photos are held out"
+    assert [(m.group, m.pictures) for m in read_info(result.checkpoint).manifests] == [("Kept", 8), ("", 8)]
+    assert told[0] == "trains without Other, of which no --manifest was given"
+    with pytest.raises(RestoreError, match="with other pictures"):
+        train(settings, [f"Other={photos}", f"Kept={manifest}"], tmp_path)
+    whole = train(settings, [photos], tmp_path / "unnamed", notice=told.append)
+    assert (whole.steps, len(told)) == (3, 1), "without names the groups are of no account"
+
+
+def test_an_epoch_of_less_than_a_batch_is_refused(photos: Path, tmp_path: Path) -> None:
+    settings = recipe(samples_per_epoch="auto", phases=[{"epochs": 1, "crop": 16, "batch": 7, "lr": 1e-3}])
+    with pytest.raises(RestoreError, match=r"a batch of 7 is more than the 6 samples of an epoch: set samples_per_"):
+        train(settings, [photos], tmp_path)
+
+
+def test_groups_are_named_as_the_recipe_names_them(manifest: Path, tmp_path: Path) -> None:
+    settings = recipe(data={"SIDD": {}, "NIND": {}})
+    for name, advice in (("SID", "did you mean SIDD=x.parquet"), ("GoPro", "its groups: SIDD, NIND")):
+        with pytest.raises(RestoreError, match=f"recipe tiny has no data group '{name}'; {advice}"):
+            open_groups(settings, [f"{name}=x.parquet"])
+    with pytest.raises(RestoreError, match=r"no data group 'SIDD'; its groups: none"):
+        open_groups(recipe(), [f"SIDD={manifest}"])
+
+
+def test_a_path_with_an_equals_sign_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a=b").mkdir()
+    assert split_name("a=b") == ("", "a=b")
+    assert split_name("a=c") == ("a", "c")
+    assert split_name("s3://bucket/split=train/x.parquet") == ("", "s3://bucket/split=train/x.parquet")
+    assert split_name("SIDD=s3://bucket/split=train/x.parquet") == ("SIDD", "s3://bucket/split=train/x.parquet")
 
 
 def test_importing_the_room_loads_no_torch() -> None:

@@ -1,0 +1,118 @@
+"""What a training leaves on the disk: weights to use, and a state to go on from, each file whole at any moment."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from curate import files
+from curate.errors import RestoreError
+from curate.restore.checkpoint import CheckpointInfo, read_info, save_model
+from curate.restore.schedule import Schedule
+
+__all__ = ["StateFile", "Writer"]
+
+
+class StateFile(TorchCheckpointIO):
+    """Lightning's states, written as `curate.files` writes: whole, or not at all."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
+    ) -> None:
+        """Write a state."""
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        with files.create(path) as sink:
+            sink.write(buffer.getbuffer())
+
+
+class Writer(Checkpoint):
+    """Writes the model, then the state, every so many steps and after every epoch.
+
+    The model goes first: after a kill between the two, the steps since the state before are done again, and the same
+    model is written again. Only the first of several processes writes.
+
+    Args:
+        folder: where the files are.
+        info: what the weights will say of themselves.
+        schedule: which steps end an epoch.
+        every: steps between states.
+    """
+
+    def __init__(self, folder: Path, info: CheckpointInfo, schedule: Schedule, every: int) -> None:
+        self.model, self.best = folder / "model.safetensors", folder / "best.safetensors"
+        self.state = folder / "state.ckpt"
+        self.begun = 0
+        """The step that this call of the training began with."""
+        self._info, self._schedule, self._every = info, schedule, every
+        self._highest = float("-inf")
+        self._epoch_over = self._improved = False
+
+    def before(self, resume: bool) -> CheckpointInfo | None:
+        """What was done already and is finished or can be resumed; removes it if it isn't to be.
+
+        Raises:
+            RestoreError: if the folder holds another training.
+        """
+        if not resume:
+            for path in (self.state, self.model, self.best):
+                path.unlink(missing_ok=True)
+        if not self.model.exists():
+            return None
+        done = read_info(self.model)
+        changed = [key for key, value in self._info.recipe.items() if done.recipe.get(key) != value]
+        if changed or list(done.manifests) != list(self._info.manifests):
+            what = f"another recipe (changed: {', '.join(changed)})" if changed else "other pictures"
+            raise RestoreError(
+                f"{self.state.parent} holds a training with {what}: choose another folder, or use --restart"
+            )
+        return done if done.epoch == self._schedule.epochs or self.state.exists() else None
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.begun = trainer.global_step
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        step = trainer.global_step
+        # the end of an epoch is written once it was validated
+        if step % self._every == 0 and step != self._schedule.first_step(trainer.current_epoch + 1):
+            self._epoch_over = self._improved = False
+            trainer.save_checkpoint(self.state)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._epoch_over = True
+        psnr = self._metrics(trainer).get("psnr", float("-inf"))
+        self._improved = psnr > self._highest
+        self._highest = max(psnr, self._highest)
+        trainer.save_checkpoint(self.state)
+
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        # Lightning calls this last of all callbacks, so the weights are those of the moving average where there is one
+        if not trainer.is_global_zero:
+            return
+        weights = {k.removeprefix("model."): v for k, v in checkpoint["state_dict"].items() if k.startswith("model.")}
+        metrics = self._metrics(trainer) if self._epoch_over else {}
+        epoch = trainer.current_epoch + self._epoch_over
+        info = self._info.model_copy(update={"epoch": epoch, "step": trainer.global_step, "metrics": metrics})
+        if self._improved:
+            save_model(self.best, weights, info)
+        save_model(self.model, weights, info)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"highest": self._highest}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._highest = state_dict["highest"]
+
+    @staticmethod
+    def _metrics(trainer: L.Trainer) -> dict[str, float]:
+        """Of this epoch's validation, if it had one."""
+        if not sum(trainer.num_val_batches):
+            return {}
+        return {k: round(float(v), 6) for k, v in trainer.callback_metrics.items() if k.startswith("psnr")}
