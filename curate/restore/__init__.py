@@ -12,6 +12,7 @@ from curate.errors import MissingExtra
 from curate.restore.recipe import TrainRecipe
 
 if TYPE_CHECKING:
+    from curate.restore.catalogue import ModelEntry, Part, describe_model
     from curate.restore.checkpoint import CheckpointInfo, load_model, read_info
     from curate.restore.compare import comparison
     from curate.restore.degradations import known_degradations, parse_degradation
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CheckpointInfo",
+    "ModelEntry",
+    "Part",
     "Restored",
     "Row",
     "TrainRecipe",
     "TrainResult",
     "build_model",
     "comparison",
+    "describe_model",
     "evaluate",
     "known_degradations",
     "load_model",
@@ -40,11 +44,14 @@ __all__ = [
 
 _HOMES = {
     "CheckpointInfo": "checkpoint",
+    "ModelEntry": "catalogue",
+    "Part": "catalogue",
     "Restored": "infer",
     "Row": "evaluation",
     "TrainResult": "training",
     "build_model": "models",
     "comparison": "compare",
+    "describe_model": "catalogue",
     "evaluate": "evaluation",
     "known_degradations": "degradations",
     "load_model": "checkpoint",

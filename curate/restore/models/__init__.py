@@ -17,9 +17,20 @@ from curate.errors import RestoreError
 from curate.restore.degradations import TASKS
 from curate.restore.models.damoe import DAMoE
 from curate.restore.models.moce_ir import MoCEIR
+from curate.restore.models.restormer import Restormer
 from curate.restore.models.swinir import SwinIR
 
-__all__ = ["MODELS", "DAMoE", "MoCEIR", "SwinIR", "build_model", "count_parameters", "require_tasks", "task_arguments"]
+__all__ = [
+    "MODELS",
+    "DAMoE",
+    "MoCEIR",
+    "Restormer",
+    "SwinIR",
+    "build_model",
+    "count_parameters",
+    "require_tasks",
+    "task_arguments",
+]
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "moe_ir_30g": partial(MoCEIR, dim=8, num_blocks=(2, 2, 4, 4), num_dec_blocks=(1, 2, 4), refinement_blocks=2),
@@ -30,6 +41,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "damoe": DAMoE,
     "damoe_hard": partial(DAMoE, mixtures="hard"),
     "damoe_soft": partial(DAMoE, mixtures="soft"),
+    "restormer": Restormer,
 }
 """Constructors by name; settings given to `build_model` override theirs."""
 
@@ -85,6 +97,6 @@ def require_tasks(model: nn.Module, tasks: Iterable[str]) -> None:
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Numbers that a checkpoint of the model holds: parameters, and the fixed filters that papers count among them."""
-    tensors: list[Tensor] = list(model.state_dict().values())
-    return sum(tensor.numel() for tensor in tensors)
+    """Parameters as papers count them: trained or averaged, and the fixed filters of convolutions among the buffers."""
+    fixed = (tensor for name, tensor in model.named_buffers() if name in model.state_dict() and tensor.dim() == 4)
+    return sum(tensor.numel() for tensor in (*model.parameters(), *fixed))

@@ -53,6 +53,10 @@ class Routing:
         self.choices.append(expert_B)
         return expert_B, logits_Bn
 
+    def numbers(self, expert_B: Tensor) -> list[int]:
+        """The picked experts as plain numbers; one route for all is never read back from a device or a graph."""
+        return [self._route] * len(expert_B) if isinstance(self._route, int) else expert_B.tolist()
+
 
 class MixtureOfComplexityExperts(nn.Module):
     """One expert an image, picked from its mean features and its frequency embedding: eqs. (1) to (4)."""
@@ -92,7 +96,8 @@ class MixtureOfComplexityExperts(nn.Module):
             loss = balance_loss(logits_Bn, noisy_Bn, self.complexity_n, sigma)
         expert_B, noisy_Bn = routing.pick(noisy_Bn, self.extra_n * x_BCHW.shape[2] * x_BCHW.shape[3])
         gate_B = noisy_Bn.softmax(1).gather(1, expert_B[:, None])[:, 0].to(x_BCHW.dtype)
-        return self.out(gate_B[:, None, None, None] * self._run_experts(expert_B.tolist(), x_BCHW, shared_BCHW)), loss
+        choice = routing.numbers(expert_B)
+        return self.out(gate_B[:, None, None, None] * self._run_experts(choice, x_BCHW, shared_BCHW)), loss
 
     def _run_experts(self, choice: list[int], x_BCHW: Tensor, shared_BCHW: Tensor) -> Tensor:
         """Each image through its own expert, images that share one together."""

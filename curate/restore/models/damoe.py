@@ -69,16 +69,23 @@ class DAMoE(SwinIR):
         Raises:
             ValueError: if a task isn't one of `tasks`.
         """
+        if isinstance(task, int):  # nothing to sort, and nothing that an exported graph couldn't hold
+            return self._restore_sorted(image_B3HW, [task] * len(image_B3HW), [task])
         task_B = torch.as_tensor(task, device=image_B3HW.device).expand(len(image_B3HW))
         # sorted once here, so that each hard mixture finds the images of an expert side by side
         task_B, order_B = task_B.sort(stable=True)
-        numbers = task_B.tolist()
-        routing = Routing([numbers.count(i) for i in range(len(self.tasks))])
-        if sum(routing.images_per_task) < len(numbers):
-            raise ValueError(f"tasks are numbers from 0 to {len(self.tasks) - 1}, not {sorted(set(numbers))}")
-        restored_B3HW = self._restore(image_B3HW[order_B], routing, self.task_embedding[task_B][..., None, None])
-        aux = torch.stack(routing.balance).mean() if routing.balance else image_B3HW.new_zeros(())
+        restored_B3HW, aux = self._restore_sorted(image_B3HW[order_B], task_B.tolist(), task_B)
         return restored_B3HW[order_B.argsort()], aux
+
+    def _restore_sorted(
+        self, image_B3HW: Tensor, tasks: list[int], which: list[int] | Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Restore images that are sorted by task; `which` embeddings they get, one for all or one for each."""
+        routing = Routing([tasks.count(i) for i in range(len(self.tasks))])
+        if sum(routing.images_per_task) < len(tasks):
+            raise ValueError(f"tasks are numbers from 0 to {len(self.tasks) - 1}, not {sorted(set(tasks))}")
+        restored_B3HW = self._restore(image_B3HW, routing, self.task_embedding[which][..., None, None])
+        return restored_B3HW, torch.stack(routing.balance).mean() if routing.balance else image_B3HW.new_zeros(())
 
 
 class HardMixture(nn.Module):
@@ -119,7 +126,7 @@ class SoftMixture(nn.Module):
 
         # patches sorted by expert: each expert runs once, on its patches side by side
         expert_P, order_P = expert_P.sort(stable=True)
-        counts = torch.bincount(expert_P, minlength=len(self.experts)).tolist()
+        counts = self._count(expert_P)
         patches_BnmppC = x_BHWC.unflatten(2, (-1, p)).unflatten(1, (-1, p)).transpose(2, 3)
         grid = patches_BnmppC.shape[:3]
         place = torch.unravel_index(order_P, grid)
@@ -130,6 +137,10 @@ class SoftMixture(nn.Module):
         y_BHWC = torch.empty_like(x_BHWC, dtype=done_PppC.dtype)
         y_BHWC.unflatten(2, (-1, p)).unflatten(1, (-1, p)).transpose(2, 3)[place] = done_PppC
         return y_BHWC
+
+    def _count(self, expert_P: Tensor) -> list[int]:
+        """Patches of each expert."""
+        return torch.bincount(expert_P, minlength=len(self.experts)).tolist()
 
 
 def _squared_variation(x_n: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -95,11 +97,18 @@ class GatedFeedForward(nn.Module):
 class TransformerBlock(nn.Module):
     """Channel attention, then gated feed-forward, each normalised first and added to its input."""
 
-    def __init__(self, dim: int, heads: int, expansion: float, bias: bool = True) -> None:
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        expansion: float,
+        bias: bool = True,
+        norm: Callable[[int], nn.Module] = LayerNorm,
+    ) -> None:
         super().__init__()
-        self.norm1 = LayerNorm(dim)
+        self.norm1 = norm(dim)
         self.attention = ChannelAttention(dim, heads, bias)
-        self.norm2 = LayerNorm(dim)
+        self.norm2 = norm(dim)
         self.feed_forward = GatedFeedForward(dim, expansion, bias)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:

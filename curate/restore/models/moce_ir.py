@@ -88,7 +88,7 @@ class MoCEIR(nn.Module):
         if dim % 2 ** (num_experts - 1) or any(dim * 2**i % h for i, h in enumerate(heads)):
             raise ValueError(f"dim {dim} must be a multiple of {2 ** (num_experts - 1)}, and each level's of its heads")
         dims = [dim * 2**level for level in range(levels)]
-        self.multiple = 2 ** (levels - 1)
+        self.multiple, self.num_experts = 2 ** (levels - 1), num_experts
 
         def stage(level: int, blocks: int) -> nn.Sequential:
             return nn.Sequential(*(TransformerBlock(dims[level], heads[level], expansion) for _ in range(blocks)))

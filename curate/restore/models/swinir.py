@@ -59,7 +59,8 @@ class SwinIR(nn.Module):
         super().__init__()
         if dim % heads:
             raise ValueError(f"dim {dim} must be a multiple of the {heads} heads")
-        self.window, self.value_range = window, value_range
+        self.window = self.multiple = window
+        self.value_range = value_range
         self.conv_first = nn.Conv2d(3, dim, 3, padding=1)
         self.norm_first = nn.LayerNorm(dim)
         self.groups = nn.ModuleList()
