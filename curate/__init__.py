@@ -16,6 +16,7 @@
     TrainRecipe        the settings of a training
     train              train a restorer from manifests
     build_model        an untrained restorer
+    describe_model     its parameters, work and memory
     load_model         a trained one
     evaluate           PSNR and SSIM before and after restoration
     restore_image      restore one picture
@@ -40,7 +41,16 @@ if TYPE_CHECKING:
     from curate.pipeline import run
     from curate.preflight import probe
     from curate.recipe import Recipe
-    from curate.restore import TrainRecipe, build_model, evaluate, load_model, restore_files, restore_image, train
+    from curate.restore import (
+        TrainRecipe,
+        build_model,
+        describe_model,
+        evaluate,
+        load_model,
+        restore_files,
+        restore_image,
+        train,
+    )
     from curate.survey import stats
 
 __all__ = [
@@ -49,6 +59,7 @@ __all__ = [
     "TrainRecipe",
     "__version__",
     "build_model",
+    "describe_model",
     "evaluate",
     "evaluate_labels",
     "export_manifest",
@@ -71,6 +82,7 @@ _HOMES = {
     "Recipe": "recipe",
     "TrainRecipe": "restore",
     "build_model": "restore",
+    "describe_model": "restore",
     "evaluate": "restore",
     "evaluate_labels": "label",
     "export_manifest": "manifest",

@@ -14,6 +14,7 @@ from curate._version import __version__
 from curate.commands.datasets import evaluate_labels, stats
 from curate.commands.decontaminate import decontaminate_app
 from curate.commands.manifest import export, manifest_app
+from curate.commands.models import models_app
 from curate.commands.restorer import evaluate, restore, train
 from curate.commands.terminal import Scheduler, Settings, Workers, new_console
 from curate.errors import CurateError
@@ -205,6 +206,7 @@ app.command()(export)
 app.command()(train)
 app.command()(evaluate)
 app.command()(restore)
+app.add_typer(models_app, name="models")
 app.add_typer(manifest_app, name="manifest")
 app.add_typer(decontaminate_app, name="decontaminate")
 

@@ -279,7 +279,7 @@ RESULTS: tuple[type, ...] = (
     pipeline.RunOutcome, StageOutcome, preflight.ProbeOutcome, preflight.Estimate, preflight.Range, preflight.Diagnosis,
     measure.Measures, LabelResult, LabelEvaluation, LabelledPicture, CategoryScore, ScoreBin, Survey, BadFile,
     Statistics, manifest.Manifest, manifest.Fault, manifest.Exported, manifest.ExportOptions,
-    restore.TrainResult, restore.Row, restore.Restored,
+    restore.TrainResult, restore.Row, restore.Restored, restore.ModelEntry, restore.Part,
 )  # fmt: skip
 """What the functions return, less what Python itself has."""
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from curate.restore.models import MODELS, DAMoE, MoCEIR, Restormer, SwinIR, build_model, count_parameters
+from curate.restore.models import DAMoE, MoCEIR, Restormer, SwinIR, build_model, count_parameters
 from curate.restore.models.cost import forward_cost, parts
 from curate.restore.models.counting import published_flops
 
@@ -101,7 +101,7 @@ def _published(model: nn.Module, height: int, width: int) -> dict[str, tuple[int
     if isinstance(model, MoCEIR):
         count = "ptflops, as MOE-IR_30G's document"
         return {count: (model.macs(height, width, 0), model.macs(height, width, model.num_experts - 1))}
-    if isinstance(model, SwinIR):
+    if isinstance(model, SwinIR) and 84 % model.window == 0:
         flops = published_flops(model)
         return {"table 10 of the HQ-50K paper, at 84x84": (flops, flops)}
     return {}

@@ -7,7 +7,7 @@ would be asked for, and a picture of any size costs a second.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -51,7 +51,7 @@ def forward_cost(model: nn.Module, height: int, width: int, **told: Any) -> Cost
             MoCE-IR must be given a route. The patches of DAMoE's soft mixtures all take one expert: any costs the same.
     """
     model = model.eval()
-    counter, memory = FlopCounterMode(display=False), _Memory()
+    counter = FlopCounterMode(display=False)
     with FakeTensorMode(), torch.no_grad():
         tensors = {
             name: torch.empty(tensor.shape, dtype=tensor.dtype)
@@ -61,6 +61,7 @@ def forward_cost(model: nn.Module, height: int, width: int, **told: Any) -> Cost
         mixtures = [module for module in model.modules() if isinstance(module, SoftMixture)]
         for mixture in mixtures:
             mixture._count = partial(_all_in_the_first, len(mixture.experts))  # type: ignore[method-assign]
+        memory = _Memory([*tensors.values(), image_13HW])
         try:
             with counter, memory:
                 torch.func.functional_call(model, tensors, (image_13HW,), told)
@@ -92,12 +93,16 @@ def _deformable(x: Any, weight: Any, *_: Any, out_shape: Any, **__: Any) -> int:
 
 
 class _Memory(TorchDispatchMode):
-    """Adds up the storages that operators make, until they are let go of."""
+    """Adds up the storages that operators make, until they are let go of.
 
-    def __init__(self) -> None:
+    Args:
+        given: tensors that were there before; operators that return views of them make nothing.
+    """
+
+    def __init__(self, given: Iterable[Tensor]) -> None:
         super().__init__()
         self.peak, self._now = 0, 0
-        self._seen: set[int] = set()
+        self._seen = {tensor.untyped_storage()._cdata for tensor in given}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         made = func(*args, **(kwargs or {}))

@@ -77,9 +77,7 @@ class DAMoE(SwinIR):
         restored_B3HW, aux = self._restore_sorted(image_B3HW[order_B], task_B.tolist(), task_B)
         return restored_B3HW[order_B.argsort()], aux
 
-    def _restore_sorted(
-        self, image_B3HW: Tensor, tasks: list[int], which: list[int] | Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _restore_sorted(self, image_B3HW: Tensor, tasks: list[int], which: list[int] | Tensor) -> tuple[Tensor, Tensor]:
         """Restore images that are sorted by task; `which` embeddings they get, one for all or one for each."""
         routing = Routing([tasks.count(i) for i in range(len(self.tasks))])
         if sum(routing.images_per_task) < len(tasks):
