@@ -8,6 +8,7 @@
                        eqs. (3) to (6) of the HQ-50K paper
     label_images       categories of images, by CLIP
     evaluate_labels    how often and how surely they are right, on pictures of one's own
+    ingest             manifests of a dataset of the field, clean and degraded images paired
     stats              the paper's Table 2 of folders, manifests and runs
     read_manifest      a manifest, and the image bytes behind its rows
     write_manifest     a table of images as a manifest
@@ -35,6 +36,7 @@ from curate._version import __version__
 from curate.errors import CurateError
 
 if TYPE_CHECKING:
+    from curate.datasets import ingest
     from curate.label import evaluate_labels, label_images
     from curate.manifest import export_manifest, find_faults, read_manifest, write_manifest
     from curate.measure import high_frequency_ratios, measure_image
@@ -65,6 +67,7 @@ __all__ = [
     "export_manifest",
     "find_faults",
     "high_frequency_ratios",
+    "ingest",
     "label_images",
     "load_model",
     "measure_image",
@@ -88,6 +91,7 @@ _HOMES = {
     "export_manifest": "manifest",
     "find_faults": "manifest",
     "high_frequency_ratios": "measure",
+    "ingest": "datasets",
     "label_images": "label",
     "load_model": "restore",
     "measure_image": "measure",

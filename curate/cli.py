@@ -13,6 +13,7 @@ import typer
 from curate._version import __version__
 from curate.commands.datasets import evaluate_labels, stats
 from curate.commands.decontaminate import decontaminate_app
+from curate.commands.ingest import ingest
 from curate.commands.manifest import export, manifest_app
 from curate.commands.models import models_app
 from curate.commands.restorer import evaluate, restore, train
@@ -202,6 +203,7 @@ def report(run: RunArgument, log_json: LogJson = None) -> None:
 
 app.command("evaluate-labels")(evaluate_labels)
 app.command()(stats)
+app.command()(ingest)
 app.command()(export)
 app.command()(train)
 app.command()(evaluate)

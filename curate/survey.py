@@ -18,7 +18,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from curate.candidates.folders import list_files
 from curate.engine import Executor, open_executor
-from curate.engine.executor import WorkerDied
+from curate.engine.executor import WorkerDied, map_files
 from curate.errors import ImageError, InputError, Reason
 from curate.manifest import read_manifest
 from curate.manifest.published import PUBLISHED
@@ -156,8 +156,10 @@ def _survey(
     tasks = [(i, fs.unstrip_protocol(f"{root}/{path}")) for i, path in enumerate(paths)]
     measures = np.full((len(tasks), len(_MEASURES)), np.nan)
     bad: dict[int, BadFile] = {}
-    for i, result in _measure(tasks, executor) if executor is not None else ():
-        if isinstance(result, ImageError):
+    for (i, _), result in map_files(executor, _measure_file, tasks) if executor is not None else ():
+        if isinstance(result, WorkerDied):
+            bad[i] = BadFile(paths[i], Reason.CRASHED, str(result))
+        elif isinstance(result, ImageError):
             bad[i] = BadFile(paths[i], result.reason, str(result.args[1]))
         elif isinstance(result, Exception):
             raise result
@@ -171,19 +173,6 @@ def _survey(
         advance(len(bad))
     table = pa.table(columns)
     return Survey(folder, summarise(table), tuple(bad[i] for i in sorted(bad)))
-
-
-def _measure(tasks: list[tuple[int, str]], executor: Executor) -> Iterator[tuple[int, Any]]:
-    """(number, measures or error) of each file, in any order."""
-    died = []
-    for task, result in executor.map(_measure_file, tasks, _ignore):
-        if isinstance(result, WorkerDied):
-            died.append(task)
-        else:
-            yield task[0], result
-    for task in died:  # it may have been another file's fault: each once more, by itself
-        ((_, result),) = executor.map(_measure_file, [task], _ignore)
-        yield task[0], ImageError(Reason.CRASHED, str(result)) if isinstance(result, WorkerDied) else result
 
 
 def _check_labels(config: Label, folders: Iterable[str]) -> None:
@@ -205,10 +194,6 @@ def _label(files: list[str], config: Label, advance: Callable[..., None]) -> dic
         labels += label_images(files[start : start + 1000], config)
         advance(len(labels) - start)
     return {"category": [found.category for found in labels], "broad": [found.broad for found in labels]}
-
-
-def _ignore(task: tuple[int, str], count: int) -> None:
-    """A file is done or it isn't: nothing to tell on the way."""
 
 
 def _measure_file(task: tuple[int, str], report: Callable[[int], None]) -> tuple[float, ...]:

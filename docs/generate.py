@@ -20,6 +20,7 @@ import curate
 from curate import manifest, measure, pipeline, preflight, restore
 from curate.cli import app
 from curate.config import Config
+from curate.datasets import Ingested
 from curate.engine.runner import StageOutcome
 from curate.errors import CurateError, Reason
 from curate.eventlog import EVENTS
@@ -163,7 +164,8 @@ after these, when there is anything in them. A column that has no value for a ro
 
 A *paired manifest*, as `curate ingest` writes it, has rows that also point at a degraded image of the same size. It has
 these columns too; a row whose `degraded_sha256` is null is of a clean image alone. A clean image that has several
-degraded ones is in several rows.
+degraded ones is in several rows, each with the id of the degraded image's URL. How to get one: [Train on real
+pairs](../how-to/real-pairs.md).
 
 {table(header, rows(PAIRED))}
 ## The ledger
@@ -184,6 +186,7 @@ The reasons are [a closed list](reasons.md).
 | `curate.recipe_name`, `curate.recipe_fingerprint` | its name, and SHA-256 of the settings that results depend on |
 | `curate.seed` | seed of every random choice |
 | `curate.merged`, `curate.sample`, `curate.crops` | what it was made of, if anything, and how |
+| `curate.ingested` | name of the dataset, where `curate ingest` made it |
 | `curate.root` | the folder that `tar` is relative to, as seen from the manifest's own |
 | `huggingface` | types of the columns, for the package `datasets` |
 
@@ -277,7 +280,7 @@ def _default(parameter: Any) -> str:
 
 RESULTS: tuple[type, ...] = (
     pipeline.RunOutcome, StageOutcome, preflight.ProbeOutcome, preflight.Estimate, preflight.Range, preflight.Diagnosis,
-    measure.Measures, LabelResult, LabelEvaluation, LabelledPicture, CategoryScore, ScoreBin, Survey, BadFile,
+    measure.Measures, LabelResult, LabelEvaluation, LabelledPicture, CategoryScore, ScoreBin, Survey, BadFile, Ingested,
     Statistics, manifest.Manifest, manifest.Fault, manifest.Exported, manifest.ExportOptions,
     restore.TrainResult, restore.Row, restore.Restored, restore.ModelEntry, restore.Part,
 )  # fmt: skip

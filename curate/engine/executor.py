@@ -13,7 +13,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 from curate.errors import RunError
 
-__all__ = ["GPU", "Executor", "SerialExecutor", "WorkerDied", "local_workers", "open_executor"]
+__all__ = ["GPU", "Executor", "SerialExecutor", "WorkerDied", "local_workers", "map_files", "open_executor"]
 
 _GONE = "the Dask scheduler went away; run the same command again to go on from here"
 
@@ -263,6 +263,26 @@ def open_executor(
     raise RunError(
         f"--scheduler takes local, serial or a Dask scheduler's address such as tcp://host:8786, not {scheduler!r}"
     )
+
+
+def map_files(executor: Executor, function: Work[T], tasks: Iterable[T]) -> Iterator[tuple[T, Any]]:
+    """What a function gives for each task, in any order, when one of them may take its worker down, such as a file.
+
+    A task whose worker died may have been another task's victim: it is tried once more, by itself. Of those that die
+    then too, the result is a WorkerDied.
+    """
+    died = []
+    for task, result in executor.map(function, tasks, _ignore):
+        if isinstance(result, WorkerDied):
+            died.append(task)
+        else:
+            yield task, result
+    for task in died:
+        yield from executor.map(function, [task], _ignore)
+
+
+def _ignore(task: Any, told: Any) -> None:
+    """A file is done or it isn't: nothing to tell on the way."""
 
 
 def _work(function: Work[T], task: T, topic: str, index: int) -> Any:
