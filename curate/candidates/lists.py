@@ -9,6 +9,8 @@ import lzma
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import chain
 from typing import Any, TextIO
 
 import fsspec
@@ -17,7 +19,7 @@ import pyarrow.parquet as pq
 
 from curate.errors import InputError
 
-__all__ = ["COLUMN_NAMES", "Row", "choose_columns", "read_list", "rows_of", "wanted_columns"]
+__all__ = ["COLUMN_NAMES", "Row", "choose_columns", "list_columns", "read_list", "rows_of", "wanted_columns"]
 
 _SWALLOWED = re.compile(r"[\r\n][ \t]{0,9}\"?https?://")
 _LONGEST = 2**24
@@ -55,24 +57,56 @@ def read_list(path: str, form: str, columns: Mapping[str, str], keep: Iterable[s
         InputError: if the file can't be read or has no column of URLs.
     """
     wanted = wanted_columns(columns, keep)
-    try:
+    with _explained(path):
         if form == "parquet":
             yield from _read_parquet(path, wanted)
             return
-        encoding = _encoding(path)
-        with fsspec.open(path, "rt", encoding=encoding, errors="replace", newline="", compression="infer") as file:
+        with _open(path) as file:
             lines = _lines(path, file)
             match form:
                 case "txt":
                     yield from ({"url": line.rstrip("\r\n")} for line in lines)
                 case "csv" | "tsv":
-                    yield from _read_csv(path, lines, "," if form == "csv" else "\t", wanted)
+                    yield from _read_csv(path, lines, form, wanted)
                 case "jsonl":
                     yield from _read_jsonl(path, lines, wanted)
+
+
+def list_columns(path: str, form: str) -> dict[str, pa.DataType | None]:
+    """Columns of a list, in lower case, and their types where it tells them; none of txt, of jsonl its first line's.
+
+    Raises:
+        InputError: if the file can't be read.
+    """
+    with _explained(path):
+        if form == "parquet":
+            with fsspec.open(path, "rb") as file:
+                return {field.name.casefold(): field.type for field in pq.read_schema(file)}
+        with _open(path) as file:
+            lines, names = _lines(path, file), list[str]()
+            if form in ("csv", "tsv"):
+                names = next(_csv_reader(lines, form), names)
+            elif form == "jsonl":
+                names = [*(_parse(next(lines, "")) or ())]
+        return dict.fromkeys(name.casefold() for name in names)
+
+
+@contextmanager
+def _explained(path: str) -> Iterator[None]:
+    try:
+        yield
     except FileNotFoundError as error:
         raise InputError(f"no input at {path}") from error
     except (OSError, EOFError, lzma.LZMAError, zlib.error, pa.ArrowException) as error:
         raise InputError(f"can't read {path}: {error}") from error
+
+
+@contextmanager
+def _open(path: str) -> Iterator[TextIO]:
+    """The text of a list, unpacked."""
+    encoding = _encoding(path)
+    with fsspec.open(path, "rt", encoding=encoding, errors="replace", newline="", compression="infer") as file:
+        yield file
 
 
 def _encoding(path: str) -> str:
@@ -117,11 +151,23 @@ def choose_columns(path: str, present: Iterable[str], wanted: Mapping[str, tuple
     return chosen
 
 
-def _read_csv(path: str, lines: Iterator[str], delimiter: str, wanted: Mapping[str, tuple[str, ...]]) -> Iterator[Row]:
+def _csv_reader(lines: Iterator[str], form: str) -> Any:
+    """A reader of csv or tsv. In a tsv, quotes are quotes only where its header is in them, as Arrow writes it."""
     csv.field_size_limit(_LONGEST)
-    reader = csv.reader(lines) if delimiter == "," else csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+    if form == "csv":
+        return csv.reader(lines)
+    header = next(lines, "")
+    lines = chain([header], lines)
+    if header.startswith('"'):
+        return csv.reader(lines, delimiter="\t")
+    return csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+
+
+def _read_csv(path: str, lines: Iterator[str], form: str, wanted: Mapping[str, tuple[str, ...]]) -> Iterator[Row]:
+    delimiter = "," if form == "csv" else "\t"
+    reader = _csv_reader(lines, form)
     try:
-        header = next(reader, [])
+        header: list[str] = next(reader, [])
         chosen = {ours: header.index(theirs) for ours, theirs in choose_columns(path, header, wanted).items()}
         for fields in reader:
             if len(fields) > len(header):  # an unquoted comma has cut something, perhaps the URL
@@ -143,11 +189,8 @@ def _read_jsonl(path: str, lines: Iterator[str], wanted: Mapping[str, tuple[str,
         if not line.strip():
             yield {"url": ""}
             continue
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
-            record = None
-        if not isinstance(record, dict):
+        record = _parse(line)
+        if record is None:
             yield {"url": line.rstrip("\r\n"), "malformed": True}
             continue
         try:
@@ -156,6 +199,15 @@ def _read_jsonl(path: str, lines: Iterator[str], wanted: Mapping[str, tuple[str,
             yield {"url": line.rstrip("\r\n"), "malformed": True}
             continue
         yield {ours: record[theirs] for ours, theirs in chosen.items()} | {"url": str(record[chosen["url"]] or "")}
+
+
+def _parse(line: str) -> dict[str, Any] | None:
+    """A JSON object; None for what is none."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None
 
 
 def _read_parquet(path: str, wanted: Mapping[str, tuple[str, ...]]) -> Iterator[Row]:

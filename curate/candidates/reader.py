@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import isnan
 from pathlib import PurePosixPath
 from typing import Any
@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from curate.candidates.folders import list_files, read_folder
 from curate.candidates.img2dataset import is_img2dataset, read_img2dataset
-from curate.candidates.lists import Row, read_list
+from curate.candidates.lists import Row, list_columns, read_list
 from curate.candidates.urls import LONGEST, candidate_id, normalise_url, redact, without_credentials
 from curate.config import fingerprint
 from curate.errors import ImageError, InputError, Reason
@@ -38,6 +38,7 @@ file; and what their hash is to be, as `sha256:...`. Goes no further than the fe
 
 _SUFFIXES = {".txt": "txt", ".lst": "txt", ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _SUFFIXES |= {".json": "jsonl", ".parquet": "parquet"}
+_FOLDERS = ("folder", "img2dataset")
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 
 
@@ -54,10 +55,18 @@ class CandidateReader:
 
     A line that is no URL becomes a candidate with reason `bad_url`. Lines that name a candidate again are counted, not
     repeated: a candidate is its normalised URL.
+
+    Args:
+        inputs: lists, folders of images, img2dataset outputs.
+        config: see `Candidates`.
+        find: of a URL in a list, the file on this machine that it stands for; by default lists name none.
     """
 
-    def __init__(self, inputs: Sequence[str], config: Candidates) -> None:
+    def __init__(
+        self, inputs: Sequence[str], config: Candidates, find: Callable[[str], str | None] = lambda url: None
+    ) -> None:
         self._config = config
+        self._find = find
         forms = [_form(path) if config.format == "auto" else config.format for path in inputs]
         self._inputs = [(path, form, config.source or _name(path)) for path, form in zip(inputs, forms, strict=True)]
         folders = [source for _, form, source in self._inputs if form == "folder"]
@@ -76,13 +85,33 @@ class CandidateReader:
         output could be taken over."""
         return {"blank": self._blank, "repeated": self._repeated} | {k: n for k, n in self._taken.items() if n}
 
+    def columns(self) -> dict[str, pa.DataType | None]:
+        """Columns of the lists among the input, as `rows` gives them whole, and their types where a list tells them."""
+        lists = ((path, form) for path, form, _ in self._inputs if form not in _FOLDERS)
+        files = ((file, form) for path, form in lists for file in _list_files(path, form))
+        return {name: type_ for file, form in files for name, type_ in _columns_of(file, form).items()}
+
     def __iter__(self) -> Iterator[pa.Table]:
+        rows: list[Row] = []
+        for _, row in self.rows():
+            rows.append(row)
+            if len(rows) == self._config.shard_size:
+                yield pa.Table.from_pylist(rows, schema=self._schema)
+                rows = []
+        if rows:
+            yield pa.Table.from_pylist(rows, schema=self._schema)
+
+    def rows(self, *, whole: bool = False) -> Iterator[tuple[Row, Row]]:
+        """What the input has of each candidate, and the candidate.
+
+        Args:
+            whole: of lists, every column, by its name in lower case, not just those that a candidate has.
+        """
         self._blank = self._repeated = 0
         self._taken.clear()
         seen: set[int] = set()
-        rows: list[Row] = []
         for path, form, source in self._inputs:
-            for raw in self._read(path, form, source):
+            for raw in self._read(path, form, source, whole):
                 if not raw["url"].strip():
                     self._blank += 1
                     continue
@@ -92,23 +121,19 @@ class CandidateReader:
                     self._repeated += 1
                     continue
                 seen.add(key)
-                rows.append(row)
-                if len(rows) == self._config.shard_size:
-                    yield pa.Table.from_pylist(rows, schema=self._schema)
-                    rows = []
-        if rows:
-            yield pa.Table.from_pylist(rows, schema=self._schema)
+                yield raw, row
 
-    def _read(self, path: str, form: str, source: str) -> Iterator[Row]:
+    def _read(self, path: str, form: str, source: str, whole: bool) -> Iterator[Row]:
         if form == "folder":
-            return read_folder(path, source)
-        if form == "img2dataset":
-            return read_img2dataset(path, self._config.columns, self._config.keep, self._taken)
-        return (
-            row
-            for file in _list_files(path, form)
-            for row in read_list(file, form, self._config.columns, self._config.keep)
-        )
+            yield from read_folder(path, source)
+        elif form == "img2dataset":
+            yield from read_img2dataset(path, self._config.columns, self._config.keep, self._taken)
+        else:
+            for file in _list_files(path, form):
+                further = _columns_of(file, form) if whole else ()
+                for row in read_list(file, form, self._config.columns, (*self._config.keep, *further)):
+                    row["local_path"] = self._find(row["url"])
+                    yield row
 
     def _candidate(self, raw: Row, source: str) -> Row:
         line = raw["url"].strip()
@@ -140,6 +165,12 @@ class CandidateReader:
             "reason": reason,
             **{name: _number(raw.get(name)) for name in self._config.keep},
         }
+
+
+def _columns_of(path: str, form: str) -> dict[str, pa.DataType | None]:
+    """Those of a list, less what would pass for a word of ours, such as where bytes are on this machine."""
+    columns = list_columns(path, form)
+    return {n: type_ for n, type_ in columns.items() if n != "malformed" and not n.startswith("local_")}
 
 
 def _open(path: str) -> tuple[fsspec.AbstractFileSystem, str]:
@@ -190,7 +221,7 @@ def _list_files(path: str, form: str) -> list[str]:
 
 
 def _digest(path: str, form: str) -> Any:
-    if form in ("folder", "img2dataset"):
+    if form in _FOLDERS:
         return [(_text(name), size) for name, size in list_files(path)]
     digest = hashlib.sha256()
     for file in _list_files(path, form):

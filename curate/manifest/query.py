@@ -18,7 +18,10 @@ from curate.manifest.combine import gather, way_to
 from curate.manifest.schema import MANIFEST
 from curate.manifest.table import Manifest, write_manifest
 
-__all__ = ["query", "save"]
+__all__ = ["SAVED", "query", "save"]
+
+SAVED = (".csv", ".json", ".parquet")
+"""Endings of files that a result can be saved as."""
 
 _CLOSED: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": False,
@@ -85,7 +88,7 @@ def save(result: pa.Table, out: str | PurePath, manifests: Sequence[Manifest]) -
             pq.write_table(result, sink, compression="zstd")
             files.write(out, sink.getvalue())
         case _:
-            raise ManifestError(f"can't write {out}: name it .csv, .json or .parquet")
+            raise ManifestError(f"can't write {out}: name it {', '.join(SAVED)}")
 
 
 def _is_manifest(result: pa.Table) -> bool:

@@ -55,10 +55,10 @@ def test_csv_holds_the_same_values(splits: list[Manifest], tmp_path: Path) -> No
 
 def test_txt_is_one_url_a_line(splits: list[Manifest], tmp_path: Path) -> None:
     train, test = splits
-    urls = ["HTTP://A.com/x", "https://a.com/line\nbreak\t", "http://a.com/\u2028"]
+    urls = ["HTTP://A.com/x", "https://a.com/line\nbreak\t", "http://ü.com/a b/\u2028?q=ä%20"]
     train = Manifest(train.path, changed(train.table, "url", urls), train.metadata)
     assert export_manifest([train, test], tmp_path / "out.txt").images == 4
-    expected = "HTTP://A.com/x\nhttps://a.com/linebreak\nhttp://a.com/\u2028\nhttp://a/3\n"
+    expected = "HTTP://A.com/x\nhttps://a.com/linebreak\nhttp://ü.com/a%20b/%E2%80%A8?q=%C3%A4%20\nhttp://a/3\n"
     assert (tmp_path / "out.txt").read_bytes() == expected.encode()
 
 
@@ -69,7 +69,7 @@ def test_urls_come_with_what_a_downloader_can_check(splits: list[Manifest], tmp_
     path = tmp_path / f"urls.{suffix}"
     assert export_manifest([train, splits[1]], path, "urls").images == 4
     read = pd.read_csv(path, sep="\t") if suffix == "tsv" else pd.read_parquet(path)
-    assert read["url"].tolist() == ["http://a/taband" + "line", 'http://a/"quoted"', "http://a/ü", "http://a/3"]
+    assert read["url"].tolist() == ["http://a/taband" + "line", 'http://a/"quoted"', "http://a/%C3%BC", "http://a/3"]
     assert read["sha256"].tolist() == train.column("sha256") + splits[1].column("sha256")
     assert read["split"].tolist() == ["train"] * 3 + ["test"]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import PurePath
+from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,8 +16,9 @@ from curate.manifest.table import PLACES, Manifest, encode_published
 
 __all__ = ["write_csv", "write_published", "write_urls"]
 
-_URL_COLUMNS = ("url", "sha256", "id", "split", "category", "licence", "width", "height")
-"""What a downloader may make use of, and what it takes to find the row again."""
+_HOST = re.compile(r"([^:]*:/*[^/?#]*|)(.*)")
+_URL_COLUMNS = ("url", "sha256", "id", "split", "category", "licence", "width", "height", "pixel_sha256", "phash")
+"""What a downloader may make use of, what it takes to find the row again, and to know the picture in other bytes."""
 
 
 def write_published(manifests: Sequence[Manifest], path: str | PurePath) -> int:
@@ -38,15 +41,16 @@ def write_csv(manifests: Sequence[Manifest], path: str | PurePath) -> int:
 
 
 def write_urls(manifests: Sequence[Manifest], path: str | PurePath) -> int:
-    """URLs as img2dataset reads them: bare in .txt; with hashes and a few columns more in .tsv and .parquet.
+    """URLs as img2dataset asks for them: bare in .txt; with hashes and a few columns more in .tsv and .parquet.
+
+    What a URL can't hold, such as a space, is percent-encoded: img2dataset doesn't see to that. The ids are the same.
 
     Raises:
         ManifestError: if an image has no web address, or the name ends otherwise.
     """
     table = _concat(manifests)
     table = table.select([name for name in _URL_COLUMNS if name in table.column_names])
-    # tabs and line breaks within a URL are dropped by whoever asks for it
-    urls = pc.replace_substring_regex(table["url"], r"[\t\r\n]", "")
+    urls = pa.array([_escaped(url) for url in table["url"].to_pylist()], pa.string())
     local = table.filter(pc.invert(pc.match_substring_regex(urls, "^(?i)https?://")))["url"]
     if len(local):
         raise ManifestError(
@@ -64,6 +68,12 @@ def write_urls(manifests: Sequence[Manifest], path: str | PurePath) -> int:
             raise ManifestError(f"can't write URLs to {path}: name it .txt, .tsv or .parquet")
     files.write(path, data)
     return len(table)
+
+
+def _escaped(url: str) -> str:
+    """A URL with all after its host in printable ASCII, less what whoever asks for it drops: tabs and line breaks."""
+    host, path = _HOST.fullmatch(re.sub(r"[\t\r\n]", "", url).strip()).groups()  # type: ignore[union-attr]
+    return host + re.sub(r"[^!-~]+", lambda match: quote(match[0]), path)
 
 
 def _concat(manifests: Sequence[Manifest]) -> pa.Table:
