@@ -14,6 +14,8 @@
     write_manifest     a table of images as a manifest
     find_faults        what breaks a manifest's schema
     export_manifest    a manifest to publish
+    verify             whether its URLs still give its images
+    rebuild            a published one's images, fetched again and held against their hashes
     TrainRecipe        the settings of a training
     train              train a restorer from manifests
     build_model        an untrained restorer
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
         train,
     )
     from curate.survey import stats
+    from curate.upkeep import rebuild, verify
 
 __all__ = [
     "CurateError",
@@ -73,11 +76,13 @@ __all__ = [
     "measure_image",
     "probe",
     "read_manifest",
+    "rebuild",
     "restore_files",
     "restore_image",
     "run",
     "stats",
     "train",
+    "verify",
     "write_manifest",
 ]
 
@@ -97,11 +102,13 @@ _HOMES = {
     "measure_image": "measure",
     "probe": "preflight",
     "read_manifest": "manifest",
+    "rebuild": "upkeep",
     "restore_files": "restore",
     "restore_image": "restore",
     "run": "pipeline",
     "stats": "survey",
     "train": "restore",
+    "verify": "upkeep",
     "write_manifest": "manifest",
 }
 

@@ -18,6 +18,7 @@ from curate.commands.manifest import export, manifest_app
 from curate.commands.models import models_app
 from curate.commands.restorer import evaluate, restore, train
 from curate.commands.terminal import Scheduler, Settings, Workers, new_console
+from curate.commands.upkeep import rebuild, verify
 from curate.errors import CurateError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ app = typer.Typer(
 )
 
 STAGE_BY_STAGE = "Stage by stage"
-_RESUMING = ("run", "candidates", "fetch", "measure", "label", "select", "report", "train", "demo")
+_RESUMING = ("run", "candidates", "fetch", "measure", "label", "select", "report", "train", "demo", "rebuild")
 """Commands that go on where they were stopped."""
 _STORAGE_CLIENTS = ("botocore", "aiobotocore", "gcsfs", "google")
 
@@ -96,7 +97,8 @@ def probe(
     recipe: Annotated[str, typer.Argument(help="Recipe: a YAML file, or a shipped one's name such as hq50k.")],
     input: Inputs = [],  # noqa: B006
     sample: Annotated[
-        str, typer.Option(help="A share such as 1%, held between 2,000 and 20,000 candidates, or a number of them.")
+        str,
+        typer.Option(help="A share such as 1%, held between 2,000 and 20,000 candidates, a number of them, or all."),
     ] = "1%",
     out: Annotated[
         str, typer.Option("--out", "-o", help="Run folder that is planned: its disk is looked at, it is not made.")
@@ -205,6 +207,8 @@ app.command("evaluate-labels")(evaluate_labels)
 app.command()(stats)
 app.command()(ingest)
 app.command()(export)
+app.command()(verify)
+app.command()(rebuild)
 app.command()(train)
 app.command()(evaluate)
 app.command()(restore)

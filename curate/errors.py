@@ -148,4 +148,6 @@ class Reason(StrEnum):
     DUPLICATE = "duplicate", "select", "the same picture as an image that was preferred"
     CONTAMINATED = "contaminated", "select", "it, or a duplicate of it, shows a part of a benchmark image"
     SURPLUS = "surplus", "select", "good, but the balance had no place for it"
+    RECODED = "recoded", "rebuild", "the picture that was published, in other bytes"
+    CHANGED = "changed", "rebuild", "another picture than was published, as far as hashes tell"
     QUARANTINED = "quarantined", "engine", "its shard failed again and again", True

@@ -35,9 +35,9 @@ from curate.stages import (
     write_selection,
 )
 
-__all__ = ["STAGES", "RunOutcome", "open_run", "plan", "revise", "run"]
+__all__ = ["RECIPE", "STAGES", "RunOutcome", "open_run", "plan", "revise", "run"]
 
-_RECIPE = "recipe.yaml"
+RECIPE = "recipe.yaml"
 _REDO = ".redo"
 """Says which `--from` has removed what it makes anew, until that is made."""
 
@@ -172,12 +172,12 @@ def open_run(out: str | PathLike[str]) -> tuple[RunFolder, Recipe]:
         RunError: if there is none.
     """
     folder = RunFolder(out)
-    if not folder.exists(_RECIPE):
-        raise RunError(f"{folder} is no run folder: it has no {_RECIPE}")
+    if not folder.exists(RECIPE):
+        raise RunError(f"{folder} is no run folder: it has no {RECIPE}")
     try:
-        return folder, Recipe.parse(yaml.safe_load(folder.read(_RECIPE)), where=f"{folder}/{_RECIPE}")
+        return folder, Recipe.parse(yaml.safe_load(folder.read(RECIPE)), where=f"{folder}/{RECIPE}")
     except yaml.YAMLError as error:
-        raise RunError(f"{folder}/{_RECIPE} is damaged: {' '.join(str(error).split())}") from error
+        raise RunError(f"{folder}/{RECIPE} is damaged: {' '.join(str(error).split())}") from error
 
 
 def revise(out: str | PathLike[str], stage: str, settings: Iterable[str]) -> tuple[Recipe, str | None]:
@@ -266,10 +266,10 @@ def _settle_recipe(folder: RunFolder, recipe: Recipe | str | PathLike[str] | Non
     Raises:
         RunError: if it differs from the run's in what an earlier stage than `redo_from` depends on.
     """
-    known = open_run(folder.url)[1] if folder.exists(_RECIPE) else None
+    known = open_run(folder.url)[1] if folder.exists(RECIPE) else None
     if recipe is None:
         if known is None:
-            raise RunError(f"{folder} is no run folder: it has no {_RECIPE}")
+            raise RunError(f"{folder} is no run folder: it has no {RECIPE}")
         return known
     if not isinstance(recipe, Recipe):
         recipe = Recipe.load(str(recipe))
@@ -300,7 +300,7 @@ def _begin(folder: RunFolder, recipe: Recipe, source: Source | None, redo_from: 
 
     Once: when the same `--from` is given again after a kill, what was made since then stays.
     """
-    folder.write(_RECIPE, recipe.to_yaml().encode())
+    folder.write(RECIPE, recipe.to_yaml().encode())
     if redo_from is None or _is_under_way(folder, recipe, source, redo_from):
         return
     for name in FOLDERS[max(1, STAGES.index(redo_from)) :]:  # candidates are replaced when they are read

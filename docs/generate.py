@@ -187,6 +187,7 @@ The reasons are [a closed list](reasons.md).
 | `curate.seed` | seed of every random choice |
 | `curate.merged`, `curate.sample`, `curate.crops` | what it was made of, if anything, and how |
 | `curate.ingested` | name of the dataset, where `curate ingest` made it |
+| `curate.rebuilt` | the fingerprint of the published manifest that it was rebuilt from, and what had to be the same |
 | `curate.root` | the folder that `tar` is relative to, as seen from the manifest's own |
 | `huggingface` | types of the columns, for the package `datasets` |
 

@@ -7,7 +7,7 @@ import pytest
 from curate import errors
 from curate.errors import CurateError, ImageError, MissingExtra, Reason
 
-STAGES = ("candidates", "fetch", "measure", "filter", "label", "select", "engine")
+STAGES = ("candidates", "fetch", "measure", "filter", "label", "select", "rebuild", "engine")
 
 
 def test_one_root_for_whatever_a_user_can_cause() -> None:

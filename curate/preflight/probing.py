@@ -77,7 +77,7 @@ def probe(
         recipe: a Recipe, or the path or name of one.
         inputs: one or more lists of URLs, folders of images or img2dataset outputs.
         out: the run folder that is planned, of which only the free disk space matters; it is not made.
-        sample: a share such as "1%", held between 2,000 and 20,000 candidates, or a number of them.
+        sample: a share such as "1%", held between 2,000 and 20,000 candidates, a number of them, or "all".
         scheduler: `local` (workers on this machine) or `serial`.
         workers: number of local workers, one per core by default.
         progress: told what happens.

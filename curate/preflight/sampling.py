@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -32,19 +33,21 @@ class Sample:
     at_most: int
 
     @classmethod
-    def parse(cls, text: str | int) -> Self:
-        """`1%`, held between 2,000 and 20,000 candidates, or `500`, which is just that.
+    def parse(cls, text: str | int, at_least: int = LEAST, at_most: int = MOST) -> Self:
+        """`1%`, held between a least and a most of candidates, or `500`, which is just that, or `all`.
 
         Raises:
-            InputError: if it is neither.
+            InputError: if it is none of these.
         """
+        if str(text).strip() == "all":
+            return cls(1.0, 1, sys.maxsize)
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(%?)", str(text).strip().replace(",", "").replace("_", ""))
         number = float(match[1]) if match else 0.0
         if match and match[2] and 0 < number <= 100:
-            return cls(number / 100, LEAST, MOST)
+            return cls(number / 100, at_least, at_most)
         if match and not match[2] and number >= 1 and number.is_integer():
             return cls(0.0, int(number), int(number))
-        raise InputError(f"--sample takes a share such as 1%, or a number such as 2000, not {str(text)!r}")
+        raise InputError(f"--sample takes a share such as 1%, a number such as 2000, or all, not {str(text)!r}")
 
     def size(self, listed: int) -> int:
         """Candidates to draw from a list of so many."""

@@ -16,6 +16,7 @@ STAGES = {
     "filter": "claims, heads of files and measures are held against the recipe's bounds",
     "label": "images get their labels",
     "select": "benchmarks' images and duplicates go, the splits are drawn",
+    "rebuild": "images are held against what was published of them",
     "engine": "shards that failed again and again are set aside",
 }
 """Stages that reject, in order, and what happens in each."""

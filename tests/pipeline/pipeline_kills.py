@@ -51,6 +51,10 @@ class Command:
     out: Path
     settings: Sequence[str] = ()
 
+    def words(self) -> tuple[object, ...]:
+        """What follows `curate`, but settings and scheduler."""
+        return ("run", self.recipe, "--input", self.input, "--out", self.out)
+
     def start(self, scheduler: str) -> Run:
         """Start it on a scheduler: serial, local, or own for a Dask cluster that is started with it."""
         return Run(self, scheduler)
@@ -72,11 +76,7 @@ class Run:
         if scheduler == "own":
             scheduler = self._start_cluster()
         settings = [word for setting in command.settings for word in ("--set", setting)]
-        self.process = self._popen(
-            "curate",
-            *("run", command.recipe, "--input", command.input, "--out", command.out, *settings),
-            *("--scheduler", scheduler, "--workers", 2),
-        )
+        self.process = self._popen("curate", *command.words(), *settings, "--scheduler", scheduler, "--workers", 2)
 
     def __enter__(self) -> Self:
         return self

@@ -42,6 +42,7 @@ def ids(drawn: tuple[pa.Table, Listing]) -> list[str]:
         ("300", 100, 100),
         ("100,000", 10_000_000, 100_000),
         (40, 1000, 40),
+        ("all", 10_000_000, 10_000_000),
     ],
 )
 def test_how_many_are_drawn(text: str | int, listed: int, size: int) -> None:
@@ -50,7 +51,7 @@ def test_how_many_are_drawn(text: str | int, listed: int, size: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "some", "0", "0%", "101%", "-5", "1.5", "5%%"])
 def test_what_is_no_sample_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="--sample takes a share such as 1%, or a number such as 2000, not"):
+    with pytest.raises(InputError, match="--sample takes a share such as 1%, a number such as 2000, or all, not"):
         Sample.parse(text)
 
 
