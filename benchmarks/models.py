@@ -1,16 +1,20 @@
-"""What the restorers' layers cost, as ratios in one process, in turn: mixtures against a plain feed-forward.
+"""What the restorers cost, as ratios in one process: MOE-IR_30G to its plain form, mixtures to a plain feed-forward.
 
-    python -m benchmarks.models [--images 4] [--size 84] [--rounds 7] [--device cuda]
+    python -m benchmarks.models [--images 4] [--size 84] [--rounds 7] [--threads 2] [--device cuda] [--half]
 
-On the CPU, processor time of one thread, so that other work on the machine matters little. A ratio is the median over
-the rounds of the ratios of neighbours in time.
+The compared take turns, on a machine that should do nothing else; a ratio is the median over the rounds of those of
+neighbours in time. The plain form is `tests/restore/plain_moce_ir.py`, which the tests hold ours to. Memory is what the
+process takes at most for one picture over what it has before.
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 
 import torch
@@ -19,6 +23,10 @@ from torch import Tensor, nn
 from curate.restore.models import SwinIR, build_model
 from curate.restore.models.damoe import HardMixture, SoftMixture
 from curate.restore.models.swinir import FeedForward, Routing
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests/restore"))
+
+from plain_moce_ir import plain_moce_ir
 
 DIM, HIDDEN, EXPERTS, TASKS = 180, 360, 16, 4
 
@@ -30,30 +38,58 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=84, help="their sides in pixels, a multiple of 7")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--half", action="store_true", help="in bfloat16, as mixed precision has it")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
+    torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     with torch.autocast(arguments.device, torch.bfloat16, enabled=arguments.half):
-        _print(_feed_forwards, arguments)
-        _print(_networks, arguments)
+        for images, height, width, backward in ((4, 128, 128, True), (1, 720, 1280, False)):
+            ways = _plain_and_ours(images, height, width, arguments.device)
+            _print(ways, arguments, f"MOE-IR_30G, {images} of {width}x{height}", backward)
+        _print(_feed_forwards(arguments.images, arguments.size, arguments.device), arguments)
+        _print(_networks(arguments.images, arguments.size, arguments.device), arguments)
 
 
-def _print(build: Callable[[int, int, str], dict[str, Callable[[], object]]], arguments: argparse.Namespace) -> None:
+def _print(
+    ways: dict[str, Callable[[], object]], arguments: argparse.Namespace, title: str = "", backward: bool = True
+) -> None:
     """One table: the seconds and the ratios to the first, forward alone and with backward."""
-    ways = build(arguments.images, arguments.size, arguments.device)
     first = next(iter(ways))
-    print(f"\n| | forward | of {first} | forward and backward | of {first} |")
-    print("| --- | ---: | ---: | ---: | ---: |")
+    columns = ["forward", f"of {first}", *(["forward and backward", f"of {first}"] if backward else [])]
+    print(f"\n| {title} | {' | '.join(columns)} |\n| --- |{' ---: |' * len(columns)}")
     with torch.no_grad():
-        forward = _alternate(ways, arguments.rounds, arguments.device)
-    both = _alternate({name: _backward(way) for name, way in ways.items()}, arguments.rounds, arguments.device)
+        measured = [_alternate(ways, arguments.rounds, arguments.device)]
+    if backward:
+        both = {name: _backward(way) for name, way in ways.items()}
+        measured.append(_alternate(both, arguments.rounds, arguments.device))
     for name in ways:
         cells = []
-        for seconds in (forward, both):
+        for seconds in measured:
             ratio = median(mine / its for mine, its in zip(seconds[name], seconds[first], strict=True))
             cells.append(f"{min(seconds[name]) * 1e3:.1f} ms | {ratio:.2f} x")
         print(f"| {name} | {' | '.join(cells)} |")
+
+
+def _plain_and_ours(images: int, height: int, width: int, device: str) -> dict[str, Callable[[], object]]:
+    """Every image through the cheapest experts."""
+    model = build_model("moe_ir_30g").to(device).eval()
+    image_B3HW = torch.rand(images, 3, height, width, device=device)
+    with torch.no_grad():
+        before = _peak_mb()
+        ours_B3HW = model(image_B3HW, route=0)
+        extra = _peak_mb() - before
+        difference = float((ours_B3HW - plain_moce_ir(model, image_B3HW, 0)[0]).abs().max())
+    memory = f", {extra:.0f} MB over what was there" if device == "cpu" else ""
+    print(f"\n{images} of {width}x{height}: within {difference:.1g} of the plain form{memory}")
+    return {
+        "the plain form": lambda: plain_moce_ir(model, image_B3HW, 0)[0],
+        "ours": lambda: model(image_B3HW, route=0),
+    }
+
+
+def _peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _feed_forwards(images: int, size: int, device: str) -> dict[str, Callable[[], object]]:
@@ -118,9 +154,8 @@ def _alternate(ways: dict[str, Callable[[], object]], rounds: int, device: str) 
 
 
 def _clock(device: str) -> float:
-    if device == "cpu":
-        return time.process_time()
-    torch.cuda.synchronize()
+    if device != "cpu":
+        torch.cuda.synchronize()
     return time.perf_counter()
 
 

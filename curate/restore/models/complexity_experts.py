@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from curate.restore.models.layers import LayerNorm, depthwise, macs_per_pixel
+from curate.restore.models.layers import LayerNorm, by_strips, depthwise, macs_per_pixel
 
 __all__ = ["MixtureOfComplexityExperts", "Route", "Routing", "balance_loss"]
 
@@ -96,8 +96,8 @@ class MixtureOfComplexityExperts(nn.Module):
             loss = balance_loss(logits_Bn, noisy_Bn, self.complexity_n, sigma)
         expert_B, noisy_Bn = routing.pick(noisy_Bn, self.extra_n * x_BCHW.shape[2] * x_BCHW.shape[3])
         gate_B = noisy_Bn.softmax(1).gather(1, expert_B[:, None])[:, 0].to(x_BCHW.dtype)
-        choice = routing.numbers(expert_B)
-        return self.out(gate_B[:, None, None, None] * self._run_experts(choice, x_BCHW, shared_BCHW)), loss
+        experts_BCHW = self._run_experts(routing.numbers(expert_B), x_BCHW, shared_BCHW)
+        return by_strips(lambda x: self.out(gate_B[:, None, None, None] * x), experts_BCHW), loss
 
     def _run_experts(self, choice: list[int], x_BCHW: Tensor, shared_BCHW: Tensor) -> Tensor:
         """Each image through its own expert, images that share one together."""
@@ -127,8 +127,12 @@ class Expert(nn.Module):
         return macs_per_pixel(self) + self.widen.in_channels
 
     def forward(self, x_BCHW: Tensor, shared_BCHW: Tensor) -> Tensor:
-        modulated_BrHW = self.mix(self.reduce(x_BCHW)) * F.silu(self.reduce_shared(shared_BCHW))
-        return x_BCHW + self.widen(modulated_BrHW)
+        qkv_BDHW = by_strips(lambda x: self.mix.project(self.reduce(x)), x_BCHW, reach=3)
+
+        def finish(x_BChW: Tensor, shared_BChW: Tensor, qkv_BDhW: Tensor) -> Tensor:
+            return x_BChW + self.widen(self.mix(qkv_BDhW) * F.silu(self.reduce_shared(shared_BChW)))
+
+        return by_strips(finish, x_BCHW, shared_BCHW, qkv_BDHW, multiple=self.mix.tile)
 
 
 class TileMixer(nn.Module):
@@ -142,9 +146,12 @@ class TileMixer(nn.Module):
         self.norm = LayerNorm(dim)
         self.out = nn.Conv2d(dim, dim, 1)
 
-    def forward(self, x_BrHW: Tensor) -> Tensor:
-        q_BrHW = self.q(x_BrHW)
-        k_BrHW, v_BrHW = self.kv(x_BrHW).chunk(2, dim=1)
+    def project(self, x_BrHW: Tensor) -> Tensor:
+        """(B, 3r, H, W): queries, keys and values."""
+        return torch.cat([self.q(x_BrHW), self.kv(x_BrHW)], dim=1)
+
+    def forward(self, qkv_BDHW: Tensor) -> Tensor:
+        q_BrHW, k_BrHW, v_BrHW = qkv_BDHW.chunk(3, dim=1)
         return self.out(self.norm(self._convolve(q_BrHW, k_BrHW).to(v_BrHW.dtype)) * v_BrHW)
 
     def _convolve(self, q_BrHW: Tensor, k_BrHW: Tensor) -> Tensor:

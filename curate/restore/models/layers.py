@@ -13,13 +13,17 @@ __all__ = [
     "Downsample",
     "GatedFeedForward",
     "LayerNorm",
+    "SelfAttention",
     "TransformerBlock",
     "Upsample",
-    "attend_channels",
+    "by_strips",
     "depthwise",
     "macs_per_pixel",
     "pad_to_multiple",
 ]
+
+_STRIP = 2**19
+"""Elements of the widest map that a strip has: with what is computed on the way, a few MB."""
 
 
 class LayerNorm(nn.Module):
@@ -41,43 +45,112 @@ def depthwise(dim: int, kernel: int, bias: bool) -> nn.Conv2d:
     return nn.Conv2d(dim, dim, kernel, padding=kernel // 2, groups=dim, bias=bias)
 
 
-def attend_channels(q_BCHW: Tensor, k_BCHW: Tensor, v_BCHW: Tensor, temperature_h11: Tensor, out: nn.Conv2d) -> Tensor:
-    """Attention between the channels of each head, softmax(temperature q k^T) v, then the 1x1 convolution `out`.
+def by_strips(
+    compute: Callable[..., Tensor],
+    *maps_BCHW: Tensor,
+    reach: int = 0,
+    multiple: int = 1,
+    keep: Callable[[Tensor], Tensor] = lambda strip_BChW: strip_BChW,
+) -> Tensor:
+    """What `compute` makes of maps, strip by strip of their rows; all at once on a GPU, or where gradients are wanted.
 
-    q and k count as L2-normalised along the pixels. The norms divide the small (c, c) product rather than the feature
-    maps, and `out` is multiplied into the attention, so that the pixels are read once for q k^T and once for v.
+    The feature maps of a large picture fit no cache, and each operation takes fresh memory for its own: a CPU waits for
+    memory most of the time. What is made of a strip stays in the cache from the first operation to the last.
+
+    Args:
+        compute: (B, C, h, W) of each map -> (B, C', h, W).
+        maps_BCHW: of one batch and size.
+        reach: rows above and below on which a row of the result depends.
+        multiple: strips begin at multiples of it.
+        keep: what is kept of a strip of the result, each row being in one strip; all of it by default.
     """
-    height, width = q_BCHW.shape[2:]
-    heads = temperature_h11.shape[0]
-    q_Bhcn, k_Bhcn = (x.unflatten(1, (heads, -1)).flatten(3).float() for x in (q_BCHW, k_BCHW))
-    with torch.autocast(q_BCHW.device.type, enabled=False):  # sums over a whole picture overflow half precision
-        product_Bhcc = q_Bhcn @ k_Bhcn.mT
-        # clamped inside the root, whose gradient at 0 would be infinite
-        q_norm_Bhc1, k_norm_Bhc1 = (x.square().sum(-1, keepdim=True).clamp_min(1e-24).sqrt() for x in (q_Bhcn, k_Bhcn))
-        attention_Bhcc = (product_Bhcc / q_norm_Bhc1 / k_norm_Bhc1.mT * temperature_h11).softmax(-1)
-
-    weight_ohc = out.weight.flatten(1).unflatten(1, (heads, -1))
-    mix_BoC = torch.einsum("ohc,bhcd->bohd", weight_ohc, attention_Bhcc.to(weight_ohc.dtype)).flatten(2)
-    v_BnC = v_BCHW.permute(0, 2, 3, 1).flatten(1, 2)
-    if out.bias is None:
-        y_Bno = v_BnC @ mix_BoC.mT.to(v_BnC.dtype)
-    else:
-        y_Bno = torch.baddbmm(out.bias, v_BnC, mix_BoC.mT.to(v_BnC.dtype))
-    return y_Bno.unflatten(1, (height, width)).permute(0, 3, 1, 2)
+    batch, _, height, width = maps_BCHW[0].shape
+    rows = _STRIP // (batch * width * max(map_.shape[1] for map_ in maps_BCHW)) // multiple * multiple
+    rows = max(rows, multiple, 4 * reach)
+    if rows >= height or maps_BCHW[0].is_cuda or torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return keep(compute(*maps_BCHW))
+    whole_BCHW: Tensor | None = None
+    for top in range(0, height, rows):
+        start, end = max(top - reach, 0), min(top + rows, height)
+        strip_BChW = compute(*(map_[:, :, start : end + reach] for map_ in maps_BCHW))
+        strip_BChW = keep(strip_BChW[:, :, top - start : end - start])
+        if whole_BCHW is None:
+            shape = (batch, strip_BChW.shape[1], height, width)
+            whole_BCHW = torch.empty(shape, dtype=strip_BChW.dtype, memory_format=torch.channels_last)
+        whole_BCHW[:, :, top:end] = strip_BChW
+    assert whole_BCHW is not None
+    return whole_BCHW
 
 
 class ChannelAttention(nn.Module):
-    """Multi-head attention between channels (Restormer's MDTA; the document's T-SA)."""
+    """softmax(temperature q k^T) v, whose rows are the channels of a head, then the 1x1 convolution `out`.
+
+    q and k count as L2-normalised along the pixels. It takes two looks at a picture: one sums up the products of the
+    channels of q and k, the squares of their norms among them, the other mixes the channels of v. `out` is multiplied
+    into the attention, not applied to the pixels.
+    """
 
     def __init__(self, dim: int, heads: int, bias: bool) -> None:
         super().__init__()
         self.temperature = nn.Parameter(torch.ones(heads, 1, 1))
-        self.qkv = nn.Sequential(nn.Conv2d(dim, 3 * dim, 1, bias=bias), depthwise(3 * dim, 3, bias))
         self.out = nn.Conv2d(dim, dim, 1, bias=bias)
 
+    def look(self, project: Callable[..., Tensor], *maps_BCHW: Tensor, reach: int) -> tuple[Tensor, Tensor]:
+        """The first look.
+
+        Args:
+            project: (B, C, h, W) of each map -> (B, 3C, h, W): queries, keys and values.
+            maps_BCHW: what it wants.
+            reach: rows up and down that it looks at.
+
+        Returns:
+            The values and what `mix` wants to know.
+        """
+        products: list[Tensor] = []
+
+        def keep(qkv_BDhW: Tensor) -> Tensor:
+            channels = qkv_BDhW.shape[1] // 3
+            with torch.autocast(qkv_BDhW.device.type, enabled=False):  # sums over a picture overflow half precision
+                qk_BnD = qkv_BDhW[:, : 2 * channels].permute(0, 2, 3, 1).flatten(1, 2).float()
+                products.append(qk_BnD.mT @ qk_BnD)
+            return qkv_BDhW[:, 2 * channels :]
+
+        v_BCHW = by_strips(project, *maps_BCHW, reach=reach, keep=keep)
+        return v_BCHW, self._attention(torch.stack(products).sum(0))
+
+    def _attention(self, products_BDD: Tensor) -> Tensor:
+        heads, channels = len(self.temperature), products_BDD.shape[1] // 2
+        # clamped inside the root, whose gradient at 0 would be infinite
+        norm_BD = products_BDD.diagonal(dim1=1, dim2=2).clamp_min(1e-24).sqrt()
+        q_Bhc1, k_Bh1c = (x.unflatten(1, (heads, -1)) for x in norm_BD.split(channels, dim=1))
+        # queries meet the keys of their own head
+        product_Bcdh = products_BDD[:, :channels, channels:].unflatten(2, (heads, -1)).unflatten(1, (heads, -1))
+        product_Bhcc = product_Bcdh.diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2)
+        cosine_Bhcc = product_Bhcc / q_Bhc1[..., None] / k_Bh1c[..., None, :]
+        attention_Bhcc = (cosine_Bhcc * self.temperature).softmax(-1)
+        weight_ohc = self.out.weight.flatten(1).unflatten(1, (heads, -1))
+        return torch.einsum("ohc,bhcd->bohd", weight_ohc, attention_Bhcc.to(weight_ohc.dtype)).flatten(2)
+
+    def mix(self, v_BCHW: Tensor, attention_BoC: Tensor) -> Tensor:
+        """The second look: what the values become."""
+        v_BnC, attention_BCo = v_BCHW.permute(0, 2, 3, 1).flatten(1, 2), attention_BoC.mT.to(v_BCHW.dtype)
+        if self.out.bias is None:
+            y_Bno = v_BnC @ attention_BCo
+        else:
+            y_Bno = torch.baddbmm(self.out.bias, v_BnC, attention_BCo)
+        return y_Bno.unflatten(1, v_BCHW.shape[2:]).permute(0, 3, 1, 2)
+
+
+class SelfAttention(ChannelAttention):
+    """Queries, keys and values from one map (Restormer's MDTA; the document's T-SA)."""
+
+    def __init__(self, dim: int, heads: int, bias: bool) -> None:
+        super().__init__(dim, heads, bias)
+        self.qkv = nn.Sequential(nn.Conv2d(dim, 3 * dim, 1, bias=bias), depthwise(3 * dim, 3, bias))
+
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        q_BCHW, k_BCHW, v_BCHW = self.qkv(x_BCHW).chunk(3, dim=1)
-        return attend_channels(q_BCHW, k_BCHW, v_BCHW, self.temperature, self.out)
+        v_BCHW, attention_BCC = self.look(self.qkv, x_BCHW, reach=1)
+        return self.mix(v_BCHW, attention_BCC)
 
 
 class GatedFeedForward(nn.Module):
@@ -90,8 +163,9 @@ class GatedFeedForward(nn.Module):
         self.out = nn.Conv2d(hidden, dim, 1, bias=bias)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        a, b = self.expand(x_BCHW).chunk(2, dim=1)
-        return self.out(F.gelu(a) * b)
+        a_BCHW, b_BCHW = self.expand(x_BCHW).chunk(2, dim=1)
+        # a GELU of every second run of channels takes ten times as long as one of all, copying included
+        return self.out(F.gelu(a_BCHW.contiguous(memory_format=torch.channels_last)) * b_BCHW)
 
 
 class TransformerBlock(nn.Module):
@@ -107,13 +181,18 @@ class TransformerBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.norm1 = norm(dim)
-        self.attention = ChannelAttention(dim, heads, bias)
+        self.attention = SelfAttention(dim, heads, bias)
         self.norm2 = norm(dim)
         self.feed_forward = GatedFeedForward(dim, expansion, bias)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        x_BCHW = x_BCHW + self.attention(self.norm1(x_BCHW))
-        return x_BCHW + self.feed_forward(self.norm2(x_BCHW))
+        v_BCHW, attention_BCC = self.attention.look(lambda x: self.attention.qkv(self.norm1(x)), x_BCHW, reach=1)
+
+        def finish(x_BChW: Tensor, v_BChW: Tensor) -> Tensor:
+            x_BChW = x_BChW + self.attention.mix(v_BChW, attention_BCC)
+            return x_BChW + self.feed_forward(self.norm2(x_BChW))
+
+        return by_strips(finish, x_BCHW, v_BCHW, reach=1)
 
 
 class Downsample(nn.Sequential):

@@ -35,9 +35,10 @@ from curate.restore.models.layers import (
     Downsample,
     GatedFeedForward,
     LayerNorm,
+    SelfAttention,
     TransformerBlock,
     Upsample,
-    attend_channels,
+    by_strips,
     depthwise,
     macs_per_pixel,
     pad_to_multiple,
@@ -166,7 +167,8 @@ class MoCEIR(nn.Module):
     def _forward(self, image_B3HW: Tensor, routing: Routing) -> tuple[Tensor, Tensor]:
         height, width = image_B3HW.shape[2:]
         padded_B3HW = pad_to_multiple(image_B3HW, self.multiple)
-        x_BCHW = self.patch_embed(padded_B3HW.contiguous(memory_format=torch.channels_last))
+        padded_B3HW = padded_B3HW.contiguous(memory_format=torch.channels_last)
+        x_BCHW = by_strips(self.patch_embed, padded_B3HW, reach=1)
         skips: list[Tensor] = []
         for blocks, down in zip(self.encoder, self.down, strict=True):
             skips.append(blocks(x_BCHW))
@@ -176,11 +178,17 @@ class MoCEIR(nn.Module):
 
         losses: list[Tensor] = []
         for level in reversed(range(len(skips))):
-            x_BCHW = self.fuse[level](torch.cat([self.up[level](x_BCHW), skips[level]], dim=1))
+            x_BCHW = by_strips(
+                lambda *maps, level=level: self.fuse[level](torch.cat(maps, dim=1)),
+                self.up[level](x_BCHW),
+                skips[level],
+            )
             for block in self.decoder[level].children():
                 x_BCHW, loss = block(x_BCHW, frequency_BF, routing)
                 losses.append(loss)
-        restored_B3HW = self.output(self.refinement(x_BCHW)) + padded_B3HW
+        restored_B3HW = by_strips(
+            lambda x, image: self.output(x) + image, self.refinement(x_BCHW), padded_B3HW, reach=1
+        )
         return restored_B3HW[..., :height, :width], torch.stack(losses).mean()
 
 
@@ -218,20 +226,28 @@ class DecoderBlock(nn.Module):
         self.norm1 = LayerNorm(dim)
         self.to_shared = nn.Conv2d(dim, dim, 1)
         self.to_routed = nn.Conv2d(dim, dim, 1)
-        self.shared = ChannelAttention(dim, heads, bias=False)
+        self.shared = SelfAttention(dim, heads, bias=False)
         self.routed = MixtureOfComplexityExperts(dim, frequency_dim, num_experts)
         self.cross = CrossAttention(dim, heads)
         self.norm2 = LayerNorm(dim)
         self.feed_forward = GatedFeedForward(dim, expansion, bias=False)
 
     def forward(self, x_BCHW: Tensor, frequency_BF: Tensor, routing: Routing) -> tuple[Tensor, Tensor]:
-        normed_BCHW = self.norm1(x_BCHW)
-        shared_BCHW = self.shared(self.to_shared(normed_BCHW))
-        routed_BCHW, loss = self.routed(self.to_routed(normed_BCHW), shared_BCHW, frequency_BF, routing)
-        x_BCHW = x_BCHW + self.cross(routed_BCHW, shared_BCHW)
-        if self.gate == "residual":
-            x_BCHW = x_BCHW + routed_BCHW
-        return x_BCHW + self.feed_forward(self.norm2(x_BCHW)), loss
+        v_BCHW, attention_BCC = self.shared.look(
+            lambda x: self.shared.qkv(self.to_shared(self.norm1(x))), x_BCHW, reach=1
+        )
+        shared_BCHW = by_strips(lambda v: self.shared.mix(v, attention_BCC), v_BCHW)
+        to_routed_BCHW = by_strips(lambda x: self.to_routed(self.norm1(x)), x_BCHW)
+        routed_BCHW, loss = self.routed(to_routed_BCHW, shared_BCHW, frequency_BF, routing)
+        v_BCHW, attention_BCC = self.cross.look(self.cross.project, routed_BCHW, shared_BCHW, reach=3)
+
+        def finish(x_BChW: Tensor, v_BChW: Tensor, routed_BChW: Tensor) -> Tensor:
+            x_BChW = x_BChW + self.cross.mix(v_BChW, attention_BCC)
+            if self.gate == "residual":
+                x_BChW = x_BChW + routed_BChW
+            return x_BChW + self.feed_forward(self.norm2(x_BChW))
+
+        return by_strips(finish, x_BCHW, v_BCHW, routed_BCHW, reach=1), loss
 
     def macs(self, pixels: int, expert: int) -> int:
         """Multiply-accumulates; see `MoCEIR.macs`."""
@@ -242,16 +258,14 @@ class DecoderBlock(nn.Module):
         return pixels * (around + self.routed.macs_per_pixel[expert]) + of_routing
 
 
-class CrossAttention(nn.Module):
+class CrossAttention(ChannelAttention):
     """Channel attention with queries from one map, keys and values from another."""
 
     def __init__(self, dim: int, heads: int) -> None:
-        super().__init__()
-        self.temperature = nn.Parameter(torch.ones(heads, 1, 1))
+        super().__init__(dim, heads, bias=False)
         self.q = nn.Sequential(nn.Conv2d(dim, dim, 1, bias=False), depthwise(dim, 3, bias=False))
         self.kv = nn.Sequential(nn.Conv2d(dim, 2 * dim, 1, bias=False), depthwise(2 * dim, 7, bias=False))
-        self.out = nn.Conv2d(dim, dim, 1, bias=False)
 
-    def forward(self, asking_BCHW: Tensor, answering_BCHW: Tensor) -> Tensor:
-        k_BCHW, v_BCHW = self.kv(answering_BCHW).chunk(2, dim=1)
-        return attend_channels(self.q(asking_BCHW), k_BCHW, v_BCHW, self.temperature, self.out)
+    def project(self, asking_BCHW: Tensor, answering_BCHW: Tensor) -> Tensor:
+        """(B, 3C, H, W): queries, keys and values."""
+        return torch.cat([self.q(asking_BCHW), self.kv(answering_BCHW)], dim=1)
