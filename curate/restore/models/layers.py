@@ -104,31 +104,30 @@ class ChannelAttention(nn.Module):
             reach: rows up and down that it looks at.
 
         Returns:
-            The values and what `mix` wants to know.
+            The values, and the attention that `mix` wants.
         """
-        products: list[Tensor] = []
+        products, squares = [], []
 
         def keep(qkv_BDhW: Tensor) -> Tensor:
-            channels = qkv_BDhW.shape[1] // 3
             with torch.autocast(qkv_BDhW.device.type, enabled=False):  # sums over a picture overflow half precision
-                qk_BnD = qkv_BDhW[:, : 2 * channels].permute(0, 2, 3, 1).flatten(1, 2).float()
-                products.append(qk_BnD.mT @ qk_BnD)
-            return qkv_BDhW[:, 2 * channels :]
+                qkv_BnD = qkv_BDhW.permute(0, 2, 3, 1).flatten(1, 2)
+                q_BnC, k_BnC, _ = qkv_BnD.float().chunk(3, dim=2)
+                # of all heads at once: one head's few channels fill no vector register
+                products.append(q_BnC.mT @ k_BnC)
+                squares.append(torch.stack([q_BnC.square().sum(1), k_BnC.square().sum(1)]))
+            return qkv_BDhW.chunk(3, dim=1)[2]
 
         v_BCHW = by_strips(project, *maps_BCHW, reach=reach, keep=keep)
-        return v_BCHW, self._attention(torch.stack(products).sum(0))
+        return v_BCHW, self._attention(sum(products), sum(squares))
 
-    def _attention(self, products_BDD: Tensor) -> Tensor:
-        heads, channels = len(self.temperature), products_BDD.shape[1] // 2
+    def _attention(self, product_BCC: Tensor, squares_2BC: Tensor) -> Tensor:
+        heads = (len(self.temperature), -1)
         # clamped inside the root, whose gradient at 0 would be infinite
-        norm_BD = products_BDD.diagonal(dim1=1, dim2=2).clamp_min(1e-24).sqrt()
-        q_Bhc1, k_Bh1c = (x.unflatten(1, (heads, -1)) for x in norm_BD.split(channels, dim=1))
-        # queries meet the keys of their own head
-        product_Bcdh = products_BDD[:, :channels, channels:].unflatten(2, (heads, -1)).unflatten(1, (heads, -1))
-        product_Bhcc = product_Bcdh.diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2)
-        cosine_Bhcc = product_Bhcc / q_Bhc1[..., None] / k_Bh1c[..., None, :]
+        q_Bhc, k_Bhc = squares_2BC.clamp_min(1e-24).sqrt().unflatten(2, heads)
+        product_Bhcc = product_BCC.unflatten(2, heads).unflatten(1, heads).diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2)
+        cosine_Bhcc = product_Bhcc / q_Bhc[..., None] / k_Bhc[..., None, :]
         attention_Bhcc = (cosine_Bhcc * self.temperature).softmax(-1)
-        weight_ohc = self.out.weight.flatten(1).unflatten(1, (heads, -1))
+        weight_ohc = self.out.weight.flatten(1).unflatten(1, heads)
         return torch.einsum("ohc,bhcd->bohd", weight_ohc, attention_Bhcc.to(weight_ohc.dtype)).flatten(2)
 
     def mix(self, v_BCHW: Tensor, attention_BoC: Tensor) -> Tensor:
