@@ -19,7 +19,7 @@ from curate.restore import describe_model
 from curate.restore.catalogue import _SOURCES
 from curate.restore.models import MODELS, build_model
 from curate.restore.models.cost import forward_cost
-from curate.restore.models.layers import ChannelAttention
+from curate.restore.models.layers import TransformerBlock
 
 SMALL = {
     "moe_ir_30g": (TINY, {"route": 2}),
@@ -78,14 +78,14 @@ def test_restormer_takes_what_its_layers_are_known_to_take() -> None:
         height, width = output.shape[2:]
         if isinstance(module, nn.Conv2d):
             convolutions += module.weight.numel() * height * width
-        else:
-            assert isinstance(module, ChannelAttention)
+        if isinstance(module, TransformerBlock):
+            module = module.attention
             dim, heads = module.out.in_channels, len(module.temperature)
             convolutions += dim * dim * height * width  # the last one, which is multiplied into the attention
-            attention += dim * dim // heads * (height * width + dim)
+            attention += dim * dim * (height * width + dim // heads)  # all heads' queries and keys at once
 
     for module in model.modules():
-        if isinstance(module, nn.Conv2d | ChannelAttention):
+        if isinstance(module, nn.Conv2d | TransformerBlock):
             module.register_forward_hook(count)
     with torch.no_grad():
         model(torch.rand(1, 3, 16, 16))

@@ -13,7 +13,7 @@ from curate.errors import RestoreError
 from curate.restore import TrainRecipe, evaluate, train
 from curate.restore.models import Restormer, build_model, count_parameters
 from curate.restore.models.restormer import BiasFreeLayerNorm
-from curate.restore.task import learning_rate
+from curate.restore.schedule import Schedule
 
 SMALL = {"dim": 8, "num_blocks": [1, 1, 1, 1], "refinement_blocks": 1}
 
@@ -80,15 +80,17 @@ def test_it_trains_from_a_manifest(manifest: Path, photos: Path, tmp_path: Path)
 def test_the_recipe_is_the_published_schedule() -> None:
     """92,000 steps at 3e-4, then a cosine to 1e-6 over 208,000."""
     setting = TrainRecipe.load(Path(__file__).resolve().parents[2] / "pipelines/train/restormer.yaml")
-    steps = [phase.epochs * setting.steps_in(phase) for phase in setting.phases]
+    assert isinstance(setting.samples_per_epoch, int)
+    schedule = Schedule(setting.phases, setting.samples_per_epoch)
+    steps = [phase.epochs * (schedule.samples_per_epoch // phase.batch) for phase in setting.phases]
     assert steps == [92_000, 64_000, 48_000, 36_000, 36_000, 24_000]
 
     def published(step: int) -> float:
         return 1e-6 + (3e-4 - 1e-6) * (1 + math.cos(math.pi * max(step - 92_000, 0) / 208_000)) / 2
 
     for step in (0, 91_999, 156_000, 204_000, 240_000, 276_000):
-        assert learning_rate(setting, step) == pytest.approx(published(step), rel=2e-3)
-    between = [abs(learning_rate(setting, step) - published(step)) for step in range(0, 300_000, 500)]
+        assert schedule.learning_rate(step) == pytest.approx(published(step), rel=2e-3)
+    between = [abs(schedule.learning_rate(step) - published(step)) for step in range(0, 300_000, 500)]
     assert max(between) < 2e-5, "a fifteenth of the highest rate"
 
 

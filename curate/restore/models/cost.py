@@ -63,7 +63,10 @@ def forward_cost(model: nn.Module, height: int, width: int, **told: Any) -> Cost
             mixture._count = partial(_all_in_the_first, len(mixture.experts))  # type: ignore[method-assign]
         memory = _Memory([*tensors.values(), image_13HW])
         try:
-            with counter, memory:
+            # where gradients are wanted no picture is taken by strips, which overlap
+            with counter, torch.enable_grad():
+                torch.func.functional_call(model, tensors, (image_13HW,), told)
+            with memory:
                 torch.func.functional_call(model, tensors, (image_13HW,), told)
         finally:
             for mixture in mixtures:

@@ -106,7 +106,8 @@ class ChannelAttention(nn.Module):
         Returns:
             The values, and the attention that `mix` wants.
         """
-        products, squares = [], []
+        products: list[Tensor] = []
+        squares: list[Tensor] = []
 
         def keep(qkv_BDhW: Tensor) -> Tensor:
             with torch.autocast(qkv_BDhW.device.type, enabled=False):  # sums over a picture overflow half precision
@@ -118,7 +119,7 @@ class ChannelAttention(nn.Module):
             return qkv_BDhW.chunk(3, dim=1)[2]
 
         v_BCHW = by_strips(project, *maps_BCHW, reach=reach, keep=keep)
-        return v_BCHW, self._attention(sum(products), sum(squares))
+        return v_BCHW, self._attention(torch.stack(products).sum(0), torch.stack(squares).sum(0))
 
     def _attention(self, product_BCC: Tensor, squares_2BC: Tensor) -> Tensor:
         heads = (len(self.temperature), -1)
