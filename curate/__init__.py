@@ -21,9 +21,13 @@
     build_model        an untrained restorer
     describe_model     its parameters, work and memory
     load_model         a trained one
-    evaluate           PSNR and SSIM before and after restoration
+    evaluate           PSNR, SSIM and PSNR-B before and after restoration
+    summary_table      the means, with intervals
+    paper_tables       a table of the HQ-50K paper, its figures beside one's own
+    degradations_for   what such a table wants of its benchmarks
     restore_image      restore one picture
     restore_files      restore files and folders
+    find_task          what a picture needs, for restorers that must be told
     CurateError        the root of every error that a user can cause
 
 Importing this package is instant: each name loads its part when it is first used.
@@ -48,14 +52,18 @@ if TYPE_CHECKING:
     from curate.restore import (
         TrainRecipe,
         build_model,
+        degradations_for,
         describe_model,
         evaluate,
         load_model,
+        paper_tables,
         restore_files,
         restore_image,
+        summary_table,
         train,
     )
     from curate.survey import stats
+    from curate.task_finding import find_task
     from curate.upkeep import rebuild, verify
 
 __all__ = [
@@ -64,16 +72,19 @@ __all__ = [
     "TrainRecipe",
     "__version__",
     "build_model",
+    "degradations_for",
     "describe_model",
     "evaluate",
     "evaluate_labels",
     "export_manifest",
     "find_faults",
+    "find_task",
     "high_frequency_ratios",
     "ingest",
     "label_images",
     "load_model",
     "measure_image",
+    "paper_tables",
     "probe",
     "read_manifest",
     "rebuild",
@@ -81,6 +92,7 @@ __all__ = [
     "restore_image",
     "run",
     "stats",
+    "summary_table",
     "train",
     "verify",
     "write_manifest",
@@ -90,16 +102,19 @@ _HOMES = {
     "Recipe": "recipe",
     "TrainRecipe": "restore",
     "build_model": "restore",
+    "degradations_for": "restore",
     "describe_model": "restore",
     "evaluate": "restore",
     "evaluate_labels": "label",
     "export_manifest": "manifest",
     "find_faults": "manifest",
+    "find_task": "task_finding",
     "high_frequency_ratios": "measure",
     "ingest": "datasets",
     "label_images": "label",
     "load_model": "restore",
     "measure_image": "measure",
+    "paper_tables": "restore",
     "probe": "preflight",
     "read_manifest": "manifest",
     "rebuild": "upkeep",
@@ -107,6 +122,7 @@ _HOMES = {
     "restore_image": "restore",
     "run": "pipeline",
     "stats": "survey",
+    "summary_table": "restore",
     "train": "restore",
     "verify": "upkeep",
     "write_manifest": "manifest",

@@ -20,12 +20,14 @@ from curate.wording import bands, number, size, span
 
 if TYPE_CHECKING:
     from curate.preflight import Estimate, ProbeOutcome
+    from curate.restore.score_tables import ScoreTable
 
 __all__ = [
     "StepProgress",
     "evaluation_tables",
     "probe_summary",
     "reasons_table",
+    "score_table",
     "selection_tables",
     "statistics_table",
     "surveys_table",
@@ -241,6 +243,33 @@ def surveys_table(headings: Sequence[str], rows: Iterable[Sequence[str]], legend
         out.add_column(heading, justify="right" if index else "left", overflow="fold")
     for row in rows:
         out.add_row(*row, style="dim" if row[0].endswith("(paper)") else None)
+    return out
+
+
+def score_table(scores: ScoreTable) -> Table:
+    """Means over images with their intervals below; what the paper has is dimmed."""
+    from curate.restore.score_text import as_grid, interval_text, value_text  # torch: only where there are scores
+
+    grid = as_grid(scores)
+    out = Table(title=scores.title, title_justify="left", title_style="bold", caption=". ".join(scores.notes))
+    out.caption_justify = "left"
+    for _ in grid.blocks[0][0]:
+        out.add_column("", overflow="fold")
+    out.add_column("", overflow="fold")
+    for heading in grid.across:
+        out.add_column("\n".join(heading), justify="right")
+    for key, rows in grid.blocks:
+        shown = key
+        for row, cells in rows:
+            signed, paper = row.kind == "difference", row.kind == "paper"
+            values = (
+                f"{value_text(cell, metric, signed)}\n{interval_text(cell, metric, '..')}".rstrip()
+                for cell, metric in zip(cells, grid.metrics, strict=True)
+            )
+            label = escape(f"{row.label} (paper)" if paper else row.label)
+            out.add_row(*map(escape, shown), label, *values, style="dim" if paper else None)
+            shown = ("",) * len(key)
+        out.add_section()
     return out
 
 

@@ -19,7 +19,17 @@ from curate.errors import ImageError, Reason
 from curate.header import read_header
 from curate.sniff import HEAD, sniff
 
-__all__ = ["FORMATS", "MAX_PIXELS", "decode_small", "installed", "open_image", "orientation", "to_luma", "to_rgb"]
+__all__ = [
+    "FORMATS",
+    "MAX_PIXELS",
+    "decode_small",
+    "installed",
+    "open_image",
+    "orientation",
+    "to_luma",
+    "to_rgb",
+    "upright",
+]
 
 MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 2**27)
 """Pillow's own limit on what it opens."""
@@ -148,7 +158,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
     Colours are the encoded values: an ICC profile is not applied, as in the field's datasets.
     """
-    return _upright(_in_colours(_flat(image)), image)
+    return upright(_in_colours(_flat(image)), image)
 
 
 def decode_small(source: IO[bytes], side: int) -> Image.Image:
@@ -173,14 +183,14 @@ def to_luma(image: Image.Image) -> NDArray[np.uint8]:
     """ITU-R 601 luma (Pillow's `L`) of an image of any mode, shape (height, width), upright by EXIF; see `to_rgb`."""
     flat = _flat(image)
     luma = flat if flat.mode == "L" else _in_colours(flat).convert("L")
-    return np.asarray(_upright(luma, image))  # turned last, when it is a third of the work
+    return np.asarray(upright(luma, image))  # turned last, when it is a third of the work
 
 
 def _in_colours(flat: Image.Image) -> Image.Image:
     return flat if flat.mode == "RGB" else flat.convert("RGB")  # which would copy it
 
 
-def _upright(pixels: Image.Image, image: Image.Image) -> Image.Image:
+def upright(pixels: Image.Image, image: Image.Image) -> Image.Image:
     """The image's pixels, turned as it says. ImageOps.exif_transpose fails where it can't write the EXIF back."""
     turn = _UPRIGHT.get(orientation(image))
     return pixels if turn is None else pixels.transpose(turn)

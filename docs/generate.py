@@ -283,7 +283,8 @@ RESULTS: tuple[type, ...] = (
     pipeline.RunOutcome, StageOutcome, preflight.ProbeOutcome, preflight.Estimate, preflight.Range, preflight.Diagnosis,
     measure.Measures, LabelResult, LabelEvaluation, LabelledPicture, CategoryScore, ScoreBin, Survey, BadFile, Ingested,
     Statistics, manifest.Manifest, manifest.Fault, manifest.Exported, manifest.ExportOptions,
-    restore.TrainResult, restore.Row, restore.Restored, restore.ModelEntry, restore.Part,
+    restore.TrainResult, restore.Evaluation, restore.Score, restore.ScoreTable, restore.ScoreRow, restore.Estimate,
+    restore.Restored, restore.ModelEntry, restore.Part,
 )  # fmt: skip
 """What the functions return, less what Python itself has."""
 

@@ -16,49 +16,79 @@ if TYPE_CHECKING:
     from curate.restore.checkpoint import CheckpointInfo, load_model, read_info
     from curate.restore.compare import comparison
     from curate.restore.degradations import known_degradations, parse_degradation
-    from curate.restore.evaluation import Row, evaluate
-    from curate.restore.infer import Restored, restore_files, restore_image
+    from curate.restore.evaluation import Evaluation, Score, evaluate, name_of_checkpoint, name_of_source
+    from curate.restore.infer import restore_image
+    from curate.restore.intervals import Estimate
     from curate.restore.models import build_model
+    from curate.restore.picture_files import Restored, restore_files
+    from curate.restore.published import degradations_for
+    from curate.restore.routing import save_routes
+    from curate.restore.score_tables import ScoreRow, ScoreTable, paper_tables, summary_table
+    from curate.restore.score_text import SCORE_TEXTS, scores_csv
     from curate.restore.training import TrainResult, train
 
 __all__ = [
+    "SCORE_TEXTS",
     "CheckpointInfo",
+    "Estimate",
+    "Evaluation",
     "ModelEntry",
     "Part",
     "Restored",
-    "Row",
+    "Score",
+    "ScoreRow",
+    "ScoreTable",
     "TrainRecipe",
     "TrainResult",
     "build_model",
     "comparison",
+    "degradations_for",
     "describe_model",
     "evaluate",
     "known_degradations",
     "load_model",
+    "name_of_checkpoint",
+    "name_of_source",
+    "paper_tables",
     "parse_degradation",
     "read_info",
     "restore_files",
     "restore_image",
+    "save_routes",
+    "scores_csv",
+    "summary_table",
     "train",
 ]
 
 _HOMES = {
+    "SCORE_TEXTS": "score_text",
     "CheckpointInfo": "checkpoint",
+    "Estimate": "intervals",
+    "Evaluation": "evaluation",
     "ModelEntry": "catalogue",
     "Part": "catalogue",
-    "Restored": "infer",
-    "Row": "evaluation",
+    "Restored": "picture_files",
+    "Score": "evaluation",
+    "ScoreRow": "score_tables",
+    "ScoreTable": "score_tables",
     "TrainResult": "training",
     "build_model": "models",
     "comparison": "compare",
+    "degradations_for": "published",
     "describe_model": "catalogue",
     "evaluate": "evaluation",
     "known_degradations": "degradations",
     "load_model": "checkpoint",
+    "name_of_checkpoint": "evaluation",
+    "name_of_source": "evaluation",
+    "paper_tables": "score_tables",
     "parse_degradation": "degradations",
     "read_info": "checkpoint",
-    "restore_files": "infer",
+    "restore_files": "picture_files",
     "restore_image": "infer",
+    "save_routes": "routing",
+    "scores_csv": "score_text",
+    "summary_table": "score_tables",
     "train": "training",
 }
 

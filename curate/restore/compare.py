@@ -15,10 +15,11 @@ from curate import files
 from curate.errors import RestoreError
 from curate.restore.metrics import psnr
 
-__all__ = ["comparison"]
+__all__ = ["before_and_after", "comparison"]
 
 _PANEL, _GAP, _CAPTION, _ZOOM = 480, 12, 34, 4
 _INK, _PAPER, _MARK = (34, 34, 34), (255, 255, 255), (255, 196, 0)
+_SPOILT = ("degraded", "restored")
 
 Picture = NDArray[Any] | Image.Image
 
@@ -35,19 +36,29 @@ def comparison(clean: Picture, degraded: Picture, restored: Picture, path: str |
     Raises:
         RestoreError: if the sizes differ.
     """
-    arrays = [np.asarray(picture) for picture in (clean, degraded, restored)]
+    before_and_after(degraded, restored, path, clean=clean)
+
+
+def before_and_after(
+    before: Picture, after: Picture, path: str | os.PathLike[str], *, clean: Picture | None = None
+) -> None:
+    """Write a PNG strip "before | after", the same detail of both enlarged; with a clean one, as `comparison`.
+
+    Raises:
+        RestoreError: if the sizes differ.
+    """
+    arrays = [np.asarray(picture) for picture in (clean, before, after) if picture is not None]
     if len({array.shape for array in arrays}) > 1:
         raise RestoreError(
             f"pictures to compare must have one size, not {', '.join(str(a.shape[1::-1]) for a in arrays)}"
         )
-    captions = [
-        "clean",
-        *(f"{name}  {psnr(a, arrays[0]):.2f} dB" for name, a in zip(("degraded", "restored"), arrays[1:], strict=True)),
-    ]
-    box = _detail(arrays[0])
+    captions = ["before", "after"]
+    if clean is not None:
+        captions = ["clean", *(f"{n}  {psnr(a, arrays[0]):.2f} dB" for n, a in zip(_SPOILT, arrays[1:], strict=True))]
+    box = _detail(arrays[-1] if clean is None else arrays[0])
     panels = [_panel(Image.fromarray(array), box) for array in arrays]
     width, height = panels[0].size
-    strip = Image.new("RGB", (3 * width + 4 * _GAP, height + _CAPTION + _GAP), _PAPER)
+    strip = Image.new("RGB", (len(panels) * (width + _GAP) + _GAP, height + _CAPTION + _GAP), _PAPER)
     draw, font = ImageDraw.Draw(strip), ImageFont.load_default(size=18)
     for i, (panel, caption) in enumerate(zip(panels, captions, strict=True)):
         left = _GAP + i * (width + _GAP)

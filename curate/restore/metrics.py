@@ -1,34 +1,62 @@
-"""How close a restored image is to the clean one. uint8 RGB in, as files hold it."""
+"""How close a restored image is to the clean one.
+
+Images are (height, width, 3) RGB or (height, width, 1) grey on the 0..255 scale, of bytes or floats. A dataset's score
+is the mean of its images'. For the luma measures a grey image is luma already.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import correlate1d
 
-__all__ = ["luma", "psnr", "psnr_y", "ssim"]
+__all__ = ["METRICS", "luma", "psnr", "psnr_b", "psnr_y", "ssim", "ssim_y"]
 
 Image = NDArray[Any]
+
+_BLOCK = 8
 
 
 def psnr(a_HWC: Image, b_HWC: Image) -> float:
     """Peak signal-to-noise ratio in dB over all pixels and channels, 255 being the peak; infinite for equal images."""
     _check(a_HWC, b_HWC)
-    error = float(np.mean((a_HWC.astype(np.float64) - b_HWC.astype(np.float64)) ** 2))
-    return 10 * math.log10(255**2 / error) if error else math.inf
+    return _decibels(_squared_error(a_HWC, b_HWC))
 
 
 def psnr_y(a_HWC: Image, b_HWC: Image) -> float:
-    """PSNR of the luma alone, as super-resolution papers report it."""
+    """PSNR of the luma alone, as super-resolution and deraining papers report it."""
     return psnr(luma(a_HWC), luma(b_HWC))
 
 
-def luma(rgb_HWC: Image) -> NDArray[np.float64]:
-    """ITU-R BT.601 luma in its studio range 16..235 as MATLAB's `rgb2ycbcr` has it, not rounded."""
-    return 16 + rgb_HWC.astype(np.float64) @ (np.array([65.481, 128.553, 24.966]) / 255)
+def psnr_b(a_HWC: Image, b_HWC: Image) -> float:
+    """PSNR of the luma, where steps over the borders of 8 x 8 blocks count as error too; `a` is the restored image.
+
+    Yim and Bovik, "Quality assessment of deblocked images", 2011: 10 log10(255^2 / (MSE + BEF)). The blocking effect
+    BEF is what the mean squared difference of neighbours across block borders has beyond that of other neighbours,
+    times log2(8) / log2(shorter side), and 0 where it has nothing beyond. Unlike MSE it looks at the restored image
+    alone. Blocks begin in the corner.
+    """
+    _check(a_HWC, b_HWC)
+    a_HW, b_HW = luma(a_HWC)[..., 0], luma(b_HWC)[..., 0]
+    return _decibels(_squared_error(a_HW, b_HW) + _blocking_effect(a_HW))
+
+
+def _blocking_effect(x_HW: NDArray[np.float64]) -> float:
+    across, within = [], []
+    for axis in (0, 1):
+        steps = np.square(np.diff(x_HW, axis=axis))
+        at_border = np.arange(1, steps.shape[axis] + 1) % _BLOCK == 0
+        across.append(steps.compress(at_border, axis).ravel())
+        within.append(steps.compress(~at_border, axis).ravel())
+    borders, others = np.concatenate(across), np.concatenate(within)
+    if not len(borders) or borders.mean() <= others.mean():
+        return 0.0
+    weight = math.log2(_BLOCK) / math.log2(max(min(x_HW.shape), 2))
+    return float(weight * (borders.mean() - others.mean()))
 
 
 def ssim(a_HWC: Image, b_HWC: Image) -> float:
@@ -53,6 +81,39 @@ def ssim(a_HWC: Image, b_HWC: Image) -> float:
     if min(similarity.shape[:2]) > 10:
         similarity = similarity[5:-5, 5:-5]
     return float(similarity.mean())
+
+
+def ssim_y(a_HWC: Image, b_HWC: Image) -> float:
+    """SSIM of the luma alone."""
+    return ssim(luma(a_HWC), luma(b_HWC))
+
+
+METRICS: Mapping[str, Callable[[Image, Image], float]] = {
+    "psnr": psnr,
+    "psnr_y": psnr_y,
+    "ssim": ssim,
+    "ssim_y": ssim_y,
+    "psnr_b": psnr_b,
+}
+"""Each of (restored, clean)."""
+
+
+def luma(image_HWC: Image) -> NDArray[np.float64]:
+    """ITU-R BT.601 luma in its studio range 16..235 as MATLAB's `rgb2ycbcr` has it, not rounded: (height, width, 1).
+
+    Grey images stay as they are.
+    """
+    if image_HWC.shape[-1] == 1:
+        return image_HWC.astype(np.float64)
+    return 16 + image_HWC.astype(np.float64) @ (np.array([[65.481], [128.553], [24.966]]) / 255)
+
+
+def _squared_error(a: Image, b: Image) -> float:
+    return float(np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2))
+
+
+def _decibels(error: float) -> float:
+    return 10 * math.log10(255**2 / error) if error else math.inf
 
 
 def _check(a: Image, b: Image) -> None:

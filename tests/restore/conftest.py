@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from restore_samples import draw, encode, make_manifest
+from restore_samples import DAMOE, TINY, draw, encode, make_manifest
+
+from curate.restore.checkpoint import CheckpointInfo, save_model
+from curate.restore.models import build_model
 
 
 @pytest.fixture(autouse=True)
@@ -31,3 +34,16 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six train rows and two test rows."""
     pictures = {f"{seed:016x}": encode(draw(seed)) for seed in range(8)}
     return make_manifest(tmp_path_factory.mktemp("run"), pictures, ["train"] * 6 + ["test"] * 2)
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Two of MOE-IR_30G and one of DAMoE, all untrained."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    made = {"one": ("moe_ir_30g", TINY), "two": ("moe_ir_30g", TINY), "damoe": ("damoe", DAMOE)}
+    for seed, (name, (model, settings)) in enumerate(made.items()):
+        torch.manual_seed(seed)
+        network = build_model(model, **settings)
+        info = CheckpointInfo(model=model, settings=settings)
+        save_model(folder / f"{name}.safetensors", network.state_dict(), info)
+    return {name: folder / f"{name}.safetensors" for name in made}

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from curate.manifest import write_manifest
+from curate.manifest import PAIRED, read_manifest, write_manifest
 from curate.restore.recipe import TrainRecipe
 
 TINY = {"num_blocks": [1, 1, 1, 1], "num_dec_blocks": [1, 1, 1], "refinement_blocks": 1}
 """Settings of the smallest network with every part of the real one."""
+
+DAMOE: dict[str, Any] = {"dim": 12, "depths": [2, 2], "heads": 2, "experts": 3}
+"""Settings of a DAMoE with two soft mixtures."""
 
 
 def draw(seed: int, height: int = 60, width: int = 72) -> np.ndarray:
@@ -59,6 +64,36 @@ def make_manifest(run: Path, pictures: dict[str, bytes], splits: list[str]) -> P
     path = run / "manifest/train.parquet"
     path.parent.mkdir()
     write_manifest(path, pa.table(columns), {"recipe": "test"})
+    return path
+
+
+def pair_manifest(folder: Path, degraded: list[np.ndarray | None], task: str = "deblur") -> Path:
+    """A manifest of clean pictures, each with a degraded one beside it unless that is None."""
+    path = make_manifest(
+        folder, {f"{n:016x}": encode(draw(n)) for n in range(len(degraded))}, ["train"] * len(degraded)
+    )
+    rows = []
+    for number, image in enumerate(degraded):
+        if image is None:
+            rows.append(dict.fromkeys((column.name for column in PAIRED), None))
+            continue
+        data = encode(image)
+        (folder / f"{number}.png").write_bytes(data)
+        rows.append(
+            {
+                "degraded_tar": f"{number}.png",
+                "degraded_offset": 0,
+                "degraded_nbytes": len(data),
+                "degraded_sha256": hashlib.sha256(data).hexdigest(),
+                "degradation": "motion_blur",
+                "task": task,
+                "dataset": "demo",
+            }
+        )
+    table = read_manifest(path).table
+    for column in PAIRED:
+        table = table.append_column(column.name, pa.array([row[column.name] for row in rows], column.type))
+    write_manifest(path, table, {})
     return path
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from restore_samples import draw, encode, make_manifest, recipe
+from restore_samples import draw, pair_manifest, recipe
 from torch import Tensor
 
 from curate.errors import ManifestError, RestoreError
-from curate.manifest import PAIRED, read_manifest, write_manifest
+from curate.manifest import read_manifest, write_manifest
 from curate.restore.data import Group, PatchDataset, ValidationDataset
 from curate.restore.degradations import TASKS
 from curate.restore.infer import restore_array
@@ -24,36 +24,6 @@ from curate.restore.recipe import Phase
 from curate.restore.training import train
 
 SMALL = {"dim": 12, "depths": [2], "heads": 2}
-
-
-def pair_manifest(folder: Path, degraded: list[np.ndarray | None], task: str = "deblur") -> Path:
-    """A manifest of clean pictures, each with a degraded one beside it unless that is None."""
-    path = make_manifest(
-        folder, {f"{n:016x}": encode(draw(n)) for n in range(len(degraded))}, ["train"] * len(degraded)
-    )
-    rows = []
-    for number, image in enumerate(degraded):
-        if image is None:
-            rows.append(dict.fromkeys((column.name for column in PAIRED), None))
-            continue
-        data = encode(image)
-        (folder / f"{number}.png").write_bytes(data)
-        rows.append(
-            {
-                "degraded_tar": f"{number}.png",
-                "degraded_offset": 0,
-                "degraded_nbytes": len(data),
-                "degraded_sha256": hashlib.sha256(data).hexdigest(),
-                "degradation": "motion_blur",
-                "task": task,
-                "dataset": "demo",
-            }
-        )
-    table = read_manifest(path).table
-    for column in PAIRED:
-        table = table.append_column(column.name, pa.array([row[column.name] for row in rows], column.type))
-    write_manifest(path, table, {})
-    return path
 
 
 def test_a_pair_is_read_as_it_was_written(tmp_path: Path) -> None:

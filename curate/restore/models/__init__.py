@@ -2,7 +2,9 @@
 
 Every model maps images in 0..1 of shape (B, 3, H, W), of any size, to restored images of the same shape; its
 `forward_with_aux` also gives the loss that its routing wants to be added to the restoration loss. A model with an
-attribute `tasks` wants to be told each image's task, as its position there.
+attribute `tasks` wants to be told each image's task, as its position there. Pieces of a picture begin at multiples of
+an attribute `grid`, or of `multiple` where there is none, so that the network parts them as it would the whole;
+`pixels_at_once` says how large they may be.
 """
 
 from __future__ import annotations

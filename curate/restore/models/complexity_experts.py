@@ -14,8 +14,9 @@ from curate.restore.models.layers import LayerNorm, by_strips, depthwise, macs_p
 
 __all__ = ["MixtureOfComplexityExperts", "Route", "Routing", "balance_loss"]
 
-Route = Literal["auto"] | int | Sequence[int]
-"""Who picks the experts: the routers, or one number for all images, or a number for each."""
+Route = Literal["auto"] | int | Sequence[int] | Tensor
+"""Who picks the experts: the routers, or one number for all images, or a number for each; or what
+`MoCEIR.forward_with_choices` gave, (B, decoder blocks)."""
 
 
 class Routing:
@@ -49,7 +50,8 @@ class Routing:
             if self._left_B is not None:
                 self._left_B = self._left_B - extra_n[expert_B]
         else:
-            expert_B = torch.as_tensor(self._route, device=logits_Bn.device).expand(len(logits_Bn))
+            route = torch.as_tensor(self._route, device=logits_Bn.device)
+            expert_B = (route[:, len(self.choices)] if route.ndim == 2 else route).expand(len(logits_Bn))
         self.choices.append(expert_B)
         return expert_B, logits_Bn
 

@@ -90,6 +90,7 @@ class MoCEIR(nn.Module):
             raise ValueError(f"dim {dim} must be a multiple of {2 ** (num_experts - 1)}, and each level's of its heads")
         dims = [dim * 2**level for level in range(levels)]
         self.multiple, self.num_experts = 2 ** (levels - 1), num_experts
+        self.grid = 2 ** (levels - 2) * (4 << (num_experts - 1))  # the experts' largest tile, in the picture's pixels
 
         def stage(level: int, blocks: int) -> nn.Sequential:
             return nn.Sequential(*(TransformerBlock(dims[level], heads[level], expansion) for _ in range(blocks)))

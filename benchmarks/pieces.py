@@ -1,0 +1,92 @@
+"""What restoring in pieces changes: python -m benchmarks.pieces CHECKPOINT FOLDER... [--tile 256]
+
+How near pieces come to the whole picture (PSNR between both, mean and least), with one route for all pieces and with a
+route for each; and how often what the route is picked from sends a picture where the whole goes: the samples that are
+taken, the middle, and the picture scaled down. Prints Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from collections.abc import Callable
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from curate.restore import infer, load_model
+from curate.restore.data import to_tensor
+from curate.restore.degradations import generator, parse_degradation
+from curate.restore.metrics import psnr
+from curate.restore.pictures import open_pictures
+from curate.restore.tiles import sample_sheet
+
+DEGRADATIONS = ("denoise_15", "denoise_50", "dejpeg_10", "dejpeg_40", "sr_x2", "sr_x4", "derain")
+Pixels = NDArray[np.uint8]
+
+
+def middle(image: Pixels, side: int) -> Pixels:
+    top, left = (max(length - side, 0) // 2 for length in image.shape[:2])
+    return image[top : top + side, left : left + side]
+
+
+def scaled_down(image: Pixels, side: int) -> Pixels:
+    picture = Image.fromarray(image)
+    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return np.asarray(picture)
+
+
+LOOKS: dict[str, Callable[[Pixels, int], Pixels]] = {
+    "samples from all over": lambda image, side: np.asarray(sample_sheet(image, side)),
+    "the middle": middle,
+    "scaled down": scaled_down,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint")
+    parser.add_argument("folders", nargs="+")
+    parser.add_argument("--tile", type=int, default=256)
+    parser.add_argument("--limit", type=int, default=None)
+    arguments = parser.parse_args()
+    model, tile = load_model(arguments.checkpoint), arguments.tile
+    pictures = [picture for folder in arguments.folders for picture in open_pictures(folder)[: arguments.limit]]
+    near: dict[str, list[float]] = defaultdict(list)
+    same: dict[str, list[float]] = defaultdict(list)
+    for picture in pictures:
+        for name in DEGRADATIONS:
+            degradation = parse_degradation(name)
+            image = degradation.pair(picture.read(), generator(0, name, picture.id))[1]
+
+            def restored(side: int) -> NDArray[np.float32]:
+                return infer.restore_array(model, image, task=degradation.task, tile=side, quantise=False)  # noqa: B023
+
+            whole = restored(max(image.shape))
+            near["one route"].append(psnr(restored(tile), whole))
+            if not hasattr(model, "forward_with_choices"):
+                continue
+            with patch.object(infer, "_one_route", lambda *_: {}):
+                near["a route for each piece"].append(psnr(restored(tile), whole))
+            with torch.inference_mode():
+                routes = {
+                    what: model.forward_with_choices(to_tensor(look(image, tile))[None])[1][0]  # type: ignore[operator]
+                    for what, look in {"whole": lambda image, _: image, **LOOKS}.items()
+                }
+            for what in LOOKS:
+                same[what].append(float((routes[what] == routes["whole"]).float().mean()))
+    print(f"{len(pictures)} pictures, {len(DEGRADATIONS)} degradations, pieces of {tile}\n")
+    print("| pieces | PSNR to the whole, mean | least |\n| --- | ---: | ---: |")
+    for what, values in near.items():
+        print(f"| {what} | {np.mean(values):.2f} | {np.min(values):.2f} |")
+    if same:
+        print("\n| route picked from | decoder blocks that go where the whole's do |\n| --- | ---: |")
+        for what, values in same.items():
+            print(f"| {what} | {np.mean(values):.1%} |")
+
+
+if __name__ == "__main__":
+    main()

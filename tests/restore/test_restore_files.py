@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageCms
+from restore_samples import TINY, draw, encode
+
+from curate import cli
+from curate.errors import RestoreError
+from curate.restore import Restored, restore_files, restore_image
+from curate.restore.checkpoint import CheckpointInfo, load_model, save_model
+from curate.restore.degradations import generator, parse_degradation
+from curate.restore.infer import restore_array
+from curate.restore.models import build_model
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    model = build_model("moe_ir_30g", **TINY)
+    with torch.no_grad():
+        model.output.weight *= 10  # something to see in 8 bits
+    path = tmp_path_factory.mktemp("checkpoint") / "model.safetensors"
+    save_model(path, model.state_dict(), CheckpointInfo(model="moe_ir_30g", settings=TINY))
+    return path
+
+
+def test_one_broken_file_does_not_stop_the_others(checkpoint: Path, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    (source / "deep").mkdir(parents=True)
+    (source / "a.png").write_bytes(encode(draw(0)))
+    (source / "b.jpg").write_bytes(encode(draw(1), "JPEG")[:300])
+    (source / "deep/c.webp").write_bytes(encode(draw(2), "WEBP"))
+    (source / "deep/d.gif").write_bytes(encode(draw(2), "GIF"))
+    (source / "notes.txt").write_text("no picture")
+    told: list[tuple[int, int, Restored]] = []
+    out = tmp_path / "out"
+    results = restore_files(checkpoint, [source], out, progress=lambda *args: told.append(args))
+    assert [(r.source.name, r.output) for r in results] == [
+        ("a.png", out / "a.png"),
+        ("b.jpg", None),
+        ("c.webp", out / "deep/c.webp"),
+        ("d.gif", out / "deep/d.png"),
+    ]
+    assert "b.jpg can't be read: decode_failed" in results[1].error
+    assert sorted(p.name for p in out.rglob("*") if p.is_file()) == ["a.png", "c.webp", "d.png"]
+    assert [(done, total) for done, total, _ in told] == [(i, 4) for i in range(1, 5)]
+    assert np.array_equal(np.asarray(Image.open(out / "a.png")), np.asarray(restore_image(checkpoint, draw(0))))
+
+
+def test_exif_colour_profile_and_transparency_stay(checkpoint: Path, tmp_path: Path) -> None:
+    image = Image.fromarray(draw(0))
+    image.putalpha(Image.fromarray(draw(1)[..., 0]))
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0112] = "Camera", 6
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    image.save(tmp_path / "in.png", exif=exif, icc_profile=profile)
+    restore_files(checkpoint, [tmp_path / "in.png"], tmp_path / "out.webp")
+    with Image.open(tmp_path / "out.webp") as out:
+        assert (out.format, out.mode, out.size) == ("WEBP", "RGBA", (60, 72)), "turned upright"
+        assert out.getexif()[0x010F] == "Camera"
+        assert 0x0112 not in out.getexif(), "turned only once"
+        assert out.info["icc_profile"] == profile
+        alpha = np.asarray(out.getchannel("A"))
+    assert np.array_equal(alpha, np.rot90(draw(1)[..., 0], -1))
+    restore_files(checkpoint, [tmp_path / "in.png"], tmp_path / "out.jpg")
+    with Image.open(tmp_path / "out.jpg") as out:
+        assert (out.format, out.mode) == ("JPEG", "RGB")
+
+
+@pytest.mark.parametrize(
+    ("mode", "space", "kept"), [("L", b"GRAY", True), ("RGB", b"GRAY", False), ("CMYK", b"CMYK", False)]
+)
+def test_a_profile_stays_where_it_fits(checkpoint: Path, tmp_path: Path, mode: str, space: bytes, kept: bool) -> None:
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[16:20] = space
+    Image.fromarray(draw(0)).convert(mode).save(tmp_path / "in.tif", icc_profile=bytes(profile))
+    restore_files(checkpoint, [tmp_path / "in.tif"], tmp_path / "out.png")
+    with Image.open(tmp_path / "out.png") as out:
+        assert ("icc_profile" in out.info) is kept
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "1", "I;16"])
+def test_grey_comes_out_grey_and_in_8_bits(checkpoint: Path, tmp_path: Path, mode: str) -> None:
+    grey = draw(0)[..., 0]
+    if mode == "I;16":
+        Image.fromarray((grey * 256.9).astype(np.uint16)).save(tmp_path / "in.png")
+    else:
+        image = Image.fromarray(grey).convert(mode)
+        if mode == "LA":
+            image.putalpha(Image.fromarray(draw(1)[..., 0]))
+        image.save(tmp_path / "in.png")
+        grey = np.asarray(image.convert("L"))
+    restore_files(checkpoint, [tmp_path / "in.png"], tmp_path / "out")
+    three = np.repeat(grey[..., None], 3, axis=2)
+    expected = restore_array(load_model(checkpoint), three, grey=True)[..., 0]
+    with Image.open(tmp_path / "out/in.png") as out:
+        assert out.mode == ("LA" if mode == "LA" else "L")
+        assert np.array_equal(np.asarray(out.getchannel(0)), expected)
+        if mode == "LA":
+            assert np.array_equal(np.asarray(out.getchannel("A")), draw(1)[..., 0])
+
+
+def test_transparency_becomes_white_where_the_format_has_none(checkpoint: Path, tmp_path: Path) -> None:
+    image = Image.fromarray(draw(0))
+    image.putalpha(0)
+    image.save(tmp_path / "in.png")
+    restore_files(checkpoint, [tmp_path / "in.png"], tmp_path / "out.bmp")
+    white = np.full_like(draw(0), 255)
+    with Image.open(tmp_path / "out.bmp") as out:
+        assert np.array_equal(np.asarray(out), np.asarray(restore_image(checkpoint, white)))
+
+
+def test_exif_too_damaged_to_be_written_again_is_left_out(checkpoint: Path, tmp_path: Path) -> None:
+    data = encode(draw(0), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\xff" * 40)
+    (tmp_path / "in.jpg").write_bytes(data)
+    (result,) = restore_files(checkpoint, [tmp_path / "in.jpg"], tmp_path / "out")
+    assert result.output is not None, result.error
+
+
+@pytest.mark.parametrize(
+    ("format_", "pillow"), [("png", "PNG"), (".JPG", "JPEG"), ("webp", "WEBP"), ("tif", "TIFF"), ("avif", "AVIF")]
+)
+def test_all_outputs_get_the_format_asked_for(checkpoint: Path, tmp_path: Path, format_: str, pillow: str) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.png").write_bytes(encode(draw(0)))
+    (tmp_path / "in/b.bmp").write_bytes(encode(draw(1), "BMP"))
+    results = restore_files(checkpoint, [tmp_path / "in"], tmp_path / "out", format=format_)
+    assert [r.output.stem for r in results if r.output] == ["a", "b"]
+    for result in results:
+        assert result.output and result.output.suffix == f".{format_.lower().removeprefix('.')}"
+        with Image.open(result.output) as out:
+            assert out.format == pillow
+
+
+@pytest.mark.parametrize("format_", ["gif", "psd", "x y", ""])
+def test_formats_that_are_not_written_are_refused(checkpoint: Path, tmp_path: Path, format_: str) -> None:
+    (tmp_path / "a.png").write_bytes(encode(draw(0)))
+    with pytest.raises(RestoreError, match="that can be written: say png, jpg"):
+        restore_files(checkpoint, [tmp_path / "a.png"], tmp_path / "out", format=format_)
+
+
+def test_nothing_is_replaced_unless_that_is_said(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / f"in/{name}.png").write_bytes(encode(draw(0)))
+    restore_files(checkpoint, [tmp_path / "in"], tmp_path / "out")
+    (tmp_path / "out/a.png").write_bytes(b"mine")
+    with pytest.raises(
+        RestoreError, match=r"a\.png and 1 more are there already: choose another output, or say --overwrite"
+    ):
+        restore_files(checkpoint, [tmp_path / "in"], tmp_path / "out")
+    assert (tmp_path / "out/a.png").read_bytes() == b"mine"
+    restore_files(checkpoint, [tmp_path / "in"], tmp_path / "out", overwrite=True)
+    assert (tmp_path / "out/a.png").read_bytes() == (tmp_path / "out/b.png").read_bytes()
+    with pytest.raises(RestoreError, match="would be overwritten"):
+        restore_files(checkpoint, [tmp_path / "in"], tmp_path / "in", overwrite=True)
+
+
+def test_what_lies_in_the_output_folder_is_no_input(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(encode(draw(0)))
+    for _ in range(2):
+        results = restore_files(checkpoint, [tmp_path], tmp_path / "restored", overwrite=True, compare=True)
+        assert [r.source.name for r in results] == ["a.png"]
+    assert sorted(p.name for p in (tmp_path / "restored").iterdir()) == ["a.compare.png", "a.png"]
+
+
+def test_a_strip_shows_before_and_after(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(encode(draw(0)[..., 0]))
+    restore_files(checkpoint, [tmp_path / "a.png"], tmp_path / "out", compare=True)
+    with Image.open(tmp_path / "out/a.compare.png") as strip:
+        assert strip.width == 2 * 480 + 3 * 12
+    restore_files(checkpoint, [tmp_path / "a.png"], tmp_path / "trial", compare=True, degrade="denoise_50")
+    with Image.open(tmp_path / "trial/a.compare.png") as strip:
+        assert strip.width == 3 * 480 + 4 * 12, "the clean one too"
+
+
+def test_each_picture_may_have_its_own_task(checkpoints: dict[str, Path], checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for n in range(2):
+        (tmp_path / f"in/{n}.png").write_bytes(encode(draw(n)))
+    seen: list[np.ndarray] = []
+
+    def find(image: np.ndarray) -> str:
+        seen.append(image)
+        return ("denoise", "sr")[len(seen) - 1]
+
+    results = restore_files(checkpoints["damoe"], [tmp_path / "in"], tmp_path / "out", task=find)
+    assert [r.task for r in results] == ["denoise", "sr"]
+    assert np.array_equal(seen[1], draw(1))
+    for n, task in enumerate(("denoise", "sr")):
+        with Image.open(tmp_path / f"out/{n}.png") as out:
+            expected = restore_image(checkpoints["damoe"], draw(n), task=task)
+            assert np.array_equal(np.asarray(out), np.asarray(expected))
+    results = restore_files(checkpoint, [tmp_path / "in"], tmp_path / "others", task=find)
+    assert len(seen) == 2 and results[0].task is None, "a model that isn't told needs nothing found"
+    with pytest.raises(RestoreError, match="must be told what to do"):
+        restore_files(checkpoints["damoe"], [tmp_path / "in"], tmp_path / "told")
+
+
+def test_pictures_can_be_degraded_first(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(encode(draw(0)))
+    restore_files(checkpoint, [tmp_path / "a.png"], tmp_path / "out", degrade="denoise_50")
+    noisy = parse_degradation("denoise_50").pair(draw(0), generator(0, "denoise_50", "a.png"))[1]
+    with Image.open(tmp_path / "out/a.png") as out:
+        assert np.array_equal(np.asarray(out), np.asarray(restore_image(checkpoint, noisy)))
+
+
+def test_plans_that_would_lose_a_picture_are_refused(checkpoint: Path, tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.png").write_bytes(encode(draw(0)))
+    with pytest.raises(RestoreError, match="no picture or folder"):
+        restore_files(checkpoint, [tmp_path / "c"], tmp_path / "out")
+    with pytest.raises(RestoreError, match="would both become"):
+        restore_files(checkpoint, [tmp_path / "a/x.png", tmp_path / "b/x.png"], tmp_path / "out")
+    with pytest.raises(RestoreError, match="would be overwritten"):
+        restore_files(checkpoint, [tmp_path / "a"], tmp_path / "a")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RestoreError, match="no pictures in"):
+        restore_files(checkpoint, [tmp_path / "empty"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_animated_inputs_give_their_first_frame(checkpoint: Path, tmp_path: Path) -> None:
+    frames = [Image.fromarray(draw(seed)) for seed in range(2)]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "WEBP", save_all=True, append_images=frames[1:], lossless=True)
+    (tmp_path / "a.webp").write_bytes(buffer.getvalue())
+    result = restore_files(checkpoint, [tmp_path / "a.webp"], tmp_path / "a.png")[0]
+    assert result.output
+    with Image.open(result.output) as out:
+        assert np.array_equal(np.asarray(out), np.asarray(restore_image(checkpoint, draw(0))))
+
+
+def test_the_command_names_what_is_broken(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.png").write_bytes(encode(draw(0)))
+    (tmp_path / "in/b.png").write_bytes(b"broken")
+    out = str(tmp_path / "out")
+    monkeypatch.setattr(sys, "argv", ["curate", "restore", str(tmp_path / "in"), "-o", out, "-c", str(checkpoint)])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    said = capsys.readouterr()
+    assert end.value.code == 1
+    assert f"1 of 2 restored, in {out}" in said.out
+    assert "b.png can't be read: format_unsupported" in said.err
+    assert (tmp_path / "out/a.png").exists()
