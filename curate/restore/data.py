@@ -109,7 +109,8 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):
         # cut whole periods of the degradation's pattern, so that the patch can start anywhere in one
         grid = degradation.grid
         side = -(-(crop + grid - 1) // grid) * grid
-        clean, degraded = degradation.pair(_cut(images, side, rng)[0], rng)
+        # floats, since noise is trained on as it is drawn, neither cut off nor rounded
+        clean, degraded = degradation.pair(_cut(images, side, rng)[0].astype(np.float32), rng)
         y, x = rng.integers(grid, size=2)
         window = slice(y, y + crop), slice(x, x + crop)
         return to_tensor(degraded[window]), to_tensor(clean[window]), torch.tensor(TASKS.index(degradation.task))

@@ -103,6 +103,16 @@ def test_a_phase_may_weigh_otherwise(photos: Path) -> None:
         PatchDataset([group], nothing, seed=0)
 
 
+def test_noise_is_trained_on_as_it_is_drawn_unless_its_name_says_otherwise(tmp_path: Path) -> None:
+    (tmp_path / "white.png").write_bytes(encode(np.full((40, 40, 3), 255, np.uint8)))
+    pictures = open_pictures(str(tmp_path))
+    drawn, cut = (patches(pictures, {name: 1})[0, 0][0] * 255 for name in ("denoise_25", "denoise_25+8bit"))
+    assert drawn.max() > 280
+    assert (drawn - drawn.round()).abs().max() > 0.1
+    assert cut.max() <= 255.001
+    assert (cut - cut.round()).abs().max() < 1e-3
+
+
 def test_samples_are_patches_of_the_picture(photos: Path) -> None:
     picture = open_pictures(photos)[0]
     degraded, clean, _ = patches([picture])[0, 0]

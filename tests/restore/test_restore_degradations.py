@@ -105,7 +105,7 @@ def test_super_resolution_keeps_a_flat_picture() -> None:
 def test_unknown_names_list_the_known(name: str) -> None:
     with pytest.raises(RestoreError, match=r"known: denoise_<sigma> \(0 to 255\)"):
         parse_degradation(name)
-    assert len(known_degradations()) == 4 + 3
+    assert len(known_degradations()) == 11 + 3
 
 
 def test_pictures_smaller_than_the_scale_are_refused() -> None:

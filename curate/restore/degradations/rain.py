@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from scipy.signal import fftconvolve
 
+from curate.restore.degradations.blur import draw_line
+
 __all__ = ["Rain", "draw_rain"]
 
 Rain = Literal["light", "heavy"]
@@ -55,8 +57,5 @@ def _streaks(
     # drops fall beyond the border too, so that streaks cross it
     drops_hw = rng.random([side + 2 * radius for side in size])
     drops_hw = (drops_hw < density) * rng.uniform(0.4, 1, drops_hw.shape)
-    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
-    sine, cosine = np.sin(np.radians(angle)), np.cos(np.radians(angle))
-    along, across = np.abs(x * sine + y * cosine), np.abs(x * cosine - y * sine)
-    line_kk = (1 - across).clip(0, 1) * (length / 2 + 0.5 - along).clip(0, 1)
-    return gaussian_filter(fftconvolve(drops_hw, line_kk, mode="valid"), rng.uniform(0.4, blurred)).clip(0, 1)
+    streaks_HW = fftconvolve(drops_hw, draw_line(length, angle), mode="valid")
+    return gaussian_filter(streaks_HW, rng.uniform(0.4, blurred)).clip(0, 1)

@@ -1,4 +1,4 @@
-"""The arithmetic of the synthetic degradations; see the package's docstring for the conventions.
+"""Noise, JPEG, super-resolution and rain; see the package's docstring for the conventions.
 
 All take a generator, whether or not they draw anything.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,34 +14,46 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from torch.nn import functional as F
 
+from curate.restore.degradations.levels import Image, as_before, to_uint8
 from curate.restore.degradations.rain import Rain, draw_rain
 
-__all__ = ["add_gaussian", "add_poisson", "add_rain", "compress_jpeg", "resize_bicubic", "shrink_and_enlarge"]
-
-Image = NDArray[Any]
+__all__ = [
+    "add_gaussian",
+    "add_poisson",
+    "add_rain",
+    "compress_jpeg",
+    "resize_bicubic",
+    "shrink_and_enlarge",
+    "truncate",
+]
 
 
 def add_gaussian(image_HWC: Image, rng: np.random.Generator, *, sigma: float) -> Image:
     """White noise of standard deviation `sigma` (0..255 scale)."""
     noise_HWC = rng.standard_normal(image_HWC.shape, dtype=np.float32)
-    return _as_before(image_HWC.astype(np.float32) + np.float32(sigma) * noise_HWC, image_HWC)
+    return as_before(image_HWC.astype(np.float32) + np.float32(sigma) * noise_HWC, image_HWC)
 
 
 def add_poisson(image_HWC: Image, rng: np.random.Generator, *, peak: float) -> Image:
     """Photon noise where white counts `peak` photons: std is 255 sqrt(x / peak) at brightness x in 0..1."""
     photons_HWC = rng.poisson(image_HWC.clip(0, 255).astype(np.float64) * (peak / 255))
-    return _as_before((photons_HWC * (255 / peak)).astype(np.float32), image_HWC)
+    return as_before((photons_HWC * (255 / peak)).astype(np.float32), image_HWC)
+
+
+def truncate(image_HWC: Image, rng: np.random.Generator) -> Image:
+    """Cut off at 0 and 255, and truncated to whole levels, as AirNet, PromptIR and MoCE-IR do with noisy images."""
+    return np.floor(image_HWC.clip(0, 255)).astype(image_HWC.dtype)
 
 
 def add_rain(image_HWC: Image, rng: np.random.Generator, *, kinds: Sequence[Rain]) -> Image:
     """Streaks of rain; see `draw_rain`."""
-    return _as_before(draw_rain(image_HWC, rng, kinds=kinds), image_HWC)
+    return as_before(draw_rain(image_HWC, rng, kinds=kinds), image_HWC)
 
 
 def compress_jpeg(image_HWC: Image, rng: np.random.Generator, *, quality: int) -> Image:
     """Baseline JPEG with 4:2:0 chroma and the IJG tables, there and back."""
     buffer = io.BytesIO()
-    Pillow.fromarray(_to_uint8(image_HWC)).save(buffer, "JPEG", quality=quality, subsampling="4:2:0")
+    Pillow.fromarray(to_uint8(image_HWC)).save(buffer, "JPEG", quality=quality, subsampling="4:2:0")
     with Pillow.open(buffer) as picture:
         return np.asarray(picture.convert("RGB")).astype(image_HWC.dtype)
 
@@ -50,8 +61,8 @@ def compress_jpeg(image_HWC: Image, rng: np.random.Generator, *, quality: int) -
 def shrink_and_enlarge(image_HWC: Image, rng: np.random.Generator, *, scale: int) -> Image:
     """MATLAB's bicubic `imresize` by 1/scale, then by scale; sides must be multiples of `scale`."""
     height, width = image_HWC.shape[:2]
-    small_HWC = _as_before(resize_bicubic(image_HWC, height // scale, width // scale), image_HWC)
-    return _as_before(resize_bicubic(small_HWC, height, width), image_HWC)
+    small_HWC = as_before(resize_bicubic(image_HWC, height // scale, width // scale), image_HWC)
+    return as_before(resize_bicubic(small_HWC, height, width), image_HWC)
 
 
 def resize_bicubic(image_HWC: Image, height: int, width: int) -> NDArray[np.float32]:
@@ -77,14 +88,3 @@ def resize_bicubic(image_HWC: Image, height: int, width: int) -> NDArray[np.floa
     ]
     y_1CHW = F.interpolate(x_1CHW, size=size, mode="bicubic", antialias=True, align_corners=False)
     return np.ascontiguousarray(y_1CHW[0].permute(1, 2, 0).numpy()[tuple(crops)])
-
-
-def _to_uint8(image: Image) -> NDArray[np.uint8]:
-    if image.dtype == np.uint8:
-        return image
-    return np.rint(image).clip(0, 255).astype(np.uint8)
-
-
-def _as_before(result: NDArray[np.float32], image: Image) -> Image:
-    """Rounded and clipped if the image was of bytes."""
-    return _to_uint8(result) if image.dtype == np.uint8 else result
