@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +17,7 @@ from curate.commands.ingest import ingest
 from curate.commands.manifest import export, manifest_app
 from curate.commands.models import models_app
 from curate.commands.restorer import evaluate, restore, train
-from curate.commands.terminal import Scheduler, Settings, Workers, new_console
+from curate.commands.terminal import LogJson, Scheduler, Settings, Workers, listening, new_console
 from curate.commands.upkeep import rebuild, verify
 from curate.errors import CurateError
 
@@ -44,10 +44,6 @@ Inputs = Annotated[
     typer.Option(
         "--input", "-i", help="List of URLs (txt, csv, tsv, jsonl, parquet), folder of images, or img2dataset output."
     ),
-]
-LogJson = Annotated[
-    str | None,
-    typer.Option("--log-json", metavar="PATH", help="Append events, one JSON object a line; - is standard error."),
 ]
 Out = Annotated[str, typer.Option("--out", "-o", help="Run folder: a path or any fsspec URL.")]
 
@@ -287,20 +283,10 @@ def _stage(
 
 
 def _run(recipe: Any, inputs: list[str], out: str, log_json: str | None, **options: Any) -> RunOutcome:
-    from curate.live import run_progress
     from curate.pipeline import run
-    from curate.progress import Listeners
 
-    console = new_console()
-    with ExitStack() as listening:
-        listeners: list[Any] = [listening.enter_context(run_progress(console))]
-        if log_json is not None:
-            from curate.eventlog import EventLog
-
-            # told on standard output: standard error may be what can't be written
-            log = EventLog(log_json, lambda text: console.print(text, style="yellow", markup=False))
-            listeners.append(listening.enter_context(log))
-        return run(recipe, inputs, out, progress=Listeners(*listeners), **options)
+    with listening(log_json) as progress:
+        return run(recipe, inputs, out, progress=progress, **options)
 
 
 def _print_places(places: dict[str, str]) -> None:

@@ -39,7 +39,7 @@ def rot_tables(rot: Rot) -> Iterator[Table | str]:
     if not rot.pictures_known and State.CHANGED in states:
         yield "the list has hashes of bytes alone: a copy that was only encoded anew counts as changed"
     if State.UNREACHABLE in states:
-        yield "what was unreachable may be there at another time: ask again later"
+        yield "what was unreachable may be there at another time, and doesn't count as lost"
 
 
 def _states(rot: Rot, of_all: bool) -> Table:

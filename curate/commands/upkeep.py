@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import Annotated
 
 import typer
 
-from curate.commands.terminal import Scheduler, Settings, Workers, new_console
+from curate.commands.terminal import LogJson, Scheduler, Settings, Workers, listening, new_console
 
 __all__ = ["rebuild", "verify"]
 
@@ -42,11 +41,9 @@ def verify(
     Nothing of the dataset is changed, and nothing of the sample is kept. Exits with 1 when no image could be reached.
     """
     from curate.commands.rot import rot_tables
-    from curate.engine import Progress
-    from curate.live import run_progress
     from curate.upkeep import verify
 
-    with nullcontext(Progress()) if json else run_progress(new_console()) as progress:
+    with listening(None, quiet=json) as progress:
         found = verify(
             source,
             sample=sample,
@@ -82,15 +79,14 @@ def rebuild(
     set_: Settings = [],  # noqa: B006
     scheduler: Scheduler = "local",
     workers: Workers = None,
+    log_json: LogJson = None,
     json: Json = False,
 ) -> None:
     """Fetch a published dataset again, each image held against its hash. The same command goes on where it stopped."""
     from curate.commands.rot import rot_tables
-    from curate.engine import Progress
-    from curate.live import run_progress
     from curate.upkeep import rebuild
 
-    with nullcontext(Progress()) if json else run_progress(new_console()) as progress:
+    with listening(log_json, quiet=json) as progress:
         rebuilt = rebuild(
             source,
             out,
@@ -112,3 +108,5 @@ def rebuild(
         console.print(f"besides, of the list's lines: {', '.join(passed_over)}")
     for split, images in rebuilt.kept.items():
         print(f"{images:,} images in {out.rstrip('/')}/manifest/{split}.parquet")
+    if any(share.state == "unreachable" for share in rebuilt.rot.states):
+        print(f"To ask again for what was unreachable:  curate rebuild {source} --out {out} --retry transient")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from os import PathLike
 from typing import Any
 
@@ -15,7 +17,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from curate.candidates import CandidateReader
-from curate.candidates.lists import COLUMN_NAMES, Row
+from curate.candidates.lists import COLUMN_NAMES
 from curate.candidates.reader import LOCAL, schema
 from curate.config import fingerprint
 from curate.engine import RunFolder, read_index, rows_of
@@ -31,6 +33,8 @@ _CLAIMS = {"claimed_width", "claimed_height"}
 _ALIASES = {alias for names in COLUMN_NAMES.values() for alias in names} - _CLAIMS
 _NOT_OWN = {*PLACES, *LOCAL.names, *_ALIASES, *(column.name for column in PAIRED), "status", "reason"}
 _TYPES = {column.name: column.type for column in MANIFEST if column.name not in PLACES}
+_PIECE = 8192
+"""Rows that are read at once."""
 _HEX = "^[0-9a-f]{64}$"
 
 
@@ -73,19 +77,20 @@ def read_published(source: str, folders: Sequence[str] = ()) -> Published:
     """
     manifests = [f"{source.rstrip('/')}/manifest/{split}.parquet" for split in ("train", "test")]
     is_run = RunFolder(source).exists("manifest/train.parquet")
+    fs, path = fsspec.core.url_to_fs(source)
+    if not fs.exists(path):
+        raise InputError(f"there is nothing at {source}: name a manifest, a list of URLs, or a run folder")
     paths = manifests if is_run else [source]
     metadata = _metadata(paths[0])
     find = _finder(folders, _places_of_run(source) if is_run else {})
     reader = CandidateReader(paths, Candidates(keep=()), find)
-    raws, rows = [], []
-    for raw, row in reader.rows(whole=True):
-        raws.append(raw)
-        rows.append(row)
-    if not rows:
-        raise InputError(f"{source} names no images")
-    candidates = pa.Table.from_pylist(rows, schema=schema(()))
+    own = {name: type_ for name, type_ in reader.columns().items() if name not in _TYPES and name not in _NOT_OWN}
+    candidates, facts = _read(reader, {**_TYPES, **own}, source)
     _refuse_places(candidates, source, find)
-    facts = _facts(raws, candidates, reader.columns(), source)
+    facts = _complete(facts, candidates, source)
+    for name in (name for name, type_ in own.items() if type_ is None):
+        with suppress(pa.ArrowInvalid):  # numbers, if it can be
+            facts = facts.set_column(facts.column_names.index(name), name, facts[name].cast(pa.float64()))
     known = fingerprint([reader.fingerprint(), sorted(folders)])
     return Published(source, candidates, facts, metadata, reader.notes(), known)
 
@@ -201,18 +206,25 @@ def _refuse_places(candidates: pa.Table, source: str, find: Callable[[str], str 
         )
 
 
-def _facts(raws: Sequence[Row], candidates: pa.Table, given: Mapping[str, pa.DataType | None], source: str) -> pa.Table:
-    """What the list tells of each image.
+def _read(reader: CandidateReader, types: Mapping[str, pa.DataType | None], source: str) -> tuple[pa.Table, pa.Table]:
+    """The candidates, and the columns of these types, text where none is told.
 
-    Args:
-        raws: its fields.
-        candidates: in the same order.
-        given: its columns, and their types where it tells them.
-        source: named in errors.
+    A piece at a time: as objects they take much memory.
     """
-    own = {name: type_ for name, type_ in given.items() if name not in _TYPES and name not in _NOT_OWN}
-    types: dict[str, pa.DataType | None] = {**_TYPES, **own}
-    columns = {n: _column([raw.get(n) for raw in raws], type_, f"{source}: {n}") for n, type_ in types.items()}
+    rows = reader.rows(whole=True)
+    candidates, facts = [], []
+    while piece := list(islice(rows, _PIECE)):
+        candidates.append(pa.Table.from_pylist([row for _, row in piece], schema=schema(())))
+        columns = {n: _column([raw.get(n) for raw, _ in piece], t, f"{source}: {n}") for n, t in types.items()}
+        facts.append(pa.table(columns))
+    if not candidates:
+        raise InputError(f"{source} names no images")
+    return pa.concat_tables(candidates).combine_chunks(), pa.concat_tables(facts).combine_chunks()
+
+
+def _complete(facts: pa.Table, candidates: pa.Table, source: str) -> pa.Table:
+    """What a list tells, checked, and with what its candidates tell in the place of what it doesn't."""
+    columns = {name: facts[name] for name in facts.column_names}
     _check_ids(columns["id"], candidates, source)
     for name in ("sha256", "pixel_sha256"):
         columns[name] = pc.utf8_lower(columns[name])
@@ -237,19 +249,11 @@ def _check_ids(given: pa.Array, candidates: pa.Table, source: str) -> None:
 
 
 def _column(values: list[Any], type_: pa.DataType | None, where: str) -> pa.Array:
-    """A column of a list: of text, as csv has it, the values that it stands for. Numbers, if no type is told and it can
-    be.
-    """
-    if type_ is None:
-        try:
-            return _column(values, pa.float64(), where)
-        except InputError:
-            return _column(values, pa.string(), where)
+    """A column of a list: of text, as csv has it, the values that it stands for; text where no type is told."""
+    type_ = type_ or pa.string()
     try:
-        if pa.types.is_string(type_):
-            return pa.array([None if value in (None, "") else str(value) for value in values], type_)
-        if any(isinstance(value, str) for value in values):
-            return pa.array([None if value in (None, "") else str(value) for value in values]).cast(type_)
+        if pa.types.is_string(type_) or any(isinstance(value, str) for value in values):
+            return pa.array([None if value in (None, "") else str(value) for value in values], pa.string()).cast(type_)
         return pa.array(values, type_)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
         raise InputError(f"{where} holds what is no {type_}: {error}") from error

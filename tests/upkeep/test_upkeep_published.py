@@ -136,7 +136,7 @@ def test_what_is_no_list_is_refused(dataset: Path, tmp_path: Path) -> None:
     export_manifest(str(dataset), tmp_path / "crops", "crops")
     for name, message in (
         ("photos", "holds images: name a manifest"),
-        ("none.parquet", "can't read"),
+        ("none.parquet", "there is nothing at"),
         ("damaged.parquet", "can't read"),
         ("empty.txt", "names no images"),
         ("crops/manifest/train.parquet", "images that were made of others, such as crops, can't be fetched"),

@@ -192,8 +192,14 @@ def test_a_mistake_costs_no_request(ageing: Ageing, dataset: Path, tmp_path: Pat
 def test_the_command(command, ageing: Ageing, dataset: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     source, out = published(dataset, tmp_path, "urls.tsv"), tmp_path / "again"
     settings = [word for setting in SETTINGS for word in ("--set", setting)]
-    code, text, _ = command("rebuild", source, "--out", out, *settings, "--scheduler", "serial")
+    log = tmp_path / "events.jsonl"
+    code, text, _ = command("rebuild", source, "--out", out, *settings, "--scheduler", "serial", "--log-json", log)
     assert code == 0
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [event["stage"] for event in events if event["event"] == "stage_finished"] == [
+        "candidates", "fetch", "measure", "rebuild",
+    ]  # fmt: skip
+    assert f"curate rebuild {source} --out {out} --retry transient" in text
     for words in ("recoded", "http_404", "of 11 images", f"1 images in {out}/manifest/train.parquet"):
         assert words in text
     code, text, _ = command("rebuild", source, "--out", out, "--accept", "picture", "--scheduler", "serial", "--json")
