@@ -217,8 +217,8 @@ def events_page() -> str:
         f"""{NOTE}# Events
 
 `curate run`, `curate rebuild` and the commands of single stages take `--log-json PATH`, and append what happens to that
-local file, one JSON object a line; `-` is standard error. Names and meanings here stay as they are; fields may be added,
-so pass over what you don't know. Every event has `time` (UTC, ISO 8601 with milliseconds) and `event`.
+local file, one JSON object a line; `-` is standard error. Names and meanings here stay as they are; fields may be
+added, so pass over what you don't know. Every event has `time` (UTC, ISO 8601 with milliseconds) and `event`.
 
 A line is written whole, and at once. A run that goes on after a stop appends to the same file, which so tells of all of
 them in turn. If the log can't be written any more, such as on a full disk, `curate` says so once and the run goes on

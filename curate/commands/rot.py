@@ -35,7 +35,7 @@ def rot_tables(rot: Rot) -> Iterator[Table | str]:
         )
     states = {share.state for share in rot.states}
     if State.UNPROVEN in states:
-        yield "no hashes were published of some images: whether those are the same can't be told"
+        yield "where no SHA-256 was published, whether an image is the same can't be told"
     if not rot.pictures_known and State.CHANGED in states:
         yield "the list has hashes of bytes alone: a copy that was only encoded anew counts as changed"
     if State.UNREACHABLE in states:

@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from os import PathLike
 from typing import Any
@@ -82,7 +83,7 @@ def read_published(source: str, folders: Sequence[str] = ()) -> Published:
         raise InputError(f"there is nothing at {source}: name a manifest, a list of URLs, or a run folder")
     paths = manifests if is_run else [source]
     metadata = _metadata(paths[0])
-    find = _finder(folders, _places_of_run(source) if is_run else {})
+    find = _finder(folders, cache(lambda: _places_of_run(source) if is_run else {}))
     reader = CandidateReader(paths, Candidates(keep=()), find)
     own = {name: type_ for name, type_ in reader.columns().items() if name not in _TYPES and name not in _NOT_OWN}
     candidates, facts = _read(reader, {**_TYPES, **own}, source)
@@ -172,8 +173,13 @@ def _places_of_run(run: str) -> dict[str, str]:
     return places
 
 
-def _finder(folders: Sequence[str], known: Mapping[str, str]) -> Callable[[str], str | None]:
-    """Finds the file that a URL `file:NAME/...` stands for. What it names lies in its folder, and isn't hidden."""
+def _finder(folders: Sequence[str], known: Callable[[], Mapping[str, str]]) -> Callable[[str], str | None]:
+    """Finds the file that a URL `file:NAME/...` stands for. What it names lies in its folder, and isn't hidden.
+
+    Args:
+        folders: see `read_published`.
+        known: asked, where there is such a URL, for files that are known besides.
+    """
     roots: dict[str, str] = {}
     for folder in folders:
         name, named, path = folder.partition("=")
@@ -188,7 +194,7 @@ def _finder(folders: Sequence[str], known: Mapping[str, str]) -> Callable[[str],
             below = url.removeprefix(prefix)
             if below != url and not any(part in ("", "..") or part.startswith(".") for part in below.split("/")):
                 return f"{root}/{below}"
-        return known.get(url)
+        return known().get(url) if url.startswith("file:") else None
 
     return find
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import reduce
 from os import PathLike
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,8 +26,8 @@ from curate.upkeep.rot import Rot, State, judge, tally
 
 __all__ = ["Rebuilt", "rebuild"]
 
-STAGE = "rebuild"
-SUMMARY = f"{STAGE}/summary.json"
+_STAGE = "rebuild"
+_SUMMARY = f"{_STAGE}/summary.json"
 
 # what must be as it was published -> the states that are kept
 _ACCEPTED = {"bytes": (State.SAME, State.UNPROVEN), "picture": (State.SAME, State.UNPROVEN, State.RECODED)}
@@ -149,41 +149,36 @@ def _write(folder: RunFolder, published: Published, shards: Sequence[str], accep
         for split, table in splits.items():
             with shard.create(f"manifest/{split}.parquet") as sink:
                 sink.write(encode_manifest(_as_manifest(table), metadata))
-        with shard.create(SUMMARY) as sink:
+        with shard.create(_SUMMARY) as sink:
             sink.write(rebuilt.to_json().encode())
         return engine.count_reasons(whole)
 
     input = fingerprint([published.fingerprint, engine.input_of(folder, FOLDERS[:3], shards)])
-    engine.run_whole(folder, STAGE, build, input, {"accept": accept, "version": 1}, progress)
+    engine.run_whole(folder, _STAGE, build, input, {"accept": accept, "version": 1}, progress)
     return rebuilt
 
 
 def _ledger(facts: pa.Table, found: pa.Table, verdicts: pa.Table, accept: str) -> pa.Table:
     """All that is known of each image: what came of it, and of the same bytes whatever was published."""
     same = pc.equal(verdicts["state"], State.SAME.value)
-    measured = {column.name for column in MANIFEST if column.stage == "measure"}
+    measured = [column.name for column in MANIFEST if column.stage == "measure"]
     # other cut-offs of the frequency ratio are columns of their own
-    measured |= {name for name in found.column_names if name not in {*_LEDGER, *_OF_CANDIDATES}}
-    columns: dict[str, Any] = {}
-    for name in dict.fromkeys([*_LEDGER, *facts.column_names, *measured]):
-        if name in FETCHED.names:
-            columns[name] = found[name]
-        elif name not in measured:
-            columns[name] = facts[name] if name in facts.column_names else None
-        elif name not in facts.column_names:
-            columns[name] = found[name]
-        else:
+    measured += [name for name in found.column_names if name not in {*_LEDGER, *_OF_CANDIDATES}]
+    columns = {name: facts[name] for name in facts.column_names} | {name: found[name] for name in FETCHED.names}
+    for name in measured:
+        if name in facts.column_names:
             known = pc.if_else(same, facts[name], pa.scalar(None, facts[name].type))
             columns[name] = pc.coalesce(found[name].cast(known.type), known)
-    complete = pc.invert(pc.is_null(columns["id"]))
-    for name in _REQUIRED:
-        complete = pc.and_(complete, pc.is_valid(columns[name]))
+        else:
+            columns[name] = found[name]
     accepted = pc.is_in(verdicts["state"], pa.array([state.value for state in _ACCEPTED[accept]]))
-    kept = pc.and_(accepted, complete)
+    # bytes that nobody could measure, neither here nor where they were published, can't be in a manifest
+    kept = reduce(pc.and_, (pc.is_valid(columns[name]) for name in _REQUIRED), accepted)
     columns["status"] = pc.if_else(kept, "kept", "rejected")
     columns["reason"] = pc.if_else(kept, pa.scalar(None, pa.string()), pc.coalesce(found["reason"], _reasons(verdicts)))
     columns |= {"state": verdicts["state"], "distance": verdicts["distance"], "published_sha256": facts["sha256"]}
-    return pa.table({name: column.cast(_LEDGER.get(name, column.type)) for name, column in columns.items()})
+    names = dict.fromkeys([*_LEDGER, *columns])
+    return pa.table({name: columns[name].cast(_LEDGER.get(name, columns[name].type)) for name in names})
 
 
 def _reasons(verdicts: pa.Table) -> pa.ChunkedArray:

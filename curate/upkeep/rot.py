@@ -40,7 +40,7 @@ class State(StrEnum):
     SAME = "same", "the bytes that were published, by their SHA-256"
     RECODED = "recoded", "the same picture in other bytes: encoded anew, or resized"
     CHANGED = "changed", "another picture, as far as the published hashes tell"
-    UNPROVEN = "unproven", "a picture, and no hash was published to hold it against"
+    UNPROVEN = "unproven", "a picture, and no SHA-256 was published to hold it against"
     GONE = "gone", "no picture is to be had any more, for a reason that stays"
     UNREACHABLE = "unreachable", "no picture is to be had for now, for a reason that may pass"
 
@@ -80,12 +80,15 @@ def judge(published: pa.Table, found: pa.Table) -> pa.Table:
         found: in the same order, with the columns of the fetch and measure stages.
     """
     distance = _distances(published["phash"], found["phash"])
-    alike = _mask(pc.equal(found["pixel_sha256"], published["pixel_sha256"])) | _mask(pc.less_equal(distance, RADIUS))
+    pixels = pc.equal(found["pixel_sha256"], published["pixel_sha256"])
+    alike = _mask(pixels) | _mask(pc.less_equal(distance, RADIUS))
+    unknown = _mask(pc.and_(pc.is_null(pixels), pc.is_null(distance)))
+    proof = _mask(pc.is_valid(published["sha256"]))
     rules = [
         (State.SAME, _mask(pc.equal(found["sha256"], published["sha256"]))),  # also where this machine can't decode it
         (State.UNREACHABLE, _mask(pc.is_in(found["reason"], _TRANSIENT))),
         (State.GONE, _mask(pc.is_valid(found["reason"]))),
-        (State.UNPROVEN, _mask(pc.is_null(published["sha256"]))),
+        (State.UNPROVEN, ~proof & (alike | unknown)),
         (State.RECODED, alike),
     ]
     state = np.select([where for _, where in rules], [str(state) for state, _ in rules], str(State.CHANGED))

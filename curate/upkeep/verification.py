@@ -103,14 +103,14 @@ def _ask(
 ) -> pa.Table:
     """What fetch and measure find of candidates, in their order."""
     count = 1 if scheduler == "serial" else workers or engine.local_workers()
-    size = min(recipe.candidates.shard_size, -(-len(candidates) // count))  # every worker has something to do
+    rows = min(recipe.candidates.shard_size, -(-len(candidates) // count))  # every worker has something to do
     with (
         tempfile.TemporaryDirectory(prefix="curate-verify-") as path,
         engine.open_executor(scheduler, workers) as executor,
     ):
         _check_room(path, facts)
         folder = RunFolder(path)
-        tables = (candidates.slice(start, size) for start in range(0, len(candidates), size))
+        tables = (candidates.slice(start, rows) for start in range(0, len(candidates), rows))
         index, _ = engine.write_source(folder, tables, dict, "", "", progress)
         for name in ("fetch", "measure"):
             engine.run_stage(folder, SHARD_STAGES[name](recipe), index.shards, index.rows, executor, progress)

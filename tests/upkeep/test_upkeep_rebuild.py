@@ -150,6 +150,19 @@ def test_further_measures_are_made_as_they_were_published(ageing: Ageing, datase
     assert (difference.changed, difference.added, difference.removed) == ({}, (), ())
 
 
+def test_the_same_bytes_that_cannot_be_measured_here_keep_what_was_published(
+    ageing: Ageing, dataset: Path, tmp_path: Path
+) -> None:
+    """As with HEIF and no plugin for it. Where too little was published for a manifest, the reason is told."""
+    ageing.old = False
+    settings = [*SETTINGS, "measure.max_pixels=100"]
+    assert rebuild(published(dataset, tmp_path), tmp_path / "again", settings=settings).left_out == {}
+    for was, now in zip(open_manifests(str(dataset)), open_manifests(str(tmp_path / "again")), strict=True):
+        assert {column for columns in compare(was, now).changed.values() for column in columns} <= {"tar", "offset"}
+    urls = published(dataset, tmp_path, "urls.tsv")
+    assert rebuild(urls, tmp_path / "less", settings=settings).left_out == {"too_many_pixels": len(FATES)}
+
+
 def test_local_images_come_from_their_folder(tmp_path: Path) -> None:
     from curate.demo.pictures import Picture, encode
 

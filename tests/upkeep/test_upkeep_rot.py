@@ -39,7 +39,9 @@ def found(*rows: dict) -> pa.Table:
         ({}, {"sha256": B, "pixel_sha256": D, "phash": None}, State.CHANGED),
         ({}, {"sha256": B, "reason": "decode_failed"}, State.GONE),
         ({}, {"sha256": B, "reason": "quarantined"}, State.UNREACHABLE),  # nobody has looked at it yet
-        ({"sha256": None}, {"sha256": B, "phash": 1}, State.UNPROVEN),
+        ({"sha256": None, "pixel_sha256": None, "phash": None}, {"sha256": B, "phash": 1}, State.UNPROVEN),
+        ({"sha256": None}, {"sha256": B, "pixel_sha256": D, "phash": 2**64 - 2}, State.UNPROVEN),
+        ({"sha256": None}, {"sha256": B, "pixel_sha256": D, "phash": 1}, State.CHANGED),
         ({"sha256": None}, {"sha256": B, "reason": "decode_failed"}, State.GONE),
         ({"sha256": None}, {"reason": "http_404"}, State.GONE),
     ],
