@@ -2,14 +2,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check format bench bench-models bench-measure bench-fetch bench-label fuzz chaos soak clean
+.PHONY: help demo test check format bench bench-models bench-measure bench-fetch bench-label bench-loader fuzz chaos soak clean
 
 help:
 	@echo "make demo    install, then the whole way on sample pictures: crawl, curate, train, restore"
 	@echo "make test    install what tests need, and run them"
 	@echo "make check   style, types, formatting"
 	@echo "make format  put the code into the house's format"
-	@echo "make bench   measure speed against named references: bench-measure, bench-fetch, bench-label, bench-models"
+	@echo "make bench   measure speed against named references: bench-measure, bench-fetch, bench-label, bench-models, bench-loader"
 	@echo "make chaos   kill 30 crawls at random moments, resume them, and compare; make soak: 20,000 URLs of a hostile site"
 	@echo "make fuzz    try the parsers of what servers send with many more examples than the tests do"
 
@@ -28,7 +28,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: bench-measure bench-fetch bench-label bench-models
+bench: bench-measure bench-fetch bench-label bench-models bench-loader
 
 bench-measure: $(VENV)/.dev
 	$(BIN)/python benchmarks/measure.py
@@ -42,6 +42,9 @@ bench-models: $(VENV)/.dev
 
 bench-label: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.label
+
+bench-loader: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.loader
 
 fuzz: $(VENV)/.dev
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n 2 -k "break or noise or any" \

@@ -39,8 +39,12 @@ def train(
     with StepProgress(new_console(), "train") as steps:
         settings = restore.TrainRecipe.load(recipe, set_)
         result = restore.train(settings, manifest, out, resume=not restart, progress=steps, notice=steps.say)
+    if not result.leads:
+        return
     if not result.trained:
         print(f"finished before, after {result.steps} steps")
+    if result.pace:
+        print(f"patches      {result.pace}")
     print(f"weights      {result.checkpoint}")
     print(f"best weights {result.best}")
     if "psnr" in result.metrics:

@@ -66,7 +66,7 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):
         phases: their crops, and the weights that differ from the groups'.
         seed: of the whole training.
         crops_per_image: samples per decoded picture.
-        cache_bytes: decoded pictures to keep, in each worker.
+        cache_bytes: decoded pictures to keep, in each worker; the last is kept whatever its size.
 
     Raises:
         RestoreError: if there is no such degradation, or a phase leaves a group none.
@@ -238,6 +238,6 @@ class _Cache:
         images = picture.read_pair() if picture.is_paired else [picture.read()]
         self._images[picture] = images
         self._used += sum(image.nbytes for image in images)
-        while self._used > self._limit:
+        while self._used > self._limit and len(self._images) > 1:
             self._used -= sum(image.nbytes for image in self._images.popitem(last=False)[1])
         return images

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from curate.errors import RestoreError
 from curate.restore.data import Group, PatchDataset, ValidationBatch, ValidationDataset
 from curate.restore.degradations import TASKS
-from curate.restore.loader import Batch, PatchLoader
+from curate.restore.loader import Batch, Pace, PatchLoader
 from curate.restore.losses import RestorationLoss
 from curate.restore.models import build_model, task_arguments
 from curate.restore.pictures import Picture
@@ -117,6 +117,11 @@ class Patches(L.LightningDataModule):
         self.loader: PatchLoader | None = None
         self.measured: Sequence[str] = ()
         """Names of the degradations that are measured in validation."""
+
+    @property
+    def pace(self) -> Pace:
+        """How fast patches have come so far."""
+        return self.loader.pace if self.loader else Pace()
 
     def train_dataloader(self) -> PatchLoader:
         """The same for all epochs: Lightning asks for it again to learn the length of the next one."""

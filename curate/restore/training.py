@@ -6,11 +6,10 @@ import logging
 import os
 import signal
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 import torch
@@ -24,6 +23,8 @@ from curate.restore.checkpoint import CheckpointInfo, read_info
 from curate.restore.data import divide
 from curate.restore.degradations import parse_degradation
 from curate.restore.models import require_tasks
+from curate.restore.observe import LoaderPace, Notice, Progress, Report, Routing, SamplePictures
+from curate.restore.processes import leads, share_out
 from curate.restore.recipe import TrainRecipe
 from curate.restore.schedule import Schedule
 from curate.restore.sources import open_groups
@@ -31,12 +32,6 @@ from curate.restore.state import StateFile, Writer
 from curate.restore.task import Patches, RestorationTask
 
 __all__ = ["Notice", "Progress", "TrainResult", "train"]
-
-Progress = Callable[[int, int, Mapping[str, float]], None]
-"""Called with the steps done, the steps in all, and the latest values: loss, lr, and psnr once it was measured."""
-
-Notice = Callable[[str], None]
-"""Called with a sentence for whoever watches the training."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +48,10 @@ class TrainResult:
     """Steps done by this call: 0 if it was finished before."""
     metrics: Mapping[str, float]
     """Of the last validation: psnr, psnr_before, psnr/<degradation>, in dB."""
+    pace: str
+    """Whether patches came as fast as they were used; empty if nothing was trained."""
+    leads: bool
+    """Whether this is the one of several processes that writes."""
 
 
 def train(
@@ -89,41 +88,46 @@ def train(
         parse_degradation(name)
     folder = Path(out)
     given, trained_on = open_groups(recipe, manifests)
+    tell = notice if notice and leads() else lambda _: None
     left_out = [name for name in recipe.data if name not in given]
-    if notice and left_out and set(given) != {""}:
-        notice(f"trains without {', '.join(left_out)}, of which no --manifest was given")
+    if left_out and set(given) != {""}:
+        tell(f"trains without {', '.join(left_out)}, of which no --manifest was given")
     halves = [divide(group, recipe.validation.images, recipe.seed) for group in given.values()]
     groups, validation = [train for train, _ in halves], [picture for _, held in halves for picture in held]
-    samples = recipe.samples_per_epoch
-    if samples == "auto":
-        samples = sum(len(group.pictures) * group.repeat for group in groups)
-    schedule = Schedule(recipe.phases, samples)
+    auto = sum(len(group.pictures) * group.repeat for group in groups)
+    schedule = Schedule(recipe.phases, auto if recipe.samples_per_epoch == "auto" else recipe.samples_per_epoch)
     info = CheckpointInfo(model=recipe.model, settings=recipe.settings, recipe=recipe.essence(), manifests=trained_on)
     writer = Writer(folder, info, schedule, recipe.save_every)
     done = writer.before(resume)
-    if done is None or done.epoch < schedule.epochs:
+    finished = done is not None and done.epoch == schedule.epochs
+    pace = ""
+    if not finished:
         patches = Patches(recipe, schedule, groups, validation)
         task = RestorationTask(recipe, schedule)
         measured = {parse_degradation(name).task for name in recipe.validation.degradations}
         require_tasks(task.model, measured.union(*(group.tasks for group in groups)))
-        callbacks: list[L.Callback] = [writer, *([_Report(schedule.steps, progress)] if progress else [])]
+        callbacks: list[L.Callback] = [writer, Routing(tell), SamplePictures(), LoaderPace(patches, tell)]
+        if progress and leads():
+            callbacks.append(Report(schedule.steps, progress))
         _fit(task, patches, folder, callbacks, writer.state if done else None)
+        pace = str(patches.pace)
     final = read_info(writer.model)
-    trained = 0 if done and done.epoch == schedule.epochs else final.step - writer.begun
-    return TrainResult(writer.model, writer.best, final.step, trained, final.metrics)
+    trained = 0 if finished else final.step - writer.begun
+    return TrainResult(writer.model, writer.best, final.step, trained, final.metrics, pace, leads())
 
 
 def _fit(
     task: RestorationTask, patches: Patches, folder: Path, callbacks: list[L.Callback], state: Path | None
 ) -> None:
     recipe = task.recipe
-    files.write(folder / "recipe.yaml", recipe.to_yaml().encode())
+    if leads():
+        files.write(folder / "recipe.yaml", recipe.to_yaml().encode())
     if recipe.ema:
         callbacks = [EMAWeightAveraging(decay=recipe.ema), *callbacks]
     with _quiet():
         trainer = L.Trainer(
             max_epochs=task.schedule.epochs,
-            devices=1,
+            **share_out(recipe),
             precision=recipe.precision,
             gradient_clip_val=recipe.optimiser.clip or None,
             logger=TensorBoardLogger(folder, name="logs", version=""),
@@ -155,18 +159,6 @@ def _fit(
             ) from error
         except OSError as error:
             raise files.explain(error, str(folder)) from error
-
-
-class _Report(L.Callback):
-    """Tells the caller of every step."""
-
-    def __init__(self, steps: int, progress: Progress) -> None:
-        self._steps, self._progress = steps, progress
-
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *_: Any) -> None:
-        values = {"loss": float(outputs["loss"]), "lr": float(trainer.optimizers[0].param_groups[0]["lr"])}
-        values |= {k: float(v) for k, v in trainer.callback_metrics.items() if k == "psnr"}
-        self._progress(trainer.global_step, self._steps, values)
 
 
 @contextmanager

@@ -108,8 +108,8 @@ def test_progress_tells_every_step_and_lightning_nothing(
     told: list[tuple[int, int, Mapping[str, float]]] = []
     train(recipe(), [photos], tmp_path, progress=lambda *args: told.append(args))
     assert [(done, total) for done, total, _ in told] == [(1, 3), (2, 3), (3, 3)]
-    assert set(told[0][2]) == {"loss", "lr"}
-    assert set(told[2][2]) == {"loss", "lr", "psnr"}
+    assert set(told[0][2]) == {"loss", "lr", "l1", "aux", "gradient"}
+    assert set(told[2][2]) == {"loss", "lr", "l1", "aux", "gradient", "psnr"}
     assert capfd.readouterr() == ("", "")
     assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
 
