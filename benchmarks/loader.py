@@ -2,7 +2,7 @@
 
     python -m benchmarks.loader [PICTURES] [--crop 128] [--seconds 5] [--workers 0 1 2] [--crops 1 4 16]
 
-PICTURES is a manifest or a folder; without it, 32 drawings of 2048 x 1536 as JPEG. Patches are of `denoise_25`, 32 in a
+PICTURES is a manifest or a folder; without it, 8 drawings of 2048 x 1536 as JPEG. Patches are of `denoise_25`, 32 in a
 batch, the pictures decoded anew each time they come. A training keeps up whose steps use no more patches than this.
 """
 
@@ -57,7 +57,7 @@ def _rate(pictures: list[Picture], crop: int, crops: int, workers: int, seconds:
     return count / taken
 
 
-def _draw(folder: Path, count: int = 32) -> str:
+def _draw(folder: Path, count: int = 8) -> str:
     rng = np.random.default_rng(0)
     for number in range(count):
         coarse = Image.fromarray(rng.integers(0, 256, (96, 128, 3), dtype=np.uint8))

@@ -42,9 +42,10 @@ class RestorationLoss(nn.Module):
     def forward(self, restored_B3HW: Tensor, clean_B3HW: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum, and every term before weighting."""
         # spectra and variances are differences of large numbers: half precision would lose them
-        restored_B3HW, clean_B3HW = restored_B3HW.float(), clean_B3HW.float()
-        terms = {name: self._term(name, restored_B3HW, clean_B3HW) for name in self.weights}
-        total = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
+        with torch.autocast(restored_B3HW.device.type, enabled=False):
+            restored_B3HW, clean_B3HW = restored_B3HW.float(), clean_B3HW.float()
+            terms = {name: self._term(name, restored_B3HW, clean_B3HW) for name in self.weights}
+            total = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
         return total, {name: term.detach() for name, term in terms.items()}
 
     def _term(self, name: str, restored_B3HW: Tensor, clean_B3HW: Tensor) -> Tensor:

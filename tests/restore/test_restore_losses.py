@@ -120,3 +120,61 @@ def test_vgg_weights_that_cannot_be_had_name_the_offline_way(tmp_path: Path, mon
     torch.save({"a": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(RestoreError, match="holds no VGG-19"):
         losses.PerceptualLoss(tmp_path / "other.pth")
+
+
+@pytest.mark.parametrize("term", ["l1", "l2", "fft", "ms_ssim", "vgg"])
+def test_gradients_of_every_term_are_its_slopes(term: str, vgg_file: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    side = 104 if term == "ms_ssim" else 16
+    clean = torch.rand(1, 3, side, side, generator=generator)
+    restored = (clean + 0.2 * torch.randn(clean.shape, generator=generator)).requires_grad_()
+    loss = RestorationLoss({term: 1.0}, vgg_file)
+    loss(restored, clean)[0].backward()
+    assert restored.grad is not None
+    # uphill for every pixel, so that slopes don't cancel
+    direction = restored.grad.sign() * (0.5 + torch.rand(clean.shape, generator=generator))
+    with torch.no_grad():
+        ahead, behind = (loss(restored + step * direction, clean)[0].double() for step in (1e-3, -1e-3))
+    slope = (restored.grad.double() * direction.double()).sum()
+    assert (ahead - behind) / 2e-3 == pytest.approx(slope.item(), rel=0.02)
+
+
+@pytest.mark.parametrize("term", ["l1", "l2", "fft", "ms_ssim"])
+def test_mixed_precision_leaves_the_loss_whole(term: str) -> None:
+    """Variances and spectra are small differences of large numbers."""
+    a, b = (torch.cat([x, x[:, :1]], 1) for x in _pair(128))
+    loss = RestorationLoss({term: 1.0})
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = loss(a, b)[0]
+    assert mixed.dtype == torch.float32
+    assert mixed.item() == loss(a, b)[0].item()
+
+
+def test_vgg_loss_compares_the_documents_three_layers(vgg_file: Path) -> None:
+    """relu1_2, relu2_2 and relu3_2 of torchvision's own network, on inputs as ImageNet has them."""
+    models = pytest.importorskip("torchvision.models")
+    layers = models.vgg19(weights=None).features[:14]
+    state = {key.removeprefix("features."): value for key, value in torch.load(vgg_file, weights_only=True).items()}
+    layers.load_state_dict({key: state[key] for key in layers.state_dict()})
+    a, b = (torch.cat([x, x[:, :1]], 1) for x in _pair(32))
+    mean, std = (torch.tensor(v)[:, None, None] for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
+    expected, x, y = 0.0, (a - mean) / std, (b - mean) / std
+    with torch.no_grad():
+        for index, layer in enumerate(layers):
+            x, y = layer(x.clone()), layer(y.clone())
+            expected += {3: 0.1, 8: 0.6, 13: 0.3}.get(index, 0) * (x - y).abs().mean().item()
+    assert PerceptualLoss(vgg_file)(a, b).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_scale_of_the_fft_loss_is_a_setting() -> None:
+    """For white errors: 91, 136 and 181 times L1 by MoCE-IR's scale, 0.71 times by the other, at any crop."""
+    errors = torch.randn(4, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    for norm, side, ratio in (
+        ("backward", 128, 90.5),
+        ("backward", 64, 45.3),
+        ("ortho", 128, 0.707),
+        ("ortho", 64, 0.707),
+    ):
+        x = errors[..., :side, :side]
+        _, terms = RestorationLoss({"l1": 1, "fft": 1}, fft_norm=norm)(x, torch.zeros_like(x))
+        assert (terms["fft"] / terms["l1"]).item() == pytest.approx(ratio, rel=0.02)
