@@ -64,10 +64,11 @@ def ingest(
 
 def _print(made: Ingested, out: str) -> None:
     for split, found in made.found.items():
-        images = "pairs" if made.layout.degradation else "images"
+        images = ("pair" if made.layout.degradation else "image") + "s" * (found != 1)
         whole = made.layout.whole.get(split)
         of = f" of the {whole:,} that {made.dataset} has" if whole not in (None, found) else ""
         rows = f", cut into {made.rows[split]:,}" if made.rows[split] != found else ""
         print(f"{found:,} {images}{of}{rows}, in {out}/manifest/{split}.parquet")
     if made.others:
-        print(f"{len(made.others):,} other files there are none of them, such as {made.others[0]}")
+        what = "file there is no part of it: " if len(made.others) == 1 else "files there are no part of it, such as "
+        print(f"{len(made.others):,} other {what}{made.others[0]}")

@@ -216,8 +216,8 @@ def test_the_command_says_what_came_of_it(pack: Pack, tmp_path: Path) -> None:
     out = tmp_path / "out"
     result = CliRunner().invoke(app, ["ingest", "polyu", str(folder), "-o", str(out), "--scheduler", "serial"])
     assert result.exit_code == 0, result.output
-    assert f"1 pairs of the 100 that PolyU has, in {out}/manifest/train.parquet" in result.output
-    assert "1 other files there are none of them, such as readme.png" in result.output
+    assert f"1 pair of the 100 that PolyU has, in {out}/manifest/train.parquet" in result.output
+    assert "1 other file there is no part of it: readme.png" in result.output
     wrong = CliRunner().invoke(app, ["ingest", "polyu", str(folder), "-o", "x", "--split", "valid"])
     assert "--split takes train or test, not 'valid'" in str(wrong.exception)
 
