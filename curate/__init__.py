@@ -1,6 +1,7 @@
 """curate: restoration-grade image datasets from crawled URLs, and the restorers trained on them.
 
     run                curate: URLs in, manifest out
+    remove             take images out of a run, for good
     probe              what a run would bring and cost, from a sample
     Recipe             the settings of a curation run
     measure_image      format facts, bits per pixel and high-frequency ratios of one image
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
     )
     from curate.survey import stats
     from curate.task_finding import find_task
-    from curate.upkeep import rebuild, verify
+    from curate.upkeep import rebuild, remove, verify
 
 __all__ = [
     "CurateError",
@@ -88,6 +89,7 @@ __all__ = [
     "probe",
     "read_manifest",
     "rebuild",
+    "remove",
     "restore_files",
     "restore_image",
     "run",
@@ -118,6 +120,7 @@ _HOMES = {
     "probe": "preflight",
     "read_manifest": "manifest",
     "rebuild": "upkeep",
+    "remove": "upkeep",
     "restore_files": "restore",
     "restore_image": "restore",
     "run": "pipeline",

@@ -16,9 +16,16 @@ from curate.commands.decontaminate import decontaminate_app
 from curate.commands.ingest import ingest
 from curate.commands.manifest import export, manifest_app
 from curate.commands.models import models_app
+from curate.commands.outcome import (
+    print_advice,
+    print_outcome,
+    print_passed_over,
+    print_places,
+    print_reasons,
+)
 from curate.commands.restorer import evaluate, restore, train
 from curate.commands.terminal import LogJson, Scheduler, Settings, Workers, listening, new_console
-from curate.commands.upkeep import rebuild, verify
+from curate.commands.upkeep import rebuild, remove, verify
 from curate.errors import CurateError
 
 if TYPE_CHECKING:
@@ -34,7 +41,7 @@ app = typer.Typer(
 )
 
 STAGE_BY_STAGE = "Stage by stage"
-_RESUMING = ("run", "candidates", "fetch", "measure", "label", "select", "report", "train", "demo", "rebuild")
+_RESUMING = ("run", "candidates", "fetch", "measure", "label", "select", "report", "train", "demo", "rebuild", "remove")
 """Commands that go on where they were stopped."""
 _STORAGE_CLIENTS = ("botocore", "aiobotocore", "gcsfs", "google")
 
@@ -82,10 +89,7 @@ def run(
     outcome = _run(
         resolved, input, out, log_json, scheduler=scheduler, workers=workers, redo_from=redo_from, verify=verify
     )
-    _print_reasons(outcome)
-    _print_selection(outcome)
-    _print_places(outcome.places)
-    _print_advice(outcome)
+    print_outcome(outcome)
 
 
 @app.command()
@@ -137,8 +141,8 @@ def candidates(
     from curate.recipe import Recipe
 
     outcome = _run(Recipe.load(recipe, set_), input, out, log_json, scheduler="serial", stages=("candidates",))
-    _print_passed_over(outcome)
-    _print_advice(outcome)
+    print_passed_over(outcome)
+    print_advice(outcome)
 
 
 @app.command(rich_help_panel=STAGE_BY_STAGE)
@@ -155,7 +159,7 @@ def fetch(
 ) -> None:
     """Download the candidates' bytes."""
     reasons = [name.strip() for name in retry.split(",") if name.strip()]
-    _print_advice(_stage(run, "fetch", scheduler, workers, set_, log_json, retry=reasons))
+    print_advice(_stage(run, "fetch", scheduler, workers, set_, log_json, retry=reasons))
 
 
 @app.command(rich_help_panel=STAGE_BY_STAGE)
@@ -167,7 +171,7 @@ def measure(
     log_json: LogJson = None,
 ) -> None:
     """Turn bytes into numbers."""
-    _print_advice(_stage(run, "measure", scheduler, workers, set_, log_json))
+    print_advice(_stage(run, "measure", scheduler, workers, set_, log_json))
 
 
 @app.command(rich_help_panel=STAGE_BY_STAGE)
@@ -179,17 +183,14 @@ def label(
     log_json: LogJson = None,
 ) -> None:
     """Apply the recipe's filters, and label what passes with CLIP."""
-    _print_advice(_stage(run, "label", scheduler, workers, set_, log_json))
+    print_advice(_stage(run, "label", scheduler, workers, set_, log_json))
 
 
 @app.command(rich_help_panel=STAGE_BY_STAGE)
 def select(run: RunArgument, set_: Settings = [], log_json: LogJson = None) -> None:  # noqa: B006
     """Choose a balanced dataset; write ledger and manifests."""
     outcome = _stage(run, "select", "serial", None, set_, log_json)
-    _print_reasons(outcome)
-    _print_selection(outcome)
-    _print_places(outcome.places)
-    _print_advice(outcome)
+    print_outcome(outcome)
 
 
 @app.command(rich_help_panel=STAGE_BY_STAGE)
@@ -203,6 +204,7 @@ app.command("evaluate-labels")(evaluate_labels)
 app.command()(stats)
 app.command()(ingest)
 app.command()(export)
+app.command()(remove)
 app.command()(verify)
 app.command()(rebuild)
 app.command()(train)
@@ -233,9 +235,9 @@ def demo(
     with StepProgress(console, "train") as steps:
         restored = walk.train_and_restore(out, steps)
     places = {**curated.places, "restorer": restored.checkpoint, "before/after": restored.comparison}
-    _print_places(places)
+    print_places(places)
     print(f"PSNR         {restored.psnr_before:.2f} dB degraded, {restored.psnr:.2f} dB restored")
-    _print_reasons(curated)
+    print_reasons(curated)
 
 
 @app.callback(invoke_without_command=True)
@@ -287,36 +289,3 @@ def _run(recipe: Any, inputs: list[str], out: str, log_json: str | None, **optio
 
     with listening(log_json) as progress:
         return run(recipe, inputs, out, progress=progress, **options)
-
-
-def _print_places(places: dict[str, str]) -> None:
-    for name, path in places.items():
-        print(f"{name:<12} {path}")
-
-
-def _print_passed_over(outcome: RunOutcome) -> None:
-    if passed_over := [f"{count} {kind}" for kind, count in outcome.passed_over.items() if count]:
-        new_console().print(f"besides, of the input: {', '.join(passed_over)}")
-
-
-def _print_reasons(outcome: RunOutcome) -> None:
-    from curate.console import reasons_table
-
-    console = new_console()
-    console.print(reasons_table(outcome.reasons))
-    _print_passed_over(outcome)
-
-
-def _print_selection(outcome: RunOutcome) -> None:
-    from curate.console import selection_tables
-
-    if outcome.selection.get("pool"):
-        for part in selection_tables(outcome.selection):
-            new_console().print(part)
-
-
-def _print_advice(outcome: RunOutcome) -> None:
-    from curate.advice import advise
-
-    for sentence in advise(outcome):
-        print(sentence)

@@ -105,6 +105,7 @@ class Reason(StrEnum):
     FORBIDDEN_SCHEME = "forbidden_scheme", "fetch", "neither http nor https"
     FORBIDDEN_ADDRESS = "forbidden_address", "fetch", "the host's address is not public and not allowed by the recipe"
     CREDENTIALS = "credentials", "candidates", "the URL carries a user name or password"
+    REMOVED = "removed", "candidates", "taken out with `curate remove`: nothing of it is kept but this row"
     ROBOTS = "robots", "fetch", "the host's robots.txt forbids it"
     OPTED_OUT = "opted_out", "fetch", "an X-Robots-Tag header forbids it"
     DNS = "dns", "fetch", "the host name did not resolve", True

@@ -14,10 +14,11 @@ import yaml
 from curate import engine
 from curate.candidates import CandidateReader
 from curate.config import fingerprint
-from curate.engine import Executor, Progress, RunFolder, ShardIndex, StageOutcome
+from curate.engine import Executor, Progress, RunFolder, ShardIndex, Stage, StageOutcome
 from curate.errors import InputError, RecipeError, RunError
 from curate.label.taxonomy import load_taxonomy
 from curate.label.weights import find_gpus, prepare_labeller
+from curate.picks import PICKS, earlier_picks, named_picks
 from curate.recipe import Label, Recipe, TestSplit
 from curate.select import Benchmarks
 from curate.stages import (
@@ -25,7 +26,6 @@ from curate.stages import (
     SHARD_STAGES,
     SHOPPING,
     STAGES,
-    earlier_picks,
     forget_other_shards,
     placed,
     read_summary,
@@ -34,6 +34,7 @@ from curate.stages import (
     write_report,
     write_selection,
 )
+from curate.tombstones import bury
 
 __all__ = ["RECIPE", "STAGES", "RunOutcome", "open_run", "plan", "revise", "run"]
 
@@ -46,8 +47,17 @@ _REDO = ".redo"
 _FIRST_STAGE = {"fetch": "fetch", "measure": "measure", "filters": "label", "label": "label", "select": "select"}
 _FIRST_STAGE |= {"seed": "select", "name": "select"}
 
-Source = tuple[CandidateReader, str]
-"""What candidates are read from, and its fingerprint."""
+
+@dataclass(frozen=True)
+class _Input:
+    """What candidates are read from."""
+
+    reader: CandidateReader
+    fingerprint: str
+    before: tuple[engine.Source, ...] = ()
+    """Sources of the run that stand before it, and"""
+    after: tuple[engine.Source, ...] = ()
+    """after it."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +105,7 @@ def run(
     redo_from: str | None = None,
     retry: Sequence[str] = (),
     verify: bool = False,
+    grow: bool = False,
     progress: Progress | None = None,
 ) -> RunOutcome:
     """Curate: URLs in, manifest out. Running it again goes on where it stopped, and does nothing twice.
@@ -112,6 +123,7 @@ def run(
             all that may pass.
         verify: read every file of the run and compare its hash; by default only those that the file system shows to
             have changed since.
+        grow: add what is new in the inputs to the candidates of an existing run; see `curate.grow`.
         progress: told what happens.
 
     Raises:
@@ -127,20 +139,22 @@ def run(
         recipe = _settle_recipe(folder, recipe, redo_from)
         if verify:
             engine.distrust(folder)
-        source = _source(folder, recipe, [str(path) for path in inputs], redo_from) if "candidates" in stages else None
+        paths = [str(path) for path in inputs]
+        source = _source(folder, recipe, paths, redo_from, grow) if "candidates" in stages else None
         _check_categories(recipe)
         if "select" in stages:
             Benchmarks.load(recipe.select.benchmarks)
-        pins = earlier_picks(folder, recipe) if "select" in stages else None
+        pins = named_picks(folder, recipe) if "select" in stages else {}
         shard_stages = [build(recipe) for name, build in SHARD_STAGES.items() if name in stages]
         if again and "fetch" in stages:
             shard_stages[0] = retried(shard_stages[0], again)
+        bury(folder, recipe.select.dedup)
         progress.run_started(folder.url, recipe.name, fingerprint(recipe.essence()))
         gpus = find_gpus() if scheduler == "local" and "label" in stages and recipe.label.device != "cpu" else ()
         with _executor(folder, scheduler, workers, gpus) if shard_stages else nullcontext() as executor:
             if executor is not None and "label" in stages:
                 shard_stages[-1] = placed(shard_stages[-1], executor)
-                if _needs_labels(folder, redo_from):
+                if grow or _needs_labels(folder, redo_from):
                     _prepare_labels(executor, recipe.label, shard_stages[-1].resource)
             index: ShardIndex | None
             begin = partial(_begin, folder, recipe, source, redo_from)
@@ -153,10 +167,11 @@ def run(
                 index = engine.read_index(folder)
             if index is None:
                 raise RunError(f"{folder} has no candidates yet: run  curate run RECIPE --input URLS --out {folder}")
-            for stage in shard_stages:
-                assert executor is not None
-                outcomes.append(engine.run_stage(folder, stage, index.shards, index.rows, executor, progress))
+            bury(folder, recipe.select.dedup)
+            if executor is not None:
+                outcomes += _run_shards(folder, recipe, shard_stages, index, executor, progress)
         if "select" in stages:
+            pins = earlier_picks(folder) | pins
             outcomes.append(write_selection(folder, recipe, index.shards, progress, pins))
         if "report" in stages:
             outcomes.append(write_report(folder, progress))
@@ -231,6 +246,21 @@ def plan(
     return found
 
 
+def _run_shards(
+    folder: RunFolder,
+    recipe: Recipe,
+    stages: Sequence[Stage],
+    index: ShardIndex,
+    executor: Executor,
+    progress: Progress,
+) -> list[StageOutcome]:
+    """Bring the shards up to date; once more without what has turned out to be a copy of what was removed."""
+    while True:
+        done = [engine.run_stage(folder, stage, index.shards, index.rows, executor, progress) for stage in stages]
+        if not bury(folder, recipe.select.dedup):
+            return done
+
+
 def _prepare_labels(executor: Executor, config: Label, resource: str | None) -> None:
     """Have a worker find weights and device.
 
@@ -295,7 +325,7 @@ def _check_categories(recipe: Recipe) -> None:
                 raise RecipeError(f"select.{setting}: no category {name!r}; the taxonomy has {', '.join(known)}")
 
 
-def _begin(folder: RunFolder, recipe: Recipe, source: Source | None, redo_from: str | None) -> None:
+def _begin(folder: RunFolder, recipe: Recipe, source: _Input | None, redo_from: str | None) -> None:
     """Write the recipe into the folder, and remove what is to be made anew.
 
     Once: when the same `--from` is given again after a kill, what was made since then stays.
@@ -303,18 +333,20 @@ def _begin(folder: RunFolder, recipe: Recipe, source: Source | None, redo_from: 
     folder.write(RECIPE, recipe.to_yaml().encode())
     if redo_from is None or _is_under_way(folder, recipe, source, redo_from):
         return
+    if redo_from == "candidates":
+        folder.remove(PICKS)
     for name in FOLDERS[max(1, STAGES.index(redo_from)) :]:  # candidates are replaced when they are read
         engine.forget(folder, name, keep_outputs=name == "fetched")  # see curate.fetch.earlier
     folder.write(_REDO, _mark(recipe, source, redo_from))
 
 
-def _is_under_way(folder: RunFolder, recipe: Recipe, source: Source | None, redo_from: str) -> bool:
+def _is_under_way(folder: RunFolder, recipe: Recipe, source: _Input | None, redo_from: str) -> bool:
     """Whether the same was to be made anew before, and isn't finished."""
     return folder.exists(_REDO) and folder.read(_REDO) == _mark(recipe, source, redo_from)
 
 
-def _mark(recipe: Recipe, source: Source | None, redo_from: str) -> bytes:
-    return fingerprint([redo_from, recipe.essence(), source and source[1]]).encode()
+def _mark(recipe: Recipe, source: _Input | None, redo_from: str) -> bytes:
+    return fingerprint([redo_from, recipe.essence(), source and source.fingerprint]).encode()
 
 
 def _needs_labels(folder: RunFolder, redo_from: str | None) -> bool:
@@ -346,36 +378,45 @@ def _changes(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> dict
     return found
 
 
-def _source(folder: RunFolder, recipe: Recipe, inputs: Sequence[str], redo_from: str | None) -> Source | None:
+def _source(
+    folder: RunFolder, recipe: Recipe, inputs: Sequence[str], redo_from: str | None, grow: bool = False
+) -> _Input | None:
     """What the candidates are to be read from; None where the run is to go on with those it has.
 
     Raises:
         InputError: if there is nothing to read, or it can't be read.
-        RunError: if the run was made from something else.
+        RunError: if the run was made from something else, and isn't to grow by it.
     """
     index = None if redo_from == "candidates" else engine.read_index(folder)
     if not inputs:
         if index is None:
             raise InputError("name the candidates with --input: a list of URLs, or a folder of images")
         return None
-    reader = CandidateReader(inputs, recipe.candidates)
-    input = reader.fingerprint()
-    if index is not None and index.input != input:
+    input = CandidateReader(inputs, recipe.candidates).fingerprint()
+    sources = index.sources if index is not None else ()
+    place = len(sources)
+    if index is not None and input in index.inputs:
+        place = index.inputs.index(input)
+    elif index is not None and not grow:
         raise RunError(
-            f"the input differs from the one {folder} was made with: add --from candidates to start anew with it, or "
-            "choose another --out"
+            f"the input differs from the one {folder} was made with: curate grow adds it to the run, --from candidates "
+            "starts anew with it; or choose another --out"
         )
-    return reader, input
+    before, after = sources[:place], sources[place + 1 :]
+    known = partial(engine.read_ids, folder, [shard for source in before for shard in source.shards])
+    return _Input(CandidateReader(inputs, recipe.candidates, known=known), input, before, after)
 
 
 def _read_candidates(
-    folder: RunFolder, recipe: Recipe, source: Source | None, progress: Progress, begin: Callable[[], None]
+    folder: RunFolder, recipe: Recipe, source: _Input | None, progress: Progress, begin: Callable[[], None]
 ) -> tuple[ShardIndex, StageOutcome]:
     if source is None:
         begin()
         return engine.resume_source(folder, progress)
-    reader, input = source
     settings = fingerprint(recipe.candidates.essence())
-    index, outcome = engine.write_source(folder, reader, reader.notes, input, settings, progress, begin)
+    reader, places = source.reader, {"before": source.before, "after": source.after}
+    index, outcome = engine.write_source(
+        folder, reader, reader.notes, source.fingerprint, settings, progress, begin, **places
+    )
     forget_other_shards(folder, index.shards)
     return index, outcome

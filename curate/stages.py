@@ -20,7 +20,7 @@ from curate import engine
 from curate.candidates.reader import LOCAL
 from curate.config import fingerprint
 from curate.engine import CommitRecord, Executor, Progress, RunFolder, Shard, Stage, StageOutcome
-from curate.errors import InputError, LabelError, Reason, RunError
+from curate.errors import LabelError, Reason, RunError
 from curate.fetch.shard import SCHEMA as FETCH_SCHEMA
 from curate.fetch.shard import FetchShard
 from curate.label.shard import SCHEMA as LABEL_SCHEMA
@@ -29,7 +29,7 @@ from curate.label.taxonomy import load_taxonomy
 from curate.manifest import LEDGER, MANIFEST, encode_manifest
 from curate.measure import MeasureShard
 from curate.recipe import Filters, Recipe
-from curate.select import Benchmarks, Pins, needed_columns, read_pins, rejections, select, shopping_csv
+from curate.select import Benchmarks, Pins, needed_columns, rejections, select, shopping_csv
 
 __all__ = [
     "FOLDERS",
@@ -38,7 +38,6 @@ __all__ = [
     "SHOPPING",
     "STAGES",
     "FilterAndLabel",
-    "earlier_picks",
     "forget_other_shards",
     "placed",
     "read_summary",
@@ -81,7 +80,7 @@ def forget_other_shards(folder: RunFolder, shards: Collection[str]) -> None:
     By the names of files, since what a kill left behind is in no commit record.
     """
     numbers = {shard.removeprefix("part-") for shard in shards}
-    for place in (*FOLDERS[1:4], "images", "aside", "embeddings", "ledger", "log"):
+    for place in (*FOLDERS[:4], "images", "aside", "embeddings", "ledger", "log"):
         for name in folder.names(place, ""):
             number = re.search(r"-(\d+)\.\w+$", name)
             if number and number[1] not in numbers:
@@ -173,7 +172,7 @@ class FilterAndLabel:
 def write_selection(
     folder: RunFolder, recipe: Recipe, shards: Sequence[str], progress: Progress, pins: Pins | None = None
 ) -> StageOutcome:
-    """Decide, then write the ledger, shard by shard, the manifests, and what is lacking; pins: see `earlier_picks`."""
+    """Decide, then write the ledger, shard by shard, the manifests, and what is lacking; pins: see curate.picks."""
     pins = pins or {}
     # all of the recipe: manifests tell the whole of it
     settings = {
@@ -233,20 +232,6 @@ def _read_pool(
             vectors.append(read_embeddings(whole, shard, facts)[mine.to_numpy()])
         candidates += len(facts)
     return parts, _stack(vectors) if vectors else None, candidates
-
-
-def earlier_picks(folder: RunFolder, recipe: Recipe) -> Pins:
-    """The picks to keep.
-
-    Raises:
-        CurateError: if they can't be read, or are this run's own manifest, which is about to be written.
-    """
-    for path in recipe.select.pins:
-        if RunFolder(path).url.startswith(f"{folder.url}/manifest/"):
-            raise InputError(
-                f"select.pins names {path}, which this run writes anew: copy it elsewhere and name the copy"
-            )
-    return read_pins(recipe.select.pins)
 
 
 def _is_open(rows: pa.Table, pins: Collection[str]) -> pa.ChunkedArray:

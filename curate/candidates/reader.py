@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import isnan
 from pathlib import PurePosixPath
 from typing import Any
@@ -60,10 +60,15 @@ class CandidateReader:
         inputs: lists, folders of images, img2dataset outputs.
         config: see `Candidates`.
         find: of a URL in a list, the file on this machine that it stands for; by default lists name none.
+        known: gives the ids of candidates to pass over.
     """
 
     def __init__(
-        self, inputs: Sequence[str], config: Candidates, find: Callable[[str], str | None] = lambda url: None
+        self,
+        inputs: Sequence[str],
+        config: Candidates,
+        find: Callable[[str], str | None] = lambda url: None,
+        known: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         self._config = config
         self._find = find
@@ -73,7 +78,8 @@ class CandidateReader:
         if twice := [name for name in folders if folders.count(name) > 1]:  # their files would pass for each other's
             raise InputError(f"several folders go by the name {twice[0]!r}: give the one that holds them all")
         self._schema = schema(config.keep)
-        self._blank = self._repeated = 0
+        self._known = known
+        self._blank = self._repeated = self._passed = 0
         self._taken: Counter[str] = Counter()
 
     def fingerprint(self) -> str:
@@ -81,9 +87,10 @@ class CandidateReader:
         return fingerprint([[source, form, _digest(path, form)] for path, form, source in self._inputs])
 
     def notes(self) -> dict[str, int]:
-        """Lines passed over so far: blank ones, and those that named a candidate again; and what of an img2dataset
-        output could be taken over."""
-        return {"blank": self._blank, "repeated": self._repeated} | {k: n for k, n in self._taken.items() if n}
+        """Lines passed over so far: blank ones, those that named a candidate again, and those that named a known one;
+        and what of an img2dataset output could be taken over."""
+        known = {"known": self._passed} if self._passed else {}
+        return {"blank": self._blank, "repeated": self._repeated, **known} | {k: n for k, n in self._taken.items() if n}
 
     def columns(self) -> dict[str, pa.DataType | None]:
         """Columns of the lists among the input, as `rows` gives them whole, and their types where a list tells them."""
@@ -107,8 +114,9 @@ class CandidateReader:
         Args:
             whole: of lists, every column, by its name in lower case, not just those that a candidate has.
         """
-        self._blank = self._repeated = 0
+        self._blank = self._repeated = self._passed = 0
         self._taken.clear()
+        known = {int(id_, 16) for id_ in self._known()}
         seen: set[int] = set()
         for path, form, source in self._inputs:
             for raw in self._read(path, form, source, whole):
@@ -121,6 +129,9 @@ class CandidateReader:
                     self._repeated += 1
                     continue
                 seen.add(key)
+                if key in known:
+                    self._passed += 1
+                    continue
                 yield raw, row
 
     def _read(self, path: str, form: str, source: str, whole: bool) -> Iterator[Row]:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from curate.commands.outcome import print_outcome
 from curate.commands.terminal import LogJson, Scheduler, Settings, Workers, listening, new_console
+from curate.errors import CurateError
 
-__all__ = ["rebuild", "verify"]
+if TYPE_CHECKING:
+    from curate.upkeep.removal import Removal
 
+__all__ = ["rebuild", "remove", "verify"]
+
+Lists = list[str]
+_BY = {"id": "by URL or id", "host": "by host", "sha256": "by bytes", "pixel_sha256": "by pixels", "phash": "by looks"}
 Folders = Annotated[
     list[str],
     typer.Option(
@@ -110,3 +117,54 @@ def rebuild(
         print(f"{images:,} images in {out.rstrip('/')}/manifest/{split}.parquet")
     if any(share.state == "unreachable" for share in rebuilt.rot.states):
         print(f"To ask again for what was unreachable:  curate rebuild {source} --out {out} --retry transient")
+
+
+def remove(
+    source: Annotated[str, typer.Argument(metavar="RUN", help="Run folder, or one manifest (.parquet).")],
+    ids: Annotated[Lists, typer.Option(metavar="FILE", help="List of ids, one a line.")] = [],  # noqa: B006
+    urls: Annotated[Lists, typer.Option(metavar="FILE", help="List of URLs.")] = [],  # noqa: B006
+    hosts: Annotated[Lists, typer.Option(metavar="FILE", help="List of hosts; with their subdomains.")] = [],  # noqa: B006
+    hashes: Annotated[Lists, typer.Option(metavar="FILE", help="List of SHA-256 of image files.")] = [],  # noqa: B006
+    keep_copies: Annotated[
+        bool, typer.Option("--keep-copies", help="Keep the same pictures from elsewhere; by default they go, too.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and change nothing.")] = False,
+    scheduler: Scheduler = "local",
+    workers: Workers = None,
+    log_json: LogJson = None,
+) -> None:
+    """Take images out of a run: rows, bytes and all that was made of them. They never come back into it."""
+    from curate.upkeep import remove
+
+    if not (ids or urls or hosts or hashes):
+        raise CurateError("say what to remove: --ids, --urls, --hosts or --hashes FILE, with one a line")
+    with listening(log_json) as progress:
+        removal = remove(
+            source,
+            ids=ids,
+            urls=urls,
+            hosts=hosts,
+            hashes=hashes,
+            keep_copies=keep_copies,
+            dry_run=dry_run,
+            scheduler=scheduler,
+            workers=workers,
+            progress=progress,
+        )
+    if removal.outcome is not None:
+        print_outcome(removal.outcome)
+    _print_removal(removal, dry_run)
+
+
+def _print_removal(removal: Removal, dry_run: bool) -> None:
+    by = ", ".join(f"{removal.by[kind]:,} {told}" for kind, told in _BY.items() if removal.by[kind])
+    picked = ", ".join(f"{count:,} of {split}" for split, count in sorted(removal.picked.items()))
+    print(f"{'would go' if dry_run else 'removed'}: {len(removal.ids):,} candidates{f' ({by})' if by else ''}")
+    if removal.ids:
+        print(f"in the dataset {'are' if dry_run else 'were'} {picked or 'none'} of them")
+    if removal.copies:
+        print(f"{removal.copies:,} of them no list names: they show the same pictures (--keep-copies keeps such)")
+    if removal.nbytes:
+        print(f"{removal.nbytes / 1e6:,.1f} MB of images, in {removal.shards:,} shards to be made again")
+    if removal.unknown:
+        print(f"{removal.unknown:,} lines name nothing that is here")

@@ -12,7 +12,7 @@ from curate.engine.runner import (
     run_stage,
     run_whole,
 )
-from curate.engine.source import ShardIndex, read_index, resume_source, write_source
+from curate.engine.source import ShardIndex, Source, read_ids, read_index, resume_source, write_source
 from curate.engine.stage import Shard, ShardFunction, Stage
 from curate.engine.storage import RunFolder
 
@@ -27,6 +27,7 @@ __all__ = [
     "Shard",
     "ShardFunction",
     "ShardIndex",
+    "Source",
     "Stage",
     "StageOutcome",
     "Wait",
@@ -37,6 +38,7 @@ __all__ = [
     "input_of",
     "local_workers",
     "open_executor",
+    "read_ids",
     "read_index",
     "resume_source",
     "rows_of",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 
@@ -51,10 +52,13 @@ class CommitRecord:
 
     def write(self, folder: RunFolder) -> None:
         """Commit."""
+        self.announce(folder)
+        self._see(folder, {path: folder.stamp(path) for path in self.outputs})
+
+    def announce(self, folder: RunFolder) -> None:
+        """Write the record of outputs that are yet to become what it says; until then it doesn't hold."""
         text = json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False)
         folder.write(self.path(self.stage, self.shard), text.encode())
-
-        self._see(folder, {path: folder.stamp(path) for path in self.outputs})
 
     def holds(self, folder: RunFolder, input: str, config: str) -> bool:
         """Whether the shard needs no new work: same input, same settings, and every output as it was written.
@@ -99,16 +103,19 @@ def _read_seen(folder: RunFolder, path: str) -> dict[str, tuple[str, str]]:
     return {}
 
 
-def forget(folder: RunFolder, stage: str, *, keep_outputs: bool = False) -> None:
+def forget(folder: RunFolder, stage: str, shards: Collection[str] | None = None, *, keep_outputs: bool = False) -> None:
     """Remove what a stage left, so that it is done anew and nothing old stands beside the new.
 
     Args:
         folder: the run folder.
         stage: which.
+        shards: of which shards; everything by default.
         keep_outputs: remove the commit records alone, for a stage that begins with what is there.
     """
     for path in folder.names(stage, ".json"):
         shard = path.removeprefix(f"{stage}/").removesuffix(".json")
+        if shards is not None and shard not in shards:
+            continue
         record = CommitRecord.read(folder, stage, shard) if shard == "whole" or shard.startswith("part-") else None
         for output in record.outputs if record and not keep_outputs else ():
             folder.remove(output)

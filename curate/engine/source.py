@@ -1,13 +1,15 @@
-"""The first stage: candidates, cut into shards and written once."""
+"""The first stage: candidates, cut into shards and written once; later lists add theirs after them."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from curate import files
 from curate.engine.progress import Progress
@@ -16,24 +18,55 @@ from curate.engine.runner import StageOutcome, count_reasons, encode_table, summ
 from curate.engine.storage import RunFolder
 from curate.errors import InputError, RunError
 
-__all__ = ["ShardIndex", "read_index", "resume_source", "write_source"]
+__all__ = ["ShardIndex", "Source", "read_ids", "read_index", "resume_source", "write_source"]
 
 STAGE = "candidates"
 _INDEX = f"{STAGE}/index.json"
 
 
 @dataclass(frozen=True)
-class ShardIndex:
-    """Which shards a run has; written when the last of them is."""
+class Source:
+    """What candidates were read from at one time."""
 
     input: str
     """Fingerprint of the input."""
-    config: str
-    """Fingerprint of the settings."""
     shards: tuple[str, ...]
     rows: int
     notes: dict[str, int]
     """What was passed over, such as blank lines."""
+
+
+@dataclass(frozen=True)
+class ShardIndex:
+    """Which shards a run has; written when the last of them is."""
+
+    config: str
+    """Fingerprint of the settings."""
+    sources: tuple[Source, ...]
+    """The input of the run, and those that it has grown by, in order."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Fingerprints of all sources."""
+        return tuple(source.input for source in self.sources)
+
+    @property
+    def shards(self) -> tuple[str, ...]:
+        """Names of all shards."""
+        return tuple(shard for source in self.sources for shard in source.shards)
+
+    @property
+    def rows(self) -> int:
+        """Candidates in all shards."""
+        return sum(source.rows for source in self.sources)
+
+    @property
+    def notes(self) -> dict[str, int]:
+        """What was passed over of all sources."""
+        total: Counter[str] = Counter()
+        for source in self.sources:
+            total.update(source.notes)
+        return dict(total)
 
 
 def read_index(folder: RunFolder) -> ShardIndex | None:
@@ -46,11 +79,20 @@ def read_index(folder: RunFolder) -> ShardIndex | None:
         return None
     try:
         fields = json.loads(folder.read(_INDEX))
-        return ShardIndex(**{**fields, "shards": tuple(fields["shards"])})
+        sources = [Source(**{**source, "shards": tuple(source["shards"])}) for source in fields["sources"]]
+        return ShardIndex(fields["config"], tuple(sources))
     except (ValueError, TypeError, KeyError) as error:
         raise RunError(
-            f"{folder}/{_INDEX} is damaged ({error}): remove it to have the candidates read again"
+            f"{folder}/{_INDEX} is damaged, or of an older version ({error}): remove it to have the candidates read "
+            "again"
         ) from error
+
+
+def read_ids(folder: RunFolder, shards: Iterable[str]) -> Iterator[str]:
+    """The ids of all candidates of some shards."""
+    for shard in shards:
+        with folder.open(f"{STAGE}/{shard}.parquet") as file:
+            yield from pq.read_table(file, columns=["id"])["id"].to_pylist()
 
 
 def write_source(
@@ -61,6 +103,9 @@ def write_source(
     config: str,
     progress: Progress,
     begin: Callable[[], None] = lambda: None,
+    *,
+    before: Sequence[Source] = (),
+    after: Sequence[Source] = (),
 ) -> tuple[ShardIndex, StageOutcome]:
     """Write each table as a shard of candidates, unless the index says that all are there, made from the same.
 
@@ -74,37 +119,44 @@ def write_source(
         config: fingerprint of the settings.
         progress: told what happens.
         begin: called when nothing more can be wrong with the input, before anything changes.
+        before: sources of the run whose shards these ones follow.
+        after: sources whose shards follow these.
 
     Raises:
         InputError: if there is no candidate at all.
     """
     index = read_index(folder)
-    if index is not None and (index.input, index.config) == (input, config) and _holds(folder, index):
+    inputs = [source.input for source in (*before, *after)]
+    inputs.insert(len(before), input)
+    if index is not None and (index.inputs, index.config) == (tuple(inputs), config) and _holds(folder, index):
         begin()
         return _resume(folder, index, progress)
     progress.stage_started(STAGE, 0, 0)
     records: list[CommitRecord] = []
+    first = sum(len(source.shards) for source in before)
     start = time.monotonic()
     with folder.scratch() as scratch:
-        for number, table in enumerate(tables):
+        for number, table in enumerate(tables, first):
             shard = f"part-{number:05d}"
             outputs = {f"{STAGE}/{shard}.parquet": files.write(scratch / shard, encode_table(table))}
             records.append(CommitRecord(STAGE, shard, input, config, len(table), count_reasons(table), outputs))
             end = time.monotonic()
             progress.shard_done(STAGE, shard, records[-1].rows_out, False, end - start)
             start = end
-        if not records:
+        if not records and not before:
             raise InputError("the input names no candidates: every line is blank")
         begin()
-        forget(folder, STAGE)
+        if not (before or after):
+            forget(folder, STAGE)
         for record in records:
             folder.write(f"{STAGE}/{record.shard}.parquet", (scratch / record.shard).read_bytes())
             record.write(folder)
     rows = sum(record.rows_in for record in records)
-    index = ShardIndex(input, config, tuple(record.shard for record in records), rows, notes())
+    source = Source(input, tuple(record.shard for record in records), rows, notes())
+    index = ShardIndex(config, (*before, source, *after))
     folder.write(_INDEX, json.dumps(asdict(index), indent=1).encode())
     progress.stage_finished(STAGE)
-    return index, summarise(STAGE, records, 0)
+    return index, summarise(STAGE, [*_records(folder, index, without=source.shards), *records], 0)
 
 
 def resume_source(folder: RunFolder, progress: Progress) -> tuple[ShardIndex, StageOutcome]:
@@ -121,13 +173,22 @@ def resume_source(folder: RunFolder, progress: Progress) -> tuple[ShardIndex, St
 
 def _resume(folder: RunFolder, index: ShardIndex, progress: Progress) -> tuple[ShardIndex, StageOutcome]:
     progress.stage_started(STAGE, len(index.shards), index.rows)
-    records = [record for shard in index.shards if (record := CommitRecord.read(folder, STAGE, shard))]
+    records = _records(folder, index)
     for record in records:
         progress.shard_done(STAGE, record.shard, record.rows_out, True, 0.0)
     progress.stage_finished(STAGE)
     return index, summarise(STAGE, records, len(records))
 
 
+def _records(folder: RunFolder, index: ShardIndex, without: Sequence[str] = ()) -> list[CommitRecord]:
+    wanted = (shard for shard in index.shards if shard not in without)
+    return [record for shard in wanted if (record := CommitRecord.read(folder, STAGE, shard))]
+
+
 def _holds(folder: RunFolder, index: ShardIndex) -> bool:
-    records = (CommitRecord.read(folder, STAGE, shard) for shard in index.shards)
-    return all(record is not None and record.holds(folder, index.input, index.config) for record in records)
+    return all(
+        (record := CommitRecord.read(folder, STAGE, shard)) is not None
+        and record.holds(folder, source.input, index.config)
+        for source in index.sources
+        for shard in source.shards
+    )

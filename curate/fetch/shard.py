@@ -106,10 +106,12 @@ class FetchShard:
             # In this order, killed anywhere: what leaves the tar is put aside first, and what comes into it is known to
             # the log first, so that the next making finds all that is there.
             held = earlier.bodies.keys() & {id_ for id_, outcome in outcomes.items() if outcome.held}
-            if not held <= earlier.aside.keys():
-                more = earlier.aside | {id_: earlier.bodies[id_] for id_ in held}
+            apart = (earlier.aside.keys() & outcomes.keys()) | held  # not of those that were removed from the run
+            if apart:
                 with shard.create(aside, volatile=True) as sink:
-                    _write_tar({id_: more[id_] for id_ in sorted(more)}, sink)
+                    _write_tar({id_: earlier.bodies[id_] for id_ in sorted(apart)}, sink)
+            else:
+                shard.folder.remove(aside)
             write_log(outcomes, self.settings, shard)
             with shard.create(tar) as sink:
                 offsets = _write_tar(bodies, sink)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +20,11 @@ from curate.label.weights import model_name, preparation
 from curate.recipe import Label
 
 if TYPE_CHECKING:
+    from curate.engine import RunFolder
     from curate.engine.stage import Shard
     from curate.label.clip import Labeller, LabelResult
 
-__all__ = ["SCHEMA", "LabelShard", "read_embeddings"]
+__all__ = ["SCHEMA", "LabelShard", "forget_embeddings", "read_embeddings"]
 
 SCHEMA = pa.schema(
     [
@@ -130,6 +132,22 @@ def read_embeddings(shard: Shard, name: str, rows: pa.Table) -> NDArray[np.float
     return found_ND
 
 
+def forget_embeddings(folder: RunFolder, name: str, digests: Collection[str]) -> None:
+    """Remove the embeddings of some images, by the SHA-256 of their bytes, from what is kept of a shard."""
+    path = f"embeddings/{name}.parquet"
+    if not folder.exists(path):
+        return
+    try:
+        with folder.open(path) as file:
+            table = pq.read_table(file, page_checksum_verification=True)
+        others = table.filter(pc.invert(pc.is_in(table["sha256"], pa.array(sorted(digests), pa.string()))))
+    except (pa.ArrowException, OSError, KeyError):  # as good as none
+        folder.remove(path)
+        return
+    if len(others) < len(table):
+        folder.write(path, _encode(others))
+
+
 def _table(ids: pa.ChunkedArray, reasons: list[Reason | None], results: list[LabelResult | None]) -> pa.Table:
     columns = [
         [result and result.broad for result in results],
@@ -165,7 +183,10 @@ def _encode_embeddings(embeddings: dict[str, NDArray[np.float32]], labeller: Lab
     flat = np.concatenate([np.empty(0, np.float32), *embeddings.values()])
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float32()), labeller.dim)
     table = pa.table({"sha256": pa.array(list(embeddings), pa.string()), "embedding": vectors})
-    table = table.replace_schema_metadata({b"label_model": labeller.name, KEY: labeller.key})
+    return _encode(table.replace_schema_metadata({b"label_model": labeller.name, KEY: labeller.key}))
+
+
+def _encode(table: pa.Table) -> bytes:
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd", use_dictionary=False, write_page_checksum=True)
     return sink.getvalue()

@@ -145,7 +145,7 @@ PAIRED: tuple[Column, ...] = (
 """What a paired manifest has beside a manifest's columns: a row also points at a degraded image of the same size."""
 
 LEDGER: tuple[Column, ...] = (
-    *(Column(c.name, c.type, c.meaning, c.unit, required=c.name in ("id", "url")) for c in MANIFEST),
+    *(Column(c.name, c.type, c.meaning, c.unit, required=c.name == "id") for c in MANIFEST),
     Column("status", pa.string(), "kept or rejected", required=True),
     Column("reason", pa.string(), "why it was rejected, one of curate.errors.Reason; null when kept"),
 )

@@ -13,7 +13,7 @@ from curate.recipe import Dedup
 from curate.select.hamming import components, hamming_links
 from curate.select.ids import id_numbers
 
-__all__ = ["DUPLICATE_COLUMNS", "Clusters", "find_clusters", "mirror_hash"]
+__all__ = ["DUPLICATE_COLUMNS", "Clusters", "find_clusters", "looks_like", "mirror_hash"]
 
 DUPLICATE_COLUMNS = ("id", "sha256", "pixel_sha256", "phash", "pixels", "bpp")
 """Columns that `find_clusters` reads."""
@@ -21,7 +21,7 @@ DUPLICATE_COLUMNS = ("id", "sha256", "pixel_sha256", "phash", "pixels", "bpp")
 _PLAIN = 16
 """A hash with fewer bits set is of a plain picture, whose coefficients are all alike: it tells nothing."""
 _BLOCK = 4096
-"""Embeddings that are held against others at once."""
+"""Embeddings, or hashes, that are held against others at once."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,27 @@ def find_clusters(rows: pa.Table, config: Dedup, vectors_ND: NDArray[np.float32]
     order = np.lexsort((id_numbers(rows["id"]), -bpp_N, -pixels_N))
     _, first = np.unique(label_N[order], return_index=True)
     return Clusters(label_N, order[first][label_N])
+
+
+def looks_like(hashes: pa.ChunkedArray, other_M: NDArray[np.uint64], radius: int, mirrored: bool) -> NDArray[np.bool_]:
+    """Which perceptual hashes are within the radius of any of some others; those of plain pictures never are.
+
+    Args:
+        hashes: uint64, null for rows that are like nothing.
+        other_M: what they are held against.
+        radius: bits that may differ.
+        mirrored: whether the mirror images of those count, too.
+    """
+    other_M = other_M[np.bitwise_count(other_M) >= _PLAIN]
+    if mirrored:
+        other_M = np.unique(np.concatenate([other_M, mirror_hash(other_M)]))
+    hash_N = pc.fill_null(hashes, 0).to_numpy()
+    alike_N = np.zeros(len(hash_N), bool)
+    telling_K = np.flatnonzero(np.bitwise_count(hash_N) >= _PLAIN)
+    for first in range(0, len(other_M), _BLOCK):
+        differ_KM = np.bitwise_count(hash_N[telling_K, None] ^ other_M[None, first : first + _BLOCK])
+        alike_N[telling_K] |= (differ_KM <= radius).any(axis=1)
+    return alike_N
 
 
 def mirror_hash(hash_N: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -117,7 +117,7 @@ def rebuild(
 
 def _check_folder(folder: RunFolder, published: Published, form: str) -> None:
     index = engine.read_index(folder)
-    if index is not None and (index.input, index.config) != (published.fingerprint, form):
+    if index is not None and (index.inputs, index.config) != ((published.fingerprint,), form):
         raise RunError(
             f"{folder} was made from another list than {published.source}, or with other folders or shards: choose "
             "another --out"

@@ -12,6 +12,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "pipeline"))
 
 from ageing import SETTINGS, Ageing
+from small_crawl import labeller, pictures, recipe
+
+__all__ = ["labeller", "pictures", "recipe"]
 
 
 @pytest.fixture(scope="session")
