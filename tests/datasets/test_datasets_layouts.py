@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 
+from curate.candidates.folders import list_files
 from curate.datasets.layouts import LAYOUTS, find_layout
 from curate.datasets.matching import Matched, match
 from curate.errors import InputError
 from curate.restore.degradations import TASKS
+
+TESTSETS = Path(__file__).resolve().parents[3] / "shared/testsets"
 
 # dataset, folder's name -> files that are none of it; "clean <- degraded ..." lines that are, with split and dataset
 PACKED: list[tuple[str, str, list[str], list[tuple[str, list[str], str, str]]]] = [
@@ -229,6 +233,17 @@ def test_iso_numbers_are_compared_as_numbers() -> None:
     found = matched("NIND", "NIND", [f"NIND_a_ISO{iso}.png" for iso in ("H1", "1000", "64", "200", "64-2")])
     (group,) = found.groups
     assert (group.clean, found.others) == ("NIND_a_ISO64.png", ("NIND_a_ISO64-2.png",))
+
+
+@pytest.mark.skipif(not TESTSETS.exists(), reason="wants the test sets themselves")
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [("BSD400", "BSDS500"), ("PolyU", "PolyU"), *((name, name) for name in ("Set5", "Set14", "CBSD68", "Kodak24"))],
+)
+def test_the_sets_themselves_are_whole(name: str, folder: str) -> None:
+    found = matched(name, folder, [path for path, _ in list_files(str(TESTSETS / folder))])
+    assert {group.split: len(found.groups) for group in found.groups} == LAYOUTS[name].whole
+    assert (found.faults, found.others) == ((), ())
 
 
 def test_two_candidates_are_named() -> None:
