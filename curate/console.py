@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from math import log10
 from typing import TYPE_CHECKING, Any
 
@@ -247,23 +248,34 @@ def surveys_table(headings: Sequence[str], rows: Iterable[Sequence[str]], legend
 
 
 def score_table(scores: ScoreTable) -> Table:
-    """Means over images with their intervals below; what the paper has is dimmed."""
+    """Means over images, with their intervals below where there is room; what the paper has is dimmed."""
     from curate.restore.score_text import as_grid, interval_text, value_text  # torch: only where there are scores
 
     grid = as_grid(scores)
-    out = Table(title=scores.title, title_justify="left", title_style="bold", caption=". ".join(scores.notes))
-    out.caption_justify = "left"
+    roomy = len(grid.across) <= 6
+    notes = scores.notes if roomy else (*scores.notes, "the intervals are in the other formats (--format)")
+    out = Table(title=scores.title, title_justify="left", title_style="bold", caption="; ".join(notes))
+    out.box, out.caption_justify = box.SIMPLE_HEAD, "left"
+    out.padding = (0, 1) if roomy else (0, 0)
     for _ in grid.blocks[0][0]:
         out.add_column("", overflow="fold")
     out.add_column("", overflow="fold")
-    for heading in grid.across:
-        out.add_column("\n".join(heading), justify="right")
+    above: tuple[str, ...] = ()
+    for heading, metric in zip(grid.across, grid.metrics, strict=True):
+        # what it shares with the column before isn't said again; a long name is broken before a number is cut
+        same = next((i for i, (a, b) in enumerate(zip_longest(heading, above)) if a != b), 0)
+        width = len("0.1234" if metric.startswith("ssim") else "12.34")
+        out.add_column(
+            "\n".join(["" if i < same else n for i, n in enumerate(heading)]), justify="right", overflow="fold"
+        )
+        out.columns[-1].min_width = width
+        above = heading
     for key, rows in grid.blocks:
         shown = key
         for row, cells in rows:
             signed, paper = row.kind == "difference", row.kind == "paper"
             values = (
-                f"{value_text(cell, metric, signed)}\n{interval_text(cell, metric, '..')}".rstrip()
+                f"{value_text(cell, metric, signed)}\n{interval_text(cell, metric, '..') if roomy else ''}".rstrip()
                 for cell, metric in zip(cells, grid.metrics, strict=True)
             )
             label = escape(f"{row.label} (paper)" if paper else row.label)

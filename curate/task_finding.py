@@ -59,7 +59,7 @@ def find_task(image_HWC: NDArray[np.uint8]) -> str:
             return "dejpeg"
         if streaks(luma_HW) >= _RAINY:
             return "derain"
-    raise RestoreError("no task is found for it: nothing says that it is enlarged, noisy, compressed or rained on")
+    raise RestoreError("it doesn't look enlarged, noisy, compressed or rained on: name the task (--task)")
 
 
 def streaks(luma_HW: NDArray[np.uint8]) -> float:

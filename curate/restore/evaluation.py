@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -94,6 +93,8 @@ class _Pair:
     task: str
     clean_HWC: NDArray[np.uint8]
     degraded_HWC: NDArray[Any]
+    border: int
+    """Pixels on each side that don't count: super-resolution's scale."""
     drawn: bool = True
 
 
@@ -200,7 +201,10 @@ def _cases(
 
 
 def _read_pair(picture: Picture) -> _Pair:
-    return _Pair(str(picture.degradation), str(picture.task), *picture.read_pair(), drawn=False)
+    clean_HWC, degraded_HWC = picture.read_pair()
+    name = str(picture.degradation)
+    border = _border(parse_degradation(name)) if picture.task == "sr" and name.startswith("sr_x") else 0
+    return _Pair(name, str(picture.task), clean_HWC, degraded_HWC, border, drawn=False)
 
 
 def _degrade(read: Callable[[], NDArray[np.uint8]], id_: str, degradation: Degradation, protocol: _Protocol) -> _Pair:
@@ -210,7 +214,11 @@ def _degrade(read: Callable[[], NDArray[np.uint8]], id_: str, degradation: Degra
     clean_HWC, degraded_HWC = degradation.pair(image_HWC.astype(np.float32) if floats else image_HWC, rng)
     if _is_grey(clean_HWC):  # one noise for all channels, as a grey camera's
         degraded_HWC = np.repeat(degraded_HWC[..., :1], 3, axis=2)
-    return _Pair(degradation.name, degradation.task, clean_HWC.astype(np.uint8), degraded_HWC)
+    return _Pair(degradation.name, degradation.task, clean_HWC.astype(np.uint8), degraded_HWC, _border(degradation))
+
+
+def _border(degradation: Degradation) -> int:
+    return degradation.multiple if degradation.multiple > 1 else 0
 
 
 def _compare(
@@ -230,20 +238,20 @@ def _compare(
                 grey=grey,
                 quantise=protocol.quantise,
             )
-    border = _border(pair.degradation, pair.clean_HWC)
+    inner = _inner(pair)
     channels = 1 if grey else 3
-    clean_HWC = pair.clean_HWC[border][..., :channels]
+    clean_HWC = pair.clean_HWC[inner][..., :channels]
     return {
-        name: {metric: measure(output[border][..., :channels], clean_HWC) for metric, measure in METRICS.items()}
+        name: {metric: measure(output[inner][..., :channels], clean_HWC) for metric, measure in METRICS.items()}
         for name, output in outputs.items()
     }
 
 
-def _border(degradation: str, image: NDArray[Any]) -> tuple[slice, slice]:
-    """What counts of the rows and columns: super-resolution leaves `scale` on each side out, where that leaves some."""
-    sr = re.fullmatch(r"sr_x(\d+)", degradation)
-    cut = int(sr[1]) if sr and min(image.shape[:2]) > 2 * int(sr[1]) else 0
-    return slice(cut, image.shape[0] - cut), slice(cut, image.shape[1] - cut)
+def _inner(pair: _Pair) -> tuple[slice, slice]:
+    """What counts of the rows and columns: all within the border, or all where that would leave nothing."""
+    height, width = pair.clean_HWC.shape[:2]
+    cut = pair.border if min(height, width) > 2 * pair.border else 0
+    return slice(cut, height - cut), slice(cut, width - cut)
 
 
 def _is_grey(image_HWC: NDArray[Any]) -> bool:

@@ -222,7 +222,7 @@ def _read(source: Path, *, keep_alpha: bool) -> _Decoded:
             profile = image.info.get("icc_profile") or b""
             return _Decoded(np.asarray(colours), grey, alpha, profile, _exif_of(image))
     except (OSError, ImageError) as error:
-        raise RestoreError(f"{source} can't be read: {error}") from error
+        raise RestoreError(f"can't be read: {error}") from error
 
 
 def _exif_of(image: Image.Image) -> bytes:

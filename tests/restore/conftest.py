@@ -37,6 +37,18 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MOE-IR_30G, untrained, that does something to be seen in 8 bits."""
+    torch.manual_seed(0)
+    model = build_model("moe_ir_30g", **TINY)
+    with torch.no_grad():
+        model.output.weight *= 10
+    path = tmp_path_factory.mktemp("checkpoint") / "model.safetensors"
+    save_model(path, model.state_dict(), CheckpointInfo(model="moe_ir_30g", settings=TINY))
+    return path
+
+
+@pytest.fixture(scope="session")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Two of MOE-IR_30G and one of DAMoE, all untrained."""
     folder = tmp_path_factory.mktemp("checkpoints")

@@ -6,28 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image, ImageCms
-from restore_samples import TINY, draw, encode
+from restore_samples import draw, encode
 
 from curate import cli
 from curate.errors import RestoreError
 from curate.restore import Restored, restore_files, restore_image
-from curate.restore.checkpoint import CheckpointInfo, load_model, save_model
+from curate.restore.checkpoint import load_model
 from curate.restore.degradations import generator, parse_degradation
 from curate.restore.infer import restore_array
-from curate.restore.models import build_model
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    model = build_model("moe_ir_30g", **TINY)
-    with torch.no_grad():
-        model.output.weight *= 10  # something to see in 8 bits
-    path = tmp_path_factory.mktemp("checkpoint") / "model.safetensors"
-    save_model(path, model.state_dict(), CheckpointInfo(model="moe_ir_30g", settings=TINY))
-    return path
 
 
 def test_one_broken_file_does_not_stop_the_others(checkpoint: Path, tmp_path: Path) -> None:
@@ -47,7 +34,7 @@ def test_one_broken_file_does_not_stop_the_others(checkpoint: Path, tmp_path: Pa
         ("c.webp", out / "deep/c.webp"),
         ("d.gif", out / "deep/d.png"),
     ]
-    assert "b.jpg can't be read: decode_failed" in results[1].error
+    assert results[1].error.startswith("can't be read: decode_failed")
     assert sorted(p.name for p in out.rglob("*") if p.is_file()) == ["a.png", "c.webp", "d.png"]
     assert [(done, total) for done, total, _ in told] == [(i, 4) for i in range(1, 5)]
     assert np.array_equal(np.asarray(Image.open(out / "a.png")), np.asarray(restore_image(checkpoint, draw(0))))
@@ -251,5 +238,5 @@ def test_the_command_names_what_is_broken(
     said = capsys.readouterr()
     assert end.value.code == 1
     assert f"1 of 2 restored, in {out}" in said.out
-    assert "b.png can't be read: format_unsupported" in said.err
+    assert "b.png: can't be read: format_unsupported" in said.err
     assert (tmp_path / "out/a.png").exists()

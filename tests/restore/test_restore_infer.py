@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from curate.errors import RestoreError
 from curate.restore import comparison, load_model, restore_image
 from curate.restore.bilateral import bilateral_filter
-from curate.restore.checkpoint import CheckpointInfo, save_model
 from curate.restore.compare import before_and_after
 from curate.restore.data import to_tensor
 from curate.restore.degradations import generator, parse_degradation
@@ -24,17 +23,6 @@ from curate.restore.metrics import psnr
 from curate.restore.models import build_model
 from curate.restore.models.complexity_experts import MixtureOfComplexityExperts
 from curate.restore.tiles import OVERLAP, cover, sample_sheet
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    model = build_model("moe_ir_30g", **TINY)
-    with torch.no_grad():
-        model.output.weight *= 10  # something to see in 8 bits
-    path = tmp_path_factory.mktemp("checkpoint") / "model.safetensors"
-    save_model(path, model.state_dict(), CheckpointInfo(model="moe_ir_30g", settings=TINY))
-    return path
 
 
 class Blur(nn.Module):
