@@ -22,6 +22,7 @@
     build_model        an untrained restorer
     describe_model     its parameters, work and memory
     load_model         a trained one
+    convert_weights    weights that a network's authors published, as a checkpoint
     evaluate           PSNR, SSIM and PSNR-B before and after restoration
     summary_table      the means, with intervals
     paper_tables       a table of the HQ-50K paper, its figures beside one's own
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from curate.restore import (
         TrainRecipe,
         build_model,
+        convert_weights,
         degradations_for,
         describe_model,
         evaluate,
@@ -73,6 +75,7 @@ __all__ = [
     "TrainRecipe",
     "__version__",
     "build_model",
+    "convert_weights",
     "degradations_for",
     "describe_model",
     "evaluate",
@@ -104,6 +107,7 @@ _HOMES = {
     "Recipe": "recipe",
     "TrainRecipe": "restore",
     "build_model": "restore",
+    "convert_weights": "restore",
     "degradations_for": "restore",
     "describe_model": "restore",
     "evaluate": "restore",

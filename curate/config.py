@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from curate.errors import RecipeError
 
-__all__ = ["Config", "find_recipe", "fingerprint"]
+__all__ = ["Config", "find_recipe", "fingerprint", "override_key"]
 
 
 class Config(BaseModel):
@@ -47,7 +47,7 @@ class Config(BaseModel):
         if not isinstance(data, dict):
             raise RecipeError(f"{source} must hold `key: value` pairs, not a {type(data).__name__}")
         for override in overrides:
-            _override(data, override)
+            override_key(data, override)
         return cls.parse(data, where=str(source))
 
     def override(self, overrides: Iterable[str]) -> Self:
@@ -58,7 +58,7 @@ class Config(BaseModel):
         """
         data = self.model_dump(mode="json")
         for override in overrides:
-            _override(data, override)
+            override_key(data, override)
         return self.parse(data, where="--set")
 
     @classmethod
@@ -116,7 +116,12 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _override(data: dict[str, Any], override: str) -> None:
+def override_key(data: dict[str, Any], override: str) -> None:
+    """Set what `a.b=value` names, the value being YAML.
+
+    Raises:
+        RecipeError: if it has another form, or a group on the way is a value.
+    """
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise RecipeError(f"--set wants key=value, as in --set select.train=60, not {override!r}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from curate.commands.terminal import new_console
+from curate.commands.terminal import Settings, new_console
 
 if TYPE_CHECKING:
     from curate.restore import ModelEntry
@@ -89,6 +89,27 @@ def show(
         console.print(f"by {count}: {_giga(macs)} G")
     console.print(f"trained parameters: {entry.trained:,}; memory: {_memory(entry.activations)}; input: {entry.input}")
     console.print(_CONVENTION)
+
+
+@models_app.command()
+def convert(
+    weights: Annotated[
+        str, typer.Argument(metavar="FILE", help="The authors' weights: .pth, .pt, .ckpt, .safetensors.")
+    ],
+    model: Annotated[str, typer.Option("--model", help="Which model they are for.")],
+    out: Annotated[str, typer.Option("--out", "-o", help="Checkpoint to write, such as swinir.safetensors.")],
+    set_: Settings = [],  # noqa: B006 - typer reads it, nobody changes it
+) -> None:
+    """Make a checkpoint of weights that the authors of MoCE-IR, SwinIR or Restormer published."""
+    from curate import restore
+    from curate.config import override_key
+
+    settings: dict[str, Any] = {}
+    for override in set_:
+        override_key(settings, override)
+    info = restore.convert_weights(weights, model, out, **settings)
+    print(f"weights      {out}")
+    print(f"from         {info.origin}")
 
 
 _CONVENTION = """\

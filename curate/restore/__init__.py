@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from curate.restore.catalogue import ModelEntry, Part, describe_model
     from curate.restore.checkpoint import CheckpointInfo, load_model, read_info
     from curate.restore.compare import comparison
+    from curate.restore.convert import convert_weights
     from curate.restore.degradations import known_degradations, parse_degradation
     from curate.restore.evaluation import Evaluation, Score, evaluate, name_of_checkpoint, name_of_source
     from curate.restore.infer import restore_image
@@ -42,6 +43,7 @@ __all__ = [
     "TrainResult",
     "build_model",
     "comparison",
+    "convert_weights",
     "degradations_for",
     "describe_model",
     "evaluate",
@@ -74,6 +76,7 @@ _HOMES = {
     "TrainResult": "training",
     "build_model": "models",
     "comparison": "compare",
+    "convert_weights": "convert",
     "degradations_for": "published",
     "describe_model": "catalogue",
     "evaluate": "evaluation",

@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from curate.restore.models import DAMoE, MoCEIR, Restormer, SwinIR, build_model, count_parameters
+from curate.restore.models import AirNet, DAMoE, MoCEIR, Restormer, SwinIR, build_model, count_parameters
 from curate.restore.models.cost import forward_cost, parts
 from curate.restore.models.counting import published_flops
 
 __all__ = ["ModelEntry", "Part", "describe_model"]
 
 _SOURCES: dict[type[nn.Module], str] = {
+    AirNet: "Li et al. 2022, CVPR, All-In-One Image Restoration for Unknown Corruption",
     MoCEIR: "Zamfir et al. 2024, arXiv 2411.18466",
     SwinIR: "Liang et al. 2021, arXiv 2108.10257",
     DAMoE: "Yang et al. 2023, arXiv 2306.05390",
@@ -78,7 +79,7 @@ def describe_model(name: str, height: int = 720, width: int = 1280, **settings: 
         told = [{"task": 0}]
     costs = [forward_cost(model, height, width, **each) for each in told]
     low, high = costs[0], costs[-1]
-    multiple = model.multiple
+    size = f"any size, mirrored to a multiple of {model.multiple}" if model.multiple != 1 else "any size"
     return ModelEntry(
         name=name,
         parameters=count_parameters(model),
@@ -88,7 +89,7 @@ def describe_model(name: str, height: int = 720, width: int = 1280, **settings: 
         macs=(low.total_macs, high.total_macs),
         published=_published(model, height, width),
         activations=max(cost.activations for cost in costs),
-        input=f"any size, mirrored to a multiple of {multiple}" + ("; told the task" if "task" in told[0] else ""),
+        input=f"{size}; told the task" if "task" in told[0] else size,
         source=_SOURCES[type(model)],
         parts={
             part: Part(count_parameters(module), (low.macs[part], high.macs[part])) for part, module in parts(model)

@@ -43,6 +43,8 @@ class CheckpointInfo(BaseModel, frozen=True):
     """Settings for `build_model`."""
     recipe: dict[str, Any] = {}
     """The training recipe, every default spelled out."""
+    origin: str = ""
+    """The published file that the weights were converted from, with its SHA-256; empty if they were trained."""
     manifests: Sequence[TrainedOn] = ()
     epoch: int = 0
     """Epochs done."""
@@ -76,7 +78,10 @@ def read_info(path: str | os.PathLike[str]) -> CheckpointInfo:
     except (OSError, safetensors.SafetensorError) as error:
         raise RestoreError(f"can't read checkpoint {path}: {error}; `curate train` writes model.safetensors") from error
     if text is None:
-        raise RestoreError(f"{path} doesn't say which model it holds: it wasn't written by `curate train`")
+        raise RestoreError(
+            f"{path} doesn't say which model it holds: it wasn't written by curate. `curate models convert` takes "
+            "weights that their authors published"
+        )
     try:
         return CheckpointInfo.model_validate(json.loads(text))
     except ValueError as error:

@@ -54,6 +54,9 @@ class Sample:
 class PatchDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):
     """(degraded, clean, task) of each key: patches of (3, crop, crop) float32 in 0..1, and a position in `TASKS`.
 
+    With two `views`, degraded is (2, 3, crop, crop): a second crop of the picture, with the same degradation, comes
+    after the one that clean belongs to.
+
     A pair gives what it has; a clean picture is degraded, by a degradation that is drawn.
 
     The samples of a training are numbered through. They go over all groups in shuffled passes, one after the other,
@@ -67,6 +70,7 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):
         seed: of the whole training.
         crops_per_image: samples per decoded picture.
         cache_bytes: decoded pictures to keep, in each worker; the last is kept whatever its size.
+        views: degraded crops of each sample.
 
     Raises:
         RestoreError: if there is no such degradation, or a phase leaves a group none.
@@ -80,8 +84,9 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):
         seed: int,
         crops_per_image: int = 1,
         cache_bytes: int = 2**28,
+        views: int = 1,
     ) -> None:
-        self.groups, self.phases = groups, phases
+        self.groups, self.phases, self.views = groups, phases, views
         self.cache = _Cache(cache_bytes)
         self.draws = [[_Draw.build(group.degradations, phase) for group in groups] for phase in phases]
         self.seed, self.crops_per_image = seed, crops_per_image
@@ -102,18 +107,12 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):
         picture = self.groups[sample.group].pictures[sample.picture]
         rng = generator(self.seed, "sample", number)
         images, crop = self.cache.read(picture), self.phases[phase].crop
-        if picture.task is not None:
-            clean, degraded = _cut(images, crop, rng)
-            return to_tensor(degraded), to_tensor(clean), torch.tensor(TASKS.index(picture.task))
-        degradation = self.draws[phase][sample.group](rng)
-        # cut whole periods of the degradation's pattern, so that the patch can start anywhere in one
-        grid = degradation.grid
-        side = -(-(crop + grid - 1) // grid) * grid
-        # floats, since noise is trained on as it is drawn, neither cut off nor rounded
-        clean, degraded = degradation.pair(_cut(images, side, rng)[0].astype(np.float32), rng)
-        y, x = rng.integers(grid, size=2)
-        window = slice(y, y + crop), slice(x, x + crop)
-        return to_tensor(degraded[window]), to_tensor(clean[window]), torch.tensor(TASKS.index(degradation.task))
+        degradation = self.draws[phase][sample.group](rng) if picture.task is None else None
+        pairs = [_patch(images, crop, degradation, rng) for _ in range(self.views)]
+        degraded = [to_tensor(image) for _, image in pairs]
+        task = degradation.task if degradation else picture.task
+        patches = torch.stack(degraded) if self.views > 1 else degraded[0]
+        return patches, to_tensor(pairs[0][0]), torch.tensor(TASKS.index(task or ""))
 
 
 @dataclass(frozen=True)
@@ -211,6 +210,23 @@ def divide(group: Group, count: int, seed: int) -> tuple[Group, list[Picture]]:
 def to_tensor(image_HWC: Image) -> Tensor:
     """(height, width, 3) on 0..255 -> (3, height, width) float32 on 0..1, in memory of its own."""
     return torch.from_numpy(image_HWC.astype(np.float32)).permute(2, 0, 1).contiguous() / 255
+
+
+def _patch(
+    images: Sequence[Image], crop: int, degradation: Degradation | None, rng: np.random.Generator
+) -> tuple[Image, Image]:
+    """A random crop, clean and degraded: of a pair, or of a clean picture that is degraded here."""
+    if degradation is None:
+        clean, degraded = _cut(images, crop, rng)
+        return clean, degraded
+    # cut whole periods of the degradation's pattern, so that the patch can start anywhere in one
+    grid = degradation.grid
+    side = -(-(crop + grid - 1) // grid) * grid
+    # floats, since noise is trained on as it is drawn, neither cut off nor rounded
+    clean, degraded = degradation.pair(_cut(images, side, rng)[0].astype(np.float32), rng)
+    y, x = rng.integers(grid, size=2)
+    window = slice(y, y + crop), slice(x, x + crop)
+    return clean[window], degraded[window]
 
 
 def _cut(images: Sequence[Image], side: int, rng: np.random.Generator) -> list[Image]:

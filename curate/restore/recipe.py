@@ -45,6 +45,8 @@ class Phase(Config):
     """Steps of linear warm-up."""
     degradations: dict[str, NonNegativeFloat] = {}
     """Weights that differ in this phase, of the recipe's or a group's degradations; 0 leaves one out."""
+    aux_only: bool = False
+    """Train by the auxiliary loss alone; it warms up AirNet's encoder, and is for models that can do it."""
 
 
 class Losses(Config):
@@ -65,7 +67,7 @@ class Losses(Config):
     vgg_weights: str | None = None
     """File of torchvision's VGG-19 weights; without it torchvision fetches them once."""
     aux: NonNegativeFloat = 0.01
-    """The balance loss of a mixture's routers."""
+    """The balance loss of a mixture's routers, or the contrast of AirNet's encoder."""
 
 
 class Optimiser(Config):
@@ -147,6 +149,8 @@ class TrainRecipe(Config):
                 raise ValueError(f"losses.ms_ssim needs crops over 96 pixels, not {phase.crop}")
             if unknown := [name for name in phase.degradations if name not in known]:
                 raise ValueError(f"a phase weighs {', '.join(unknown)}, which nothing draws; known: {', '.join(known)}")
+        if not self.losses.aux and any(phase.aux_only for phase in self.phases):
+            raise ValueError("a phase that is aux_only needs losses.aux over 0")
         terms = (self.losses.l1, self.losses.l2, self.losses.ms_ssim, self.losses.fft, self.losses.vgg)
         if not any(terms):
             raise ValueError("at least one of the losses l1, l2, ms_ssim, fft and vgg needs a weight")

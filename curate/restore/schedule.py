@@ -53,6 +53,10 @@ class Schedule:
             epoch -= phase.epochs
         return len(self.phases) - 1
 
+    def phase_at(self, step: int) -> Phase:
+        """The phase that a step belongs to."""
+        return self.phases[self.phase_number(self.epoch_of(step))]
+
     def epoch_of(self, step: int) -> int:
         """The epoch that a step belongs to; one past the last when all are over."""
         epoch = 0

@@ -33,6 +33,8 @@ class RestorationTask(L.LightningModule):
         self.recipe, self.schedule = recipe, schedule
         torch.manual_seed(recipe.seed)
         self.model = build_model(recipe.model, **recipe.settings)
+        if any(phase.aux_only for phase in recipe.phases) and not hasattr(self.model, "aux_loss"):
+            raise RestoreError(f"a phase is aux_only, which is for airnet: {recipe.model} has no such loss by itself")
         losses = recipe.losses
         weights = losses.model_dump(include={"l1", "l2", "ms_ssim", "fft", "vgg"})
         self.loss = RestorationLoss(weights, losses.vgg_weights, losses.fft_norm)
@@ -59,8 +61,14 @@ class RestorationTask(L.LightningModule):
         """
         degraded_B3HW, clean_B3HW, task_B = batch
         told = task_arguments(self.model, task_B)
-        restored_B3HW, aux = self.model.forward_with_aux(degraded_B3HW, **told)  # type: ignore[operator]
-        total, terms = self.loss(restored_B3HW, clean_B3HW)
+        if degraded_B3HW.dim() == 5:  # two views, side by side
+            degraded_B3HW, told["other_B3HW"] = degraded_B3HW.unbind(1)
+        if self.schedule.phase_at(self.global_step).aux_only:
+            aux: Tensor = self.model.aux_loss(degraded_B3HW, **told)  # type: ignore[operator]
+            total, terms = aux.new_zeros(()), {}
+        else:
+            restored_B3HW, aux = self.model.forward_with_aux(degraded_B3HW, **told)  # type: ignore[operator]
+            total, terms = self.loss(restored_B3HW, clean_B3HW)
         total = total + self.recipe.losses.aux * aux
         terms = {**terms, "aux": aux.detach()}
         if not torch.isfinite(total):
@@ -134,6 +142,7 @@ class Patches(L.LightningDataModule):
                 seed=recipe.seed,
                 crops_per_image=recipe.crops_per_image,
                 cache_bytes=recipe.cache_mb * 2**20,
+                views=getattr(trainer.lightning_module.model, "views", 1),
             )
             self.loader = PatchLoader(
                 patches,

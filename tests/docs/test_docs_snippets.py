@@ -9,13 +9,16 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
+import torch
 import typer
 import yaml
 
 from curate.cli import app
+from curate.config import override_key
 from curate.errors import Reason
 from curate.label.taxonomy import load_taxonomy
 from curate.recipe import Recipe
+from curate.restore.models import build_model
 from curate.restore.recipe import TrainRecipe
 
 ROOT = Path(__file__).parents[2]
@@ -129,6 +132,12 @@ def test_commands_options_and_settings_exist(snippet: Snippet) -> None:
         if given["command"] == "train":
             named = given["recipe"] if (ROOT / "pipelines" / f"{given['recipe']}.yaml").exists() else "train/demo"
             TrainRecipe.load(named, settings)
+        elif given["command"] == "convert":
+            chosen: dict[str, Any] = {}
+            for setting in settings:
+                override_key(chosen, setting)
+            with torch.device("meta"):
+                build_model(given["model"], **chosen)
         elif settings:
             named = given.get("recipe") or "hq50k"
             Recipe.load(named if (ROOT / "pipelines" / f"{named}.yaml").exists() else "hq50k", settings)

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from curate.errors import RestoreError
-from curate.restore import TrainRecipe, evaluate, train
+from curate.restore import TrainRecipe, restore_files, train
 from curate.restore.models import Restormer, build_model, count_parameters
 from curate.restore.models.restormer import BiasFreeLayerNorm
 from curate.restore.schedule import Schedule
@@ -74,7 +74,7 @@ def test_small_network_learns_one_batch() -> None:
 def test_it_trains_from_a_manifest(manifest: Path, photos: Path, tmp_path: Path) -> None:
     result = train(recipe(model="restormer", settings=SMALL), [manifest], tmp_path / "out")
     assert result.trained == result.steps == 3
-    assert evaluate(result.checkpoint, photos, ["denoise_25"], limit=1)[0].psnr > 5
+    assert restore_files(result.checkpoint, [photos / "0.png"], tmp_path / "restored.png")[0].error == ""
 
 
 def test_the_recipe_is_the_published_schedule() -> None:

@@ -4,7 +4,8 @@ Every model maps images in 0..1 of shape (B, 3, H, W), of any size, to restored 
 `forward_with_aux` also gives the loss that its routing wants to be added to the restoration loss. A model with an
 attribute `tasks` wants to be told each image's task, as its position there. Pieces of a picture begin at multiples of
 an attribute `grid`, or of `multiple` where there is none, so that the network parts them as it would the whole;
-`pixels_at_once` says how large they may be.
+`pixels_at_once` says how large they may be. One whose attribute `views` is 2 wants second crops
+of the same images in training, and can give the loss of these by itself (`aux_loss`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from curate.errors import RestoreError
 from curate.restore.degradations import TASKS
+from curate.restore.models.airnet import AirNet
 from curate.restore.models.damoe import DAMoE
 from curate.restore.models.moce_ir import MoCEIR
 from curate.restore.models.restormer import Restormer
@@ -24,6 +26,7 @@ from curate.restore.models.swinir import SwinIR
 
 __all__ = [
     "MODELS",
+    "AirNet",
     "DAMoE",
     "MoCEIR",
     "Restormer",
@@ -44,6 +47,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "damoe_hard": partial(DAMoE, mixtures="hard"),
     "damoe_soft": partial(DAMoE, mixtures="soft"),
     "restormer": Restormer,
+    "airnet": AirNet,
 }
 """Constructors by name; settings given to `build_model` override theirs."""
 

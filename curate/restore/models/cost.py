@@ -6,6 +6,7 @@ would be asked for, and a picture of any size costs a second.
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from functools import partial
 from typing import Any
 
 import torch
+import torchvision  # noqa: F401 - it makes the operators of its own known
 from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -51,7 +53,7 @@ def forward_cost(model: nn.Module, height: int, width: int, **told: Any) -> Cost
             MoCE-IR must be given a route. The patches of DAMoE's soft mixtures all take one expert: any costs the same.
     """
     model = model.eval()
-    counter = FlopCounterMode(display=False)
+    counter = FlopCounterMode(display=False, custom_mapping=_COUNTS)
     with FakeTensorMode(), torch.no_grad():
         tensors = {
             name: torch.empty(tensor.shape, dtype=tensor.dtype)
@@ -89,10 +91,12 @@ def _all_in_the_first(experts: int, expert_P: Tensor) -> list[int]:
     return [len(expert_P)] + [0] * (experts - 1)
 
 
-def _deformable(x: Any, weight: Any, *_: Any, out_shape: Any, **__: Any) -> int:
+def _deformable(x: torch.Size, weight: torch.Size, *_: Any, out_shape: torch.Size, **__: Any) -> int:
     """Two for each multiply-accumulate of a deformable convolution, as for a plain one."""
-    batch, _, height, width = out_shape
-    return int(2 * batch * height * width * weight.numel())
+    return 2 * math.prod(weight) * out_shape[0] * out_shape[2] * out_shape[3]
+
+
+_COUNTS = {torch.ops.torchvision.deform_conv2d: _deformable}
 
 
 class _Memory(TorchDispatchMode):

@@ -7,7 +7,7 @@ super-resolution takes its input enlarged; `UpscalingSwinIR` is the published fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from curate.restore.models.layers import pad_to_multiple
 
-__all__ = ["FeedForward", "Routing", "SwinIR", "UpscalingSwinIR", "published_weights"]
+__all__ = ["FeedForward", "Routing", "SwinIR", "UpscalingSwinIR"]
 
 
 @dataclass
@@ -252,30 +252,3 @@ def _initialise(module: nn.Module) -> None:
         nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
-
-
-_RENAMED = (
-    ("patch_embed.norm", "norm_first"),
-    ("layers.", "groups."),
-    (".residual_group.", "."),
-    (".attn.relative_position_bias_table", ".attention.bias"),
-    (".attn.proj.", ".attention.out."),
-    (".attn.", ".attention."),
-    (".mlp.fc1.", ".feed_forward.expand."),
-    (".mlp.fc2.", ".feed_forward.out."),
-    ("conv_after_body", "conv_body"),
-    ("conv_before_upsample", "narrow"),
-    ("upsample", "enlarge"),
-)
-
-
-def published_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The authors' state dict of a SwinIR, under the names that `SwinIR` and `UpscalingSwinIR` give to its parts."""
-    weights = {}
-    for name, tensor in state.items():
-        if name.endswith(("relative_position_index", "attn_mask")):
-            continue  # functions of the window and the image's size
-        for theirs, ours in _RENAMED:
-            name = name.replace(theirs, ours)
-        weights["norm_last" + name[4:] if name.startswith("norm.") else name] = tensor
-    return weights
