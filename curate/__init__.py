@@ -22,6 +22,7 @@
     build_model        an untrained restorer
     describe_model     its parameters, work and memory
     load_model         a trained one
+    export_model       a trained restorer for ONNX runtimes, or as a PyTorch program
     convert_weights    weights that a network's authors published, as a checkpoint
     evaluate           PSNR, SSIM and PSNR-B before and after restoration
     summary_table      the means, with intervals
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
         degradations_for,
         describe_model,
         evaluate,
+        export_model,
         load_model,
         paper_tables,
         restore_files,
@@ -81,6 +83,7 @@ __all__ = [
     "evaluate",
     "evaluate_labels",
     "export_manifest",
+    "export_model",
     "find_faults",
     "find_task",
     "high_frequency_ratios",
@@ -113,6 +116,7 @@ _HOMES = {
     "evaluate": "restore",
     "evaluate_labels": "label",
     "export_manifest": "manifest",
+    "export_model": "restore",
     "find_faults": "manifest",
     "find_task": "task_finding",
     "high_frequency_ratios": "measure",

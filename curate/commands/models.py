@@ -112,6 +112,27 @@ def convert(
     print(f"from         {info.origin}")
 
 
+@models_app.command()
+def export(
+    checkpoint: Annotated[str, typer.Argument(help="Weights: model.safetensors of `curate train`.")],
+    out: Annotated[str, typer.Option("--out", "-o", help="File to write.")],
+    to: Annotated[str, typer.Option(help="onnx, or pt2: a program of PyTorch's.")] = "onnx",
+    height: Annotated[
+        int | None, typer.Option(min=1, help="Height of the images; an ONNX graph takes any size without.")
+    ] = None,
+    width: Annotated[int | None, typer.Option(min=1, help="Width of the images.")] = None,
+    route: Annotated[
+        int | None, typer.Option(min=0, help="Expert that all decoder blocks of MoCE-IR take, from 0, the cheapest.")
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="What DAMoE does: sr, derain, denoise, dejpeg.")] = None,
+) -> None:
+    """Write a trained restorer as a graph for other runtimes: one image in, one out."""
+    from curate import restore
+
+    restore.export_model(checkpoint, out, to=to, height=height, width=width, route=route, task=task)
+    print(f"{to:<12} {out}")
+
+
 _CONVENTION = """\
 MACs: multiply-accumulates of convolutions, linear layers and products of matrices, half of what PyTorch's
 FlopCounterMode counts; where experts differ, all on the cheapest and all on the dearest. Memory: 32-bit tensors

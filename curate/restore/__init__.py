@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from curate.restore.convert import convert_weights
     from curate.restore.degradations import known_degradations, parse_degradation
     from curate.restore.evaluation import Evaluation, Score, evaluate, name_of_checkpoint, name_of_source
+    from curate.restore.export import export_model
     from curate.restore.infer import restore_image
     from curate.restore.intervals import Estimate
     from curate.restore.models import build_model
@@ -47,6 +48,7 @@ __all__ = [
     "degradations_for",
     "describe_model",
     "evaluate",
+    "export_model",
     "known_degradations",
     "load_model",
     "name_of_checkpoint",
@@ -80,6 +82,7 @@ _HOMES = {
     "degradations_for": "published",
     "describe_model": "catalogue",
     "evaluate": "evaluation",
+    "export_model": "export",
     "known_degradations": "degradations",
     "load_model": "checkpoint",
     "name_of_checkpoint": "evaluation",

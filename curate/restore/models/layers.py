@@ -64,10 +64,12 @@ def by_strips(
         multiple: strips begin at multiples of it.
         keep: what is kept of a strip of the result, each row being in one strip; all of it by default.
     """
+    if maps_BCHW[0].is_cuda or torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return keep(compute(*maps_BCHW))
     batch, _, height, width = maps_BCHW[0].shape
     rows = _STRIP // (batch * width * max(map_.shape[1] for map_ in maps_BCHW)) // multiple * multiple
     rows = max(rows, multiple, 4 * reach)
-    if rows >= height or maps_BCHW[0].is_cuda or torch.is_grad_enabled() or torch.compiler.is_compiling():
+    if rows >= height:
         return keep(compute(*maps_BCHW))
     whole_BCHW: Tensor | None = None
     for top in range(0, height, rows):
