@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 import lightning as L
@@ -13,11 +12,10 @@ from torch import Tensor, nn
 from curate.restore.data import ValidationBatch
 from curate.restore.degradations import TASKS
 from curate.restore.loader import Batch, Pace
-from curate.restore.models.complexity_experts import MixtureOfComplexityExperts
-from curate.restore.models.damoe import SoftMixture
+from curate.restore.models.routers import listen
 from curate.restore.task import Patches
 
-__all__ = ["LoaderPace", "Notice", "Progress", "Report", "Routing", "SamplePictures", "listen"]
+__all__ = ["LoaderPace", "Notice", "Progress", "Report", "Routing", "SamplePictures"]
 
 Notice = Callable[[str], None]
 """Called with a sentence for whoever watches the training."""
@@ -122,25 +120,6 @@ def _shares(counts: dict[str, Tensor]) -> dict[str, float]:
             shares = (counts_E / counts_E.sum()).tolist()
             curves |= {f"{name}/{layer}/{expert}": share for expert, share in enumerate(shares)}
     return curves
-
-
-def listen(model: nn.Module, hear: Callable[[str, int, Tensor], None]) -> None:
-    """Has every layer that picks experts tell its name, its number of experts, and those it picked, (N,).
-
-    N counts images, or the patches of one image after the other.
-    """
-
-    def of_images(layer: str, module: MixtureOfComplexityExperts, inputs: Any, output: Any) -> None:
-        hear(layer, len(module.experts), inputs[-1].choices[-1])
-
-    def of_patches(layer: str, gate: nn.Module, inputs: Any, logits_Pe: Tensor) -> None:
-        hear(layer, logits_Pe.shape[1], logits_Pe.argmax(1))
-
-    for name, module in model.named_modules():
-        if isinstance(module, MixtureOfComplexityExperts):
-            module.register_forward_hook(partial(of_images, name))
-        elif isinstance(module, SoftMixture):
-            module.gate.register_forward_hook(partial(of_patches, name))
 
 
 class SamplePictures(L.Callback):

@@ -19,8 +19,7 @@ from torch import Tensor, nn
 from curate import files
 from curate.errors import RestoreError
 from curate.restore.degradations import TASKS
-from curate.restore.models.complexity_experts import MixtureOfComplexityExperts
-from curate.restore.models.damoe import SoftMixture
+from curate.restore.models.routers import listen
 from curate.restore.models.swinir import Block
 
 __all__ = ["Routes", "save_routes"]
@@ -44,18 +43,12 @@ class Routes:
         self._now: dict[str, Shares] = {}
         self._sums: dict[tuple[str, str], dict[str, Shares]] = {}
         self._pictures: dict[tuple[str, str], int] = {}
-        blocks = [module for module in model.modules() if isinstance(module, Block)]
-        soft = [i for i, block in enumerate(blocks, 1) if isinstance(block.feed_forward, SoftMixture)]
-        of_images = [module for module in model.modules() if isinstance(module, MixtureOfComplexityExperts)]
-        for i in soft:
-            gate = blocks[i - 1].feed_forward.gate
-            gate.register_forward_hook(self._hear_gate(f"block {i}"))  # type: ignore[union-attr]
-        for module in of_images:
-            module.register_forward_hook(self._hear_router)
-        if not soft and not of_images:
+        layers = listen(model, self._hear)
+        if not layers:
             raise RestoreError(f"nothing is routed in {name}: routing is of DAMoE with soft mixtures, and of MoCE-IR")
-        middle = min(soft, key=lambda i: abs(i - len(blocks) // 2), default=None)
-        self.shown = None if middle is None else f"block {middle}"
+        soft = [int(layer.removeprefix("block ")) for layer in layers if layer.startswith("block ")]
+        half = sum(isinstance(module, Block) for module in model.modules()) // 2
+        self.shown = f"block {min(soft, key=lambda i: abs(i - half))}" if soft else None
         """The layer that the paper's figure shows, the 18th block of 36; None for all."""
 
     @contextmanager
@@ -80,19 +73,9 @@ class Routes:
         """Degradation -> what undoing it is."""
         return dict(list(self._sums))
 
-    def _add(self, layer: str, expert: Tensor, experts: int) -> None:
-        counts = np.bincount(expert.flatten().cpu().numpy(), minlength=experts).astype(np.float64)
+    def _hear(self, layer: str, experts: int, expert_N: Tensor) -> None:
+        counts = np.bincount(expert_N.cpu().numpy(), minlength=experts).astype(np.float64)
         self._now[layer] = self._now.get(layer, 0) + counts
-
-    def _hear_gate(self, layer: str) -> Any:
-        def hear(gate: nn.Module, inputs: Any, logits_Pe: Tensor) -> None:
-            self._add(layer, logits_Pe.argmax(1), logits_Pe.shape[1])
-
-        return hear
-
-    def _hear_router(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        choices = inputs[-1].choices
-        self._add(f"decoder block {len(choices)}", choices[-1], len(module.experts))  # type: ignore[arg-type]
 
 
 def save_routes(routes: Mapping[str, Routes], path: str | Path) -> list[str]:

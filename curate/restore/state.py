@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,18 @@ class StateFile(TorchCheckpointIO):
         torch.save(checkpoint, buffer)
         with files.create(path) as sink:
             sink.write(buffer.getbuffer())
+
+    def load_checkpoint(self, path: str | Path, *rest: Any, **options: Any) -> dict[str, Any]:
+        """Read one.
+
+        Raises:
+            RestoreError: if it is damaged.
+        """
+        try:
+            return super().load_checkpoint(path, *rest, **options)
+        except (EOFError, OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+            reason = str(error).splitlines()[0]
+            raise RestoreError(f"{path} can't be read: {reason}; begin anew with --restart") from error
 
 
 class Writer(Checkpoint):

@@ -157,6 +157,13 @@ def _fit(
             raise RestoreError(
                 "the GPU's memory is too small: lower the batch or crop of the recipe's phases"
             ) from error
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise RestoreError(
+                f"a worker died ({str(error).splitlines()[0].rstrip('.')}): if memory is short, lower workers or "
+                "cache_mb; the same command goes on from the last state"
+            ) from error
         except OSError as error:
             raise files.explain(error, str(folder)) from error
 
@@ -171,6 +178,8 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(logging.ERROR)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"lightning\..*")
+            # some gradients of networks in channels_last come in another layout than DDP's buckets: a matter of speed
+            warnings.filterwarnings("ignore", message="Grad strides do not match")
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from restore_samples import TINY, recipe
@@ -36,9 +37,11 @@ def stop_at(step: int):  # type: ignore[no-untyped-def]
     return progress
 
 
-@pytest.mark.parametrize("ema", [None, 0.9])
-def test_a_stopped_training_resumes_to_the_same_weights(manifest: Path, tmp_path: Path, ema: float | None) -> None:
-    settings = recipe(ema=ema, validation={"images": 2, "crop": 32, "every": 1})
+@pytest.mark.parametrize(("ema", "precision"), [(None, "32-true"), (0.9, "bf16-mixed")])
+def test_a_stopped_training_resumes_to_the_same_weights(
+    manifest: Path, tmp_path: Path, ema: float | None, precision: str
+) -> None:
+    settings = recipe(ema=ema, precision=precision, validation={"images": 2, "crop": 32, "every": 1})
     whole = train(settings, [manifest], tmp_path / "whole")
     assert (whole.steps, whole.trained) == (3, 3)
     with pytest.raises(Stopped):
@@ -134,6 +137,26 @@ def test_a_loss_that_explodes_is_reported(photos: Path, tmp_path: Path) -> None:
         RestoreError, match=r"the loss is not finite at step 1, by l1 and aux \(l1 nan.*\): lower the phase's lr"
     ):
         train(settings, [photos], tmp_path)
+
+
+def test_a_worker_that_dies_is_reported(photos: Path, tmp_path: Path) -> None:
+    def kill(done: int, total: int, values: Mapping[str, float]) -> None:
+        for child in psutil.Process().children():
+            if child.pid not in before:
+                child.kill()
+
+    before = {child.pid for child in psutil.Process().children()}
+    with pytest.raises(RestoreError, match=r"^a worker died \(DataLoader worker .*\): if memory is short"):
+        train(recipe(workers=1, samples_per_epoch=400), [photos], tmp_path, progress=kill)
+
+
+def test_a_damaged_state_is_reported(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(Stopped):
+        train(recipe(save_every=1), [photos], tmp_path, progress=stop_at(2))
+    (tmp_path / "state.ckpt").write_bytes((tmp_path / "state.ckpt").read_bytes()[:1000])
+    with pytest.raises(RestoreError, match=r"state.ckpt can't be read: .+; begin anew with --restart"):
+        train(recipe(save_every=1), [photos], tmp_path)
+    assert train(recipe(save_every=1), [photos], tmp_path, resume=False).trained == 3
 
 
 def test_an_unknown_degradation_is_noticed_first(tmp_path: Path) -> None:
