@@ -88,7 +88,7 @@ def save(result: pa.Table, out: str | PurePath, manifests: Sequence[Manifest]) -
             pq.write_table(result, sink, compression="zstd")
             files.write(out, sink.getvalue())
         case _:
-            raise ManifestError(f"can't write {out}: name it {', '.join(SAVED)}")
+            raise ManifestError(f"can't write {out}: name it {', '.join(SAVED[:-1])} or {SAVED[-1]}")
 
 
 def _is_manifest(result: pa.Table) -> bool:

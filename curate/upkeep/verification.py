@@ -84,7 +84,7 @@ def verify(
     if scheduler not in ("local", "serial"):
         raise RunError(f"what is verified is kept on this machine: --scheduler is local or serial, not {scheduler!r}")
     if out is not None and PurePath(out).suffix not in SAVED:
-        raise InputError(f"can't write {out}: name it {', '.join(SAVED)}")
+        raise InputError(f"can't write {out}: name it {', '.join(SAVED[:-1])} or {SAVED[-1]}")
     wanted = Sample.parse(sample, at_least=1, at_most=sys.maxsize)
     published = read_published(str(source), [str(folder) for folder in folders])
     recipe = asking(published, recipe, str(source), settings)

@@ -121,7 +121,7 @@ def test_rows_can_be_had_as_a_file(dataset: Path, tmp_path: Path, name: str) -> 
     [
         ({"sample": "some"}, "--sample takes a share such as 1%, a number such as 2000, or all"),
         ({"scheduler": "tcp://host:1"}, "--scheduler is local or serial"),
-        ({"out": "rows.xlsx"}, r"can't write rows.xlsx: name it .csv, .json, .parquet"),
+        ({"out": "rows.xlsx"}, r"can't write rows.xlsx: name it \.csv, \.json or \.parquet"),
         ({"settings": ["fetch.nosuch=1"]}, "unknown key 'fetch.nosuch'"),
         ({"folders": ["nowhere"]}, "no folder at nowhere"),
     ],
