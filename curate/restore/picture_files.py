@@ -30,6 +30,9 @@ __all__ = ["FindTask", "Restored", "restore_files"]
 FindTask = Callable[[NDArray[np.uint8]], str]
 """Tells from a picture, (height, width, 3) RGB, what is to be done to it."""
 
+_SUFFIXES = SUFFIXES | {".heic", ".heif", ".jfif", ".jp2"}
+"""By which a folder's files count as pictures here; one that needs a plugin which isn't there is named."""
+
 _ALPHA = {"PNG", "WEBP", "TIFF", "AVIF"}
 _SAVE: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": "4:4:4"},
@@ -162,19 +165,19 @@ def _pairs(inputs: list[Path], out: Path) -> list[tuple[Path, Path]]:
     within = out.resolve()
     for given in inputs:
         if given.is_dir():
-            found = sorted(p for p in given.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+            found = sorted(p for p in given.rglob("*") if p.suffix.lower() in _SUFFIXES and p.is_file())
             inside = within != given.resolve()
             pairs += [
                 (p, out / p.relative_to(given)) for p in found if not (inside and p.resolve().is_relative_to(within))
             ]
         elif given.is_file():
-            single = len(inputs) == 1 and out.suffix.lower() in SUFFIXES and not out.is_dir()
+            single = len(inputs) == 1 and out.suffix.lower() in _SUFFIXES and not out.is_dir()
             pairs.append((given, out if single else out / given.name))
         else:
             raise RestoreError(f"no picture or folder {given}")
     if not pairs:
         raise RestoreError(
-            f"no pictures in {', '.join(map(str, inputs))}: files of {', '.join(sorted(SUFFIXES))} are looked for"
+            f"no pictures in {', '.join(map(str, inputs))}: files of {', '.join(sorted(_SUFFIXES))} are looked for"
         )
     return pairs
 

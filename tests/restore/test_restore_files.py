@@ -125,6 +125,14 @@ def test_all_outputs_get_the_format_asked_for(checkpoint: Path, tmp_path: Path, 
             assert out.format == pillow
 
 
+def test_folders_may_hold_what_cameras_and_scanners_write(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.jp2").write_bytes(encode(draw(0), "JPEG2000"))
+    (tmp_path / "in/b.jfif").write_bytes(encode(draw(1), "JPEG"))
+    results = restore_files(checkpoint, [tmp_path / "in"], tmp_path / "out")
+    assert [r.output and r.output.name for r in results] == ["a.jp2", "b.jfif"]
+
+
 @pytest.mark.parametrize("format_", ["gif", "psd", "x y", ""])
 def test_formats_that_are_not_written_are_refused(checkpoint: Path, tmp_path: Path, format_: str) -> None:
     (tmp_path / "a.png").write_bytes(encode(draw(0)))
