@@ -1,6 +1,7 @@
 """curate: restoration-grade image datasets from crawled URLs, and the restorers trained on them.
 
     run                curate: URLs in, manifest out
+    grow               add candidates to a finished run
     remove             take images out of a run, for good
     probe              what a run would bring and cost, from a sample
     Recipe             the settings of a curation run
@@ -69,7 +70,7 @@ if TYPE_CHECKING:
     )
     from curate.survey import stats
     from curate.task_finding import find_task
-    from curate.upkeep import rebuild, remove, verify
+    from curate.upkeep import grow, rebuild, remove, verify
 
 __all__ = [
     "CurateError",
@@ -86,6 +87,7 @@ __all__ = [
     "export_model",
     "find_faults",
     "find_task",
+    "grow",
     "high_frequency_ratios",
     "ingest",
     "label_images",
@@ -119,6 +121,7 @@ _HOMES = {
     "export_model": "restore",
     "find_faults": "manifest",
     "find_task": "task_finding",
+    "grow": "upkeep",
     "high_frequency_ratios": "measure",
     "ingest": "datasets",
     "label_images": "label",

@@ -25,7 +25,7 @@ from curate.commands.outcome import (
 )
 from curate.commands.restorer import evaluate, restore, train
 from curate.commands.terminal import LogJson, Scheduler, Settings, Workers, listening, new_console
-from curate.commands.upkeep import rebuild, remove, verify
+from curate.commands.upkeep import grow, rebuild, remove, verify
 from curate.errors import CurateError
 
 if TYPE_CHECKING:
@@ -41,7 +41,10 @@ app = typer.Typer(
 )
 
 STAGE_BY_STAGE = "Stage by stage"
-_RESUMING = ("run", "candidates", "fetch", "measure", "label", "select", "report", "train", "demo", "rebuild", "remove")
+_RESUMING = (
+    *("run", "candidates", "fetch", "measure", "label", "select", "report", "grow", "remove", "rebuild"),
+    *("train", "demo"),
+)
 """Commands that go on where they were stopped."""
 _STORAGE_CLIENTS = ("botocore", "aiobotocore", "gcsfs", "google")
 
@@ -204,6 +207,7 @@ app.command("evaluate-labels")(evaluate_labels)
 app.command()(stats)
 app.command()(ingest)
 app.command()(export)
+app.command()(grow)
 app.command()(remove)
 app.command()(verify)
 app.command()(rebuild)

@@ -18,7 +18,7 @@ from curate.engine import Executor, Progress, RunFolder, ShardIndex, Stage, Stag
 from curate.errors import InputError, RecipeError, RunError
 from curate.label.taxonomy import load_taxonomy
 from curate.label.weights import find_gpus, prepare_labeller
-from curate.picks import PICKS, earlier_picks, named_picks
+from curate.picks import PICKS, earlier_picks, named_picks, note_picks
 from curate.recipe import Label, Recipe, TestSplit
 from curate.select import Benchmarks
 from curate.stages import (
@@ -58,6 +58,8 @@ class _Input:
     """Sources of the run that stand before it, and"""
     after: tuple[engine.Source, ...] = ()
     """after it."""
+    is_new: bool = True
+    """Whether the run doesn't have it yet."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ class RunOutcome:
     stages: tuple[StageOutcome, ...]
     """In order."""
     passed_over: dict[str, int]
-    """Lines of the input that are no candidates of their own: "blank", and "repeated" ones. Of an img2dataset output
+    """Lines of the input that are no candidates of their own: "blank" and "repeated" ones, and "known" ones, which an
+    earlier input of the run has named. Of an img2dataset output
     also how many images are taken over, and how many are not, and why."""
     selection: dict[str, Any] = field(default_factory=dict)
     """What the selection aimed at and what it reached, if it was made."""
@@ -157,7 +160,7 @@ def run(
                 if grow or _needs_labels(folder, redo_from):
                     _prepare_labels(executor, recipe.label, shard_stages[-1].resource)
             index: ShardIndex | None
-            begin = partial(_begin, folder, recipe, source, redo_from)
+            begin = partial(_begin, folder, recipe, source, redo_from, grow)
             outcomes: list[StageOutcome] = []
             if "candidates" in stages:
                 index, outcome = _read_candidates(folder, recipe, source, progress, begin)
@@ -177,7 +180,8 @@ def run(
             outcomes.append(write_report(folder, progress))
         folder.remove(_REDO)
     selection = read_summary(folder) if "select" in stages else {}
-    return RunOutcome(folder.url, tuple(outcomes), index.notes, selection)
+    notes = index.sources[len(source.before)].notes if source is not None else index.notes
+    return RunOutcome(folder.url, tuple(outcomes), notes, selection)
 
 
 def open_run(out: str | PathLike[str]) -> tuple[RunFolder, Recipe]:
@@ -325,11 +329,13 @@ def _check_categories(recipe: Recipe) -> None:
                 raise RecipeError(f"select.{setting}: no category {name!r}; the taxonomy has {', '.join(known)}")
 
 
-def _begin(folder: RunFolder, recipe: Recipe, source: _Input | None, redo_from: str | None) -> None:
-    """Write the recipe into the folder, and remove what is to be made anew.
+def _begin(folder: RunFolder, recipe: Recipe, source: _Input | None, redo_from: str | None, grow: bool = False) -> None:
+    """Write the recipe into the folder, and remove what is to be made anew; before a growth, note what was picked.
 
-    Once: when the same `--from` is given again after a kill, what was made since then stays.
+    Once: when the same is asked for again after a kill, what was made since then stays.
     """
+    if grow and source is not None and (source.is_new or redo_from is not None):
+        note_picks(folder)
     folder.write(RECIPE, recipe.to_yaml().encode())
     if redo_from is None or _is_under_way(folder, recipe, source, redo_from):
         return
@@ -404,7 +410,8 @@ def _source(
         )
     before, after = sources[:place], sources[place + 1 :]
     known = partial(engine.read_ids, folder, [shard for source in before for shard in source.shards])
-    return _Input(CandidateReader(inputs, recipe.candidates, known=known), input, before, after)
+    reader = CandidateReader(inputs, recipe.candidates, known=known)
+    return _Input(reader, input, before, after, is_new=place == len(sources))
 
 
 def _read_candidates(

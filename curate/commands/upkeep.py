@@ -13,7 +13,7 @@ from curate.errors import CurateError
 if TYPE_CHECKING:
     from curate.upkeep.removal import Removal
 
-__all__ = ["rebuild", "remove", "verify"]
+__all__ = ["grow", "rebuild", "remove", "verify"]
 
 Lists = list[str]
 _BY = {"id": "by URL or id", "host": "by host", "sha256": "by bytes", "pixel_sha256": "by pixels", "phash": "by looks"}
@@ -117,6 +117,30 @@ def rebuild(
         print(f"{images:,} images in {out.rstrip('/')}/manifest/{split}.parquet")
     if any(share.state == "unreachable" for share in rebuilt.rot.states):
         print(f"To ask again for what was unreachable:  curate rebuild {source} --out {out} --retry transient")
+
+
+def grow(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder: a path or any fsspec URL.")],
+    input: Annotated[
+        list[str],
+        typer.Option(
+            "--input",
+            "-i",
+            help="List of URLs (txt, csv, tsv, jsonl, parquet), folder of images, img2dataset output.",
+        ),
+    ],
+    set_: Settings = [],  # noqa: B006
+    scheduler: Scheduler = "local",
+    workers: Workers = None,
+    log_json: LogJson = None,
+) -> None:
+    """Add candidates to a finished run: only what is new is fetched and measured, and what was picked stays."""
+    from curate.upkeep import grow
+
+    with listening(log_json) as progress:
+        growth = grow(run, input, settings=set_, scheduler=scheduler, workers=workers, progress=progress)
+    print_outcome(growth.outcome)
+    print(f"grown by {growth.added:,} candidates, in {growth.shards:,} new shards")
 
 
 def remove(

@@ -38,15 +38,22 @@ class Clusters:
         return (np.bincount(self.label_N) > 1)[self.label_N]
 
 
-def find_clusters(rows: pa.Table, config: Dedup, vectors_ND: NDArray[np.float32] | None = None) -> Clusters:
+def find_clusters(
+    rows: pa.Table,
+    config: Dedup,
+    vectors_ND: NDArray[np.float32] | None = None,
+    rank_N: NDArray[np.int8] | None = None,
+) -> Clusters:
     """Put rows that show the same picture into one cluster; what two rows have in common with a third joins them too.
 
-    Best is the one with the most pixels; of those, with the most bits per pixel; of those, with the smallest id.
+    Best is the one with the highest rank; of those, with the most pixels; of those, with the most bits per pixel;
+    of those, with the smallest id.
 
     Args:
         rows: with the columns of DUPLICATE_COLUMNS; nulls are like nothing.
         config: what counts as the same.
         vectors_ND: embeddings of length 1, for `config.semantic`; rows of zeros are like nothing.
+        rank_N: all alike by default.
     """
     links = [np.empty((0, 2), np.int64)]
     if config.exact:
@@ -57,7 +64,8 @@ def find_clusters(rows: pa.Table, config: Dedup, vectors_ND: NDArray[np.float32]
         links.append(_near(vectors_ND, config.semantic))
     label_N = components(np.concatenate(links), len(rows))
     pixels_N, bpp_N = (_numbers(rows[name]) for name in ("pixels", "bpp"))
-    order = np.lexsort((id_numbers(rows["id"]), -bpp_N, -pixels_N))
+    rank_N = np.zeros(len(rows), np.int8) if rank_N is None else rank_N
+    order = np.lexsort((id_numbers(rows["id"]), -bpp_N, -pixels_N, -rank_N))
     _, first = np.unique(label_N[order], return_index=True)
     return Clusters(label_N, order[first][label_N])
 

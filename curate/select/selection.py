@@ -59,11 +59,11 @@ def select(
 ) -> Selection:
     """Decide every row of the ledger. A pure function, and the order of the rows does not matter.
 
-    Of each cluster of duplicates the best stays, or none if one of them is contaminated: so no picture is in both
-    splits, and none in a benchmark. Then the benchmark split takes its quota of each named sub-category, spread over
-    the frequency bins; then the training split is balanced (see `balance`). Within a
-    cell, pins come first; then images in the order of a seeded hash of their ids, for training of `config.prefer`
-    before that. So new candidates change the picks of a cell only where they rank before them, or its count changes.
+    Of each cluster of duplicates the best stays, a pinned one before others, or none if one of them is contaminated: so
+    no picture is in both splits, and none in a benchmark. Then the benchmark split takes its quota of each named
+    sub-category, spread over the frequency bins; then the training split is balanced (see `balance`). Within a cell,
+    pins come first; then images in the order of a seeded hash of their ids, for training of `config.prefer` before
+    that. So new candidates change the picks of a cell only where they rank before them, or its count changes.
 
     Args:
         rows: the columns of `needed_columns`, and `contaminated_by`; rows with a reason stay rejected for it.
@@ -76,10 +76,10 @@ def select(
         candidates: how many there were, if those with a reason are not among the rows.
     """
     pins = pins or {}
-    marked = _mark_duplicates(rows, config.dedup, vectors_ND)
+    pinned_N = _splits_of(rows["id"], pins)
+    marked = _mark_duplicates(rows, config.dedup, vectors_ND, pinned_N)
     reason = marked["reason"]
     pool_N = np.flatnonzero(pc.is_null(reason).to_numpy())
-    pinned_N = _splits_of(rows["id"], pins)
     pool, bins = _cells(rows, pool_N, pinned_N[pool_N], config, filters, categories)
 
     quota_C = np.array([config.test.quota(name) for name in categories])
@@ -214,8 +214,10 @@ def _worth(rows: pa.Table, pool_N: NDArray[np.int64], prefer: str | None) -> NDA
     return np.nan_to_num(-value_N if prefer.startswith("-") else value_N, nan=-np.inf)
 
 
-def _mark_duplicates(rows: pa.Table, config: Dedup, vectors_ND: NDArray[np.float32] | None) -> pa.Table:
-    """Reject all but the best of each cluster, or all if one is contaminated.
+def _mark_duplicates(
+    rows: pa.Table, config: Dedup, vectors_ND: NDArray[np.float32] | None, pinned_N: NDArray[np.int8]
+) -> pa.Table:
+    """Reject all but the best of each cluster, or all if one is contaminated; pinned ones are better than others.
 
     Returns:
         id, reason, dup_cluster (null where a row is alone) and contaminated_by of each row.
@@ -223,7 +225,8 @@ def _mark_duplicates(rows: pa.Table, config: Dedup, vectors_ND: NDArray[np.float
     count = len(rows)
     in_N = np.flatnonzero(pc.is_null(rows["reason"]).to_numpy())
     pool = rows if len(in_N) == count else rows.take(pa.array(in_N))
-    found = find_clusters(pool, config, None if vectors_ND is None else vectors_ND[in_N])
+    # what was published stays, whatever better copy comes along; and a test image's copy must not become training
+    found = find_clusters(pool, config, None if vectors_ND is None else vectors_ND[in_N], pinned_N[in_N])
     best_N, shared_N = in_N[found.best_N], found.shared()
     cluster_N = np.full(count, -1)
     cluster_N[in_N[shared_N]] = best_N[shared_N]

@@ -358,6 +358,23 @@ def test_pins_stay_whatever_comes_along() -> None:
     assert pinned.summary["train"]["taken"] == 60
 
 
+def test_a_pin_stays_whatever_better_copy_comes_along() -> None:
+    rows = pool(120, rejected=0)
+    config = Select(train=20, test=TestSplit(per_category=2, overrides={}, max_share=0.5))
+    first = choose(rows, config)
+    pins = {id_: split for split in ("train", "test") for id_ in kept(first, split)}
+    better = [
+        {**row, "id": f"{number:016x}", "pixels": 10**6, "bpp": 24.0}
+        for number, row in enumerate(row for row in rows.to_pylist() if row["id"] in pins)
+    ]
+    more = pa.concat_tables([rows, pa.Table.from_pylist(better, SCHEMA)])
+    assert kept(choose(more, config), "test").isdisjoint(pins)
+    pinned = select(more, config, Filters(), CATEGORIES, 0, pins=pins)
+    assert pinned.summary["pins"]["lost"] == {}
+    for split in ("train", "test"):
+        assert kept(pinned, split) == kept(first, split)
+
+
 def test_pins_count_towards_their_cells() -> None:
     rows = pool(300, rejected=0, categories=3)
     config = Select(train=60, test=NO_TEST)

@@ -2,20 +2,18 @@
 
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from dying import Killed, killed_after
 from pipeline_digests import digests
 from small_crawl import serving
 from whole_folder import contents
 
 import curate
-from curate import files
 from curate.manifest import find_faults, read_manifest
 from curate.recipe import Recipe
 from curate.tombstones import TOMBSTONES
@@ -171,25 +169,6 @@ def test_a_host_may_take_everything(run: Path, tmp_path: Path) -> None:
     assert removal.outcome.reasons == {"removed": 26}
     assert len(read_manifest(run / "manifest/train.parquet")) == 0
     assert [name for name, data in contents(run) if b"http://127" in data] == []
-
-
-class Killed(BaseException):
-    pass
-
-
-@contextmanager
-def killed_after(count: int) -> Iterator[None]:
-    """Ends what is under way, as far as files can tell, when so many more have been written."""
-    create, left = files.create, iter(range(count))
-
-    def create_or_die(url: str) -> AbstractContextManager[files.Sink]:
-        if next(left, None) is None:
-            raise Killed
-        return create(url)
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(files, "create", create_or_die)
-        yield
 
 
 @pytest.mark.parametrize("by", ["remove", "run"])
