@@ -182,13 +182,17 @@ def remove(
 
 def _print_removal(removal: Removal, dry_run: bool) -> None:
     by = ", ".join(f"{removal.by[kind]:,} {told}" for kind, told in _BY.items() if removal.by[kind])
-    picked = ", ".join(f"{count:,} of {split}" for split, count in sorted(removal.picked.items()))
-    print(f"{'would go' if dry_run else 'removed'}: {len(removal.ids):,} candidates{f' ({by})' if by else ''}")
+    picked = " and ".join(f"{count:,} of {split}" for split, count in sorted(removal.picked.items()))
+    went = "would go" if dry_run else "removed"
+    print(f"{went}: {_count(len(removal.ids), 'candidate')}{f' ({by})' if by else ''}")
     if removal.ids:
-        print(f"in the dataset {'are' if dry_run else 'were'} {picked or 'none'} of them")
+        shards = "" if removal.outcome is None else f", {_count(removal.shards, 'shard')} made again"
+        print(f"of the dataset: {picked or 'none'}; {removal.nbytes / 1e6:,.1f} MB of images{shards}")
     if removal.copies:
-        print(f"{removal.copies:,} of them no list names: they show the same pictures (--keep-copies keeps such)")
-    if removal.nbytes:
-        print(f"{removal.nbytes / 1e6:,.1f} MB of images, in {removal.shards:,} shards to be made again")
+        print(f"{_count(removal.copies, 'copy', 'copies')} among them that no list names (--keep-copies keeps such)")
     if removal.unknown:
-        print(f"{removal.unknown:,} lines name nothing that is here")
+        print(f"{_count(removal.unknown, 'line')} of what isn't here")
+
+
+def _count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"

@@ -216,7 +216,7 @@ def _lines(path: str) -> Iterator[tuple[int, str]]:
         with fsspec.open(path, "rt", encoding="utf-8-sig") as file:
             lines = file.read().splitlines()
     except (OSError, ImportError, ValueError) as error:  # ValueError: no text, or no such file system
-        raise InputError(f"can't read {path}: {error}") from error
+        raise InputError(f"can't read {path}: {getattr(error, 'strerror', None) or error}") from error
     yield from ((number, text) for number, line in enumerate(lines, 1) if (text := line.strip()))
 
 
