@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from curate.engine import RunFolder
 from curate.manifest.statistics import diversity
 from curate.select import FrequencyBins, balance, share_out
-from curate.stages import read_summary
+from curate.whole import read_summary
 
 Counts = NDArray[np.int64]
 

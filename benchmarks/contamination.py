@@ -5,7 +5,8 @@ WHAT is one of
     recall    seeded copies of the pictures of FOLDERs, held against lists made of these pictures and the shipped ones;
               then the pictures, held against lists made of their crops
     false     pictures of FOLDERs that shipped lists match: look at them
-    cost      milliseconds of finding keypoints for each megapixel, and of matching them, for each picture
+    cost      milliseconds of finding keypoints for each picture and each megapixel, beside decoding it, and of matching
+              them; and what a million pictures would take to match, tried with 100,000 drawn from these and jittered
 
 Prints Markdown.
 """
@@ -13,6 +14,7 @@ Prints Markdown.
 from __future__ import annotations
 
 import argparse
+import io
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,20 +25,25 @@ import pyarrow.compute as pc
 from PIL import Image
 
 from benchmarks.copies import COPIES, pictures
+from curate.decode import open_image, to_luma
 from curate.decontamination import KEYPOINTS
+from curate.errors import ImageError
+from curate.manifest.schema import KEYPOINT
 from curate.measure import find_keypoints
 from curate.select import Benchmarks
 from curate.select.contamination import BENCHMARK
 
 
-def keypoints(picture: Image.Image, count: int = 40) -> bytes:
-    """What the measure stage finds."""
-    return find_keypoints(np.asarray(picture.convert("L")), count).tobytes()
+def seen(picture: Image.Image, count: int = 40) -> tuple[bytes, int, int]:
+    """What the match stage finds, and the picture's size."""
+    return find_keypoints(np.asarray(picture.convert("L")), count).tobytes(), picture.width, picture.height
 
 
 def listed(named: Iterable[tuple[str, Image.Image]]) -> Benchmarks:
     """Pictures as a benchmark of their own, among the shipped ones that don't have them."""
-    rows = [("copied", name, p.width, p.height, keypoints(p, KEYPOINTS)) for name, p in named]
+    rows = [
+        ("copied", name, width, height, found) for name, p in named for found, width, height in [seen(p, KEYPOINTS)]
+    ]
     table = pa.table([list(column) for column in zip(*rows, strict=True)], schema=BENCHMARK)
     shipped = Benchmarks.load(["shipped"]).table
     own = pa.array([image.rpartition("/")[2] in {row[1] for row in rows} for image in shipped["image"].to_pylist()])
@@ -45,7 +52,7 @@ def listed(named: Iterable[tuple[str, Image.Image]]) -> Benchmarks:
 
 def found(benchmarks: Benchmarks, name: str, picture: Image.Image) -> bool:
     """Whether a picture is known by its name."""
-    return benchmarks.match(keypoints(picture), *picture.size) == f"copied/{name}"
+    return benchmarks.match([seen(picture)]) == [f"copied/{name}"]
 
 
 def recall(folders: list[Path]) -> None:
@@ -69,7 +76,7 @@ def false(folders: list[Path]) -> None:
     count = 0
     for path, picture in pictures(folders):
         count += 1
-        if match := benchmarks.match(keypoints(picture), *picture.size):
+        if match := benchmarks.match([seen(picture)])[0]:
             print(f"- {path}: {match}", flush=True)
     print(f"\nof {count} pictures")
 
@@ -77,24 +84,46 @@ def false(folders: list[Path]) -> None:
 def cost(folders: list[Path]) -> None:
     """Print milliseconds, of the process, so that others on the machine count little."""
     benchmarks = Benchmarks.load(["shipped"])
-    benchmarks.match(keypoints(Image.effect_noise((300, 200), 90)), 300, 200)  # indexed when first asked
-    finding, matching, megapixels, count = 0.0, 0.0, 0.0, 0
-    for _, picture in pictures(folders):
-        luma_HW = np.asarray(picture.convert("L"))
+    benchmarks.match([seen(Image.effect_noise((300, 200), 90))])  # indexed when first asked
+    decoding, finding, megapixels = 0.0, 0.0, 0.0
+    images = []
+    for path in sorted(path for folder in folders for path in folder.rglob("*") if path.is_file()):
+        data = path.read_bytes()
         start = time.process_time()
-        data = find_keypoints(luma_HW).tobytes()
+        try:
+            with open_image(io.BytesIO(data)) as image:
+                luma_HW = to_luma(image)
+        except ImageError:
+            continue
         middle = time.process_time()
-        benchmarks.match(data, *picture.size)
-        matching += time.process_time() - middle
-        finding += middle - start
+        found = find_keypoints(luma_HW).tobytes()
+        finding += time.process_time() - middle
+        decoding += middle - start
+        images.append((found, luma_HW.shape[1], luma_HW.shape[0]))
         megapixels += luma_HW.size / 1e6
-        count += 1
-    print("| pictures | megapixels | keypoints, ms a picture | ms a megapixel | matching, ms a picture |")
+    count = len(images)
+    print("| pictures | megapixels | decoding, ms a picture | keypoints, ms a picture | ms a megapixel |")
     print("| --- | --- | --- | --- | --- |")
     print(
-        f"| {count} | {megapixels:.0f} | {1e3 * finding / count:.1f} | {1e3 * finding / megapixels:.1f} | "
-        f"{1e3 * matching / count:.1f} |"
+        f"| {count} | {megapixels:.0f} | {1e3 * decoding / count:.1f} | {1e3 * finding / count:.1f} | "
+        f"{1e3 * finding / megapixels:.1f} |\n"
     )
+    rng = np.random.default_rng(0)
+    many = [jittered(images[number], rng) for number in rng.integers(count, size=100_000)]
+    start = time.process_time()
+    matches = benchmarks.match(many)
+    seconds = time.process_time() - start
+    share = len([match for match in matches if match]) / len(many)
+    print(f"{len(many)} matched in {seconds:.1f} s, {share:.1%} found: {seconds / len(many) * 1e6:.0f} s for a million")
+
+
+def jittered(image: tuple[bytes, int, int], rng: np.random.Generator) -> tuple[bytes, int, int]:
+    """Keypoints as another picture of the kind has them: bits turned over here and there, elsewhere in the picture."""
+    other = np.frombuffer(image[0], KEYPOINT).copy()
+    flips = rng.random((len(other), 64)) < rng.uniform(0, 0.3)
+    other["bits"] ^= np.packbits(flips, axis=1).view(">u8")[:, 0]
+    other["x"], other["y"] = rng.integers(0, 256, (2, len(other)))
+    return (other.tobytes(), *image[1:])
 
 
 def main() -> None:

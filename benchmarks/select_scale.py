@@ -1,8 +1,13 @@
-"""How long selection takes and how much memory: python benchmarks/select_scale.py [--rows N] [--pool SHARE] [--run]
+"""How long selection takes and how much memory: python benchmarks/select_scale.py WHAT [--rows N] [--pool SHARE]
 
-By default `select` alone on the rows of a ledger that passed the filters, invented: what of a selection grows with the
-pool. With --run, the whole stage on an invented run folder: reads every shard, writes the ledger, the manifests and the
-shopping list.
+WHAT is one of
+
+    select    `select` alone on the rows of a ledger that passed the filters, invented: what grows with the pool
+    stage     the whole stage on an invented run folder: reads every shard, writes the ledger, the manifests and the
+              shopping list
+    plan      what a list of --rows takes, 170 million by default, of which 2 % pass: `select` on as many rows as would
+              pass, for real; and the stage, one process and --workers side by side, on folders of two sizes, whose
+              difference is what a shard costs
 """
 
 from __future__ import annotations
@@ -10,6 +15,8 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,16 +30,20 @@ from curate.manifest import CATEGORIES, LEDGER
 from curate.manifest.schema import BROAD
 from curate.recipe import Recipe
 from curate.select import needed_columns, select
-from curate.stages import FOLDERS, write_selection
+from curate.stages import SHARD_FOLDERS, SHARD_STAGES
+from curate.whole import write_selection
 
 SHARD = 1000
+TRIED = 200, 1000
+"""Shards of the folders that a plan is made from."""
 PLACES = {
     "candidates": ("id", "url", "host", "source", "licence", "caption"),
     "fetched": ("id", "http_status", "final_url", "sha256", "tar", "offset", "nbytes"),
     "labelled": ("id", "broad", "category", "label_score", "label_margin", "label_model"),
+    "matched": ("id", "contaminated_by"),
 }
 """Which columns a stage's file has; `measured` has the rest."""
-DECIDED = ("dup_cluster", "contaminated_by", "frequency_bin", "split", "status", "reason")
+DECIDED = ("dup_cluster", "frequency_bin", "split", "status", "reason")
 
 
 def invent(count: int, pool: float, seed: int, columns: list[str]) -> pa.Table:
@@ -49,7 +60,6 @@ def invent(count: int, pool: float, seed: int, columns: list[str]) -> pa.Table:
         "sha256": pc.binary_repeat(ids, 4),
         "pixel_sha256": pc.binary_repeat(ids, 4),
         "phash": pa.array(rng.integers(0, 2**64, count, dtype=np.uint64)),
-        "keypoints": pa.nulls(count, pa.binary()),
         "caption": pc.binary_join_element_wise("a picture of something, number", ids, " "),
         "category": pa.array(CATEGORIES).take(pa.array(category, mask=~passed)),
         "broad": pa.array([BROAD[min(c // 6, 2)] for c in range(16)]).take(pa.array(category, mask=~passed)),
@@ -73,57 +83,113 @@ def invent(count: int, pool: float, seed: int, columns: list[str]) -> pa.Table:
     return pa.table(table)
 
 
-def invent_run(folder: RunFolder, rows: int, pool: float) -> list[str]:
-    """A run folder as the label stage leaves it."""
-    columns = [*(column.name for column in LEDGER if column.name not in DECIDED), "keypoints"]
+def invent_run(folder: RunFolder, recipe: Recipe, rows: int, pool: float) -> list[str]:
+    """A run folder as the match stage leaves it."""
+    columns = [column.name for column in LEDGER if column.name not in DECIDED]
     elsewhere = {name for names in PLACES.values() for name in names}
     places = PLACES | {"measured": ("id", *(name for name in columns if name not in elsewhere))}
     shards = [f"part-{number:05d}" for number in range(rows // SHARD)]
+    settings = SHARD_STAGES["match"](recipe).fingerprint
     for number, shard in enumerate(shards):
         table = invent(SHARD, pool, number, [*columns, "status", "reason"])
-        for stage in FOLDERS[:4]:
+        for stage in SHARD_FOLDERS:
             part = table.select([*places[stage], "status", "reason"])
             sha256 = folder.write(f"{stage}/{shard}.parquet", engine.encode_table(part))
-            CommitRecord(stage, shard, "", "", SHARD, {}, {f"{stage}/{shard}.parquet": sha256}).write(folder)
+            CommitRecord(stage, shard, "", settings, SHARD, {}, {f"{stage}/{shard}.parquet": sha256}).write(folder)
     return shards
 
 
-def _begin() -> tuple[float, float]:
-    """Forget the memory that inventing took; the time, and the processor's."""
+@dataclass(frozen=True)
+class Cost:
+    """What something took."""
+
+    kept: int
+    seconds: float
+    cpu: float
+    """Seconds of this process's processor time."""
+    memory: float
+    """GiB that this process held at most."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.kept:,} kept; {self.seconds:.1f} s, {self.cpu:.1f} s of processor time, "
+            f"{self.memory:.2f} GiB at most"
+        )
+
+
+def measure(work: Callable[[], int]) -> Cost:
+    """Do something that returns how many images were kept; the memory that inventing took is forgotten first."""
     Path("/proc/self/clear_refs").write_text("5")
-    return time.perf_counter(), time.process_time()
+    start, cpu = time.perf_counter(), time.process_time()
+    kept = work()
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return Cost(kept, seconds, cpu, next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**20)
+
+
+def cost_of_select(recipe: Recipe, rows: int, pool: float) -> Cost:
+    """Of deciding over so many rows, a share of which is in the pool. The others are nowhere but in a count."""
+    columns = [*needed_columns(recipe.select), "contaminated_by"]
+    size = 100 * SHARD
+    passing = int(rows * pool)
+    parts = [invent(min(size, passing - at), 1, at, columns) for at in range(0, passing, size)]
+
+    def work() -> int:
+        table = pa.concat_tables(parts).combine_chunks()
+        summary = select(table, recipe.select, recipe.filters, CATEGORIES, 0, candidates=rows).summary
+        return int(summary["train"]["taken"] + summary["test"]["taken"])
+
+    return measure(work)
+
+
+def cost_of_stage(recipe: Recipe, rows: int, pool: float, workers: int, place: Path | None) -> Cost:
+    """Of the whole stage on disk; workers: 0 for none beside this process."""
+    with (
+        tempfile.TemporaryDirectory(dir=place) as scratch,
+        engine.open_executor("local" if workers else "serial", workers or None) as executor,
+    ):
+        folder = RunFolder(scratch)
+        shards = invent_run(folder, recipe, rows, pool)
+        return measure(lambda: write_selection(folder, recipe, shards, executor, Progress()).rows_out["ok"])
+
+
+def plan(recipe: Recipe, rows: int, pool: float, workers: int, place: Path | None) -> None:
+    """Print what selecting from so many would take."""
+    decided = cost_of_select(recipe, rows, pool)
+    print(f"deciding over {rows * pool:,.0f} in the pool: {decided}", flush=True)
+    few, many = TRIED
+    for count in (0, workers):
+        costs = [cost_of_stage(recipe, shards * SHARD, pool, count, place) for shards in TRIED]
+        shard = (costs[1].seconds - costs[0].seconds) / (many - few)
+        where = f"{count} workers" if count else "one process"
+        print(
+            f"a shard of {SHARD:,}, {where}: {1e3 * shard:.1f} ms to read and write; {rows // SHARD:,} of them: "
+            f"{shard * rows / SHARD / 60:.0f} minutes, and with deciding "
+            f"{(shard * rows / SHARD + decided.seconds) / 60:.0f}",
+            flush=True,
+        )
 
 
 def main() -> None:
-    """Measure once and print a line."""
+    """Measure once and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--pool", type=float, default=1.0, help="share of the rows that passed the filters")
-    parser.add_argument("--run", action="store_true", help="the whole stage, on disk")
-    parser.add_argument("--folder", type=Path, help="where the run folder is invented; a temporary one by default")
+    parser.add_argument("what", choices=("select", "stage", "plan"))
+    parser.add_argument("--rows", type=int, help="candidates; a million, or 170 million for a plan, by default")
+    parser.add_argument("--pool", type=float, help="share of them that passed; all, or 0.02 for a plan, by default")
+    parser.add_argument("--workers", type=int, default=0, help="beside this process; 2 for a plan by default")
+    parser.add_argument("--folder", type=Path, help="where run folders are invented; a temporary one by default")
     args = parser.parse_args()
     recipe = Recipe.load("hq50k")
-    with tempfile.TemporaryDirectory(dir=args.folder) as scratch:
-        if args.run:
-            folder = RunFolder(scratch)
-            shards = invent_run(folder, args.rows, args.pool)
-            start, cpu = _begin()
-            outcome = write_selection(folder, recipe, shards, Progress())
-            kept = outcome.rows_out["ok"]
-        else:
-            columns = [*needed_columns(recipe.select), "contaminated_by"]
-            parts = (invent(SHARD, args.pool, number, columns) for number in range(args.rows // SHARD))
-            pool = [part.filter(pc.is_null(part["reason"])) for part in parts]
-            start, cpu = _begin()
-            rows = pa.concat_tables(pool).combine_chunks()
-            summary = select(rows, recipe.select, recipe.filters, CATEGORIES, 0, candidates=args.rows).summary
-            kept = summary["train"]["taken"] + summary["test"]["taken"]
-        wall, cpu = time.perf_counter() - start, time.process_time() - cpu
-    lines = Path("/proc/self/status").read_text().splitlines()
-    peak = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**20
-    what = "stage" if args.run else "select"
-    print(f"{what}: {args.rows:,} rows, {args.pool:.0%} of them in the pool, {kept:,} kept")
-    print(f"{wall:.1f} s, {cpu:.1f} s of processor time, {peak:.2f} GiB at most")
+    planned = args.what == "plan"
+    rows, pool = args.rows or (170_000_000 if planned else 1_000_000), args.pool or (0.02 if planned else 1.0)
+    if planned:
+        plan(recipe, rows, pool, args.workers or 2, args.folder)
+        return
+    print(f"{args.what}: {rows:,} rows, {pool:.0%} of them in the pool")
+    on_disk = args.what == "stage"
+    print(
+        cost_of_stage(recipe, rows, pool, args.workers, args.folder) if on_disk else cost_of_select(recipe, rows, pool)
+    )
 
 
 if __name__ == "__main__":

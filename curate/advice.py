@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from curate.errors import Reason
-from curate.stages import NAMES
+from curate.stages import NAMES, STAGES
 
 if TYPE_CHECKING:
     from curate.pipeline import RunOutcome
 
 __all__ = ["advise"]
 
-_NEXT = {"candidates": "fetch", "fetch": "measure", "measure": "label", "label": "select", "select": "report"}
+_NEXT = {STAGES[number]: STAGES[number + 1] for number in range(len(STAGES) - 1)}
 
 
 def advise(outcome: RunOutcome) -> list[str]:

@@ -42,7 +42,7 @@ app = typer.Typer(
 
 STAGE_BY_STAGE = "Stage by stage"
 _RESUMING = (
-    *("run", "candidates", "fetch", "measure", "label", "select", "report", "grow", "remove", "rebuild"),
+    *("run", "candidates", "fetch", "measure", "label", "match", "select", "report", "grow", "remove", "rebuild"),
     *("train", "demo"),
 )
 """Commands that go on where they were stopped."""
@@ -190,9 +190,27 @@ def label(
 
 
 @app.command(rich_help_panel=STAGE_BY_STAGE)
-def select(run: RunArgument, set_: Settings = [], log_json: LogJson = None) -> None:  # noqa: B006
-    """Choose a balanced dataset; write ledger and manifests."""
-    outcome = _stage(run, "select", "serial", None, set_, log_json)
+def match(
+    run: RunArgument,
+    scheduler: Scheduler = "local",
+    workers: Workers = None,
+    set_: Settings = [],  # noqa: B006
+    log_json: LogJson = None,
+) -> None:
+    """Hold what passed the filters against the lists of benchmark images."""
+    print_advice(_stage(run, "match", scheduler, workers, set_, log_json))
+
+
+@app.command(rich_help_panel=STAGE_BY_STAGE)
+def select(
+    run: RunArgument,
+    scheduler: Scheduler = "serial",
+    workers: Workers = None,
+    set_: Settings = [],  # noqa: B006
+    log_json: LogJson = None,
+) -> None:
+    """Choose a balanced dataset; write ledger and manifests. Workers pay for more than some hundred shards."""
+    outcome = _stage(run, "select", scheduler, workers, set_, log_json)
     print_outcome(outcome)
 
 

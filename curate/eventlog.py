@@ -36,7 +36,7 @@ EVENTS: dict[str, tuple[str, dict[str, str]]] = {
     "stage_started": (
         "a stage begins",
         {
-            "stage": "candidates, fetch, measure, label, select or report",
+            "stage": "candidates, fetch, measure, label, match, select or report",
             "shards": "shards of the stage; 0 where that shows at its end",
             "rows": "candidates in all of them; 0 where that shows at its end",
         },

@@ -20,21 +20,17 @@ from curate.label.taxonomy import load_taxonomy
 from curate.label.weights import find_gpus, prepare_labeller
 from curate.picks import PICKS, earlier_picks, named_picks, note_picks
 from curate.recipe import Label, Recipe, TestSplit
-from curate.select import Benchmarks
 from curate.stages import (
     FOLDERS,
     SHARD_STAGES,
-    SHOPPING,
     STAGES,
     forget_other_shards,
     placed,
-    read_summary,
     retried,
     retry_reasons,
-    write_report,
-    write_selection,
 )
 from curate.tombstones import bury
+from curate.whole import SHOPPING, read_summary, write_report, write_selection
 
 __all__ = ["RECIPE", "STAGES", "RunOutcome", "open_run", "plan", "revise", "run"]
 
@@ -42,10 +38,10 @@ RECIPE = "recipe.yaml"
 _REDO = ".redo"
 """Says which `--from` has removed what it makes anew, until that is made."""
 
-# recipe section -> the first stage that it matters to; what isn't named here matters to every stage. Some filters
-# matter to fetch, see Recipe.early_bounds
+# recipe section or setting -> the first stage that it matters to; what isn't named here matters to every stage. Some
+# filters matter to fetch, see Recipe.early_bounds
 _FIRST_STAGE = {"fetch": "fetch", "measure": "measure", "filters": "label", "label": "label", "select": "select"}
-_FIRST_STAGE |= {"seed": "select", "name": "select"}
+_FIRST_STAGE |= {"select.benchmarks": "match", "seed": "select", "name": "select"}
 
 
 @dataclass(frozen=True)
@@ -145,20 +141,20 @@ def run(
         paths = [str(path) for path in inputs]
         source = _source(folder, recipe, paths, redo_from, grow) if "candidates" in stages else None
         _check_categories(recipe)
-        if "select" in stages:
-            Benchmarks.load(recipe.select.benchmarks)
         pins = named_picks(folder, recipe) if "select" in stages else {}
-        shard_stages = [build(recipe) for name, build in SHARD_STAGES.items() if name in stages]
+        shard_stages = {name: build(recipe) for name, build in SHARD_STAGES.items() if name in stages}
         if again and "fetch" in stages:
-            shard_stages[0] = retried(shard_stages[0], again)
+            shard_stages["fetch"] = retried(shard_stages["fetch"], again)
         bury(folder, recipe.select.dedup)
         progress.run_started(folder.url, recipe.name, fingerprint(recipe.essence()))
         gpus = find_gpus() if scheduler == "local" and "label" in stages and recipe.label.device != "cpu" else ()
-        with _executor(folder, scheduler, workers, gpus) if shard_stages else nullcontext() as executor:
+        with (
+            _executor(folder, scheduler, workers, gpus) if shard_stages or "select" in stages else nullcontext()
+        ) as executor:
             if executor is not None and "label" in stages:
-                shard_stages[-1] = placed(shard_stages[-1], executor)
+                shard_stages["label"] = placed(shard_stages["label"], executor)
                 if grow or _needs_labels(folder, redo_from):
-                    _prepare_labels(executor, recipe.label, shard_stages[-1].resource)
+                    engine.map_in_order(executor, _prepare_labeller, [recipe.label], shard_stages["label"].resource)
             index: ShardIndex | None
             begin = partial(_begin, folder, recipe, source, redo_from, grow)
             outcomes: list[StageOutcome] = []
@@ -172,10 +168,11 @@ def run(
                 raise RunError(f"{folder} has no candidates yet: run  curate run RECIPE --input URLS --out {folder}")
             bury(folder, recipe.select.dedup)
             if executor is not None:
-                outcomes += _run_shards(folder, recipe, shard_stages, index, executor, progress)
-        if "select" in stages:
-            pins = earlier_picks(folder) | pins
-            outcomes.append(write_selection(folder, recipe, index.shards, progress, pins))
+                outcomes += _run_shards(folder, recipe, list(shard_stages.values()), index, executor, progress)
+            if "select" in stages:
+                assert executor is not None
+                pins = earlier_picks(folder) | pins
+                outcomes.append(write_selection(folder, recipe, index.shards, executor, progress, pins))
         if "report" in stages:
             outcomes.append(write_report(folder, progress))
         folder.remove(_REDO)
@@ -239,10 +236,10 @@ def plan(
         return dict.fromkeys(STAGES, "to do")
     shards = len(index.shards)
     found = {"candidates": f"{shards} shards, {index.rows} candidates"}
-    for stage, name in zip(STAGES[1:4], FOLDERS[1:4], strict=True):
-        committed = len(folder.names(name, ".json"))
+    for stage in SHARD_STAGES:
+        committed = len(folder.names(FOLDERS[STAGES.index(stage)], ".json"))
         found[stage] = "to do" if not committed else f"{committed} of {shards} shards, to be checked"
-    for stage in STAGES[4:]:
+    for stage in ("select", "report"):
         found[stage] = "there, to be checked" if folder.exists(f"{stage}/whole.json") else "to do"
     if redo_from is not None and not _is_under_way(folder, recipe, source, redo_from):
         anew = dict.fromkeys(STAGES[STAGES.index(redo_from) :], "to be made anew")
@@ -263,17 +260,6 @@ def _run_shards(
         done = [engine.run_stage(folder, stage, index.shards, index.rows, executor, progress) for stage in stages]
         if not bury(folder, recipe.select.dedup):
             return done
-
-
-def _prepare_labels(executor: Executor, config: Label, resource: str | None) -> None:
-    """Have a worker find weights and device.
-
-    Raises:
-        LabelError: if it can't.
-    """
-    for _, result in executor.map(_prepare_labeller, [config], lambda config, report: None, resource):
-        if isinstance(result, Exception):
-            raise result
 
 
 def _prepare_labeller(config: Label, report: Callable[[Any], None]) -> None:
@@ -366,7 +352,7 @@ def _needs_labels(folder: RunFolder, redo_from: str | None) -> bool:
 def _first_stage(old: Recipe, new: Recipe) -> str | None:
     """The first stage that the difference of two recipes matters to; None if there is none."""
     changes = _changes(old.essence(), new.essence())
-    stages = [_FIRST_STAGE.get(key.split(".")[0], "candidates") for key in changes]
+    stages = [_FIRST_STAGE.get(key) or _FIRST_STAGE.get(key.split(".")[0], "candidates") for key in changes]
     if old.early_bounds != new.early_bounds:
         stages.append("fetch")
     return min(stages, key=STAGES.index, default=None)

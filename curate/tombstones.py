@@ -29,7 +29,7 @@ from curate.candidates.urls import candidate_id, normalise_url
 from curate.engine import CommitRecord, RunFolder
 from curate.errors import ImageError, Reason, RunError
 from curate.fetch.log import log_path
-from curate.label.shard import forget_embeddings
+from curate.kept import forget_kept
 from curate.recipe import Dedup
 from curate.select.duplicates import looks_like
 
@@ -207,10 +207,11 @@ def bury(folder: RunFolder, dedup: Dedup) -> int:
         stones.write(folder)
         _log(folder, found)
     for shard in found:
-        for stage in ("labelled", "measured"):
+        for stage in ("matched", "labelled", "measured"):
             engine.forget(folder, stage, [shard])
         engine.forget(folder, "fetched", [shard], keep_outputs=True)  # see curate.fetch.earlier
-        forget_embeddings(folder, shard, digests[shard])
+        for kept in ("embeddings", "keypoints"):
+            forget_kept(folder, f"{kept}/{shard}.parquet", digests[shard])
         record, data = _without(folder, shard, stones)
         # this record comes first: of a table that isn't yet what it says, `_finish` knows what it was to become
         record.announce(folder)

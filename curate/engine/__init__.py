@@ -1,6 +1,14 @@
 """Shards, commit records and resume; runs a shard function serially or on Dask. Knows nothing of images."""
 
-from curate.engine.executor import GPU, DaskExecutor, Executor, SerialExecutor, local_workers, open_executor
+from curate.engine.executor import (
+    GPU,
+    DaskExecutor,
+    Executor,
+    SerialExecutor,
+    local_workers,
+    map_in_order,
+    open_executor,
+)
 from curate.engine.progress import Progress, Wait
 from curate.engine.record import CommitRecord, distrust, forget
 from curate.engine.runner import (
@@ -37,6 +45,7 @@ __all__ = [
     "forget",
     "input_of",
     "local_workers",
+    "map_in_order",
     "open_executor",
     "read_ids",
     "read_index",

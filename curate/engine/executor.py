@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from functools import partial
 from itertools import islice
 from multiprocessing import resource_tracker
 from types import TracebackType
@@ -13,7 +14,16 @@ from typing import Any, Protocol, Self, TypeVar
 
 from curate.errors import RunError
 
-__all__ = ["GPU", "Executor", "SerialExecutor", "WorkerDied", "local_workers", "map_files", "open_executor"]
+__all__ = [
+    "GPU",
+    "Executor",
+    "SerialExecutor",
+    "WorkerDied",
+    "local_workers",
+    "map_files",
+    "map_in_order",
+    "open_executor",
+]
 
 _GONE = "the Dask scheduler went away; run the same command again to go on from here"
 
@@ -49,7 +59,7 @@ class Executor(Protocol):
         tasks: Iterable[T],
         told: Callable[[T, Any], None],
         resource: str | None = None,
-    ) -> Iterator[tuple[T, Any]]:
+    ) -> Generator[tuple[T, Any], None, None]:
         """Run `function(task, report)` for each task; what it reports arrives at `told(task, report)`, in any thread.
 
         A task whose worker dies is tried again from its beginning, and reports from its beginning.
@@ -71,7 +81,7 @@ class SerialExecutor:
         tasks: Iterable[T],
         told: Callable[[T, Any], None],
         resource: str | None = None,
-    ) -> Iterator[tuple[T, Any]]:
+    ) -> Generator[tuple[T, Any], None, None]:
         """See Executor."""
         for task in tasks:
             try:
@@ -130,7 +140,7 @@ class DaskExecutor:
         tasks: Iterable[T],
         told: Callable[[T, Any], None],
         resource: str | None = None,
-    ) -> Iterator[tuple[T, Any]]:
+    ) -> Generator[tuple[T, Any], None, None]:
         """See Executor."""
         from distributed import as_completed
 
@@ -282,7 +292,30 @@ def map_files(executor: Executor, function: Work[T], tasks: Iterable[T]) -> Iter
 
 
 def _ignore(task: Any, told: Any) -> None:
-    """A file is done or it isn't: nothing to tell on the way."""
+    """A task is done or it isn't: nothing to tell on the way."""
+
+
+def map_in_order(executor: Executor, function: Work[T], tasks: Iterable[T], resource: str | None = None) -> list[Any]:
+    """What `function(task, report)` returns for each task, in their order, whatever order they end in.
+
+    Raises:
+        RunError: if a task took its worker down each time.
+        Exception: what a task raised; the others are dropped.
+    """
+    results: dict[int, Any] = {}
+    numbered = executor.map(partial(_numbered, function), enumerate(tasks), _ignore, resource)
+    with closing(numbered):
+        for (number, _), result in numbered:
+            if isinstance(result, WorkerDied):
+                raise RunError("a worker process died twice over the same work: is there memory enough?") from result
+            if isinstance(result, Exception):
+                raise result
+            results[number] = result
+    return [results[number] for number in range(len(results))]
+
+
+def _numbered(function: Work[T], task: tuple[int, T], report: Report) -> Any:
+    return function(task[1], report)
 
 
 def _work(function: Work[T], task: T, topic: str, index: int) -> Any:

@@ -241,7 +241,7 @@ def _perform(task: _Task, teller: Teller) -> tuple[CommitRecord, bool] | None:
         stage.function(rows, Shard(task.shard, folder, discard=True))
         return None
     input = input_of(folder, stage.after, [task.shard])
-    config = fingerprint([stage.version, stage.config])
+    config = stage.fingerprint
     record = CommitRecord.read(folder, stage.name, task.shard)
     holds = record is not None and record.holds(folder, input, config)
     if record is not None and holds and not (stage.redo and stage.redo(rows_of(folder, (stage.name,), task.shard))):

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from curate.config import fingerprint
 from curate.engine.progress import Teller, Wait
 from curate.engine.storage import RunFolder
 from curate.files import Sink
@@ -82,3 +83,8 @@ class Stage:
     """Whether a part of a shard can be rehearsed to find the row that kills it; not when rows cost network traffic."""
     resource: str | None = None
     """Dask resource of which a worker must have one to spare, such as GPU."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of what the results depend on beside the input; commit records keep it."""
+        return fingerprint([self.version, self.config])

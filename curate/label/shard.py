@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,16 +14,16 @@ from numpy.typing import NDArray
 
 from curate.errors import ImageError, Reason, RunError
 from curate.files import read_images
+from curate.kept import read_kept, write_kept
 from curate.label.taxonomy import load_taxonomy
 from curate.label.weights import model_name, preparation
 from curate.recipe import Label
 
 if TYPE_CHECKING:
-    from curate.engine import RunFolder
     from curate.engine.stage import Shard
-    from curate.label.clip import Labeller, LabelResult
+    from curate.label.clip import LabelResult
 
-__all__ = ["SCHEMA", "LabelShard", "forget_embeddings", "read_embeddings"]
+__all__ = ["SCHEMA", "LabelShard", "read_embeddings"]
 
 SCHEMA = pa.schema(
     [
@@ -74,7 +73,8 @@ class LabelShard:
 
         labeller = load_labeller(self.config)
         digests = rows["sha256"].to_pylist()
-        known = _read_embeddings(shard, labeller.key)
+        made_by = {b"label_model": labeller.name.encode(), KEY: labeller.key.encode()}
+        known = _known(read_kept(shard, _path(shard), made_by))
         missing = [index for index, digest in enumerate(digests) if digest not in known]
         shard.advance(len(digests) - len(missing))
         reasons: list[Reason | None] = [None] * len(digests)
@@ -87,9 +87,8 @@ class LabelShard:
             shard.advance(1, reasons[index])
         done = [digest for digest, reason in zip(digests, reasons, strict=True) if reason is None]
         if self.config.keep_embeddings and (missing or known.keys() != set(done)):
-            # volatile: it would go with the labels when they are made anew, and is worth most then
-            with shard.create(_path(shard), volatile=True) as sink:
-                sink.write(_encode_embeddings({digest: known[digest] for digest in done}, labeller))
+            embeddings = _embeddings({digest: known[digest] for digest in done}, labeller.dim)
+            write_kept(shard, _path(shard), embeddings, made_by)
         vectors = [known[digest] for digest in done]
         results = iter(labeller.classify(np.array(vectors, np.float32).reshape(-1, labeller.dim)))
         return _table(rows["id"], reasons, [next(results) if reason is None else None for reason in reasons])
@@ -132,22 +131,6 @@ def read_embeddings(shard: Shard, name: str, rows: pa.Table) -> NDArray[np.float
     return found_ND
 
 
-def forget_embeddings(folder: RunFolder, name: str, digests: Collection[str]) -> None:
-    """Remove the embeddings of some images, by the SHA-256 of their bytes, from what is kept of a shard."""
-    path = f"embeddings/{name}.parquet"
-    if not folder.exists(path):
-        return
-    try:
-        with folder.open(path) as file:
-            table = pq.read_table(file, page_checksum_verification=True)
-        others = table.filter(pc.invert(pc.is_in(table["sha256"], pa.array(sorted(digests), pa.string()))))
-    except (pa.ArrowException, OSError, KeyError):  # as good as none
-        folder.remove(path)
-        return
-    if len(others) < len(table):
-        folder.write(path, _encode(others))
-
-
 def _table(ids: pa.ChunkedArray, reasons: list[Reason | None], results: list[LabelResult | None]) -> pa.Table:
     columns = [
         [result and result.broad for result in results],
@@ -165,28 +148,15 @@ def _path(shard: Shard) -> str:
     return f"embeddings/{shard.name}.parquet"
 
 
-def _read_embeddings(shard: Shard, key: str) -> dict[str, NDArray[np.float32]]:
-    """SHA-256 of an image -> its embedding: what is kept under the key. A damaged file is as good as none."""
-    try:
-        with shard.open(_path(shard)) as file:
-            table = pq.read_table(file, page_checksum_verification=True)
-        if (table.schema.metadata or {}).get(KEY) != key.encode():
-            return {}
-        vectors = table["embedding"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
-        return dict(zip(table["sha256"].to_pylist(), vectors, strict=True))
-    except (RunError, OSError, ValueError, KeyError):  # not there, or not what this module wrote
+def _known(kept: pa.Table | None) -> dict[str, NDArray[np.float32]]:
+    """SHA-256 of an image -> its embedding."""
+    if kept is None:
         return {}
+    vectors = kept["embedding"].combine_chunks().flatten().to_numpy().reshape(len(kept), -1)
+    return dict(zip(kept["sha256"].to_pylist(), vectors, strict=True))
 
 
-def _encode_embeddings(embeddings: dict[str, NDArray[np.float32]], labeller: Labeller) -> bytes:
-    """A Parquet file of SHA-256 and vector; its metadata says what made them, and its pages have checksums."""
-    flat = np.concatenate([np.empty(0, np.float32), *embeddings.values()])
-    vectors = pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float32()), labeller.dim)
-    table = pa.table({"sha256": pa.array(list(embeddings), pa.string()), "embedding": vectors})
-    return _encode(table.replace_schema_metadata({b"label_model": labeller.name, KEY: labeller.key}))
-
-
-def _encode(table: pa.Table) -> bytes:
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd", use_dictionary=False, write_page_checksum=True)
-    return sink.getvalue()
+def _embeddings(known: dict[str, NDArray[np.float32]], dim: int) -> pa.Table:
+    flat = np.concatenate([np.empty(0, np.float32), *known.values()])
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float32()), dim)
+    return pa.table({"sha256": pa.array(list(known), pa.string()), "embedding": vectors})

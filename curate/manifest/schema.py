@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 KEYPOINT = np.dtype([("bits", ">u8"), ("x", "u1"), ("y", "u1"), ("scale", "u1")])
-"""One element of the column `keypoints`, which is measured but in no manifest: the signs of the 8 x 8 lowest DCT
+"""One of an image's keypoints, which the match stage keeps and no manifest has: the signs of the 8 x 8 lowest DCT
 coefficients around a blob, row by row, the first being the blob's own sign; its place in 255ths of width and height;
 its size in 16ths of an octave."""
 

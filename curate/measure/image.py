@@ -17,7 +17,6 @@ from curate.errors import ImageError, Reason
 from curate.measure.facts import OF_COLOURS, Decoded, measure_facts
 from curate.measure.frequency import PAPER_CUTOFF, PUBLISHED_CUTOFF, ratios_and_spectrum
 from curate.measure.jpeg import chroma_subsampling, jpeg_quality
-from curate.measure.keypoints import find_keypoints
 from curate.recipe import Fact
 
 __all__ = ["Measures", "bits_per_pixel", "measure_image", "perceptual_hash"]
@@ -47,8 +46,6 @@ class Measures:
     hf_ratio_032: float
     pixel_sha256: str
     phash: int
-    keypoints: bytes
-    """An array of `curate.manifest.schema.KEYPOINT`."""
     cutoffs: tuple[float, ...] = ()
     """High-frequency ratios of the further cut-offs that were asked for, in their order."""
     facts: Mapping[Fact, float | None] = field(default_factory=dict)
@@ -102,7 +99,6 @@ def measure_image(
         hf_ratio_032=published,
         pixel_sha256=_pixel_sha256(luma_HW),
         phash=perceptual_hash(luma_HW),
-        keypoints=find_keypoints(luma_HW).tobytes(),
         cutoffs=tuple(further),
         facts=measure_facts(Decoded(luma_HW, spectrum, rgb_HWC), facts),
     )

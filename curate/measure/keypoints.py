@@ -12,7 +12,10 @@ from scipy.ndimage import map_coordinates
 
 from curate.manifest.schema import KEYPOINT
 
-__all__ = ["find_keypoints"]
+__all__ = ["VERSION", "find_keypoints"]
+
+VERSION = 1
+"""Raised when images have other keypoints than before: those that were kept are void then."""
 
 _SIDE = 160
 """Side of the square that has as many pixels as the image is reduced to."""

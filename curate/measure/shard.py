@@ -36,7 +36,7 @@ class MeasureShard:
         """Columns that it adds, those of further cut-offs at the end."""
         types = {column.name: column.type for column in MANIFEST}
         further = [(self.config.column(cutoff), pa.float64()) for cutoff in self.config.cutoffs]
-        return pa.schema([*((name, types[name]) for name in _COLUMNS), ("keypoints", pa.binary()), *further])
+        return pa.schema([*((name, types[name]) for name in _COLUMNS), *further])
 
     def __call__(self, rows: pa.Table, shard: Shard) -> pa.Table:
         """See curate.engine.ShardFunction; rows have tar, offset and nbytes."""

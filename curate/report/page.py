@@ -92,6 +92,7 @@ def _content(
         "size": size_figure(tally.size, _thresholds(recipe)),
         "heat": _heat(bars, summary, tally),
         "shortfalls": _shortfalls(bars, summary, recipe),
+        "benchmarks": [row | {"found": tally.contaminated[row["benchmark"]]} for row in summary["benchmarks"]],
         "few": FEW,
         "hosts": _top(tally.hosts["all"], tally.hosts["kept"]),
         "licences": _top(tally.licences["all"], tally.licences["kept"]),

@@ -30,7 +30,7 @@ BPP_EDGES = np.linspace(-3, 2, 101)
 _MEANS = ("pixels", "bpp", "hf_ratio", "hf_ratio_032")
 _COLUMNS = (
     "id", "url", "host", "licence", "tar", "offset", "nbytes", "width", "height", *_MEANS,
-    "broad", "category", "label_model", "frequency_bin", "split", "status", "reason",
+    "broad", "category", "label_model", "contaminated_by", "frequency_bin", "split", "status", "reason",
 )  # fmt: skip
 _SAMPLES = 6
 """Pictures remembered of each category and reason."""
@@ -46,6 +46,8 @@ class Tally:
     reasons: Counter[str] = field(default_factory=Counter)
     hosts: dict[str, Counter[str | None]] = field(default_factory=lambda: {"all": Counter(), "kept": Counter()})
     licences: dict[str, Counter[str | None]] = field(default_factory=lambda: {"all": Counter(), "kept": Counter()})
+    contaminated: Counter[str] = field(default_factory=Counter)
+    """Candidates by the benchmark that they, or duplicates of theirs, show a part of."""
     label_models: Counter[str | None] = field(default_factory=Counter)
     broad: dict[str, str] = field(default_factory=dict)
     """Sub-category -> broad class, of those seen."""
@@ -94,6 +96,8 @@ class Tally:
         for column, counters in (("host", self.hosts), ("licence", self.licences)):
             counters["all"].update(_count(table[column]))
             counters["kept"].update(_count(kept[column]))
+        for shown, count in _count(table["contaminated_by"].drop_null()).items():
+            self.contaminated[shown.partition("/")[0]] += count
         self.label_models.update(_count(table["label_model"].drop_null()))
         self.labelled.update(_count(table["category"].drop_null()))
         pairs = table.select(["category", "broad"]).drop_null().group_by(["category", "broad"]).aggregate([])

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from curate.errors import RecipeError
 from curate.manifest.schema import KEYPOINT
-from curate.select.hamming import deal_bits
 
-__all__ = ["AGREEING", "BENCHMARK", "Benchmarks"]
+__all__ = ["AGREEING", "BENCHMARK", "USUAL", "Benchmarks"]
+
+USUAL = {
+    "BSDS500": 500, "CBSD68": 68, "DIV2K-val": 100, "Kodak24": 24, "LIVE1": 29, "Manga109": 109, "McMaster": 18,
+    "Rain100H": 100, "Rain100L": 100, "Set14": 14, "Set5": 5, "Urban100": 100, "classic5": 5,
+}  # fmt: skip
+"""Benchmarks that restorers are usually compared by, and how many images each has. BSD68 is CBSD68 in grey."""
 
 BENCHMARK = pa.schema(
     [
@@ -48,6 +56,9 @@ _SCALES = (0.3, 3.0)
 _HALF = 8
 """Sixteenths of an octave, by which a blob's size may differ from the similarity's scale."""
 
+_TOGETHER = 128
+"""Images whose keypoints are looked up at once."""
+
 _COLUMN_BITS, _ROW_BITS = np.uint64(0x5555_5555_5555_5555), np.uint64(0x00FF_00FF_00FF_00FF)
 _MIRRORS = ((np.uint64(0), (1, 1)), (_COLUMN_BITS, (-1, 1)), (_ROW_BITS, (1, -1)))
 """What turning over does to a description, whose odd frequencies change their sign, and to places: not at all,
@@ -60,6 +71,8 @@ class Benchmarks:
 
     table: pa.Table
     """Rows of BENCHMARK."""
+    digests: tuple[str, ...] = ()
+    """SHA-256 of each list's bytes, in their order."""
 
     @classmethod
     def load(cls, names: Sequence[str]) -> Benchmarks:
@@ -68,68 +81,83 @@ class Benchmarks:
         Raises:
             RecipeError: if one isn't there, or is no such list.
         """
-        return cls(pa.concat_tables([BENCHMARK.empty_table(), *(_parse(path, data) for path, data in _read(names))]))
+        read = list(_read(names))
+        table = pa.concat_tables([BENCHMARK.empty_table(), *(_parse(path, data) for path, data in read)])
+        return cls(table, tuple(hashlib.sha256(data).hexdigest() for _, data in read))
 
-    @staticmethod
-    def fingerprint(names: Sequence[str]) -> list[str]:
-        """SHA-256 of each list's bytes.
+    def coverage(self) -> list[dict[str, Any]]:
+        """Which benchmarks are looked for: `benchmark`, how many images are `listed`, and how many it has, if known.
 
-        Raises:
-            RecipeError: if one can't be read.
+        The usual ones of which none is listed are told, too. Names count without case and punctuation: `div2k_val` is
+        DIV2K-val.
         """
-        return [hashlib.sha256(data).hexdigest() for _, data in _read(names)]
+        listed = Counter(self.table["benchmark"].to_pylist())
+        usual = {_plain(name): (name, images) for name, images in USUAL.items()}
+        unseen = [name for plain, (name, _) in usual.items() if plain not in map(_plain, listed)]
+        return [
+            {"benchmark": name, "listed": listed[name], "images": usual.get(_plain(name), (name, None))[1]}
+            for name in sorted([*listed, *unseen], key=str.casefold)
+        ]
 
-    def matches(self, rows: pa.Table) -> pa.Array:
-        """`benchmark/image` that each row shows a part of, null for none; rows with a reason aren't looked at.
+    def match(self, images: Sequence[tuple[bytes, int, int]]) -> list[str | None]:
+        """For each image `benchmark/image` that most of its keypoints agree on, None where too few do.
 
         Args:
-            rows: with columns reason, width, height, keypoints.
+            images: keypoints as bytes of KEYPOINT, width and height of each.
         """
-        found: list[str | None] = [None] * len(rows)
-        if len(self._bits):
-            looked_at = np.flatnonzero(pc.is_null(rows["reason"]).to_numpy())
-            columns = (rows[name].take(pa.array(looked_at)).to_pylist() for name in ("keypoints", "width", "height"))
-            for row, data, width, height in zip(looked_at, *columns, strict=True):
-                found[row] = self.match(data, width, height)
-        return pa.array(found, pa.string())
+        if not len(self._bits):
+            return [None] * len(images)
+        blocks = (images[start : start + _TOGETHER] for start in range(0, len(images), _TOGETHER))
+        return [named for block in blocks for named in self._match(block)]
 
-    def match(self, keypoints: bytes | None, width: int, height: int) -> str | None:
-        """The benchmark image that most keypoints of an image agree on, if enough do."""
-        if not keypoints:
-            return None
-        ours = np.frombuffer(keypoints, KEYPOINT)
-        place_K3 = _places(ours, width, height)
-        best, named = AGREEING - 1, None
+    def _match(self, images: Sequence[tuple[bytes, int, int]]) -> Iterator[str | None]:
+        found = [np.frombuffer(keypoints, KEYPOINT) for keypoints, _, _ in images]
+        image_K = np.repeat(np.arange(len(found)), [len(keypoints) for keypoints in found])
+        bits_K = np.concatenate([keypoints["bits"].astype(np.uint64) for keypoints in found])
+        place_K3 = np.concatenate([_places(found[n], *size) for n, (_, *size) in enumerate(images)])
+        best, named = [AGREEING - 1] * len(images), [-1] * len(images)
         for turned, sign in _MIRRORS:
-            one, other = self._near(ours["bits"].astype(np.uint64) ^ turned)
-            votes = np.bincount(self._image[other], minlength=len(self.table))
-            for image in np.flatnonzero(votes > best):
-                of_image = self._image[other] == image
-                agreeing = _agreeing(
-                    place_K3[one[of_image]] * [*sign, 1], self._place[other[of_image]], at_least=best + 1
-                )
-                if agreeing > best:
-                    best = agreeing
-                    named = f"{self.table['benchmark'][image]}/{self.table['image'][image]}"
-        return named
+            one, other = self._near(bits_K ^ turned)
+            pair = image_K[one] * len(self.table) + self._image[other]
+            order = np.argsort(pair, kind="stable")
+            for of_pair in np.split(order, np.flatnonzero(np.diff(pair[order])) + 1):
+                if len(of_pair) < AGREEING:
+                    continue
+                image, listed = divmod(int(pair[of_pair[0]]), len(self.table))
+                if len(of_pair) <= best[image]:
+                    continue
+                ours, theirs = place_K3[one[of_pair]] * [*sign, 1], self._place[other[of_pair]]
+                agreeing = _agreeing(ours, theirs, best[image])
+                if agreeing > best[image]:
+                    best[image], named[image] = agreeing, listed
+        names = self.table.select(["benchmark", "image"]).to_pylist() if max(named) >= 0 else []
+        return ("/".join(names[listed].values()) if listed >= 0 else None for listed in named)
 
     def _near(self, bits_K: NDArray[np.uint64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Pairs of (keypoint, benchmark keypoint) within the radius; each keypoint once for each benchmark image."""
         ones, others = [], []
-        for band, order, keys in self._bands:
-            start, end = (np.searchsorted(keys, bits_K & band, side=side) for side in ("left", "right"))
-            counts = end - start
-            within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-            ones.append(np.repeat(np.arange(len(bits_K)), counts))
-            others.append(order[np.repeat(start, counts) + within])
+        bytes_K8 = self._deal(bits_K)
+        for (first, second), (order, starts) in self._index.items():
+            key_K = _key(bytes_K8, first, second)
+            start_K = starts[key_K]
+            count_K = starts[key_K + 1] - start_K
+            one = np.repeat(np.arange(len(bits_K)), count_K)
+            other = order[np.arange(len(one)) + np.repeat(start_K - (np.cumsum(count_K) - count_K), count_K)]
+            near = np.bitwise_count(bits_K[one] ^ self._bits[other]) <= _RADIUS
+            ones.append(one[near])
+            others.append(other[near])
         one, other = np.concatenate(ones), np.concatenate(others)
         distance = np.bitwise_count(bits_K[one] ^ self._bits[other])
-        near = distance <= _RADIUS
-        one, other, distance = one[near], other[near], distance[near]
-        order = np.lexsort((other, distance, one))
-        one, other = one[order], other[order]
-        _, first = np.unique(one * len(self.table) + self._image[other], return_index=True)
-        return one[first], other[first]
+        nearest_first = np.lexsort((other, distance, one))
+        one, other = one[nearest_first], other[nearest_first]
+        _, nearest = np.unique(one * len(self.table) + self._image[other], return_index=True)
+        return one[nearest], other[nearest]
+
+    def _deal(self, bits_N: NDArray[np.uint64]) -> NDArray[np.uint8]:
+        """Descriptions as eight bytes, to which the bits are dealt, those that vary most in the lists first."""
+        bits_N64 = np.unpackbits(bits_N.astype(">u8").view(np.uint8).reshape(-1, 8), axis=1)
+        dealt = bits_N64[:, self._liveliest.reshape(8, 8).T].reshape(-1, 64)
+        return np.packbits(dealt, axis=1)
 
     @cached_property
     def _keypoints(self) -> list[NDArray[np.void]]:
@@ -149,13 +177,32 @@ class Benchmarks:
         return np.concatenate([_places(found, *size) for found, size in zip(self._keypoints, sizes, strict=True)])
 
     @cached_property
-    def _bands(self) -> list[tuple[np.uint64, NDArray[np.intp], NDArray[np.uint64]]]:
-        """Bands of bits, one of which two descriptions within the radius share, each with the order by its bits."""
-        bands = []
-        for band in deal_bits(self._bits, _RADIUS):
-            order = np.argsort(self._bits & band, kind="stable")
-            bands.append((band, order, (self._bits & band)[order]))
-        return bands
+    def _liveliest(self) -> NDArray[np.intp]:
+        """The 64 bits, those first that vary most."""
+        share_64 = np.unpackbits(self._bits.astype(">u8").view(np.uint8).reshape(-1, 8), axis=1).mean(axis=0)
+        return np.argsort(np.abs(share_64 - 0.5), kind="stable")
+
+    @cached_property
+    def _index(self) -> dict[tuple[int, int], tuple[NDArray[np.int32], NDArray[np.int32]]]:
+        """For any two of the eight bytes the order by them, and where in it each of their 65,536 values begins.
+
+        Two descriptions that differ in 6 bits at most have two bytes in common at least.
+        """
+        bytes_N8 = self._deal(self._bits)
+        index = {}
+        for first, second in combinations(range(8), 2):
+            key_N = _key(bytes_N8, first, second)
+            order = np.argsort(key_N, kind="stable").astype(np.int32)
+            index[first, second] = order, np.searchsorted(key_N[order], np.arange(2**16 + 1)).astype(np.int32)
+        return index
+
+
+def _key(bytes_N8: NDArray[np.uint8], first: int, second: int) -> NDArray[np.int32]:
+    return bytes_N8[:, first].astype(np.int32) * 256 + bytes_N8[:, second]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]", "", name).casefold()
 
 
 def _places(found: NDArray[np.void], width: int, height: int) -> NDArray[np.float64]:
@@ -164,8 +211,11 @@ def _places(found: NDArray[np.void], width: int, height: int) -> NDArray[np.floa
     return np.stack([x, y, found["scale"].astype(np.float64)], axis=1)
 
 
-def _agreeing(ours_M3: NDArray[np.float64], theirs_M3: NDArray[np.float64], at_least: int) -> int:
-    """The most pairs of blobs that one scale and shift maps onto each other; those at one place count once."""
+def _agreeing(ours_M3: NDArray[np.float64], theirs_M3: NDArray[np.float64], more_than: int) -> int:
+    """The most pairs of blobs that one scale and shift maps onto each other; those at one place count once.
+
+    `more_than` if no more do.
+    """
     one, two = np.triu_indices(len(ours_M3), 1)
     lengths = [np.hypot(*(places[one, :2] - places[two, :2]).T) for places in (ours_M3, theirs_M3)]
     far = np.minimum(*lengths) > _APART
@@ -176,9 +226,13 @@ def _agreeing(ours_M3: NDArray[np.float64], theirs_M3: NDArray[np.float64], at_l
     beside = theirs_M3[None, :, :2] - scale[:, None] * ours_M3[None, :, :2] - shift[:, None]
     size = theirs_M3[None, :, 2] - ours_M3[None, :, 2] - 16 * np.log2(scale)
     fits = (np.hypot(beside[..., 0], beside[..., 1]) < _TOLERANCE * np.maximum(1, scale)) & (np.abs(size) < _HALF)
-    best = 0
-    for agreeing in np.unique(fits[fits.sum(axis=1) >= at_least], axis=0):
-        cells = ((places[agreeing, :2] / (_TOLERANCE / 2)).round() for places in (ours_M3, theirs_M3))
+    best, votes = more_than, fits.sum(axis=1)
+    likely = np.argsort(-votes, kind="stable")
+    for agreeing in dict.fromkeys(row.tobytes() for row in fits[likely[votes[likely] > best]]):
+        fitting = np.frombuffer(agreeing, np.bool_)
+        if fitting.sum() <= best:
+            break
+        cells = ((places[fitting, :2] / (_TOLERANCE / 2)).round() for places in (ours_M3, theirs_M3))
         best = max(best, min(len(np.unique(cell, axis=0)) for cell in cells))
     return best
 

@@ -128,7 +128,7 @@ def _write(folder: RunFolder, published: Published, shards: Sequence[str], accep
     """The ledger, the manifests and the summary, unless they are there."""
     ledgers, verdicts, start = {}, [], 0
     for shard in shards:
-        found = engine.rows_of(folder, FOLDERS[:3], shard).drop_columns(["keypoints"])
+        found = engine.rows_of(folder, FOLDERS[:3], shard)
         facts = published.facts.slice(start, len(found))
         start += len(found)
         verdicts.append(judge(facts, found))

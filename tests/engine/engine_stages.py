@@ -12,6 +12,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from curate.engine import Progress, Shard, Stage, Wait
+from curate.engine.executor import Report
+from curate.errors import InputError
 
 SCHEMA = pa.schema([("square", pa.int64())])
 
@@ -141,3 +143,13 @@ def candidates(shards: int = 3, rows: int = 8) -> list[pa.Table]:
         )
         for shard in range(shards)
     ]
+
+
+def hurdle(number: int, report: Report) -> int:
+    """A task that ends the later the earlier it began; negative ones fail, and 99 takes its worker down."""
+    if number < 0:
+        raise InputError(f"no such number: {number}")
+    if number == 99:
+        os._exit(1)
+    time.sleep(0.02 * max(0, 6 - number))
+    return number * number

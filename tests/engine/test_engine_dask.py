@@ -10,11 +10,11 @@ from pathlib import Path
 import dask.utils
 import psutil
 import pytest
-from engine_stages import Hears, Recorder, Waits, candidates, squares
+from engine_stages import Hears, Recorder, Waits, candidates, hurdle, squares
 from test_engine_runner import SERIAL, contents
 
-from curate.engine import DaskExecutor, RunFolder, open_executor, rows_of, run_stage, write_source
-from curate.errors import RunError
+from curate.engine import DaskExecutor, RunFolder, map_in_order, open_executor, rows_of, run_stage, write_source
+from curate.errors import InputError, RunError
 
 
 def test_dask_gives_the_same_bytes_as_serial(
@@ -50,6 +50,16 @@ def test_a_killed_worker_costs_nothing(
     assert outcome.rows_out == {"bad_url": 3, "ok": 15, "too_small": 6}
     assert not outcome.excluded
     assert not outcome.quarantined
+
+
+def test_results_come_in_the_order_of_the_tasks(dask_workers: DaskExecutor) -> None:
+    for executor in (SERIAL, dask_workers):
+        assert map_in_order(executor, hurdle, range(7)) == [0, 1, 4, 9, 16, 25, 36]
+        assert map_in_order(executor, hurdle, []) == []
+        with pytest.raises(InputError, match="no such number: -1"):
+            map_in_order(executor, hurdle, [0, -1, 1])
+    with pytest.raises(RunError, match="a worker process died twice over the same work"):
+        map_in_order(dask_workers, hurdle, [1, 99])
 
 
 def test_workers_that_die_often_are_not_given_up(dask_workers: DaskExecutor) -> None:

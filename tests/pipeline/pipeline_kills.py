@@ -62,8 +62,13 @@ class Command:
 
 def dask_workers(pid: int) -> list[psutil.Process]:
     """The processes that work for a `--scheduler local`."""
-    children = psutil.Process(pid).children(recursive=True)
-    return [process for process in children if "spawn_main" in " ".join(process.cmdline())]
+    return [process for process in psutil.Process(pid).children(recursive=True) if _is_worker(process)]
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):  # or a zombie
+        return "spawn_main" in " ".join(process.cmdline())
+    return False
 
 
 class Run:

@@ -16,7 +16,7 @@ def outcome(*stages: str, reasons: dict[str, int], selection: dict[str, Any] | N
     return RunOutcome("runs/mine", tuple(outcomes), {}, selection or {})
 
 
-ALL = ("candidates", "fetched", "measured", "labelled", "select", "report")
+ALL = ("candidates", "fetched", "measured", "labelled", "matched", "select", "report")
 DONE = {
     "train": {"wanted": 50, "taken": 50},
     "test": {"wanted": 5, "taken": 5},
@@ -75,7 +75,13 @@ def test_nothing_kept_names_what_took_most() -> None:
 
 @pytest.mark.parametrize(
     ("stage", "command"),
-    [("candidates", "fetch"), ("fetched", "measure"), ("measured", "label"), ("labelled", "select")],
+    [
+        ("candidates", "fetch"),
+        ("fetched", "measure"),
+        ("measured", "label"),
+        ("labelled", "match"),
+        ("matched", "select"),
+    ],
 )
 def test_a_stage_names_the_next(stage: str, command: str) -> None:
     assert advise(outcome(stage, reasons={"ok": 1})) == [f"Next:  curate {command} runs/mine"]

@@ -44,13 +44,13 @@ def test_a_run_from_beginning_to_end(curate, recipe: Path, pictures: Path, tmp_p
         assert reason in told
     code, out, _ = curate("run", recipe, "-i", pictures, "-o", tmp_path / "run", "--scheduler", "serial")
     assert code == 0
-    assert out.count("there already") == 5
+    assert out.count("there already") == 6
 
 
 def test_stage_by_stage(curate, recipe: Path, pictures: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     run = tmp_path / "run"
     assert curate("candidates", recipe, "-i", pictures, "-o", run)[0] == 0
-    for stage in ("fetch", "measure", "label"):
+    for stage in ("fetch", "measure", "label", "match"):
         assert curate(stage, run, "--scheduler", "serial")[0] == 0
     assert curate("select", run)[0] == 0
     code, out, _ = curate("report", run)
@@ -75,7 +75,7 @@ def test_a_dry_run_of_a_finished_run_says_what_is_there(curate, recipe: Path, fi
     assert "measure    5 of 5 shards, to be checked" in out
     _, out, _ = curate("run", recipe, "-o", finished, "--dry-run", "--from", "label")
     assert "measure    5 of 5 shards, to be checked" in out
-    assert [f"{stage:<10} to be made anew" in out for stage in ("label", "select", "report")] == [True] * 3
+    assert [f"{stage:<10} to be made anew" in out for stage in ("label", "match", "select", "report")] == [True] * 4
 
 
 def test_a_dry_run_refuses_what_a_run_would(curate, recipe: Path, finished: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -110,7 +110,7 @@ def test_a_run_logs_from_beginning_to_end(recipe: Path, pictures: Path, tmp_path
     told = events(path)
     assert [event["event"] for event in told].count("run_started") == 2
     first, second = told[: len(told) // 2], told[len(told) // 2 :]
-    stages = ["candidates", "fetch", "measure", "label", "select", "report"]
+    stages = ["candidates", "fetch", "measure", "label", "match", "select", "report"]
     for run_ in (first, second):
         assert [event["stage"] for event in run_ if event["event"] == "stage_finished"] == stages
         assert run_[-1]["event"] == "run_finished"

@@ -1,9 +1,12 @@
 """Copies and parts of benchmark images in a crawl: out, with the name of what they show."""
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -11,11 +14,15 @@ from pipeline_digests import digests
 from typer.testing import CliRunner
 
 import curate
-from curate import Recipe
+from curate import Recipe, decontamination
 from curate.cli import app
-from curate.decontamination import build_benchmark
+from curate.decontamination import MatchShard, build_benchmark
 from curate.demo.draw import animals, architecture
+from curate.engine import encode_table
 from curate.errors import InputError, RecipeError, RunError
+from curate.measure import find_keypoints
+from curate.pipeline import STAGES, revise
+from curate.select import Benchmarks
 
 SIZE = (300, 220)
 
@@ -82,19 +89,125 @@ def test_what_shows_a_benchmark_is_out_and_of_copies_the_best_stays(
     assert "keypoints" not in rows["0.png"]
 
 
-def test_a_changed_list_is_looked_at_again(settings: Recipe, crawl: Path, lists: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Pixels of the images whose keypoints were looked for."""
+    sizes: list[int] = []
+    monkeypatch.setattr(
+        decontamination, "find_keypoints", lambda luma_HW: sizes.append(luma_HW.size) or find_keypoints(luma_HW)
+    )
+    return sizes
+
+
+def test_a_changed_list_costs_the_matching_alone(
+    settings: Recipe, crawl: Path, lists: Path, tmp_path: Path, looked_at: list[int]
+) -> None:
     own = tmp_path / "own.parquet"
     own.write_bytes(lists.read_bytes())
     settings = settings.override([f"select.benchmarks=[{own}]"])
     run = tmp_path / "run"
     curate.run(settings, [crawl], run, scheduler="serial")
     before = digests(run)
+    assert len(looked_at) == 8
     curate.run(settings, [crawl], run, scheduler="serial")
     assert digests(run) == before
     pq.write_table(pq.read_table(lists).slice(1), own)
+    with pytest.raises(RunError, match=r"aren't those .* was held against: run  curate match .*/run  first"):
+        curate.run(None, out=run, scheduler="serial", stages=["select"])
+    outcome = curate.run(settings, [crawl], run, scheduler="serial")
+    again = [stage.stage for stage in outcome.stages if stage.resumed < stage.shards]
+    assert again == ["matched", "select", "report"]
+    assert len(looked_at) == 8
+    assert {row["contaminated_by"] for row in ledger(run).values()} == {None, "Drawn/set/1"}
+
+
+def test_other_lists_are_named_at_the_match_stage(settings: Recipe, crawl: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
     curate.run(settings, [crawl], run, scheduler="serial")
-    found = {row["contaminated_by"] for row in ledger(run).values()}
-    assert found == {None, "Drawn/set/1"}
+    with pytest.raises(RunError, match=r"add --from match"):
+        curate.run(settings.override(["select.benchmarks=[]"]), [], run, scheduler="serial")
+    with pytest.raises(RunError, match=r"matters to the match stage already"):
+        revise(run, "select", ["select.benchmarks=[]"])
+    recipe, redo_from = revise(run, "match", ["select.benchmarks=[]"])
+    assert redo_from == "match"
+    curate.run(recipe, [], run, scheduler="serial", redo_from=redo_from)
+    rows = ledger(run)
+    assert {row["contaminated_by"] for row in rows.values()} == {None}
+    assert "contaminated" not in {row["reason"] for row in rows.values()}
+
+
+def test_only_what_passes_the_filters_is_looked_at(
+    settings: Recipe, crawl: Path, tmp_path: Path, looked_at: list[int]
+) -> None:
+    strict = settings.override(["fetch.probe=false", "filters.min.pixels=100000"])
+    run = tmp_path / "run"
+    curate.run(strict, [crawl], run, scheduler="serial")
+    assert looked_at == [450 * 330]
+    known = [row for part in run.glob("keypoints/*") for row in pq.read_table(part)["sha256"].to_pylist()]
+    assert known == [ledger(run)["0 grey.jpg"]["sha256"]]
+    loose = settings.override(["fetch.probe=false"])
+    curate.run(loose, [], run, scheduler="serial", redo_from="label")
+    assert len(looked_at) == 8
+    curate.run(loose, [crawl], tmp_path / "fresh", scheduler="serial")
+    assert digests(run) == digests(tmp_path / "fresh")
+
+
+def test_matches_are_what_the_pixels_give_whoever_looks(
+    settings: Recipe, crawl: Path, lists: Path, tmp_path: Path
+) -> None:
+    """The same as when every measured image had keypoints: of the luma of all its pixels, 40 at most."""
+    curate.run(settings, [crawl], tmp_path / "run", scheduler="serial")
+    benchmarks = Benchmarks.load(["shipped", str(lists)])
+    found = {}
+    for part in (tmp_path / "run").glob("matched/*.parquet"):
+        found |= {row["id"]: row["contaminated_by"] for row in pq.read_table(part).to_pylist()}
+    for name, row in ledger(tmp_path / "run").items():
+        with Image.open(crawl / name) as image:
+            seen = (find_keypoints(np.asarray(image.convert("RGB").convert("L")), 40).tobytes(), *image.size)
+        assert [found[row["id"]]] == benchmarks.match([seen])
+    assert len({match for match in found.values() if match}) == 2
+
+
+def test_damaged_keypoints_are_found_again(settings: Recipe, crawl: Path, tmp_path: Path, looked_at: list[int]) -> None:
+    run = tmp_path / "run"
+    curate.run(settings, [crawl], run, scheduler="serial")
+    whole = digests(run)
+    looked_at.clear()
+    for part in [*run.glob("keypoints/*"), *run.glob("matched/*")]:
+        part.write_bytes(part.read_bytes()[:-20])
+    curate.run(settings, [crawl], run, scheduler="serial")
+    assert len(looked_at) == 8
+    assert digests(run) == whole
+
+
+def test_a_run_of_before_the_match_stage_goes_on_without_measuring_again(
+    settings: Recipe, crawl: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    curate.run(settings, [crawl], run, scheduler="serial", stages=STAGES[:4])
+    for part in run.glob("measured/*.parquet"):  # as it was: keypoints among the measures
+        table = pq.read_table(part)
+        data = encode_table(table.append_column("keypoints", pa.array([b"old"] * len(table))))
+        part.write_bytes(data)
+        record = json.loads(part.with_suffix(".json").read_text())
+        record["outputs"] = {f"measured/{part.name}": hashlib.sha256(data).hexdigest()}
+        part.with_suffix(".json").write_text(json.dumps(record))
+    with pytest.raises(RunError, match="has no matched stage for part-00000 yet: run that first, or `curate run`"):
+        curate.run(None, out=run, scheduler="serial", stages=["select"])
+    outcome = curate.run(settings, [crawl], run, scheduler="serial")
+    assert [stage.resumed == stage.shards for stage in outcome.stages[:3]] == [True] * 3
+    rows = ledger(run)
+    assert not any("keypoints" in row for row in rows.values())
+    assert {row["contaminated_by"] for row in rows.values()} == {None, "Drawn/set/0", "Drawn/set/1"}
+
+
+def test_lists_that_change_under_way_are_told(lists: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own.parquet"
+    own.write_bytes(lists.read_bytes())
+    function = MatchShard.against((str(own),))
+    pq.write_table(pq.read_table(lists).slice(1), own)
+    with pytest.raises(RecipeError, match="a list changed while the run was under way"):
+        function(pa.table({"id": ["a"]}), None)  # type: ignore[arg-type]
 
 
 def test_a_list_that_is_not_there_is_told(settings: Recipe, crawl: Path, tmp_path: Path) -> None:

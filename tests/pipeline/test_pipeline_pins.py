@@ -23,7 +23,7 @@ def test_pins_keep_earlier_picks_and_are_part_of_what_a_resume_compares(
     recipe: Path, pictures: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    curate.run(recipe, [pictures], run, scheduler="serial", stages=STAGES[:5])
+    curate.run(recipe, [pictures], run, scheduler="serial", stages=STAGES[:6])
     few = ("select.train=3", "select.test.per_category=0", "select.test.overrides={}")
     select_again(recipe, run, *few)
     first = ids(run)
@@ -49,7 +49,7 @@ def test_pins_keep_earlier_picks_and_are_part_of_what_a_resume_compares(
 
 def test_what_is_lacking_stands_in_the_run_folder(recipe: Path, pictures: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    outcome = curate.run(recipe, [pictures], run, scheduler="serial", stages=STAGES[:5])
+    outcome = curate.run(recipe, [pictures], run, scheduler="serial", stages=STAGES[:6])
     rows = outcome.selection["shopping"]["rows"]
     lines = Path(outcome.places["lacking"]).read_text().splitlines()
     assert len(lines) == 1 + len(rows) > 1

@@ -154,7 +154,7 @@ def test_what_can_not_begin_leaves_no_recipe_behind(recipe: Path, tmp_path: Path
 
 
 def test_a_shorter_list_leaves_nothing_of_the_longer_one(recipe: Path, pictures: Path, tmp_path: Path) -> None:
-    run, stages = tmp_path / "run", (*STAGES, "label", "select")
+    run, stages = tmp_path / "run", (*STAGES, "label", "match", "select")
     curate.run(recipe, [pictures], run, scheduler="serial", stages=stages)
     (run / "select/whole.json").unlink()  # killed before it: no record tells of the ledger's files
     fewer = tmp_path / pictures.name

@@ -73,9 +73,22 @@ def test_dask_gives_the_same_bytes(
     assert digests(tmp_path / "run") == digests(undisturbed)
 
 
+@pytest.mark.parametrize("scheduler", ["serial", "local"])
+def test_a_selection_is_the_same_however_its_shards_are_dealt_out(
+    undisturbed: Path, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheduler: str
+) -> None:
+    monkeypatch.setattr("curate.whole._BLOCK", 2)
+    run = shutil.copytree(undisturbed, tmp_path / "run")
+    (run / "select/whole.json").unlink()
+    for file in (run / "ledger").iterdir():
+        file.unlink()
+    curate.run(None, out=run, scheduler=scheduler, workers=2, stages=["select"])
+    assert digests(run) == digests(undisturbed)
+
+
 def test_stage_by_stage_gives_the_same_bytes(undisturbed: Path, recipe: Path, pictures: Path, tmp_path: Path) -> None:
     curate.run(recipe, [pictures], tmp_path / "run", scheduler="serial", stages=["candidates"])
-    for stage in ("fetch", "measure", "label", "select", "report"):
+    for stage in STAGES[1:]:
         curate.run(None, out=tmp_path / "run", scheduler="serial", stages=[stage])
     assert digests(tmp_path / "run") == digests(undisturbed)
 
@@ -114,7 +127,7 @@ def test_another_recipe_is_refused_and_says_what_changed(recipe: Path, pictures:
     with pytest.raises(RunError, match="add --from label"):
         curate.run(changed, [pictures], tmp_path / "run", scheduler="serial", redo_from="select")
     outcome = curate.run(changed, [pictures], tmp_path / "run", scheduler="serial", redo_from="label")
-    assert [stage.resumed == stage.shards for stage in outcome.stages] == [True, True, True, False, False, False]
+    assert [stage.resumed == stage.shards for stage in outcome.stages] == [True, True, True, False, False, False, False]
     assert outcome.reasons["ok"] >= 5
 
 

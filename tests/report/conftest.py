@@ -20,7 +20,7 @@ from curate.engine import RunFolder, Shard
 from curate.errors import Reason
 from curate.manifest import CATEGORIES, LEDGER, NAMED_CATEGORIES, arrow_schema, write_manifest
 from curate.recipe import Recipe
-from curate.select import select
+from curate.select import Benchmarks, select
 
 BROAD_OF = {name: broad for broad, own in NAMED_CATEGORIES.items() for name in (*own, f"{broad} others")}
 LOST = [Reason.HTTP_404] * 3 + [Reason.TIMEOUT, Reason.DECODE_FAILED, Reason.TOO_SMALL, Reason.LOW_TEXTURE]
@@ -71,7 +71,8 @@ def make_run(tmp_path: Path) -> MakeRun:
             sink = io.BytesIO()
             pq.write_table(table.slice(part * rows // parts, (part + 1) * rows // parts - part * rows // parts), sink)
             folder.write(f"ledger/part-{part:05}.parquet", sink.getvalue())
-        folder.write("select/summary.json", json.dumps(chosen.summary).encode())
+        benchmarks = Benchmarks.load(recipe.select.benchmarks).coverage()
+        folder.write("select/summary.json", json.dumps(chosen.summary | {"benchmarks": benchmarks}).encode())
         for split in ("train", "test"):
             chosen_rows = table.filter(pc.equal(table["split"], split)).drop_columns(["status", "reason"])
             write_manifest(f"{folder}/manifest/{split}.parquet", chosen_rows, {"recipe_name": recipe.name})

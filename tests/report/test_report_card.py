@@ -73,6 +73,27 @@ def test_it_says_what_the_manifests_say(make_run: MakeRun) -> None:
     assert min(train.column("pixels")) <= values[0] <= values[-1] <= max(train.column("pixels"))
 
 
+def test_it_tells_which_benchmarks_were_looked_for_and_which_were_not(make_run: MakeRun) -> None:
+    shown: set[object] = set()
+
+    def show_one(row: dict[str, object]) -> None:
+        if row["reason"] is None and len(shown) < 7:
+            row["contaminated_by"] = "Set5/baby"
+            shown.add(row["id"])
+
+    shard = make_run(edit=show_one)
+    card = card_of(shard)
+    rows = tables(card)["benchmark"]
+    assert ["Set5", "5", "5", "7"] in rows
+    assert ["Urban100", "25", "100", "0"] in rows
+    assert len(rows) == 7
+    missing = "Not looked for: DIV2K-val, LIVE1, Manga109, McMaster, Rain100H, Rain100L."
+    page = shard.folder.read("report/index.html").decode()
+    assert missing in card
+    assert missing in page
+    assert '<th scope="row">Set5</th><td class="n">5</td><td class="n">5</td><td class="n">7</td>' in page
+
+
 def test_what_only_the_author_knows_is_left_to_them(make_run: MakeRun) -> None:
     card = card_of(make_run())
     for question in ("Who created it", "Who funded it", "Over what time was it collected", "Who maintains it"):

@@ -1,4 +1,6 @@
 import io
+from functools import cache
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +10,10 @@ import pytest
 from PIL import Image
 
 from curate.demo.draw import animals, architecture, food, transport
-from curate.errors import Reason, RecipeError
+from curate.errors import RecipeError
+from curate.manifest.schema import KEYPOINT
 from curate.measure import find_keypoints
-from curate.select import Benchmarks
+from curate.select import Benchmarks, contamination
 from curate.select.contamination import BENCHMARK
 
 DRAWN = (
@@ -23,18 +26,22 @@ DRAWN = (
 )
 
 
+@cache
 def picture(number: int, seed: int = 0) -> Image.Image:
     return DRAWN[number](np.random.default_rng(seed), (480, 320))
 
 
-def row(image: Image.Image, count: int = 40, reason: str | None = None) -> dict:
-    keypoints = find_keypoints(np.asarray(image.convert("L")), count).tobytes()
-    return {"reason": reason, "width": image.width, "height": image.height, "keypoints": keypoints}
+def seen(image: Image.Image, count: int = 40) -> tuple[bytes, int, int]:
+    return find_keypoints(np.asarray(image.convert("L")), count).tobytes(), image.width, image.height
 
 
 @pytest.fixture(scope="module")
 def benchmarks() -> Benchmarks:
-    rows = [{"benchmark": "Drawn", "image": str(n)} | row(picture(n), 128) for n in range(len(DRAWN))]
+    columns = ("keypoints", "width", "height")
+    rows = [
+        {"benchmark": "Drawn", "image": str(n)} | dict(zip(columns, seen(picture(n), 128), strict=True))
+        for n in range(len(DRAWN))
+    ]
     return Benchmarks(pa.Table.from_pylist(rows, BENCHMARK))
 
 
@@ -59,15 +66,14 @@ def jpeg(image: Image.Image, quality: int) -> Image.Image:
     ],
 )
 def test_copies_are_known(benchmarks: Benchmarks, change: object) -> None:
-    table = pa.Table.from_pylist([row(change(picture(n))) for n in range(len(DRAWN))])
-    table = table.set_column(0, "reason", pa.nulls(len(DRAWN), pa.string()))
-    assert benchmarks.matches(table).to_pylist() == [f"Drawn/{n}" for n in range(len(DRAWN))]
+    copies = [seen(change(picture(n))) for n in range(len(DRAWN))]
+    assert benchmarks.match(copies) == [f"Drawn/{n}" for n in range(len(DRAWN))]
 
 
 def test_a_picture_that_holds_a_benchmark_image_is_known(benchmarks: Benchmarks) -> None:
     around = picture(1, seed=9).resize((680, 460))
     around.paste(picture(0), (120, 80))
-    assert benchmarks.match(row(around)["keypoints"], *around.size) == "Drawn/0"
+    assert benchmarks.match([seen(around)]) == ["Drawn/0"]
 
 
 def test_other_pictures_are_not(benchmarks: Benchmarks) -> None:
@@ -75,18 +81,84 @@ def test_other_pictures_are_not(benchmarks: Benchmarks) -> None:
     others += (
         [food_(np.random.default_rng(5), (480, 320)) for food_ in (food.plates,)] if hasattr(food, "plates") else []
     )
-    assert [benchmarks.match(row(other)["keypoints"], *other.size) for other in others] == [None] * len(others)
+    assert benchmarks.match([seen(other) for other in others]) == [None] * len(others)
 
 
-def test_plain_and_rejected_ones_are_passed_over(benchmarks: Benchmarks) -> None:
-    rows = [row(picture(0), reason=Reason.TOO_SMALL), row(Image.new("RGB", (50, 40))), row(picture(0))]
-    rows.append({"reason": None, "width": None, "height": None, "keypoints": None})
-    assert benchmarks.matches(pa.Table.from_pylist(rows)).to_pylist() == [None, None, "Drawn/0", None]
+def test_plain_ones_are_passed_over(benchmarks: Benchmarks) -> None:
+    images = [seen(Image.new("RGB", (50, 40))), seen(picture(0)), (b"", 50, 40)]
+    assert benchmarks.match(images) == [None, "Drawn/0", None]
+    assert benchmarks.match([]) == []
 
 
 def test_without_benchmarks_nothing_is_matched() -> None:
-    none = Benchmarks.load([])
-    assert none.matches(pa.Table.from_pylist([row(picture(0))])).to_pylist() == [None]
+    assert Benchmarks.load([]).match([seen(picture(0))]) == [None]
+
+
+def test_what_an_image_matches_does_not_depend_on_its_neighbours(benchmarks: Benchmarks) -> None:
+    images = [seen(picture(0, seed=1)), *(seen(picture(number)) for number in range(len(DRAWN)))]
+    alone = [match for image in images for match in benchmarks.match([image])]
+    assert alone == [None, *(f"Drawn/{n}" for n in range(len(DRAWN)))]
+    assert benchmarks.match(images * 50) == alone * 50
+
+
+def plainly(benchmarks: Benchmarks, image: tuple[bytes, int, int]) -> str | None:
+    """All compared with all, every pair of blobs tried: what the matcher must come to by its short ways."""
+    best, named = 3, None
+    for turned, sign in contamination._MIRRORS:
+        ours, places = (
+            np.frombuffer(image[0], KEYPOINT),
+            contamination._places(np.frombuffer(image[0], KEYPOINT), *image[1:]),
+        )
+        for listed in benchmarks.table.to_pylist():
+            theirs = np.frombuffer(listed["keypoints"], KEYPOINT)
+            distance = np.bitwise_count((ours["bits"].astype(np.uint64) ^ turned)[:, None] ^ theirs["bits"])
+            near = np.flatnonzero(distance.min(axis=1) <= 6)
+            other = contamination._places(theirs, listed["width"], listed["height"])[distance.argmin(axis=1)[near]]
+            one = places[near] * [*sign, 1]
+            for first, second in combinations(range(len(near)), 2):
+                lengths = [np.hypot(*(p[first] - p[second])[:2]) for p in (one, other)]
+                if min(lengths) <= 0.1 or not 0.3 < (scale := lengths[1] / lengths[0]) < 3:
+                    continue
+                away = other[:, :2] - other[first, :2] - scale * (one[:, :2] - one[first, :2])
+                sizes = np.abs(other[:, 2] - one[:, 2] - 16 * np.log2(scale))
+                fits = (np.hypot(*away.T) < 0.06 * max(1, scale)) & (sizes < 8)
+                count = min(len(np.unique((p[fits, :2] / 0.03).round(), axis=0)) for p in (one, other))
+                if count > best:
+                    best, named = count, f"{listed['benchmark']}/{listed['image']}"
+    return named
+
+
+def test_the_index_finds_what_comparing_all_with_all_finds(benchmarks: Benchmarks) -> None:
+    rng = np.random.default_rng(3)
+    images = []
+    for number in range(12):
+        copy = picture(number % len(DRAWN), seed=int(number > 8))
+        width, height = (int(side * rng.uniform(0.5, 1)) for side in copy.size)
+        x, y = int(rng.integers(481 - width)), int(rng.integers(321 - height))
+        turn = [Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.FLIP_TOP_BOTTOM, Image.Transpose.ROTATE_180][
+            number % 3
+        ]
+        images.append(seen(jpeg(copy.crop((x, y, x + width, y + height)).transpose(turn), 40)))
+    found = benchmarks.match(images)
+    assert found == [plainly(benchmarks, image) for image in images]
+    assert 2 < len([match for match in found if match]) < 12
+
+
+def test_every_pair_within_the_radius_is_found(benchmarks: Benchmarks) -> None:
+    rng = np.random.default_rng(3)
+    ours = rng.choice(benchmarks._bits, 200)
+    for place in range(len(ours)):
+        for bit in rng.choice(64, place % 10, replace=False):
+            ours[place] ^= np.uint64(1) << np.uint64(bit)
+    distance = np.bitwise_count(ours[:, None] ^ benchmarks._bits)
+    expected = {
+        (one, image, distance[one, benchmarks._image == image].min())
+        for one, other in np.argwhere(distance <= 6)
+        for image in [benchmarks._image[other]]
+    }
+    found = benchmarks._near(ours)
+    assert {(o, benchmarks._image[t], distance[o, t]) for o, t in zip(*found, strict=True)} == expected
+    assert len(found[0]) == len(expected) >= 140
 
 
 def test_the_shipped_lists_are_whole() -> None:
@@ -99,12 +171,28 @@ def test_the_shipped_lists_are_whole() -> None:
     assert table.schema == BENCHMARK
 
 
+def test_the_usual_benchmarks_are_told_whether_they_are_looked_for_or_not() -> None:
+    told = {row["benchmark"]: (row["listed"], row["images"]) for row in Benchmarks.load(["shipped"]).coverage()}
+    assert told == {
+        "BSDS500": (400, 500), "CBSD68": (68, 68), "classic5": (5, 5), "DIV2K-val": (0, 100), "Kodak24": (24, 24),
+        "LIVE1": (0, 29), "Manga109": (0, 109), "McMaster": (0, 18), "Rain100H": (0, 100), "Rain100L": (0, 100),
+        "Set14": (14, 14), "Set5": (5, 5), "Urban100": (25, 100),
+    }  # fmt: skip
+    assert list(told) == sorted(told, key=str.lower)
+    own = pa.Table.from_pylist([{"benchmark": "div2k_val", "image": "0801"}], BENCHMARK)
+    told = {row["benchmark"]: row["images"] for row in Benchmarks(own).coverage() if row["listed"]}
+    assert told == {"div2k_val": 100}
+    assert "DIV2K-val" not in [row["benchmark"] for row in Benchmarks(own).coverage()]
+
+
 def test_a_list_counts_by_its_content(tmp_path: Path, benchmarks: Benchmarks) -> None:
     one, two = tmp_path / "one.parquet", tmp_path / "two.parquet"
     pq.write_table(benchmarks.table, one)
     pq.write_table(benchmarks.table.slice(1), two)
-    assert Benchmarks.load([str(one), str(two)]).table.num_rows == 2 * len(DRAWN) - 1
-    assert Benchmarks.fingerprint([str(one)]) != Benchmarks.fingerprint([str(two)])
+    both = Benchmarks.load([str(one), str(two)])
+    assert both.coverage()[4] == {"benchmark": "Drawn", "listed": 2 * len(DRAWN) - 1, "images": None}
+    assert both.digests == (*Benchmarks.load([str(one)]).digests, *Benchmarks.load([str(two)]).digests)
+    assert len(set(both.digests)) == 2
 
 
 def test_what_is_no_list_is_told(tmp_path: Path) -> None:

@@ -82,7 +82,17 @@ def test_no_byte_and_no_word_of_it_is_left(run: Path, pictures: Path, tmp_path: 
     row = next(row for row in alone if row["url"] in page)  # 01.jpg is in cut.jpg, too
     data = (pictures / row["url"].split("/")[-1]).read_bytes()
     places = {name.split("/")[0] for name in traces(run, row)}
-    assert places == {"candidates", "fetched", "measured", "embeddings", "ledger", "manifest", "report", "log"}
+    assert places == {
+        "candidates",
+        "fetched",
+        "measured",
+        "embeddings",
+        "keypoints",
+        "ledger",
+        "manifest",
+        "report",
+        "log",
+    }
     assert any(data in content for _, content in contents(run))
     piece = data[len(data) // 2 :][:200]  # what comes before may be tables that any JPEG has
     assert [name for name, content in contents(run) if piece in content] == [row["tar"]]
