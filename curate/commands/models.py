@@ -136,7 +136,8 @@ def export(
 _CONVENTION = """\
 MACs: multiply-accumulates of convolutions, linear layers and products of matrices, half of what PyTorch's
 FlopCounterMode counts; where experts differ, all on the cheapest and all on the dearest. Memory: 32-bit tensors
-that are there at once, at most, computed; weights and kernels' own workspace come on top."""
+that are there at once, at most, where a picture is taken whole; computed. Weights and kernels' own workspace
+come on top; on a CPU some networks take a picture by strips, and less memory."""
 
 
 def _giga(macs: tuple[int, int]) -> str:

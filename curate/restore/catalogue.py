@@ -50,7 +50,8 @@ class ModelEntry:
     published: Mapping[str, tuple[int, int]]
     """The same by the counting of the network's own paper, under its name."""
     activations: int
-    """Bytes of 32-bit tensors that are there at once, at most: computed, without the weights and kernels' workspace."""
+    """Bytes of 32-bit tensors that are there at once, at most, for a picture that is taken whole: computed, without the
+    weights and kernels' workspace."""
     input: str
     """What it takes in."""
     source: str

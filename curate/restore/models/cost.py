@@ -36,7 +36,7 @@ class Cost:
     """Of the whole network."""
     activations: int
     """Bytes of the tensors that are there at once, at most: without the weights, the image, and what a kernel keeps
-    for itself while it runs."""
+    for itself while it runs. For a picture that is taken whole; on a CPU some networks take strips, and less memory."""
 
 
 def forward_cost(model: nn.Module, height: int, width: int, **told: Any) -> Cost:
@@ -65,10 +65,8 @@ def forward_cost(model: nn.Module, height: int, width: int, **told: Any) -> Cost
             mixture._count = partial(_all_in_the_first, len(mixture.experts))  # type: ignore[method-assign]
         memory = _Memory([*tensors.values(), image_13HW])
         try:
-            # where gradients are wanted no picture is taken by strips, which overlap
-            with counter, torch.enable_grad():
-                torch.func.functional_call(model, tensors, (image_13HW,), told)
-            with memory:
+            # where gradients are wanted no picture is taken by strips, which overlap and are many
+            with counter, memory, torch.enable_grad():
                 torch.func.functional_call(model, tensors, (image_13HW,), told)
         finally:
             for mixture in mixtures:
