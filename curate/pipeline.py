@@ -391,8 +391,8 @@ def _source(
         place = index.inputs.index(input)
     elif index is not None and not grow:
         raise RunError(
-            f"the input differs from the one {folder} was made with: curate grow adds it to the run, --from candidates "
-            "starts anew with it; or choose another --out"
+            f"the input differs from the one {folder} was made with: curate grow adds it to the run; add --from "
+            "candidates to start anew with it, or choose another --out"
         )
     before, after = sources[:place], sources[place + 1 :]
     known = partial(engine.read_ids, folder, [shard for source in before for shard in source.shards])
