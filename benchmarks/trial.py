@@ -1,18 +1,25 @@
 """A curation run over real files: a folder is served on loopback and crawled; time and peak memory of each stage.
 
     python benchmarks/trial.py FOLDER [--recipe hq50k] [--set A.B=C ...] [--scheduler local] [--out RUN]
+    python benchmarks/trial.py FOLDER --identical [--kills 2] [--recipe hq50k] [--set A.B=C ...]
 
 Peak memory is the sum of the resident sets of this process, which holds the server too, and of its workers.
+
+With --identical the crawl is made in one process, by one worker, by two, and by two that are killed (kill -9, all
+processes) and started again by the same command: every file of the run folders but the logs must be the same, byte
+for byte. Exits with 1 if one isn't. Linux only.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import random
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -28,6 +35,14 @@ from curate.manifest import read_manifest
 from curate.pipeline import run
 from curate.recipe import Recipe
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/pipeline"))
+
+from pipeline_digests import digests
+from pipeline_kills import Command, disturb, draw_moments
+
+_PATIENCE = 1800.0
+"""Seconds after which a crawl that should have ended hangs."""
+
 
 def main() -> None:
     """Serve, run, print."""
@@ -37,24 +52,61 @@ def main() -> None:
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="A.B=C")
     parser.add_argument("--scheduler", default="local")
     parser.add_argument("--out", type=Path, default=None, help="run folder; a temporary one by default")
+    parser.add_argument("--identical", action="store_true", help="compare runs that go on differently")
+    parser.add_argument("--kills", type=int, default=2, help="of the run that is killed")
     arguments = parser.parse_args()
     overrides = ["fetch.allow_networks=[127.0.0.1/32]", *arguments.overrides]
-    stages = _Stages()
     with tempfile.TemporaryDirectory() as temporary, _served(arguments.folder) as address:
-        out = arguments.out or Path(temporary) / "run"
         urls = Path(temporary) / "urls.txt"
         files = sorted(path for path in arguments.folder.rglob("*") if path.is_file())
         urls.write_text("".join(f"{address}/{quote(str(path.relative_to(arguments.folder)))}\n" for path in files))
-        with stages:
-            outcome = run(
-                Recipe.load(arguments.recipe, overrides), [urls], out, scheduler=arguments.scheduler, progress=stages
-            )
-        console = Console(width=120, highlight=False)
-        console.print(reasons_table(outcome.reasons))
-        print("\n| stage | seconds | peak memory, MB |\n| --- | ---: | ---: |")
-        for name, seconds, peak in stages.done:
-            print(f"| {name} | {seconds:.1f} | {peak / 2**20:.0f} |")
-        _print_selection(out)
+        if arguments.identical:
+            sys.exit(_compare(Path(temporary), urls, arguments.recipe, overrides, arguments.kills))
+        recipe = Recipe.load(arguments.recipe, overrides)
+        _time(recipe, urls, arguments.out or Path(temporary) / "run", arguments.scheduler)
+
+
+def _time(recipe: Recipe, urls: Path, out: Path, scheduler: str) -> None:
+    stages = _Stages()
+    with stages:
+        outcome = run(recipe, [urls], out, scheduler=scheduler, progress=stages)
+    console = Console(width=120, highlight=False)
+    console.print(reasons_table(outcome.reasons))
+    print("\n| stage | seconds | peak memory, MB |\n| --- | ---: | ---: |")
+    for name, seconds, peak in stages.done:
+        print(f"| {name} | {seconds:.1f} | {peak / 2**20:.0f} |")
+    _print_selection(out)
+
+
+def _compare(folder: Path, urls: Path, recipe: str, overrides: list[str], kills: int) -> bool:
+    """Whether any run came out otherwise than the first."""
+    overrides = ["candidates.shard_size=40", *overrides]  # or one shard might hold all, and one worker do all
+    print("| run | killed while at work on | files | train.parquet | test.parquet | identical | s |")
+    print("| --- | --- | ---: | --- | --- | --- | ---: |", flush=True)
+    command = Command(Path(recipe), urls, folder / "serial", overrides, patience=_PATIENCE)
+    began = time.perf_counter()
+    with command.start("serial") as first:
+        status, errors = first.end()
+    if status:
+        sys.exit(f"the undisturbed run failed: {errors}")
+    expected = digests(command.out)
+    _print_run("in one process", [], expected, "", time.perf_counter() - began)
+    faults: list[str] = []
+    for name, workers, count in (("one worker", 1, 0), ("two workers", 2, 0), ("two workers, killed", 2, kills)):
+        seed, began = random.Random(name), time.perf_counter()
+        command = Command(Path(recipe), urls, folder / f"{workers}-{count}", overrides, workers, _PATIENCE)
+        survival = disturb(command, "local", "all", draw_moments(seed, len(expected), count), expected, seed)
+        same = "NO" if survival.faults else "yes"
+        _print_run(name, survival.stages, digests(command.out), same, time.perf_counter() - began)
+        faults += [f"{name}: {fault}" for fault in survival.faults]
+    for fault in faults:
+        print(fault)
+    return len(faults) > 0
+
+
+def _print_run(name: str, stages: Sequence[str], found: Mapping[str, str], same: str, seconds: float) -> None:
+    splits = " | ".join(found.get(f"manifest/{split}.parquet", "none")[:16] for split in ("train", "test"))
+    print(f"| {name} | {', '.join(stages)} | {len(found)} | {splits} | {same} | {seconds:.0f} |", flush=True)
 
 
 def _print_selection(out: Path) -> None:

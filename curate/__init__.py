@@ -12,6 +12,8 @@
     evaluate_labels    how often and how surely they are right, on pictures of one's own
     ingest             manifests of a dataset of the field, clean and degraded images paired
     stats              the paper's Table 2 of folders, manifests and runs
+    ablate             subsets of a run that differ in one aspect each: the paper's Table 9
+    Ablation           what they are to be like
     read_manifest      a manifest, and the image bytes behind its rows
     write_manifest     a table of images as a manifest
     find_faults        what breaks a manifest's schema
@@ -46,6 +48,7 @@ from curate._version import __version__
 from curate.errors import CurateError
 
 if TYPE_CHECKING:
+    from curate.ablation import Ablation, ablate
     from curate.datasets import ingest
     from curate.label import evaluate_labels, label_images
     from curate.manifest import export_manifest, find_faults, read_manifest, write_manifest
@@ -73,10 +76,12 @@ if TYPE_CHECKING:
     from curate.upkeep import grow, rebuild, remove, verify
 
 __all__ = [
+    "Ablation",
     "CurateError",
     "Recipe",
     "TrainRecipe",
     "__version__",
+    "ablate",
     "build_model",
     "convert_weights",
     "degradations_for",
@@ -109,8 +114,10 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Ablation": "ablation",
     "Recipe": "recipe",
     "TrainRecipe": "restore",
+    "ablate": "ablation",
     "build_model": "restore",
     "convert_weights": "restore",
     "degradations_for": "restore",

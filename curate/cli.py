@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from curate._version import __version__
+from curate.commands.ablation import ablate
 from curate.commands.datasets import evaluate_labels, stats
 from curate.commands.decontaminate import decontaminate_app
 from curate.commands.ingest import ingest
@@ -229,6 +230,7 @@ app.command()(grow)
 app.command()(remove)
 app.command()(verify)
 app.command()(rebuild)
+app.command()(ablate)
 app.command()(train)
 app.command()(evaluate)
 app.command()(restore)

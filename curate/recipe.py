@@ -272,9 +272,9 @@ class Frequency(Config):
     """The measure that is balanced."""
     bins: Annotated[int, Field(ge=1, le=100)] = 12
     """Bins of equal width in log10; the outer two are open."""
-    mean: float | None = None
+    mean: FiniteFloat | None = None
     """Mean of log10(ratio) of the target; fitted to the pool by default."""
-    std: PositiveFloat | None = None
+    std: Annotated[FiniteFloat, Field(gt=0)] | None = None
     """Standard deviation of log10(ratio) of the target; fitted to the pool by default."""
 
 
@@ -331,7 +331,7 @@ class Select(Config):
     """The benchmark split."""
     frequency: Frequency = Frequency()
     """Target of the frequency distribution."""
-    category_weights: dict[str, Annotated[float, Field(ge=0)]] = {}
+    category_weights: dict[str, Annotated[FiniteFloat, Field(ge=0)]] = {}
     """Sub-category -> weight in the target distribution; 1 for those not named."""
     importance: Importance = Importance()
     """Whether sub-categories or frequencies matter more where not both can be met."""

@@ -263,6 +263,12 @@ def test_a_recipe_that_is_not_there_lists_those_that_are(name: str) -> None:
         ({"filters": {"min": {"phash": 1}}}, "filters.min names 'phash', which is no column of numbers"),
         ({"filters": {"allow": {"split": ["train"]}}}, "filters.allow names 'split', which is no column of text"),
         ({"filters": {"max": {"bpp": float("nan")}}}, "filters.max.bpp: input should be a finite number"),
+        ({"select": {"frequency": {"mean": float("nan")}}}, "select.frequency.mean: input should be a finite number"),
+        ({"select": {"frequency": {"std": float("inf")}}}, "select.frequency.std: input should be a finite number"),
+        (
+            {"select": {"category_weights": {"Food": float("inf")}}},
+            "select.category_weights.Food: input should be a finite number",
+        ),
         (
             {"filters": {"allow": {"chroma_subsampling": [14520]}}},
             "filters.allow.chroma_subsampling.0: input should be a valid string; put it in quotes",

@@ -1,10 +1,10 @@
-"""What the HQ-50K paper says of datasets: Table 2, and the row of Table 1 that gives Urban100's ratio."""
+"""What the HQ-50K paper says of datasets: Tables 2 and 9, and the row of Table 1 that gives Urban100's ratio."""
 
 from __future__ import annotations
 
 from curate.manifest.statistics import Statistics
 
-__all__ = ["PUBLISHED"]
+__all__ = ["ABLATIONS", "PUBLISHED"]
 
 PUBLISHED: dict[str, Statistics] = {
     name: Statistics(number, pixels, bpp, None, ratio, diversity, None)
@@ -22,3 +22,15 @@ PUBLISHED: dict[str, Statistics] = {
 }
 """By the paper's names. Ratios stand with `hf_ratio_032`, whose scale they have; bpp of DIV2K, Flickr2K and HQ-50K is
 of PNG files, not of what was served (docs/science.md)."""
+
+ABLATIONS: dict[str, Statistics] = {
+    name: Statistics(800, pixels, bpp, None, ratio, diversity, None)
+    for name, pixels, bpp, ratio, diversity in (
+        ("full", 2_519_300, 12.92, 0.0185, 1.143),
+        ("low_resolution", 279_948, 12.34, 0.0183, 1.143),
+        ("low_bpp", 2_519_300, 1.88, 0.0134, 1.143),
+        ("low_frequency", 2_519_300, 12.86, 0.0011, 1.143),
+        ("low_diversity", 2_513_121, 12.92, 0.0189, 1.001),
+    )
+}
+"""Table 9, by our names of its rows. Every bpp is of PNG files, but that of `low_bpp` (docs/decisions/0019)."""

@@ -87,6 +87,21 @@ def test_hf(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert [sample["image"]["bytes"] for sample in plain] == [known[id_][1] for id_ in plain["id"]]
 
 
+def test_a_published_list_keeps_its_types(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the metadata that it carries: without, a hash of 64 bits would be guessed."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    datasets = pytest.importorskip("datasets")
+    export_manifest(str(pictures), tmp_path / "list.parquet")
+    loaded = datasets.load_dataset(
+        "parquet", data_files=str(tmp_path / "list.parquet"), split="train", cache_dir=str(tmp_path / "cache")
+    )
+    published = read_manifest(tmp_path / "list.parquet").table
+    assert loaded.to_list() == published.to_pylist()
+    types = {name: feature.dtype for name, feature in loaded.features.items()}
+    assert list(types) == published.column_names
+    assert (types["phash"], types["frequency_bin"], types["label_score"]) == ("uint64", "int16", "float32")
+
+
 def test_hf_takes_the_runs_own_card_along(pictures: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(pictures, run)

@@ -22,9 +22,6 @@ from pipeline_watcher import Watcher
 
 Kind = Literal["worker", "scheduler", "all"]
 
-PATIENCE = 180.0
-"""Seconds after which a run that should have ended hangs."""
-
 
 @dataclass(frozen=True)
 class Moment:
@@ -50,6 +47,9 @@ class Command:
     input: Path
     out: Path
     settings: Sequence[str] = ()
+    workers: int = 2
+    patience: float = 180.0
+    """Seconds after which a run that should have ended hangs."""
 
     def words(self) -> tuple[object, ...]:
         """What follows `curate`, but settings and scheduler."""
@@ -77,11 +77,14 @@ class Run:
     def __init__(self, command: Command, scheduler: str) -> None:
         self._place = command.out.with_name(f"{command.out.name}-{time.monotonic_ns()}")
         self._place.mkdir()
+        self._patience = command.patience
         self._cluster: list[subprocess.Popen[bytes]] = []
         if scheduler == "own":
             scheduler = self._start_cluster()
         settings = [word for setting in command.settings for word in ("--set", setting)]
-        self.process = self._popen("curate", *command.words(), *settings, "--scheduler", scheduler, "--workers", 2)
+        self.process = self._popen(
+            "curate", *command.words(), *settings, "--scheduler", scheduler, "--workers", command.workers
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -144,7 +147,7 @@ class Run:
     def end(self) -> tuple[int, str]:
         """Wait until it ends by itself; returns its status and what it said."""
         try:
-            status = self.process.wait(PATIENCE)
+            status = self.process.wait(self._patience)
         except subprocess.TimeoutExpired:
             status = -1
         return status, (self._place / "errors.txt").read_text()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from curate.errors import InputError, Reason
 from curate.manifest import CATEGORIES, LEDGER
-from curate.recipe import Filters, Frequency, Select, TestSplit
+from curate.recipe import Dedup, Filters, Frequency, Select, TestSplit
 from curate.select import needed_columns, read_pins, select, shopping_csv
 from curate.select.selection import Selection
 
@@ -165,6 +165,38 @@ def test_no_bytes_are_in_both_splits() -> None:
     digest = dict(zip(rows["id"].to_pylist(), rows["sha256"].to_pylist(), strict=True))
     everything = [digest[id_] for split in ("train", "test") for id_ in kept(selection, split)]
     assert len(everything) == len(set(everything))
+
+
+@STEADY
+@given(st.integers(0, 99), st.integers(0, 6), st.booleans())
+def test_of_no_cluster_are_there_two(seed: int, radius: int, pinned: bool) -> None:
+    """Nor one in each split, with pins that want it so; held against all pairs, joined over third ones."""
+    rng = np.random.default_rng(seed)
+    originals = rng.integers(0, 2**64, 99, dtype=np.uint64)
+    originals = originals[np.bitwise_count(originals) > 20]  # plain ones would tell nothing
+    flips = [
+        int(rng.integers(2**64, dtype=np.uint64)) if rng.random() < 0.3 else 1 << int(rng.integers(64))
+        for _ in range(60)
+    ]
+    hashes = [int(originals[n % 12]) ^ (flip if n >= 12 else 0) for n, flip in enumerate(flips)]
+    rows = pool(60, seed, rejected=0, categories=3)
+    rows = rows.set_column(rows.column_names.index("phash"), "phash", pa.array(hashes, pa.uint64()))
+    ids = rows["id"].to_pylist()
+    pins = {id_: ("train", "test")[n % 2] for n, id_ in enumerate(ids[:24])} if pinned else {}
+    config = Select(
+        train=20,
+        test=TestSplit(per_category=4, overrides={}, max_share=0.5),
+        dedup=Dedup(perceptual=radius, mirrored=False),
+    )
+    selection = select(rows, config, Filters(), CATEGORIES, seed, pins=pins)
+    split = dict(zip(ids, selection.decisions["split"].to_pylist(), strict=True))
+    clusters: list[set[int]] = []
+    for n in range(60):
+        near = [c for c in clusters if any((hashes[n] ^ hashes[m]).bit_count() <= radius for m in c)]
+        clusters = [c for c in clusters if c not in near] + [{n}.union(*near)]
+    taken = [[split[ids[n]] for n in cluster if split[ids[n]]] for cluster in clusters]
+    assert max(map(len, taken)) == 1
+    assert {name for names in taken for name in names} == {"train", "test"}
 
 
 def test_the_benchmark_takes_its_quota_of_named_categories() -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
 from PIL import Image
 
+from curate.manifest.derived import derived_row
 from curate.manifest.export.images import ExportOptions, Images, to_png
 from curate.manifest.export.place import Folder
 from curate.manifest.schema import MANIFEST
@@ -16,12 +16,6 @@ from curate.manifest.table import encode_manifest
 from curate.tar import TarWriter
 
 __all__ = ["positions", "write_crops"]
-
-_INHERITED = (
-    "final_url", "host", "source", "licence", "caption", "http_status", "broad", "category", "label_score",
-    "label_margin", "label_model", "split",
-)  # fmt: skip
-"""What is as true of a part as of the whole; measures of the whole are not."""
 
 _SCHEMA = pa.schema(
     [
@@ -74,24 +68,8 @@ def _cut(image: Image.Image, options: ExportOptions) -> Iterator[tuple[int, int,
 
 
 def _row_of_crop(row: dict[str, Any], x: int, y: int, crop: Image.Image, data: bytes) -> dict[str, Any]:
-    url = f"{row['url'].partition('#')[0]}#xywh={x},{y},{crop.width},{crop.height}"
-    pixels = crop.width * crop.height
-    return {name: row.get(name) for name in _INHERITED} | {
-        "id": hashlib.sha256(url.encode()).hexdigest()[:16],
-        "url": url,
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "nbytes": len(data),
-        "format": "PNG",
-        "mode": "RGB",
-        "bit_depth": 8,
-        "icc": False,
-        "orientation": 1,
-        "animated": False,
-        "width": crop.width,
-        "height": crop.height,
-        "pixels": pixels,
-        "bpp": 8 * len(data) / pixels,
-        "crop_of": row["id"],
-        "crop_x": x,
-        "crop_y": y,
-    }
+    return derived_row(
+        row, f"xywh={x},{y},{crop.width},{crop.height}", data, crop.width, crop.height,
+        format="PNG", mode="RGB", bit_depth=8, icc=False, orientation=1, animated=False,
+        crop_of=row["id"], crop_x=x, crop_y=y,
+    )  # fmt: skip
