@@ -301,7 +301,7 @@ def _stage(
     retry: Sequence[str] = (),
 ) -> RunOutcome:
     """One stage of an existing run; settings of that stage or later ones may change."""
-    from curate.pipeline import revise
+    from curate.revision import revise
 
     recipe, redo_from = revise(run, stage, settings) if settings else (None, None)
     options = {"stages": (stage,), "redo_from": redo_from, "retry": retry}

@@ -1,25 +1,22 @@
-"""How a run goes: which stages, in which order, on which engine, and what a changed recipe means for what is there."""
+"""How a run goes: which stages, in which order, on which engine."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from os import PathLike
 from typing import Any
 
-import yaml
-
-from curate import engine
+from curate import engine, revision
 from curate.candidates import CandidateReader
 from curate.config import fingerprint
 from curate.engine import Executor, Progress, RunFolder, ShardIndex, Stage, StageOutcome
-from curate.errors import InputError, RecipeError, RunError
-from curate.label.taxonomy import load_taxonomy
+from curate.errors import InputError, RunError
 from curate.label.weights import find_gpus, prepare_labeller
-from curate.picks import PICKS, earlier_picks, named_picks, note_picks
-from curate.recipe import Label, Recipe, TestSplit
+from curate.picks import earlier_picks, named_picks, note_picks
+from curate.recipe import Label, Recipe
 from curate.stages import (
     FOLDERS,
     SHARD_STAGES,
@@ -32,16 +29,7 @@ from curate.stages import (
 from curate.tombstones import bury
 from curate.whole import SHOPPING, read_summary, write_report, write_selection
 
-__all__ = ["RECIPE", "STAGES", "RunOutcome", "open_run", "plan", "revise", "run"]
-
-RECIPE = "recipe.yaml"
-_REDO = ".redo"
-"""Says which `--from` has removed what it makes anew, until that is made."""
-
-# recipe section or setting -> the first stage that it matters to; what isn't named here matters to every stage. Some
-# filters matter to fetch, see Recipe.early_bounds
-_FIRST_STAGE = {"fetch": "fetch", "measure": "measure", "filters": "label", "label": "label", "select": "select"}
-_FIRST_STAGE |= {"select.benchmarks": "match", "seed": "select", "name": "select"}
+__all__ = ["STAGES", "RunOutcome", "plan", "run"]
 
 
 @dataclass(frozen=True)
@@ -67,8 +55,8 @@ class RunOutcome:
     """In order."""
     passed_over: dict[str, int]
     """Lines of the input that are no candidates of their own: "blank" and "repeated" ones, and "known" ones, which an
-    earlier input of the run has named. Of an img2dataset output
-    also how many images are taken over, and how many are not, and why."""
+    earlier input of the run has named. Of an img2dataset output also how many images are taken over, and how many are
+    not, and why."""
     selection: dict[str, Any] = field(default_factory=dict)
     """What the selection aimed at and what it reached, if it was made."""
 
@@ -135,12 +123,11 @@ def run(
     with folder.lock():
         inputs = [inputs] if isinstance(inputs, str | PathLike) else inputs
         # everything that can be refused is judged first: what it takes to redo a stage is days of fetching
-        recipe = _settle_recipe(folder, recipe, redo_from)
+        recipe = revision.settle(folder, recipe, redo_from)
         if verify:
             engine.distrust(folder)
         paths = [str(path) for path in inputs]
         source = _source(folder, recipe, paths, redo_from, grow) if "candidates" in stages else None
-        _check_categories(recipe)
         pins = named_picks(folder, recipe) if "select" in stages else {}
         shard_stages = {name: build(recipe) for name, build in SHARD_STAGES.items() if name in stages}
         if again and "fetch" in stages:
@@ -175,44 +162,10 @@ def run(
                 outcomes.append(write_selection(folder, recipe, index.shards, executor, progress, pins))
         if "report" in stages:
             outcomes.append(write_report(folder, progress))
-        folder.remove(_REDO)
+        revision.end(folder)
     selection = read_summary(folder) if "select" in stages else {}
     notes = index.sources[len(source.before)].notes if source is not None else index.notes
     return RunOutcome(folder.url, tuple(outcomes), notes, selection)
-
-
-def open_run(out: str | PathLike[str]) -> tuple[RunFolder, Recipe]:
-    """An existing run folder and its recipe.
-
-    Raises:
-        RunError: if there is none.
-    """
-    folder = RunFolder(out)
-    if not folder.exists(RECIPE):
-        raise RunError(f"{folder} is no run folder: it has no {RECIPE}")
-    try:
-        return folder, Recipe.parse(yaml.safe_load(folder.read(RECIPE)), where=f"{folder}/{RECIPE}")
-    except yaml.YAMLError as error:
-        raise RunError(f"{folder}/{RECIPE} is damaged: {' '.join(str(error).split())}") from error
-
-
-def revise(out: str | PathLike[str], stage: str, settings: Iterable[str]) -> tuple[Recipe, str | None]:
-    """The recipe of an existing run with `a.b=c` overrides, and what `run` must redo from to do `stage` with it.
-
-    That is nothing where the overrides change no result: more connections are no reason to download all again.
-
-    Raises:
-        RunError: if an earlier stage depends on what they change.
-    """
-    settings = list(settings)
-    known = open_run(out)[1]
-    recipe = known.override(settings)
-    first = _first_stage(known, recipe)
-    if first is not None and STAGES.index(first) < STAGES.index(stage):
-        options = " ".join(f"--set {setting}" for setting in settings)
-        again = f"curate run RECIPE --input URLS --out {out} --from {first} {options}"
-        raise RunError(f"{', '.join(settings)} matters to the {first} stage already: start there, with  {again}")
-    return recipe, first
 
 
 def plan(
@@ -229,7 +182,7 @@ def plan(
     """
     _check_stages(redo_from)
     folder = RunFolder(out)
-    recipe = _settle_recipe(folder, recipe, redo_from)
+    recipe = revision.settle(folder, recipe, redo_from)
     index = engine.read_index(folder)
     source = _source(folder, recipe, [str(path) for path in inputs], redo_from) if inputs else None
     if index is None:
@@ -241,7 +194,7 @@ def plan(
         found[stage] = "to do" if not committed else f"{committed} of {shards} shards, to be checked"
     for stage in ("select", "report"):
         found[stage] = "there, to be checked" if folder.exists(f"{stage}/whole.json") else "to do"
-    if redo_from is not None and not _is_under_way(folder, recipe, source, redo_from):
+    if redo_from is not None and not revision.is_under_way(folder, recipe, _fingerprint(source), redo_from):
         anew = dict.fromkeys(STAGES[STAGES.index(redo_from) :], "to be made anew")
         found |= anew | ({"fetch": "to be made anew from what is there"} if "fetch" in anew else {})
     return found
@@ -280,65 +233,15 @@ def _check_stages(*names: str | None) -> None:
             raise RunError(f"no stage {name!r}: the stages are {', '.join(STAGES)}")
 
 
-def _settle_recipe(folder: RunFolder, recipe: Recipe | str | PathLike[str] | None, redo_from: str | None) -> Recipe:
-    """The recipe to run.
-
-    Raises:
-        RunError: if it differs from the run's in what an earlier stage than `redo_from` depends on.
-    """
-    known = open_run(folder.url)[1] if folder.exists(RECIPE) else None
-    if recipe is None:
-        if known is None:
-            raise RunError(f"{folder} is no run folder: it has no {RECIPE}")
-        return known
-    if not isinstance(recipe, Recipe):
-        recipe = Recipe.load(str(recipe))
-    if known is not None:
-        changes = _changes(known.essence(), recipe.essence())
-        first = _first_stage(known, recipe)
-        if first is not None and (redo_from is None or STAGES.index(first) < STAGES.index(redo_from)):
-            told = "; ".join(f"{key}: {old} -> {new}" for key, (old, new) in changes.items())
-            raise RunError(
-                f"the recipe differs from the one {folder} was made with ({told}): add --from {first} to make "
-                "that stage and all later ones anew (bytes that are there need no download), or choose another --out"
-            )
-    return recipe
-
-
-def _check_categories(recipe: Recipe) -> None:
-    """Refuse settings for a category that the taxonomy doesn't have: a slip of the pen would unbalance in silence."""
-    known = load_taxonomy(recipe.label.taxonomy).names
-    overrides = recipe.select.test.overrides.keys() - TestSplit().overrides.keys()
-    for setting, names in (("category_weights", recipe.select.category_weights), ("test.overrides", overrides)):
-        for name in names:
-            if name not in known:
-                raise RecipeError(f"select.{setting}: no category {name!r}; the taxonomy has {', '.join(known)}")
-
-
-def _begin(folder: RunFolder, recipe: Recipe, source: _Input | None, redo_from: str | None, grow: bool = False) -> None:
-    """Write the recipe into the folder, and remove what is to be made anew; before a growth, note what was picked.
-
-    Once: when the same is asked for again after a kill, what was made since then stays.
-    """
+def _begin(folder: RunFolder, recipe: Recipe, source: _Input | None, redo_from: str | None, grow: bool) -> None:
+    """Begin to change the run; before it grows, note what was picked."""
     if grow and source is not None and (source.is_new or redo_from is not None):
         note_picks(folder)
-    folder.write(RECIPE, recipe.to_yaml().encode())
-    if redo_from is None or _is_under_way(folder, recipe, source, redo_from):
-        return
-    if redo_from == "candidates":
-        folder.remove(PICKS)
-    for name in FOLDERS[max(1, STAGES.index(redo_from)) :]:  # candidates are replaced when they are read
-        engine.forget(folder, name, keep_outputs=name == "fetched")  # see curate.fetch.earlier
-    folder.write(_REDO, _mark(recipe, source, redo_from))
+    revision.begin(folder, recipe, _fingerprint(source), redo_from)
 
 
-def _is_under_way(folder: RunFolder, recipe: Recipe, source: _Input | None, redo_from: str) -> bool:
-    """Whether the same was to be made anew before, and isn't finished."""
-    return folder.exists(_REDO) and folder.read(_REDO) == _mark(recipe, source, redo_from)
-
-
-def _mark(recipe: Recipe, source: _Input | None, redo_from: str) -> bytes:
-    return fingerprint([redo_from, recipe.essence(), source and source.fingerprint]).encode()
+def _fingerprint(source: _Input | None) -> str | None:
+    return None if source is None else source.fingerprint
 
 
 def _needs_labels(folder: RunFolder, redo_from: str | None) -> bool:
@@ -347,27 +250,6 @@ def _needs_labels(folder: RunFolder, redo_from: str | None) -> bool:
     if index is None or STAGES.index(redo_from or "report") <= STAGES.index("label"):
         return True
     return len(folder.names("labelled", ".json")) < len(index.shards)
-
-
-def _first_stage(old: Recipe, new: Recipe) -> str | None:
-    """The first stage that the difference of two recipes matters to; None if there is none."""
-    changes = _changes(old.essence(), new.essence())
-    stages = [_FIRST_STAGE.get(key) or _FIRST_STAGE.get(key.split(".")[0], "candidates") for key in changes]
-    if old.early_bounds != new.early_bounds:
-        stages.append("fetch")
-    return min(stages, key=STAGES.index, default=None)
-
-
-def _changes(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:
-    """Dotted key -> (old, new) for each setting that differs."""
-    found: dict[str, tuple[Any, Any]] = {}
-    for key in old | new:
-        before, after = old.get(key), new.get(key)
-        if isinstance(before, dict) and isinstance(after, dict):
-            found |= _changes(before, after, f"{prefix}{key}.")
-        elif before != after:
-            found[f"{prefix}{key}"] = before, after
-    return found
 
 
 def _source(

@@ -19,7 +19,7 @@ from curate.errors import RunError
 from curate.manifest.export.place import new_folder
 from curate.manifest.published import ABLATIONS
 from curate.manifest.statistics import summarise
-from curate.pipeline import open_run
+from curate.revision import open_run
 
 __all__ = ["COPIED", "Ablation", "ablate"]
 

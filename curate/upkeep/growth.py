@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 
-from curate import engine, pipeline
+from curate import engine, pipeline, revision
 from curate.engine import Progress
 from curate.errors import RunError
 from curate.pipeline import RunOutcome
@@ -57,7 +57,7 @@ def grow(
     before = engine.read_index(folder)
     if before is None:
         raise RunError(f"{folder} has no candidates yet: run  curate run RECIPE --input URLS --out {folder}")
-    recipe, redo_from = pipeline.revise(out, "select", settings)
+    recipe, redo_from = revision.revise(out, "select", settings)
     outcome = pipeline.run(
         recipe,
         inputs,

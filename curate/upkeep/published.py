@@ -25,8 +25,8 @@ from curate.engine import RunFolder, read_index, rows_of
 from curate.errors import InputError, ManifestError, RecipeError
 from curate.manifest import MANIFEST, PAIRED, read_manifest
 from curate.manifest.table import PLACES
-from curate.pipeline import RECIPE, open_run
 from curate.recipe import Candidates, Filters, Measure, Recipe
+from curate.revision import RECIPE, open_run
 
 __all__ = ["Published", "asking", "read_published"]
 

@@ -18,8 +18,8 @@ from curate.engine import Progress, RunFolder, Shard
 from curate.errors import Reason, RunError
 from curate.fetch.shard import SCHEMA as FETCHED
 from curate.manifest import LEDGER, MANIFEST, Manifest, encode_manifest
-from curate.pipeline import RECIPE
 from curate.recipe import Recipe
+from curate.revision import RECIPE
 from curate.stages import FOLDERS, SHARD_STAGES, retried, retry_reasons
 from curate.upkeep.published import Published, asking, read_published
 from curate.upkeep.rot import Rot, State, judge, tally

@@ -13,7 +13,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate import engine, pipeline
+from curate import engine, pipeline, revision
 from curate.candidates.urls import candidate_id, normalise_url, without_credentials
 from curate.engine import Progress, RunFolder
 from curate.errors import ImageError, InputError, RunError
@@ -104,7 +104,7 @@ def open_curated(out: str | PathLike[str]) -> tuple[RunFolder, Recipe]:
     Raises:
         RunError: if it is none, or was rebuilt from a published list.
     """
-    folder, recipe = pipeline.open_run(out)
+    folder, recipe = revision.open_run(out)
     if folder.exists("rebuild/whole.json"):
         raise RunError(
             f"{folder} was rebuilt from a published list, and follows that: take rows out of the list, or put them in, "

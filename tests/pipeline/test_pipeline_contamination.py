@@ -21,7 +21,8 @@ from curate.demo.draw import animals, architecture
 from curate.engine import encode_table
 from curate.errors import InputError, RecipeError, RunError
 from curate.measure import find_keypoints
-from curate.pipeline import STAGES, revise
+from curate.pipeline import STAGES
+from curate.revision import revise
 from curate.select import Benchmarks
 
 SIZE = (300, 220)

@@ -9,7 +9,7 @@ from pipeline_digests import digests
 import curate
 from curate import Recipe
 from curate.label.clip import Labeller
-from curate.pipeline import revise
+from curate.revision import revise
 
 STAGES = ("candidates", "fetch", "measure", "label")
 
