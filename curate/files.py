@@ -15,12 +15,12 @@ from typing import IO, TYPE_CHECKING
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from curate.errors import RunError
+from curate.errors import InputError, RunError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["TEMPORARY", "Sink", "create", "explain", "read_images", "write"]
+__all__ = ["TEMPORARY", "Sink", "create", "explain", "read_images", "read_lines", "write"]
 
 TEMPORARY = ".tmp-"
 """What the names of unfinished files start with."""
@@ -120,6 +120,20 @@ def read_images(open_file: Callable[[str], IO[bytes]], rows: pa.Table) -> Iterat
             if hashlib.sha256(data).hexdigest() != sha256:
                 raise RunError(f"{tar} is damaged at {id_}: curate run with --verify mends what can be mended")
             yield data
+
+
+def read_lines(path: str) -> Iterator[tuple[int, str]]:
+    """The lines of a text that a user wrote, and their numbers from 1; without blank ones, and white space around.
+
+    Raises:
+        InputError: if it can't be read, or is no text.
+    """
+    try:
+        with fsspec.open(path, "rt", encoding="utf-8-sig") as file:
+            lines = file.read().splitlines()
+    except (OSError, ImportError, ValueError) as error:  # ValueError: no text, or no such file system
+        raise InputError(f"can't read {path}: {getattr(error, 'strerror', None) or error}") from error
+    return ((number, text) for number, line in enumerate(lines, 1) if (text := line.strip()))
 
 
 def explain(error: OSError, url: str) -> Exception:

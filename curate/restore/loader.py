@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
+from curate.errors import RestoreError
 from curate.restore.data import Key, PatchDataset
 from curate.restore.schedule import Schedule
 
@@ -101,7 +102,7 @@ class PatchLoader:
         last = None
         while step < end:
             asked = time.perf_counter()
-            batch = next(self._batches)
+            batch = self._take(self._batches)
             got = time.perf_counter()
             if last is not None:
                 pace = self.pace
@@ -109,6 +110,25 @@ class PatchLoader:
             last = got
             step = self._next = step + 1
             yield batch
+
+    def _take(self, batches: Iterator[Batch]) -> Batch:
+        """The next batch.
+
+        Raises:
+            RestoreError: if a worker died.
+        """
+        try:
+            return next(batches)
+        except (RuntimeError, ConnectionError, EOFError) as error:
+            # one that dies while it is waited for is told of by PyTorch; one that dies handing over, by what it leaves
+            of_worker = "DataLoader worker" in str(error) if isinstance(error, RuntimeError) else self._workers
+            if not of_worker or "Original Traceback" in str(error):
+                raise
+            (what, *_) = str(error).splitlines() or [type(error).__name__]
+            raise RestoreError(
+                f"a worker died ({what.rstrip('.')}): if memory is short, lower workers or cache_mb; the same command "
+                "goes on from the last state"
+            ) from error
 
     def close(self) -> None:
         """End the workers."""

@@ -157,13 +157,6 @@ def _fit(
             raise RestoreError(
                 "the GPU's memory is too small: lower the batch or crop of the recipe's phases"
             ) from error
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            raise RestoreError(
-                f"a worker died ({str(error).splitlines()[0].rstrip('.')}): if memory is short, lower workers or "
-                "cache_mb; the same command goes on from the last state"
-            ) from error
         except OSError as error:
             raise files.explain(error, str(folder)) from error
 

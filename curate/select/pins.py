@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-import fsspec
-
+from curate import files
 from curate.errors import InputError
 from curate.manifest import read_manifest
 
@@ -40,14 +39,12 @@ def _read_manifest(path: str) -> Iterator[tuple[str, str]]:
 
 def _read_list(path: str) -> Iterator[tuple[str, str]]:
     try:
-        with fsspec.open(path, "rt", encoding="utf-8") as file:
-            lines = file.read().splitlines()
-    except (OSError, ImportError, ValueError) as error:  # ValueError: no text, or no such file system
-        raise InputError(f"can't read select.pins {path}: {error}") from error
-    for number, line in enumerate(lines, 1):
-        if (id_ := line.strip()) and not _ID.fullmatch(id_):
+        lines = files.read_lines(path)
+    except InputError as error:
+        raise InputError(f"select.pins: {error}") from error
+    for number, id_ in lines:
+        if not _ID.fullmatch(id_):
             raise InputError(
                 f"{path} line {number}: {id_[:40]!r} is no id: 16 hex digits, as in the ledger's id column"
             )
-        if id_:
-            yield id_, "train"
+        yield id_, "train"

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from os import PathLike
 from urllib.parse import urlsplit
 
-import fsspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate import engine, pipeline, revision
+from curate import engine, files, pipeline, revision
 from curate.candidates.urls import candidate_id, normalise_url, without_credentials
 from curate.engine import Progress, RunFolder
 from curate.errors import ImageError, InputError, RunError
@@ -203,21 +202,12 @@ def _read_lists(ids: Paths, urls: Paths, hosts: Paths, hashes: Paths) -> list[To
     entries = []
     for paths, read in ((ids, _id), (urls, _url), (hosts, _host), (hashes, _hash)):
         for path in paths:
-            for number, line in _lines(str(path)):
+            for number, line in files.read_lines(str(path)):
                 try:
                     entries.append(Tombstones(frozenset(read(line))))
                 except ValueError as error:
                     raise InputError(f"{path} line {number}: {line[:80]!r} is {error}") from error
     return entries
-
-
-def _lines(path: str) -> Iterator[tuple[int, str]]:
-    try:
-        with fsspec.open(path, "rt", encoding="utf-8-sig") as file:
-            lines = file.read().splitlines()
-    except (OSError, ImportError, ValueError) as error:  # ValueError: no text, or no such file system
-        raise InputError(f"can't read {path}: {getattr(error, 'strerror', None) or error}") from error
-    yield from ((number, text) for number, line in enumerate(lines, 1) if (text := line.strip()))
 
 
 def _id(line: str) -> Iterator[tuple[str, str]]:

@@ -231,8 +231,9 @@ def test_training_tells_the_network_the_task_of_each_patch(manifest: Path, photo
     assert {task for batch in told for task in batch} == {0, 1, 2, 3}
     assert {"psnr/derain_light", "psnr/sr_x2"} <= set(result.metrics)
 
-    rows = evaluate(result.checkpoint, photos, ["dejpeg_20"], limit=1)
-    assert rows[0].degradation == "dejpeg_20"
+    before, after = evaluate(result.checkpoint, photos, ["dejpeg_20"], limit=1).scores
+    assert before.degradation == after.degradation == "dejpeg_20"
+    assert before.psnr != after.psnr
     by_degradation = restore_files(result.checkpoint, [photos / "0.png"], tmp_path / "a.png", degrade="denoise_25")
     assert by_degradation[0].error == ""
     with pytest.raises(RestoreError, match=r"must be told what to do: name a task \(--task\), one of sr"):

@@ -441,7 +441,7 @@ def test_pins_are_read_from_manifests_and_lists(tmp_path: Path) -> None:
     (tmp_path / "bad.txt").write_text(f"{'a' * 16}\nhttps://x.example/1.jpg\n")
     with pytest.raises(InputError, match=r"bad\.txt line 2: 'https://x\.example/1\.jpg' is no id: 16 hex digits"):
         read_pins([str(tmp_path / "bad.txt")])
-    with pytest.raises(InputError, match=r"can't read select\.pins .*none\.txt"):
+    with pytest.raises(InputError, match=r"select\.pins: can't read .*none\.txt"):
         read_pins([str(tmp_path / "none.txt")])
 
 
