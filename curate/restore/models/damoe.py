@@ -128,10 +128,9 @@ class SoftMixture(nn.Module):
         patches_BnmppC = x_BHWC.unflatten(2, (-1, p)).unflatten(1, (-1, p)).transpose(2, 3)
         grid = patches_BnmppC.shape[:3]
         place = torch.unravel_index(order_P, grid)
-        sorted_PppC = patches_BnmppC[place]
-        parts = zip(self.experts, sorted_PppC.split(counts), strict=True)
-        done_PppC = torch.cat([expert(part_PppC) for expert, part_PppC in parts if len(part_PppC)])
-        done_PppC = done_PppC * weight_P[order_P, None, None, None].to(done_PppC.dtype)
+        sorted_PppC, weight_P111 = patches_BnmppC[place], weight_P[order_P, None, None, None]
+        parts = zip(self.experts, sorted_PppC.split(counts), weight_P111.split(counts), strict=True)
+        done_PppC = torch.cat([weight.to(part.dtype) * expert(part) for expert, part, weight in parts if len(part)])
         y_BHWC = torch.empty_like(x_BHWC, dtype=done_PppC.dtype)
         y_BHWC.unflatten(2, (-1, p)).unflatten(1, (-1, p)).transpose(2, 3)[place] = done_PppC
         return y_BHWC
