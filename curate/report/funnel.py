@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from curate.errors import Reason
 
-__all__ = ["STAGES", "Loss", "funnel"]
+__all__ = ["RARE", "STAGES", "Loss", "funnel"]
 
 STAGES = {
     "candidates": "the list is read",
@@ -20,6 +20,9 @@ STAGES = {
     "engine": "shards that failed again and again are set aside",
 }
 """Stages that reject, in order, and what happens in each."""
+
+RARE = frozenset({"rebuild", "engine"})
+"""Those of which a run that lost nothing there says nothing."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from curate.manifest.published import PUBLISHED
 from curate.manifest.statistics import summarise
 from curate.recipe import Recipe
 from curate.report.card import write_card
-from curate.report.funnel import STAGES, Loss, funnel
+from curate.report.funnel import RARE, STAGES, Loss, funnel
 from curate.report.tally import Tally, count_ledger
 from curate.report.template import render
 
@@ -117,7 +117,7 @@ def _steps(rows: int, losses: Sequence[Loss]) -> list[Step]:
     for stage, what in STAGES.items():
         own = [loss for loss in losses if loss.stage == stage]
         rows -= sum(loss.count for loss in own)
-        if own or stage != "engine":
+        if own or stage not in RARE:
             steps.append(Step(stage, what, own, rows))
     return steps
 

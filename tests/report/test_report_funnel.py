@@ -1,6 +1,7 @@
 from curate.errors import Reason
 from curate.report import Loss, funnel
 from curate.report.funnel import STAGES
+from curate.report.page import _steps as steps
 
 
 def test_every_reason_has_its_stage_in_the_funnel() -> None:
@@ -18,3 +19,9 @@ def test_losses_stand_in_the_order_of_stages_the_largest_first() -> None:
         ("select", "surplus", 40),
     ]
     assert funnel({"surplus": 1}) == [Loss("surplus", "select", 1, Reason.SURPLUS.meaning)]
+
+
+def test_stages_that_most_runs_know_nothing_of_are_told_of_only_where_they_lose_something() -> None:
+    assert [step.stage for step in steps(10, [])] == ["candidates", "fetch", "measure", "filter", "label", "select"]
+    changed = [Loss("changed", "rebuild", 3, Reason.CHANGED.meaning)]
+    assert [(step.stage, step.left) for step in steps(10, changed)][-2:] == [("select", 10), ("rebuild", 7)]
