@@ -181,7 +181,8 @@ def _resume(folder: RunFolder, index: ShardIndex, progress: Progress) -> tuple[S
 
 
 def _records(folder: RunFolder, index: ShardIndex, without: Sequence[str] = ()) -> list[CommitRecord]:
-    wanted = (shard for shard in index.shards if shard not in without)
+    left_out = frozenset(without)
+    wanted = (shard for shard in index.shards if shard not in left_out)
     return [record for shard in wanted if (record := CommitRecord.read(folder, STAGE, shard))]
 
 

@@ -234,11 +234,10 @@ class DecoderBlock(nn.Module):
         self.feed_forward = GatedFeedForward(dim, expansion, bias=False)
 
     def forward(self, x_BCHW: Tensor, frequency_BF: Tensor, routing: Routing) -> tuple[Tensor, Tensor]:
-        v_BCHW, attention_BCC = self.shared.look(
-            lambda x: self.shared.qkv(self.to_shared(self.norm1(x))), x_BCHW, reach=1
-        )
+        normed_BCHW = by_strips(self.norm1, x_BCHW)
+        v_BCHW, attention_BCC = self.shared.look(lambda x: self.shared.qkv(self.to_shared(x)), normed_BCHW, reach=1)
         shared_BCHW = by_strips(lambda v: self.shared.mix(v, attention_BCC), v_BCHW)
-        to_routed_BCHW = by_strips(lambda x: self.to_routed(self.norm1(x)), x_BCHW)
+        to_routed_BCHW = by_strips(self.to_routed, normed_BCHW)
         routed_BCHW, loss = self.routed(to_routed_BCHW, shared_BCHW, frequency_BF, routing)
         v_BCHW, attention_BCC = self.cross.look(self.cross.project, routed_BCHW, shared_BCHW, reach=3)
 
