@@ -25,7 +25,7 @@ from curate.commands.outcome import (
     print_reasons,
 )
 from curate.commands.restorer import evaluate, restore, train
-from curate.commands.terminal import LogJson, Scheduler, Settings, Workers, listening, new_console
+from curate.commands.terminal import LogJson, Scheduler, Settings, Workers, listening, new_console, parts_of
 from curate.commands.upkeep import grow, rebuild, remove, verify
 from curate.errors import CurateError
 
@@ -162,8 +162,7 @@ def fetch(
     log_json: LogJson = None,
 ) -> None:
     """Download the candidates' bytes."""
-    reasons = [name.strip() for name in retry.split(",") if name.strip()]
-    print_advice(_stage(run, "fetch", scheduler, workers, set_, log_json, retry=reasons))
+    print_advice(_stage(run, "fetch", scheduler, workers, set_, log_json, retry=parts_of(retry)))
 
 
 @app.command(rich_help_panel=STAGE_BY_STAGE)

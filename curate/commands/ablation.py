@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from curate.commands.terminal import Scheduler, Workers, new_console
+from curate.commands.terminal import Scheduler, Workers, new_console, parts_of
 from curate.errors import CurateError
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _short(value: float | None) -> str:
 
 def _numbers(text: str | None) -> tuple[int, ...] | None:
     try:
-        return None if text is None else tuple(int(number) for number in text.split(",") if number.strip())
+        return None if text is None else tuple(map(int, parts_of(text)))
     except ValueError as error:
         raise CurateError(f"--sizes takes numbers of images such as 100,200,400, not {text!r}") from error
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from curate.progress import Listeners
 
-__all__ = ["SHOWN", "LogJson", "Scheduler", "Settings", "Workers", "listening", "new_console"]
+__all__ = ["SHOWN", "LogJson", "Scheduler", "Settings", "Workers", "listening", "new_console", "parts_of"]
 
 SHOWN = 20
 """Faults that are printed one by one, at most."""
@@ -28,6 +28,11 @@ LogJson = Annotated[
     typer.Option("--log-json", metavar="PATH", help="Append events, one JSON object a line; - is standard error."),
 ]
 Workers = Annotated[int | None, typer.Option(min=1, help="Local workers; one per core by default.")]
+
+
+def parts_of(text: str) -> list[str]:
+    """The words of an option that takes several, with commas between them."""
+    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def new_console(*, stderr: bool = False) -> Console:

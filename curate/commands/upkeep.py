@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from curate.commands.outcome import print_outcome
-from curate.commands.terminal import LogJson, Scheduler, Settings, Workers, listening, new_console
+from curate.commands.terminal import LogJson, Scheduler, Settings, Workers, listening, new_console, parts_of
 from curate.errors import CurateError
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def rebuild(
             source,
             out,
             accept=accept,
-            retry=[name.strip() for name in retry.split(",") if name.strip()],
+            retry=parts_of(retry),
             recipe=recipe,
             settings=set_,
             folders=folder,
