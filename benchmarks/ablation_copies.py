@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from curate.ablation.copies import Compress
-from curate.decode import open_image, to_rgb
+from curate.images.decode import open_image, to_rgb
 from curate.manifest.export.images import to_png
 from curate.measure import measure_image
 from curate.restore.pictures import SUFFIXES

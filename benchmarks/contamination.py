@@ -25,9 +25,9 @@ import pyarrow.compute as pc
 from PIL import Image
 
 from benchmarks.copies import COPIES, pictures
-from curate.decode import open_image, to_luma
 from curate.decontamination import KEYPOINTS
 from curate.errors import ImageError
+from curate.images.decode import open_image, to_luma
 from curate.manifest.schema import KEYPOINT
 from curate.measure import find_keypoints
 from curate.select import Benchmarks

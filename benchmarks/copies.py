@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from curate.decode import open_image, to_rgb
 from curate.errors import ImageError
+from curate.images.decode import open_image, to_rgb
 
 __all__ = ["COPIES", "pictures"]
 

@@ -27,8 +27,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from curate.decode import open_image, to_luma, to_rgb
 from curate.errors import ImageError
+from curate.images.decode import open_image, to_luma, to_rgb
 from curate.manifest import MANIFEST
 from curate.measure import measure_image
 from curate.measure.blockiness import blockiness

@@ -35,7 +35,7 @@ from curate.fetch.screen import Screen
 from curate.fetch.shard import FetchEngine
 from curate.fetch.stream import fetch_stream
 from curate.fetch.watch import Watch
-from curate.header import read_header
+from curate.images.header import read_header
 from curate.recipe import Recipe
 
 SHARD = 1000

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import save_file
 
-from curate.decode import decode_small, open_image
 from curate.errors import ImageError
+from curate.images.decode import decode_small, open_image
 from curate.label.clip import Labeller
 from curate.label.taxonomy import load_taxonomy
 from curate.label.weights import BUNDLED

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from curate.decode import open_image, to_luma
 from curate.errors import ImageError
+from curate.images.decode import open_image, to_luma
 from curate.measure import PAPER_CUTOFF, PUBLISHED_CUTOFF, high_frequency_ratios, measure_image
 
 

@@ -31,7 +31,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curate import files
+from curate.storage import atomic
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 sys.path[:0] = [str(TESTS / "site"), str(TESTS / "pipeline")]
@@ -142,7 +142,7 @@ def _soak(place: Path, site: HostileSite, server: psutil.Process, engine: str, c
     ends, faults = _check_rows(place / "run", promised)
     if crawl.wait():
         faults.append(f"exit status {crawl.returncode}: {(place / 'errors.txt').read_text()}")
-    left = [*(place / "tmp").iterdir(), *(place / "run").glob(f"**/{files.TEMPORARY}*")]
+    left = [*(place / "tmp").iterdir(), *(place / "run").glob(f"**/{atomic.TEMPORARY}*")]
     faults += [f"{path} is left over" for path in left]
     faults += [fault for process in ("worker", "driver") for fault in _check_flat(process, gauges[process])]
     if peak > MOST:
@@ -198,7 +198,7 @@ def _check_rows(run: Path, promised: dict[str, frozenset[End]]) -> tuple[Counter
         if end not in {reason or "bytes" for reason in allowed}:
             faults.append(f"{url}: {end}, not {' or '.join(reason or 'bytes' for reason in allowed)}")
     kept = rows.filter(pc.is_null(rows["reason"]))
-    bodies = files.read_images(lambda path: (run / path).open("rb"), kept)
+    bodies = atomic.read_images(lambda path: (run / path).open("rb"), kept)
     for id_, sha256, body in zip(kept["id"].to_pylist(), kept["sha256"].to_pylist(), bodies, strict=True):
         if hashlib.sha256(body).hexdigest() != sha256:
             faults.append(f"{id_}: other bytes in the tar than were fetched")

@@ -15,9 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from curate.errors import Reason
+from curate.humanize import bands, number, size, span
 from curate.label.evaluation import BINS, LabelEvaluation
 from curate.manifest.statistics import Statistics
-from curate.wording import bands, number, size, span
 
 if TYPE_CHECKING:
     from curate.preflight import Estimate, ProbeOutcome

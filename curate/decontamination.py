@@ -16,16 +16,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from curate import files
 from curate.candidates.folders import list_files
-from curate.decode import open_image, to_luma
+from curate.engine.cache import read_kept, write_kept
 from curate.errors import ImageError, InputError, Reason, RecipeError
-from curate.files import read_images
-from curate.kept import read_kept, write_kept
+from curate.images.decode import open_image, to_luma
 from curate.manifest.schema import KEYPOINT
 from curate.measure import find_keypoints
 from curate.measure.keypoints import VERSION
 from curate.select.contamination import AGREEING, BENCHMARK, Benchmarks
+from curate.storage import atomic
+from curate.storage.atomic import read_images
 
 if TYPE_CHECKING:
     from curate.engine.stage import Shard
@@ -79,7 +79,7 @@ def build_benchmark(
     table = pa.table([list(column) for column in zip(*rows, strict=True)], schema=BENCHMARK)
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd")
-    files.write(out, sink.getvalue())
+    atomic.write(out, sink.getvalue())
     enough = AGREEING * KEYPOINT.itemsize
     return len(rows), [image for _, image, _, _, keypoints in rows if len(keypoints) < enough]
 

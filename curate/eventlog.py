@@ -17,9 +17,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from curate import files
 from curate._version import __version__
 from curate.progress import StageTally, TalliedProgress
+from curate.storage import atomic
 
 __all__ = ["EVENTS", "EventLog"]
 
@@ -203,4 +203,4 @@ def _open(path: str) -> IO[bytes]:
                 file.write(b"\n")
         return file
     except OSError as error:
-        raise files.explain(error, path) from error
+        raise atomic.explain(error, path) from error

@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from curate.errors import Reason
+from curate.humanize import span
 from curate.progress import StageTally, TalliedProgress
-from curate.wording import span
 
 __all__ = ["LiveProgress", "PlainProgress", "run_progress"]
 

@@ -20,12 +20,12 @@ from curate.candidates.folders import list_files
 from curate.engine import Executor, open_executor
 from curate.engine.executor import WorkerDied, map_files
 from curate.errors import ImageError, InputError, Reason
+from curate.images.file_format import HEAD, sniff
 from curate.manifest import read_manifest
 from curate.manifest.published import PUBLISHED
 from curate.manifest.statistics import Statistics, summarise
 from curate.measure import measure_image
 from curate.recipe import Label, Measure
-from curate.sniff import HEAD, sniff
 
 __all__ = ["HEADINGS", "LEGEND", "TEXTS", "BadFile", "Survey", "cells", "rows", "stats"]
 

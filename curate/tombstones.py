@@ -27,9 +27,9 @@ import pyarrow.parquet as pq
 from curate import engine
 from curate.candidates.urls import candidate_id, normalise_url
 from curate.engine import CommitRecord, RunFolder
+from curate.engine.cache import forget_kept
 from curate.errors import ImageError, Reason, RunError
 from curate.fetch.log import log_path
-from curate.kept import forget_kept
 from curate.recipe import Dedup
 from curate.select.duplicates import looks_like
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from curate.decode import FORMATS, MAX_PIXELS, open_image, orientation, to_luma, to_rgb
 from curate.errors import ImageError, Reason
+from curate.images.decode import FORMATS, MAX_PIXELS, open_image, orientation, to_luma, to_rgb
 
 
 def noise(height: int = 9, width: int = 14, channels: int = 3) -> np.ndarray:
@@ -176,6 +176,6 @@ def test_size_is_the_callers_to_judge() -> None:
 
 
 def test_formats_are_those_that_are_fetched() -> None:
-    from curate.sniff import EXTENSIONS
+    from curate.images.file_format import EXTENSIONS
 
     assert set(FORMATS) == set(EXTENSIONS)

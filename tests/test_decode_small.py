@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from curate.decode import decode_small
 from curate.errors import ImageError, Reason
+from curate.images.decode import decode_small
 
 
 def encoded(image, form, **options):

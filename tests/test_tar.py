@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.tar import TarWriter
+from curate.storage.tar import TarWriter
 
 
 def write(folder: Path, contents: list[bytes]) -> tuple[bytes, list[int]]:

@@ -1,6 +1,6 @@
 import pytest
 
-from curate.wording import number, size, span
+from curate.humanize import number, size, span
 
 
 @pytest.mark.parametrize(

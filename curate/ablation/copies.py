@@ -12,10 +12,10 @@ from typing import Any, Protocol
 import fsspec
 from PIL import Image
 
-from curate.decode import open_image, to_rgb
 from curate.engine import Executor
 from curate.engine.executor import WorkerDied
 from curate.errors import ImageError, RunError
+from curate.images.decode import open_image, to_rgb
 from curate.manifest.export.images import to_png
 from curate.measure import Measures, measure_image
 from curate.recipe import Fact

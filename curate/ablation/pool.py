@@ -12,16 +12,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from curate.decode import open_image, to_luma
 from curate.engine import CommitRecord, RunFolder
 from curate.errors import ImageError, Reason, RunError
-from curate.files import read_images
+from curate.images.decode import open_image, to_luma
 from curate.label.shard import SCHEMA as LABELS
 from curate.measure import find_keypoints
 from curate.recipe import Filters, Label, Recipe
 from curate.select import Benchmarks, find_clusters, rejections
 from curate.select.duplicates import DUPLICATE_COLUMNS
 from curate.select.ids import draw_lots, id_numbers
+from curate.storage.atomic import read_images
 
 __all__ = ["MEASURES", "Pool", "Rejected", "read_pool"]
 

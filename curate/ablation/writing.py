@@ -15,7 +15,7 @@ from curate.manifest.combine import gather
 from curate.manifest.derived import derived_row
 from curate.manifest.export.images import name_of
 from curate.manifest.export.place import Folder
-from curate.tar import TarWriter
+from curate.storage.tar import TarWriter
 
 __all__ = ["Writer", "lossless_bpp"]
 

@@ -59,9 +59,10 @@ def stats(
 
     Folders are measured as they are, without a run; what is no image is named and not counted.
     """
-    from curate import files, survey
+    from curate import survey
     from curate.console import StepProgress, surveys_table
     from curate.recipe import Recipe
+    from curate.storage import atomic
 
     form = form or (Path(out).suffix[1:] if out else "table")
     if form not in survey.TEXTS and (form != "table" or out):
@@ -76,7 +77,7 @@ def stats(
     elif out is None:
         print(survey.TEXTS[form](surveys), end="")
     else:
-        files.write(out, survey.TEXTS[form](surveys).encode())
+        atomic.write(out, survey.TEXTS[form](surveys).encode())
         print(out)
 
 

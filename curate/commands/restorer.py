@@ -112,10 +112,10 @@ def evaluate(
 
     A picture that can't be judged is named, the others are, and the exit code is 1.
     """
-    from curate import files
     from curate import restore as restorers
     from curate.console import StepProgress, score_table
     from curate.measure import PUBLISHED_CUTOFF, high_frequency_ratios
+    from curate.storage import atomic
 
     form = form or (Path(out).suffix[1:] if out else "table")
     if form not in restorers.SCORE_TEXTS and (form != "table" or out):
@@ -147,10 +147,10 @@ def evaluate(
     elif out is None:
         print(restorers.SCORE_TEXTS[form](evaluation, tables), end="")
     else:
-        files.write(out, restorers.SCORE_TEXTS[form](evaluation, tables).encode())
+        atomic.write(out, restorers.SCORE_TEXTS[form](evaluation, tables).encode())
         print(out)
     if scores:
-        files.write(scores, restorers.scores_csv(evaluation).encode())
+        atomic.write(scores, restorers.scores_csv(evaluation).encode())
         print(scores)
     for path in restorers.save_routes(evaluation.routes, routing) if routing else ():
         print(path)

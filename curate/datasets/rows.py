@@ -12,16 +12,16 @@ import fsspec
 import numpy as np
 from PIL import Image
 
-from curate import files
 from curate.datasets.layouts import Crop, Layout
 from curate.datasets.matching import Group
-from curate.decode import open_image, to_luma, to_rgb
 from curate.errors import ImageError, InputError
+from curate.images.decode import open_image, to_luma, to_rgb
 from curate.manifest import MANIFEST, PAIRED
 from curate.manifest.export.crops import positions
 from curate.manifest.export.images import to_png
 from curate.measure import measure_image
-from curate.tar import TarWriter
+from curate.storage import atomic
+from curate.storage.tar import TarWriter
 
 __all__ = ["Job", "Made", "make_rows"]
 
@@ -121,7 +121,7 @@ def _write_crops(job: Job, crop: Crop, clean: _File, degraded: _File) -> Iterato
     width, height = clean.size
     digest = hashlib.sha256(degraded.url.encode()).hexdigest()[:16]
     name = f"images/{job.number:05}-{digest}.tar"
-    with files.create(f"{job.out}/{name}") as sink:
+    with atomic.create(f"{job.out}/{name}") as sink:
         tar = TarWriter(sink)
         for y in positions(height, crop.size, crop.overlap):
             for x in positions(width, crop.size, crop.overlap):

@@ -29,7 +29,7 @@ from yarl import URL
 from curate.demo.misbehaviour import MISBEHAVIOURS, Handler, Visit
 from curate.demo.pictures import ENCODINGS, Entry, Picture, catalogue, encode, fingerprint
 from curate.errors import CurateError
-from curate.files import write
+from curate.storage.atomic import write
 
 __all__ = ["CANARY_HOST", "HOST", "PORT", "Canary", "DemoSite"]
 

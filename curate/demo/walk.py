@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from curate import files
 from curate.demo.site import DemoSite
 from curate.engine import Progress
 from curate.manifest import read_manifest
 from curate.pipeline import RunOutcome, run
+from curate.storage import atomic
 
 __all__ = ["Restoration", "curate_site", "train_and_restore"]
 
@@ -48,7 +48,7 @@ def train_and_restore(
     told = out / "restored.json"
     if result.trained or not told.exists():
         restoration = _restore_largest(manifest / "test.parquet", result.checkpoint, out / "before-after.png")
-        files.write(told, json.dumps(asdict(restoration), indent=1).encode())
+        atomic.write(told, json.dumps(asdict(restoration), indent=1).encode())
     return Restoration(**json.loads(told.read_text()))
 
 
@@ -56,7 +56,7 @@ def _restore_largest(manifest: Path, checkpoint: Path, picture: Path) -> Restora
     """Degrade and restore the largest picture of a manifest."""
     import io
 
-    from curate.decode import open_image, to_rgb
+    from curate.images.decode import open_image, to_rgb
     from curate.restore import comparison, parse_degradation, restore_image
     from curate.restore.metrics import psnr
 

@@ -1,5 +1,8 @@
 """Shards, commit records and resume; runs a shard function serially or on Dask. Knows nothing of images."""
 
+from curate.engine.candidate_index import ShardIndex, Source, read_ids, read_index, resume_source, write_source
+from curate.engine.commit_record import CommitRecord, distrust, forget
+from curate.engine.events import Progress, Wait
 from curate.engine.executor import (
     GPU,
     DaskExecutor,
@@ -9,8 +12,6 @@ from curate.engine.executor import (
     map_in_order,
     open_executor,
 )
-from curate.engine.progress import Progress, Wait
-from curate.engine.record import CommitRecord, distrust, forget
 from curate.engine.runner import (
     StageOutcome,
     count_reasons,
@@ -20,9 +21,8 @@ from curate.engine.runner import (
     run_stage,
     run_whole,
 )
-from curate.engine.source import ShardIndex, Source, read_ids, read_index, resume_source, write_source
 from curate.engine.stage import Shard, ShardFunction, Stage
-from curate.engine.storage import RunFolder
+from curate.storage.run_folder import RunFolder
 
 __all__ = [
     "GPU",

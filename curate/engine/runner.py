@@ -14,12 +14,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curate.config import fingerprint
+from curate.engine.commit_record import CommitRecord
+from curate.engine.events import Progress, Teller, telling
 from curate.engine.executor import Executor, Report
-from curate.engine.progress import Progress, Teller, telling
-from curate.engine.record import CommitRecord
 from curate.engine.stage import Shard, Stage
-from curate.engine.storage import RunFolder
 from curate.errors import CurateError, Reason, RunError
+from curate.storage.run_folder import RunFolder
 
 __all__ = [
     "StageOutcome",

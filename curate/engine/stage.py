@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow as pa
 
 from curate.config import fingerprint
-from curate.engine.progress import Teller, Wait
-from curate.engine.storage import RunFolder
-from curate.files import Sink
+from curate.engine.events import Teller, Wait
+from curate.storage.atomic import Sink
+from curate.storage.run_folder import RunFolder
 
 __all__ = ["Shard", "ShardFunction", "Stage"]
 

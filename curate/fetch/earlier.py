@@ -18,9 +18,9 @@ from curate.fetch.log import Known, log_path, read_known
 from curate.fetch.outcome import Body, Failure, Outcome
 from curate.fetch.screen import Screen
 from curate.fetch.spool import HEADS, Inspection, Judge
-from curate.header import Header
-from curate.sniff import HEAD, sniff
-from curate.tar import recover
+from curate.images.file_format import HEAD, sniff
+from curate.images.header import Header
+from curate.storage.tar import recover
 
 if TYPE_CHECKING:
     from curate.engine.stage import Shard

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from curate.errors import Reason
 from curate.fetch.outcome import Outcome
-from curate.header import Header
+from curate.images.header import Header
 
 if TYPE_CHECKING:
     from curate.engine.stage import Shard

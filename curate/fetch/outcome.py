@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from curate.errors import Reason
-from curate.header import Header
+from curate.images.header import Header
 from curate.recipe import Fetch
 
 __all__ = ["Body", "Failure", "Outcome", "clean"]

@@ -13,7 +13,7 @@ from typing import Any
 
 from curate.errors import Reason
 from curate.fetch.outcome import Failure
-from curate.header import Header
+from curate.images.header import Header
 from curate.recipe import THUMBNAIL_SHARE, Bound
 
 __all__ = ["Screen"]

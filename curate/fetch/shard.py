@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import pyarrow as pa
 
-from curate import files
 from curate.errors import Reason
 from curate.fetch.earlier import Earlier
 from curate.fetch.local import LocalBytes, read_local
@@ -18,9 +17,10 @@ from curate.fetch.log import metadata, write_log
 from curate.fetch.outcome import Body, Failure, Outcome
 from curate.fetch.screen import Screen
 from curate.fetch.watch import Watch
+from curate.images.file_format import EXTENSIONS
 from curate.recipe import Bound, Fetch
-from curate.sniff import EXTENSIONS
-from curate.tar import TarWriter, WritesBytes
+from curate.storage import atomic
+from curate.storage.tar import TarWriter, WritesBytes
 
 if TYPE_CHECKING:
     from curate.engine.stage import Shard
@@ -155,7 +155,7 @@ class FetchShard:
                 watch.done(ends[i])
         if urls:
             fetch = _engine(self.config.engine)
-            turns = shard.folder.common / f"{files.TEMPORARY}turns"
+            turns = shard.folder.common / f"{atomic.TEMPORARY}turns"
             fetched = fetch([*urls.values()], self.config, scratch, watch, screen, turns=turns)
             ends |= zip(urls, fetched, strict=True)
         for i, detail in altered.items():

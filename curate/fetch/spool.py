@@ -9,11 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from curate import files
 from curate.errors import Reason
 from curate.fetch.outcome import Body, Failure
-from curate.header import Header, read_header
-from curate.sniff import HEAD, sniff
+from curate.images.file_format import HEAD, sniff
+from curate.images.header import Header, read_header
+from curate.storage import atomic
 
 __all__ = ["HEADS", "Inspection", "Judge", "Spool"]
 
@@ -120,7 +120,7 @@ class Spool:
 
     def __enter__(self) -> Self:
         self._file = self._path.open("wb")
-        self._sink = files.Sink(self._file, self._path.parent)
+        self._sink = atomic.Sink(self._file, self._path.parent)
         return self
 
     def __exit__(
@@ -158,7 +158,7 @@ class Spool:
         try:
             self._file.close()
         except OSError as error:
-            raise files.explain(error, str(self._path.parent)) from error
+            raise atomic.explain(error, str(self._path.parent)) from error
         self._finished = True
         return Body(self._path, self._sink.nbytes, self._sink.sha256, format_)
 

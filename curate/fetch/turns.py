@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from curate import files
+from curate.storage import atomic
 
 __all__ = ["Turns"]
 
@@ -56,7 +56,7 @@ class Turns:
                 try:
                     turns = cls(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
                 except OSError as error:
-                    raise files.explain(error, str(path)) from error
+                    raise atomic.explain(error, str(path)) from error
             _opened[path] = turns, users + 1
         try:
             yield turns

@@ -18,8 +18,8 @@ from scipy.special import softmax
 from torch.nn import functional as F
 
 from curate.config import fingerprint
-from curate.decode import decode_small, to_rgb
 from curate.errors import ImageError, InputError, Reason
+from curate.images.decode import decode_small, to_rgb
 from curate.label.inference import exact, load_model, map_ahead
 from curate.label.taxonomy import Taxonomy, load_taxonomy
 from curate.label.weights import model_name, pick_device

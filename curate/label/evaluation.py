@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curate import files
 from curate.errors import ImageError, InputError
 from curate.label.taxonomy import Taxonomy, load_taxonomy
 from curate.recipe import Label
+from curate.storage import atomic
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -174,7 +174,7 @@ class LabelEvaluation:
             "confusion.png": confusion_figure(self),
         }
         for name, data in made.items():
-            files.write(f"{folder}/{name}", data)
+            atomic.write(f"{folder}/{name}", data)
         return [f"{folder}/{name}" for name in made]
 
 

@@ -12,12 +12,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from curate.engine.cache import read_kept, write_kept
 from curate.errors import ImageError, Reason, RunError
-from curate.files import read_images
-from curate.kept import read_kept, write_kept
 from curate.label.taxonomy import load_taxonomy
 from curate.label.weights import model_name, preparation
 from curate.recipe import Label
+from curate.storage.atomic import read_images
 
 if TYPE_CHECKING:
     from curate.engine.stage import Shard

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from curate import files
 from curate.errors import ManifestError, MissingExtra
 from curate.manifest.combine import gather, way_to
 from curate.manifest.schema import MANIFEST
 from curate.manifest.table import Manifest, write_manifest
+from curate.storage import atomic
 
 __all__ = ["SAVED", "query", "save"]
 
@@ -77,16 +77,16 @@ def save(result: pa.Table, out: str | PurePath, manifests: Sequence[Manifest]) -
         case ".csv":
             import pandas as pd
 
-            files.write(out, result.to_pandas(types_mapper=pd.ArrowDtype).to_csv(index=False).encode())
+            atomic.write(out, result.to_pandas(types_mapper=pd.ArrowDtype).to_csv(index=False).encode())
         case ".json":
             lines = (json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in result.to_pylist())
-            files.write(out, "".join(lines).encode())
+            atomic.write(out, "".join(lines).encode())
         case ".parquet" if _is_manifest(result):
             write_manifest(out, result, manifests[0].metadata, root=".")
         case ".parquet":
             sink = io.BytesIO()
             pq.write_table(result, sink, compression="zstd")
-            files.write(out, sink.getvalue())
+            atomic.write(out, sink.getvalue())
         case _:
             raise ManifestError(f"can't write {out}: name it {', '.join(SAVED[:-1])} or {SAVED[-1]}")
 

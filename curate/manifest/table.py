@@ -15,10 +15,10 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate import files
 from curate._version import __version__
 from curate.errors import ManifestError
 from curate.manifest.schema import MANIFEST, PAIRED, SCHEMA_VERSION, huggingface_features
+from curate.storage import atomic
 
 __all__ = [
     "PLACES",
@@ -212,4 +212,4 @@ def encode_published(table: pa.Table, metadata: Mapping[str, str]) -> bytes:
 
 def write_manifest(path: str | PurePath, table: pa.Table, metadata: Mapping[str, str], *, root: str = "..") -> None:
     """Write a manifest to a path or fsspec URL; see `encode_manifest`."""
-    files.write(path, encode_manifest(table, metadata, root=root))
+    atomic.write(path, encode_manifest(table, metadata, root=root))

@@ -12,8 +12,8 @@ import scipy.fft
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
-from curate.decode import MAX_PIXELS, open_image, orientation, to_luma, to_rgb
 from curate.errors import ImageError, Reason
+from curate.images.decode import MAX_PIXELS, open_image, orientation, to_luma, to_rgb
 from curate.measure.facts import OF_COLOURS, Decoded, measure_facts
 from curate.measure.frequency import PAPER_CUTOFF, PUBLISHED_CUTOFF, ratios_and_spectrum
 from curate.measure.jpeg import chroma_subsampling, jpeg_quality

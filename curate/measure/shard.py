@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from curate.errors import ImageError
-from curate.files import read_images
 from curate.manifest.schema import MANIFEST
 from curate.measure.image import measure_image
 from curate.recipe import FACTS, Measure
+from curate.storage.atomic import read_images
 
 if TYPE_CHECKING:
     from curate.engine.stage import Shard

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.errors import Reason
+from curate.humanize import number, size, span
 from curate.preflight.advice import advise, advise_on_host
 from curate.preflight.estimation import ENOUGH, Estimate, asked, images_seen
 from curate.preflight.sampling import Listing
 from curate.recipe import Recipe
-from curate.wording import number, size, span
 
 __all__ = ["Diagnosis", "Evidence", "diagnose"]
 

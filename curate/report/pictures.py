@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import pyarrow as pa
 from PIL import Image
 
-from curate.decode import decode_small
 from curate.errors import ImageError
+from curate.images.decode import decode_small
 
 if TYPE_CHECKING:
     from curate.engine.stage import Shard

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from curate.wording import bands
+from curate.humanize import bands
 
 __all__ = ["render"]
 

@@ -13,10 +13,10 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
 
-from curate import files
 from curate._version import __version__
 from curate.errors import RestoreError
 from curate.restore.models import build_model
+from curate.storage import atomic
 
 __all__ = ["CheckpointInfo", "TrainedOn", "load_model", "pick_device", "read_info", "save_model"]
 
@@ -63,7 +63,7 @@ def save_model(path: str | os.PathLike[str], weights: Mapping[str, Tensor], info
         RunError: if the place can't be written.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    files.write(path, safetensors.torch.save(tensors, {_KEY: info.model_dump_json()}))
+    atomic.write(path, safetensors.torch.save(tensors, {_KEY: info.model_dump_json()}))
 
 
 def read_info(path: str | os.PathLike[str]) -> CheckpointInfo:

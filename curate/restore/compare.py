@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import uniform_filter
 
-from curate import files
 from curate.errors import RestoreError
 from curate.restore.metrics import psnr
+from curate.storage import atomic
 
 __all__ = ["before_and_after", "comparison"]
 
@@ -66,7 +66,7 @@ def before_and_after(
         strip.paste(panel, (left, _CAPTION))
     buffer = io.BytesIO()
     strip.save(buffer, "PNG")
-    files.write(path, buffer.getvalue())
+    atomic.write(path, buffer.getvalue())
 
 
 def _detail(clean_HWC: NDArray[Any]) -> tuple[int, int, int, int]:

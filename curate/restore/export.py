@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from curate import files
 from curate.errors import MissingExtra, RestoreError
 from curate.restore.checkpoint import load_model, read_info
 from curate.restore.degradations import TASKS, parse_task
 from curate.restore.models import MoCEIR, task_arguments
 from curate.restore.portable import Portable
+from curate.storage import atomic
 
 __all__ = ["export_model"]
 
@@ -63,7 +63,7 @@ def export_model(
     with _quiet():
         program = _draw(portable, _size(portable, to, height, width))
         data = _onnx(program, told) if to == "onnx" else _pt2(program, told)
-    files.write(out, data)
+    atomic.write(out, data)
 
 
 def _told(model: nn.Module, route: int | None, task: str | None) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from curate.decode import to_rgb
 from curate.errors import RestoreError
+from curate.images.decode import to_rgb
 from curate.restore.bilateral import bilateral_filter
 from curate.restore.checkpoint import load_model
 from curate.restore.data import to_tensor

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from curate import files
-from curate.decode import installed, open_image, to_rgb, upright
 from curate.errors import CurateError, ImageError, RestoreError
+from curate.images.decode import installed, open_image, to_rgb, upright
 from curate.restore.checkpoint import load_model
 from curate.restore.compare import before_and_after
 from curate.restore.degradations import Degradation, generator, parse_degradation
 from curate.restore.infer import restore_array, tell
 from curate.restore.pictures import SUFFIXES
+from curate.storage import atomic
 
 __all__ = ["FindTask", "Restored", "restore_files"]
 
@@ -205,7 +205,7 @@ def _restore_file(
     if callable(task):
         task = task(image_HWC)
     restored_HWC = restore_array(model, image_HWC, task=task, tile=tile, bilateral=bilateral, grey=picture.grey)
-    files.write(job.output, _encode(restored_HWC, picture, job.output))
+    atomic.write(job.output, _encode(restored_HWC, picture, job.output))
     if job.strip:
         shown_HWC = np.broadcast_to(restored_HWC, image_HWC.shape)
         before_and_after(image_HWC, shown_HWC, job.strip, clean=clean_HWC if degradation else None)

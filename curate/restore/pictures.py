@@ -11,8 +11,8 @@ import fsspec
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.decode import open_image, to_rgb
 from curate.errors import ImageError, ManifestError, RestoreError
+from curate.images.decode import open_image, to_rgb
 from curate.manifest import Manifest, read_manifest
 from curate.restore.degradations import TASKS
 
@@ -126,7 +126,7 @@ def _find(place: str) -> list[Picture]:
 
 
 def decode(data: bytes, where: str) -> NDArray[np.uint8]:
-    """Bytes of an image file -> upright (height, width, 3) RGB; see `curate.decode.to_rgb`.
+    """Bytes of an image file -> upright (height, width, 3) RGB; see `curate.images.decode.to_rgb`.
 
     Raises:
         RestoreError: if they are no image or a damaged one; names `where`.

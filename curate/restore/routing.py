@@ -16,11 +16,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from curate import files
 from curate.errors import RestoreError
 from curate.restore.degradations import TASKS
 from curate.restore.models.routers import listen
 from curate.restore.models.swinir import Block
+from curate.storage import atomic
 
 __all__ = ["Routes", "save_routes"]
 
@@ -88,8 +88,8 @@ def save_routes(routes: Mapping[str, Routes], path: str | Path) -> list[str]:
     if png.suffix.lower() != ".png":
         raise RestoreError(f"the picture of the routing is a PNG: name it .png, not {png.name}")
     numbers = png.with_suffix(".csv")
-    files.write(png, _draw(routes))
-    files.write(numbers, _as_csv(routes).encode())
+    atomic.write(png, _draw(routes))
+    atomic.write(numbers, _as_csv(routes).encode())
     return [str(png), str(numbers)]
 
 

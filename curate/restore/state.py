@@ -13,16 +13,16 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from curate import files
 from curate.errors import RestoreError
 from curate.restore.checkpoint import CheckpointInfo, read_info, save_model
 from curate.restore.schedule import Schedule
+from curate.storage import atomic
 
 __all__ = ["StateFile", "Writer"]
 
 
 class StateFile(TorchCheckpointIO):
-    """Lightning's states, written as `curate.files` writes: whole, or not at all."""
+    """Lightning's states, written as `curate.storage.atomic` writes: whole, or not at all."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
@@ -30,7 +30,7 @@ class StateFile(TorchCheckpointIO):
         """Write a state."""
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
-        with files.create(path) as sink:
+        with atomic.create(path) as sink:
             sink.write(buffer.getbuffer())
 
     def load_checkpoint(self, path: str | Path, *rest: Any, **options: Any) -> dict[str, Any]:

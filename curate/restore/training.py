@@ -16,7 +16,6 @@ import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from curate import files
 from curate.errors import CurateError, RestoreError
 from curate.manifest import Manifest
 from curate.restore.checkpoint import CheckpointInfo, read_info
@@ -30,6 +29,7 @@ from curate.restore.schedule import Schedule
 from curate.restore.sources import open_groups
 from curate.restore.state import StateFile, Writer
 from curate.restore.task import Patches, RestorationTask
+from curate.storage import atomic
 
 __all__ = ["Notice", "Progress", "TrainResult", "train"]
 
@@ -121,7 +121,7 @@ def _fit(
 ) -> None:
     recipe = task.recipe
     if leads():
-        files.write(folder / "recipe.yaml", recipe.to_yaml().encode())
+        atomic.write(folder / "recipe.yaml", recipe.to_yaml().encode())
     if recipe.ema:
         callbacks = [EMAWeightAveraging(decay=recipe.ema), *callbacks]
     with _quiet():
@@ -158,7 +158,7 @@ def _fit(
                 "the GPU's memory is too small: lower the batch or crop of the recipe's phases"
             ) from error
         except OSError as error:
-            raise files.explain(error, str(folder)) from error
+            raise atomic.explain(error, str(folder)) from error
 
 
 @contextmanager

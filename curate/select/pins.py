@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from curate import files
 from curate.errors import InputError
 from curate.manifest import read_manifest
+from curate.storage import atomic
 
 __all__ = ["Pins", "read_pins"]
 
@@ -39,7 +39,7 @@ def _read_manifest(path: str) -> Iterator[tuple[str, str]]:
 
 def _read_list(path: str) -> Iterator[tuple[str, str]]:
     try:
-        lines = files.read_lines(path)
+        lines = atomic.read_lines(path)
     except InputError as error:
         raise InputError(f"select.pins: {error}") from error
     for number, id_ in lines:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate import engine, files, pipeline, revision
+from curate import engine, pipeline, revision
 from curate.candidates.urls import candidate_id, normalise_url, without_credentials
 from curate.engine import Progress, RunFolder
 from curate.errors import ImageError, InputError, RunError
@@ -20,6 +20,7 @@ from curate.manifest import read_manifest, write_manifest
 from curate.picks import note_picks
 from curate.pipeline import RunOutcome
 from curate.recipe import Dedup, Recipe
+from curate.storage import atomic
 from curate.tombstones import FACTS, Tombstones, bury, marked, marks_of, names_of, read_facts
 
 __all__ = ["Removal", "open_curated", "remove"]
@@ -202,7 +203,7 @@ def _read_lists(ids: Paths, urls: Paths, hosts: Paths, hashes: Paths) -> list[To
     entries = []
     for paths, read in ((ids, _id), (urls, _url), (hosts, _host), (hashes, _hash)):
         for path in paths:
-            for number, line in files.read_lines(str(path)):
+            for number, line in atomic.read_lines(str(path)):
                 try:
                     entries.append(Tombstones(frozenset(read(line))))
                 except ValueError as error:

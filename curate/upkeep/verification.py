@@ -17,13 +17,13 @@ import pyarrow.compute as pc
 from curate import engine
 from curate.engine import Progress, RunFolder
 from curate.errors import InputError, RunError
+from curate.humanize import size
 from curate.manifest.query import SAVED, save
 from curate.preflight.sampling import Sample, draw
 from curate.recipe import Recipe
 from curate.stages import FOLDERS, SHARD_STAGES
 from curate.upkeep.published import asking, read_published
 from curate.upkeep.rot import Rot, State, judge, tally
-from curate.wording import size
 
 __all__ = ["Verification", "verify"]
 

@@ -18,7 +18,7 @@ from curate.engine import (
     run_whole,
     write_source,
 )
-from curate.engine.progress import Teller
+from curate.engine.events import Teller
 from curate.errors import InputError, Reason, RunError
 
 SERIAL = SerialExecutor()

@@ -11,10 +11,10 @@ import pytest
 from hostile import SITE, HostileSite, picture
 
 import curate
-from curate import files
 from curate.fetch.earlier import in_doubt
-from curate.files import Sink
 from curate.recipe import Recipe
+from curate.storage import atomic
+from curate.storage.atomic import Sink
 
 FETCH = {"allow_networks": [f"{SITE}/32"], "retries": 0, "robots": False, "host_failures": 1000, "max_bytes": 50_000}
 
@@ -141,7 +141,7 @@ WRITTEN = ["log/fetch-00000.parquet", "images/part-00000.tar", "fetched/part-000
 
 def kill_before(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Die when a file is to be written."""
-    real = files.create
+    real = atomic.create
 
     @contextmanager
     def create(url: str) -> Iterator[Sink]:
@@ -150,7 +150,7 @@ def kill_before(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
         with real(url) as sink:
             yield sink
 
-    monkeypatch.setattr(files, "create", create)
+    monkeypatch.setattr(atomic, "create", create)
 
 
 @pytest.mark.parametrize("name", WRITTEN)

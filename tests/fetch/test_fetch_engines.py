@@ -229,7 +229,7 @@ def test_a_full_disk_is_no_fault_of_a_url(fetch: FetchAll, site: HostileSite, mo
     def full(*_: object) -> None:
         raise RunError("can't write scratch: No space left on device; make room there or choose another place")
 
-    monkeypatch.setattr("curate.files.Sink.write", full)
+    monkeypatch.setattr("curate.storage.atomic.Sink.write", full)
     with pytest.raises(RunError, match="make room"):
         fetch([site.url(f"numbered/{i}") for i in range(5)])
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from curate.header import Header, read_header
+from curate.images.header import Header, read_header
 
 SIZE = (70, 45)
 

@@ -11,11 +11,11 @@ from hostile import HostileSite, picture, settings
 
 from curate.engine import count_reasons
 from curate.engine.stage import Shard
-from curate.engine.storage import RunFolder
 from curate.errors import Reason
 from curate.fetch.shard import SCHEMA, FetchShard
 from curate.manifest.schema import LEDGER
 from curate.recipe import Bound, Recipe
+from curate.storage.run_folder import RunFolder
 
 ROWS = pa.schema(
     [

@@ -2,7 +2,7 @@ import pytest
 from hostile import picture
 from PIL import features
 
-from curate.sniff import EXTENSIONS, HEAD, sniff
+from curate.images.file_format import EXTENSIONS, HEAD, sniff
 
 
 @pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000"])

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from curate.decode import open_image, to_rgb
 from curate.errors import ManifestError, RunError
+from curate.images.decode import open_image, to_rgb
 from curate.manifest import ExportOptions, Manifest, export_manifest, find_faults, open_manifests, read_manifest
 from curate.manifest.export.crops import positions
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from curate import decode
 from curate.errors import ImageError, Reason
-from curate.header import read_header
+from curate.images import decode
+from curate.images.file_format import HEAD, sniff
+from curate.images.header import read_header
 from curate.measure import Measures, measure_image
-from curate.sniff import HEAD, sniff
 
 HEIGHT, WIDTH = 45, 70
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import GifImagePlugin, Image, ImageCms, TiffImagePlugin
 
-from curate.decode import installed
 from curate.errors import ImageError, Reason
+from curate.images.decode import installed
 from curate.measure import Measures, MeasureShard, bits_per_pixel, high_frequency_ratios, measure_image, perceptual_hash
 from curate.measure.image import MAX_SIDE
 from curate.recipe import Measure

@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from curate.files import TEMPORARY
 from curate.stages import FOLDERS
+from curate.storage.atomic import TEMPORARY
 
 _MODIFY, _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE, _OVERFLOW, _DIRECTORY = 2, 64, 128, 256, 512, 1 << 14, 1 << 30
 _WORDS = {_MODIFY: "written in place", _CREATE: "made in place", _MOVED_FROM: "moved away"}

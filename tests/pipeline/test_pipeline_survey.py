@@ -17,9 +17,9 @@ from PIL import Image
 
 import curate
 from curate import cli, survey
-from curate.decode import installed
 from curate.engine.executor import SerialExecutor, WorkerDied
 from curate.errors import InputError, LabelError, ManifestError, Reason
+from curate.images.decode import installed
 from curate.manifest import read_manifest
 from curate.manifest.published import PUBLISHED
 from curate.manifest.statistics import diversity, natural_diversity, summarise

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from pipeline_watcher import Watcher
 
-from curate import files
+from curate.storage import atomic
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the watcher needs inotify")
 
@@ -31,14 +31,14 @@ def in_place(out: Path) -> None:
 
 
 def longer(out: Path) -> None:
-    files.write(out / NAME, WHOLE)
+    atomic.write(out / NAME, WHOLE)
     with (out / NAME).open("ab") as file:
         file.write(b" ")
 
 
 def moved(out: Path) -> None:
-    files.write(out / NAME, WHOLE)
-    (out / NAME).rename(out / f"{files.TEMPORARY}x")
+    atomic.write(out / NAME, WHOLE)
+    (out / NAME).rename(out / f"{atomic.TEMPORARY}x")
 
 
 @pytest.mark.parametrize(
@@ -47,10 +47,10 @@ def moved(out: Path) -> None:
         (in_place, "made in place"),
         (longer, "written in place"),
         (moved, "moved away"),
-        (lambda out: files.write(out / NAME, WHOLE[:-1]), "not whole"),
-        (lambda out: files.write(out / NAME, b"{}"), "not what an undisturbed run puts there"),
-        (lambda out: files.write(out / "fetched/part-00001.json", WHOLE), "not what an undisturbed run puts there"),
-        (lambda out: files.write(out / "log/fetch-00000.parquet", table()[:-9]), "not whole"),
+        (lambda out: atomic.write(out / NAME, WHOLE[:-1]), "not whole"),
+        (lambda out: atomic.write(out / NAME, b"{}"), "not what an undisturbed run puts there"),
+        (lambda out: atomic.write(out / "fetched/part-00001.json", WHOLE), "not what an undisturbed run puts there"),
+        (lambda out: atomic.write(out / "log/fetch-00000.parquet", table()[:-9]), "not whole"),
         (lambda out: (out / "strange").mkdir(), "a folder"),
     ],
 )
@@ -63,14 +63,14 @@ def test_what_breaks_the_promise_is_told(tmp_path: Path, deed: Callable[[Path], 
 def test_what_keeps_it_is_not(tmp_path: Path) -> None:
     out = tmp_path / "run"
     with Watcher(out, EXPECTED) as watcher:
-        (out / f"{files.TEMPORARY}x").mkdir()
+        (out / f"{atomic.TEMPORARY}x").mkdir()
         assert watcher.stage == "fetched"
         for _ in range(2):  # made again, the same
-            files.write(out / NAME, WHOLE)
+            atomic.write(out / NAME, WHOLE)
         (out / NAME).unlink()
-        files.write(out / NAME, WHOLE)
-        files.write(out / "log/fetch-00000.parquet", table())
-        files.write(out / "log/fetch-00000.parquet", table())
+        atomic.write(out / NAME, WHOLE)
+        atomic.write(out / "log/fetch-00000.parquet", table())
+        atomic.write(out / "log/fetch-00000.parquet", table())
     assert not watcher.breaches
     assert watcher.seen == {NAME, "log/fetch-00000.parquet"}
     assert watcher.looks == 5

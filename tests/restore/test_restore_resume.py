@@ -12,10 +12,10 @@ import pytest
 import torch
 from restore_samples import recipe
 
-from curate import files
 from curate.restore.checkpoint import read_info
 from curate.restore.recipe import TrainRecipe
 from curate.restore.training import train
+from curate.storage import atomic
 
 LONG = {
     "samples_per_epoch": 8,
@@ -60,7 +60,7 @@ def train_until(settings: TrainRecipe, manifest: Path, out: Path, step: int, whe
             os.kill(os.getpid(), signal.SIGKILL)
 
     written = 0
-    create = files.create
+    create = atomic.create
 
     def create_or_die(url: object):  # type: ignore[no-untyped-def]
         nonlocal written
@@ -72,7 +72,7 @@ def train_until(settings: TrainRecipe, manifest: Path, out: Path, step: int, whe
                     os.kill(os.getpid(), signal.SIGKILL)
         return create(url)
 
-    files.create = create_or_die  # type: ignore[assignment]
+    atomic.create = create_or_die  # type: ignore[assignment]
     train(settings, [manifest], out, progress=progress)
 
 

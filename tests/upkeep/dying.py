@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
-from curate import files
+from curate.storage import atomic
 
 
 class Killed(BaseException):
@@ -15,13 +15,13 @@ class Killed(BaseException):
 @contextmanager
 def killed_after(count: int) -> Iterator[None]:
     """Ends what is under way when so many more files have been written."""
-    create, left = files.create, iter(range(count))
+    create, left = atomic.create, iter(range(count))
 
-    def create_or_die(url: str) -> AbstractContextManager[files.Sink]:
+    def create_or_die(url: str) -> AbstractContextManager[atomic.Sink]:
         if next(left, None) is None:
             raise Killed
         return create(url)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(files, "create", create_or_die)
+        patched.setattr(atomic, "create", create_or_die)
         yield

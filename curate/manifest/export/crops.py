@@ -13,7 +13,7 @@ from curate.manifest.export.images import ExportOptions, Images, to_png
 from curate.manifest.export.place import Folder
 from curate.manifest.schema import MANIFEST
 from curate.manifest.table import encode_manifest
-from curate.tar import TarWriter
+from curate.storage.tar import TarWriter
 
 __all__ = ["positions", "write_crops"]
 

@@ -12,10 +12,10 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate import files
 from curate.manifest.export.images import ExportOptions, Images, name_of
 from curate.manifest.export.place import Folder
 from curate.manifest.schema import huggingface_features
+from curate.storage import atomic
 
 __all__ = ["front_matter", "write_huggingface"]
 
@@ -61,7 +61,7 @@ def front_matter(splits: dict[str, str], count: int) -> str:
 class _File(io.RawIOBase):
     """A sink as the file that Arrow's writer wants."""
 
-    def __init__(self, sink: files.Sink) -> None:
+    def __init__(self, sink: atomic.Sink) -> None:
         self._sink = sink
 
     def writable(self) -> bool:
@@ -74,7 +74,7 @@ class _File(io.RawIOBase):
         return self._sink.nbytes
 
 
-def _write_parquet(sink: files.Sink, samples: Iterable[dict[str, Any]], schema: pa.Schema) -> None:
+def _write_parquet(sink: atomic.Sink, samples: Iterable[dict[str, Any]], schema: pa.Schema) -> None:
     # image files don't get smaller
     codecs = {f"image.{name}": "none" for name in ("bytes", "path")} | dict.fromkeys(schema.names[1:], "zstd")
     with pq.ParquetWriter(_File(sink), schema, compression=codecs, use_dictionary=schema.names[1:]) as writer:

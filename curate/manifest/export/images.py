@@ -13,10 +13,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from curate.decode import open_image, to_rgb
 from curate.errors import ImageError, ManifestError
+from curate.images.decode import open_image, to_rgb
+from curate.images.file_format import EXTENSIONS
 from curate.manifest.table import PLACES, Manifest, encode_published
-from curate.sniff import EXTENSIONS
 
 __all__ = ["PNG_LEVEL", "ExportOptions", "Images", "name_of", "to_png"]
 
@@ -106,7 +106,7 @@ class Images:
             yield row, data
 
     def decode(self, rows: Sequence[int] | NDArray[np.int64]) -> Iterator[tuple[dict[str, Any], bytes, Image.Image]]:
-        """The same with the pixels: 8-bit RGB, upright; see `curate.decode.to_rgb`."""
+        """The same with the pixels: 8-bit RGB, upright; see `curate.images.decode.to_rgb`."""
         for row, data, image in self._checked(rows, _decode):
             assert image is not None
             yield row, data, image

@@ -10,9 +10,9 @@ from urllib.parse import quote
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate import files
 from curate.errors import ManifestError
 from curate.manifest.table import PLACES, Manifest, encode_published
+from curate.storage import atomic
 
 __all__ = ["write_csv", "write_published", "write_urls"]
 
@@ -24,7 +24,7 @@ _URL_COLUMNS = ("url", "sha256", "id", "split", "category", "licence", "width", 
 def write_published(manifests: Sequence[Manifest], path: str | PurePath) -> int:
     """All rows as a manifest whose places are null; returns how many."""
     table = _concat(manifests)
-    files.write(path, encode_published(table, manifests[0].metadata))
+    atomic.write(path, encode_published(table, manifests[0].metadata))
     return len(table)
 
 
@@ -36,7 +36,7 @@ def write_csv(manifests: Sequence[Manifest], path: str | PurePath) -> int:
     # Arrow's own types, or a null would make fractions of a column of whole numbers
     frame = table.select([n for n in table.column_names if n not in PLACES]).to_pandas(types_mapper=pd.ArrowDtype)
     text: str = frame.to_csv(index=False, lineterminator="\n")
-    files.write(path, text.encode())
+    atomic.write(path, text.encode())
     return len(table)
 
 
@@ -66,7 +66,7 @@ def write_urls(manifests: Sequence[Manifest], path: str | PurePath) -> int:
             data = _parquet(table)
         case _:
             raise ManifestError(f"can't write URLs to {path}: name it .txt, .tsv or .parquet")
-    files.write(path, data)
+    atomic.write(path, data)
     return len(table)
 
 

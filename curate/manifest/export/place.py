@@ -11,9 +11,9 @@ from pathlib import Path, PurePath
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from curate import files
 from curate.errors import RunError
 from curate.manifest.export.images import Images
+from curate.storage import atomic
 
 __all__ = ["MANIFEST_NAME", "Folder", "new_folder"]
 
@@ -27,13 +27,13 @@ class Folder:
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def create(self, name: str) -> AbstractContextManager[files.Sink]:
-        """Write a file; see `files.create`."""
-        return files.create(f"{self.url}/{name}")
+    def create(self, name: str) -> AbstractContextManager[atomic.Sink]:
+        """Write a file; see `atomic.create`."""
+        return atomic.create(f"{self.url}/{name}")
 
     def write(self, name: str, data: bytes) -> None:
         """Write a whole file at once."""
-        files.write(f"{self.url}/{name}", data)
+        atomic.write(f"{self.url}/{name}", data)
 
     def write_manifest(self, images: Images) -> None:
         """Say where the images came from. Comes last, so on an object store it says that all is there."""
@@ -70,7 +70,7 @@ def new_folder(out: str | PurePath) -> Iterator[Folder]:
         yield Folder(str(out).rstrip("/"))
         return
     final = Path(path)
-    staging = final.with_name(f"{files.TEMPORARY}{final.name}")
+    staging = final.with_name(f"{atomic.TEMPORARY}{final.name}")
     try:
         staging.mkdir(parents=True, exist_ok=True)
         with _locked(staging, final):
@@ -82,7 +82,7 @@ def new_folder(out: str | PurePath) -> Iterator[Folder]:
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
-        raise files.explain(error, str(final)) from error
+        raise atomic.explain(error, str(final)) from error
 
 
 @contextmanager

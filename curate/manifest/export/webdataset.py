@@ -6,7 +6,7 @@ import json
 
 from curate.manifest.export.images import ExportOptions, Images, name_of
 from curate.manifest.export.place import Folder
-from curate.tar import TarWriter
+from curate.storage.tar import TarWriter
 
 __all__ = ["write_webdataset"]
 

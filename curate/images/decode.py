@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from curate.errors import ImageError, Reason
-from curate.header import read_header
-from curate.sniff import HEAD, sniff
+from curate.images.file_format import HEAD, sniff
+from curate.images.header import read_header
 
 __all__ = [
     "FORMATS",

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 
-from curate.engine.storage import RunFolder
+from curate.storage.run_folder import RunFolder
 
 __all__ = ["CommitRecord", "distrust", "forget"]
 

@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate import files
-from curate.engine.progress import Progress
-from curate.engine.record import CommitRecord, forget
+from curate.engine.commit_record import CommitRecord, forget
+from curate.engine.events import Progress
 from curate.engine.runner import StageOutcome, count_reasons, encode_table, summarise
-from curate.engine.storage import RunFolder
 from curate.errors import InputError, RunError
+from curate.storage import atomic
+from curate.storage.run_folder import RunFolder
 
 __all__ = ["ShardIndex", "Source", "read_ids", "read_index", "resume_source", "write_source"]
 
@@ -138,7 +138,7 @@ def write_source(
     with folder.scratch() as scratch:
         for number, table in enumerate(tables, first):
             shard = f"part-{number:05d}"
-            outputs = {f"{STAGE}/{shard}.parquet": files.write(scratch / shard, encode_table(table))}
+            outputs = {f"{STAGE}/{shard}.parquet": atomic.write(scratch / shard, encode_table(table))}
             records.append(CommitRecord(STAGE, shard, input, config, len(table), count_reasons(table), outputs))
             end = time.monotonic()
             progress.shard_done(STAGE, shard, records[-1].rows_out, False, end - start)

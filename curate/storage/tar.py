@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Protocol
 
-from curate.files import Sink
+from curate.storage.atomic import Sink
 
 __all__ = ["TarWriter", "WritesBytes", "recover"]
 

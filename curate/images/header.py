@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from curate.sniff import sniff
+from curate.images.file_format import sniff
 
 __all__ = ["Header", "read_header"]
 

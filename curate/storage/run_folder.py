@@ -16,8 +16,8 @@ from typing import Any, cast
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from curate import files
 from curate.errors import RunError
+from curate.storage import atomic
 
 __all__ = ["RunFolder"]
 
@@ -61,7 +61,7 @@ class RunFolder:
         if not self._fs.isdir(f"{self._path}/{folder}"):
             return []
         found = (str(path).rsplit("/", 1)[-1] for path in self._fs.ls(f"{self._path}/{folder}", detail=False))
-        return sorted(f"{folder}/{n}" for n in found if n.endswith(suffix) and not n.startswith(files.TEMPORARY))
+        return sorted(f"{folder}/{n}" for n in found if n.endswith(suffix) and not n.startswith(atomic.TEMPORARY))
 
     def open(self, name: str) -> BufferedReader:
         """Open a file for reading.
@@ -102,13 +102,13 @@ class RunFolder:
         tag = next((info[key] for key in ("ETag", "etag") if info.get(key)), None)
         return tag and f"{info['size']} {tag}"
 
-    def create(self, name: str) -> AbstractContextManager[files.Sink]:
-        """Write a file that appears under its name only when the block ends without an error; see `files.create`."""
-        return files.create(f"{self.url}/{name}")
+    def create(self, name: str) -> AbstractContextManager[atomic.Sink]:
+        """Write a file that appears under its name only when the block ends without an error; see `atomic.create`."""
+        return atomic.create(f"{self.url}/{name}")
 
     def write(self, name: str, data: bytes) -> str:
         """Write a whole file at once, atomically; returns its SHA-256."""
-        return files.write(f"{self.url}/{name}", data)
+        return atomic.write(f"{self.url}/{name}", data)
 
     def remove(self, name: str) -> None:
         """Remove a file; does nothing when it isn't there."""
@@ -131,9 +131,9 @@ class RunFolder:
         try:
             if self.is_local:
                 Path(self._path).mkdir(parents=True, exist_ok=True)
-            path = Path(tempfile.mkdtemp(prefix=files.TEMPORARY, dir=self._path if self.is_local else None))
+            path = Path(tempfile.mkdtemp(prefix=atomic.TEMPORARY, dir=self._path if self.is_local else None))
         except OSError as error:
-            raise files.explain(error, self.url) from error
+            raise atomic.explain(error, self.url) from error
         try:
             yield path
         finally:
@@ -157,7 +157,7 @@ class RunFolder:
             Path(self._path).mkdir(parents=True, exist_ok=True)
             file = Path(self._path, ".lock").open("a")  # noqa: SIM115 - closed by the block below
         except OSError as error:
-            raise files.explain(error, self.url) from error
+            raise atomic.explain(error, self.url) from error
         with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -172,7 +172,7 @@ class RunFolder:
                 self._remove_temporaries()
 
     def _remove_temporaries(self) -> None:
-        for pattern in (f"{files.TEMPORARY}*", f"*/{files.TEMPORARY}*"):
+        for pattern in (f"{atomic.TEMPORARY}*", f"*/{atomic.TEMPORARY}*"):
             for path in Path(self._path).glob(pattern):
                 if path.is_dir():
                     shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Image files: their format, what their header says, and their pixels."""

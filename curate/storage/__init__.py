@@ -1,0 +1,1 @@
+"""Bytes on disk and on object stores: whole files, Parquet tables, tars and run folders."""
