@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from curate.engine import RunFolder
 from curate.manifest.statistics import diversity
-from curate.select import FrequencyBins, balance, share_out
+from curate.stages.select import FrequencyBins, balance, share_out
 from curate.whole import read_summary
 
 Counts = NDArray[np.int64]

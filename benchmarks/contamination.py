@@ -25,13 +25,13 @@ import pyarrow.compute as pc
 from PIL import Image
 
 from benchmarks.copies import COPIES, pictures
-from curate.decontamination import KEYPOINTS
 from curate.errors import ImageError
 from curate.images.decode import open_image, to_luma
 from curate.manifest.schema import KEYPOINT
-from curate.measure import find_keypoints
-from curate.select import Benchmarks
-from curate.select.contamination import BENCHMARK
+from curate.stages.match.benchmarks import BENCHMARK
+from curate.stages.match.shard import KEYPOINTS
+from curate.stages.measure import find_keypoints
+from curate.stages.select import Benchmarks
 
 
 def seen(picture: Image.Image, count: int = 40) -> tuple[bytes, int, int]:

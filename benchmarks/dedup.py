@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.copies import COPIES, pictures
-from curate.measure import perceptual_hash
-from curate.select.duplicates import mirror_hash
-from curate.select.hamming import components, hamming_links
+from curate.stages.measure import perceptual_hash
+from curate.stages.select.duplicates import mirror_hash
+from curate.stages.select.hamming_links import components, hamming_links
 
 RADII = (0, 2, 4, 6, 8, 10)
 

@@ -30,15 +30,15 @@ from PIL import Image
 from curate.errors import ImageError
 from curate.images.decode import open_image, to_luma, to_rgb
 from curate.manifest import MANIFEST
-from curate.measure import measure_image
-from curate.measure.blockiness import blockiness
-from curate.measure.facts import Decoded, measure_facts
-from curate.measure.frequency import PAPER_CUTOFF, PUBLISHED_CUTOFF, PowerSpectrum, ratios_and_spectrum
-from curate.measure.noise import noise_sigma
-from curate.measure.resolution import spectral_cutoff
-from curate.measure.sample import row_bands
 from curate.recipe import FACTS, Fact, Recipe
-from curate.select import rejections
+from curate.stages.measure import measure_image
+from curate.stages.measure.blockiness import blockiness
+from curate.stages.measure.facts import Decoded, measure_facts
+from curate.stages.measure.frequency import PAPER_CUTOFF, PUBLISHED_CUTOFF, PowerSpectrum, ratios_and_spectrum
+from curate.stages.measure.noise import noise_sigma
+from curate.stages.measure.resolution import spectral_cutoff
+from curate.stages.measure.sample import row_bands
+from curate.stages.select import rejections
 
 QUALITIES = (95, 90, 85, 80, 70, 50, 30, 10)
 FILTERS = {"bilinear": 2, "bicubic": 3, "Lanczos": 1}

@@ -28,15 +28,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from curate.fetch import spool
-from curate.fetch.img2dataset import fetch_img2dataset
-from curate.fetch.outcome import Body
-from curate.fetch.screen import Screen
-from curate.fetch.shard import FetchEngine
-from curate.fetch.stream import fetch_stream
-from curate.fetch.watch import Watch
 from curate.images.header import read_header
 from curate.recipe import Recipe
+from curate.stages.fetch import spool
+from curate.stages.fetch.early_filters import Screen
+from curate.stages.fetch.img2dataset import fetch_img2dataset
+from curate.stages.fetch.open_requests import Watch
+from curate.stages.fetch.outcome import Body
+from curate.stages.fetch.shard import FetchEngine
+from curate.stages.fetch.stream import fetch_stream
 
 SHARD = 1000
 _FIRST_FLIGHT = 10 * 1460

@@ -28,10 +28,10 @@ from safetensors.torch import save_file
 
 from curate.errors import ImageError
 from curate.images.decode import decode_small, open_image
-from curate.label.clip import Labeller
-from curate.label.taxonomy import load_taxonomy
-from curate.label.weights import BUNDLED
 from curate.recipe import Label
+from curate.stages.label.clip import Labeller
+from curate.stages.label.taxonomy import load_taxonomy
+from curate.stages.label.weights import BUNDLED
 
 Way = Callable[[list[bytes]], NDArray[Any]]
 TEXT = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 1}

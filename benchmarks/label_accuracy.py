@@ -17,9 +17,9 @@ from PIL import Image
 from benchmarks.train_bundled_labeller import HELD_OUT_PHOTOGRAPHS, HELD_OUT_SEEDS
 from curate.demo.draw import draw
 from curate.demo.photographs import photographs
-from curate.label import LabelEvaluation, evaluate_labels
-from curate.label.taxonomy import load_taxonomy
 from curate.recipe import Label
+from curate.stages.label import LabelEvaluation, evaluate_labels
+from curate.stages.label.taxonomy import load_taxonomy
 
 Truth = list[tuple[Image.Image | str | Path, str]]
 

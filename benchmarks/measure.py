@@ -20,7 +20,7 @@ from PIL import Image
 
 from curate.errors import ImageError
 from curate.images.decode import open_image, to_luma
-from curate.measure import PAPER_CUTOFF, PUBLISHED_CUTOFF, high_frequency_ratios, measure_image
+from curate.stages.measure import PAPER_CUTOFF, PUBLISHED_CUTOFF, high_frequency_ratios, measure_image
 
 
 def main() -> None:

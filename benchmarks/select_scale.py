@@ -29,8 +29,8 @@ from curate.errors import Reason
 from curate.manifest import CATEGORIES, LEDGER
 from curate.manifest.schema import BROAD
 from curate.recipe import Recipe
-from curate.select import needed_columns, select
-from curate.stages import SHARD_FOLDERS, SHARD_STAGES
+from curate.stages.chain import SHARD_FOLDERS, SHARD_STAGES
+from curate.stages.select import needed_columns, select
 from curate.whole import write_selection
 
 SHARD = 1000

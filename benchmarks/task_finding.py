@@ -14,7 +14,7 @@ import numpy as np
 from curate.errors import RestoreError
 from curate.restore.degradations import TASKS, generator, parse_degradation
 from curate.restore.pictures import open_pictures
-from curate.task_finding import find_task
+from curate.stages.measure.restoration_task import find_task
 
 DEGRADATIONS = (
     *(f"sr_x{scale}" for scale in (2, 3, 4)),

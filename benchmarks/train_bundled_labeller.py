@@ -38,7 +38,7 @@ from torchvision import transforms as T
 from benchmarks.more_drawings import MORE_DRAWINGS
 from curate.demo.draw import DRAWINGS, draw
 from curate.demo.photographs import photographs
-from curate.label.taxonomy import Taxonomy, load_taxonomy
+from curate.stages.label.taxonomy import Taxonomy, load_taxonomy
 
 TRUNK = "tf_efficientnet_lite0"
 SIDE = 224

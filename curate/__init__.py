@@ -50,9 +50,7 @@ from curate.errors import CurateError
 if TYPE_CHECKING:
     from curate.ablation import Ablation, ablate
     from curate.datasets import ingest
-    from curate.label import evaluate_labels, label_images
     from curate.manifest import export_manifest, find_faults, read_manifest, write_manifest
-    from curate.measure import high_frequency_ratios, measure_image
     from curate.pipeline import run
     from curate.preflight import probe
     from curate.recipe import Recipe
@@ -71,8 +69,10 @@ if TYPE_CHECKING:
         summary_table,
         train,
     )
+    from curate.stages.label import evaluate_labels, label_images
+    from curate.stages.measure import high_frequency_ratios, measure_image
+    from curate.stages.measure.restoration_task import find_task
     from curate.survey import stats
-    from curate.task_finding import find_task
     from curate.upkeep import grow, rebuild, remove, verify
 
 __all__ = [
@@ -123,17 +123,17 @@ _HOMES = {
     "degradations_for": "restore",
     "describe_model": "restore",
     "evaluate": "restore",
-    "evaluate_labels": "label",
+    "evaluate_labels": "stages.label",
     "export_manifest": "manifest",
     "export_model": "restore",
     "find_faults": "manifest",
-    "find_task": "task_finding",
+    "find_task": "stages.measure.restoration_task",
     "grow": "upkeep",
-    "high_frequency_ratios": "measure",
+    "high_frequency_ratios": "stages.measure",
     "ingest": "datasets",
-    "label_images": "label",
+    "label_images": "stages.label",
     "load_model": "restore",
-    "measure_image": "measure",
+    "measure_image": "stages.measure",
     "paper_tables": "restore",
     "probe": "preflight",
     "read_manifest": "manifest",

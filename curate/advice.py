@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from curate.errors import Reason
-from curate.stages import NAMES, STAGES
+from curate.stages.chain import NAMES, STAGES
 
 if TYPE_CHECKING:
     from curate.pipeline import RunOutcome

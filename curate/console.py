@@ -16,8 +16,8 @@ from rich.table import Table
 
 from curate.errors import Reason
 from curate.humanize import bands, number, size, span
-from curate.label.evaluation import BINS, LabelEvaluation
 from curate.manifest.statistics import Statistics
+from curate.stages.label.evaluation import BINS, LabelEvaluation
 
 if TYPE_CHECKING:
     from curate.preflight import Estimate, ProbeOutcome

@@ -10,7 +10,7 @@ from curate.engine import CommitRecord, RunFolder
 from curate.errors import InputError, RunError
 from curate.manifest import read_manifest
 from curate.recipe import Recipe
-from curate.select import Pins, read_pins
+from curate.stages.select import Pins, read_pins
 from curate.tombstones import Tombstones
 
 __all__ = ["PICKS", "earlier_picks", "named_picks", "note_picks"]

@@ -10,22 +10,14 @@ from os import PathLike
 from typing import Any
 
 from curate import engine, revision
-from curate.candidates import CandidateReader
 from curate.config import fingerprint
 from curate.engine import Executor, Progress, RunFolder, ShardIndex, Stage, StageOutcome
 from curate.errors import InputError, RunError
-from curate.label.weights import find_gpus, prepare_labeller
 from curate.picks import earlier_picks, named_picks, note_picks
 from curate.recipe import Label, Recipe
-from curate.stages import (
-    FOLDERS,
-    SHARD_STAGES,
-    STAGES,
-    forget_other_shards,
-    placed,
-    retried,
-    retry_reasons,
-)
+from curate.stages.candidates import CandidateReader
+from curate.stages.chain import FOLDERS, SHARD_STAGES, STAGES, forget_other_shards, placed, retried, retry_reasons
+from curate.stages.label.weights import find_gpus, prepare_labeller
 from curate.tombstones import bury
 from curate.whole import SHOPPING, read_summary, write_report, write_selection
 

@@ -11,7 +11,7 @@ from typing import Self
 
 from curate import engine
 from curate.engine import Wait
-from curate.stages import NAMES
+from curate.stages.chain import NAMES
 
 __all__ = ["Listeners", "StageTally", "TalliedProgress"]
 

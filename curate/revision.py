@@ -12,10 +12,10 @@ from curate import engine
 from curate.config import fingerprint
 from curate.engine import RunFolder
 from curate.errors import RecipeError, RunError
-from curate.label.taxonomy import load_taxonomy
 from curate.picks import PICKS
 from curate.recipe import Recipe, TestSplit
-from curate.stages import FOLDERS, STAGES
+from curate.stages.chain import FOLDERS, STAGES
+from curate.stages.label.taxonomy import load_taxonomy
 
 __all__ = ["RECIPE", "begin", "end", "is_under_way", "open_run", "revise", "settle"]
 
@@ -117,7 +117,7 @@ def begin(folder: RunFolder, recipe: Recipe, source: str | None, redo_from: str 
     if redo_from == "candidates":
         folder.remove(PICKS)
     for name in FOLDERS[max(1, STAGES.index(redo_from)) :]:  # candidates are replaced when they are read
-        engine.forget(folder, name, keep_outputs=name == "fetched")  # see curate.fetch.earlier
+        engine.forget(folder, name, keep_outputs=name == "fetched")  # see curate.stages.fetch.reuse
     folder.write(_REDO, _mark(recipe, source, redo_from))
 
 

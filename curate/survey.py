@@ -16,7 +16,6 @@ import numpy as np
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
-from curate.candidates.folders import list_files
 from curate.engine import Executor, open_executor
 from curate.engine.executor import WorkerDied, map_files
 from curate.errors import ImageError, InputError, Reason
@@ -24,8 +23,9 @@ from curate.images.file_format import HEAD, sniff
 from curate.manifest import read_manifest
 from curate.manifest.published import PUBLISHED
 from curate.manifest.statistics import Statistics, summarise
-from curate.measure import measure_image
 from curate.recipe import Label, Measure
+from curate.stages.candidates.folders import list_files
+from curate.stages.measure import measure_image
 
 __all__ = ["HEADINGS", "LEGEND", "TEXTS", "BadFile", "Survey", "cells", "rows", "stats"]
 
@@ -177,7 +177,7 @@ def _survey(
 
 def _check_labels(config: Label, folders: Iterable[str]) -> None:
     """Refuse what can't be labelled before hours of measuring."""
-    from curate.label import label_images
+    from curate.stages.label import label_images
 
     for folder in folders:
         if not isinstance(fsspec.core.url_to_fs(folder)[0], LocalFileSystem):
@@ -187,7 +187,7 @@ def _check_labels(config: Label, folders: Iterable[str]) -> None:
 
 def _label(files: list[str], config: Label, advance: Callable[..., None]) -> dict[str, list[str]]:
     """Categories and broad classes of pictures; embeddings of no more than a thousand are in memory."""
-    from curate.label import label_images  # torch: only where labels are made
+    from curate.stages.label import label_images  # torch: only where labels are made
 
     labels = []
     for start in range(0, len(files), 1000):

@@ -25,13 +25,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curate import engine
-from curate.candidates.urls import candidate_id, normalise_url
 from curate.engine import CommitRecord, RunFolder
 from curate.engine.cache import forget_kept
 from curate.errors import ImageError, Reason, RunError
-from curate.fetch.log import log_path
 from curate.recipe import Dedup
-from curate.select.duplicates import looks_like
+from curate.stages.candidates.urls import candidate_id, normalise_url
+from curate.stages.fetch.log import log_path
+from curate.stages.select.duplicates import looks_like
 
 __all__ = ["FACTS", "LOG", "TOMBSTONES", "Tombstones", "bury", "marked", "marks_of", "names_of", "read_facts"]
 
@@ -209,7 +209,7 @@ def bury(folder: RunFolder, dedup: Dedup) -> int:
     for shard in found:
         for stage in ("matched", "labelled", "measured"):
             engine.forget(folder, stage, [shard])
-        engine.forget(folder, "fetched", [shard], keep_outputs=True)  # see curate.fetch.earlier
+        engine.forget(folder, "fetched", [shard], keep_outputs=True)  # see curate.stages.fetch.reuse
         for kept in ("embeddings", "keypoints"):
             forget_kept(folder, f"{kept}/{shard}.parquet", digests[shard])
         record, data = _without(folder, shard, stones)

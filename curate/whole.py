@@ -16,22 +16,22 @@ import yaml
 from numpy.typing import NDArray
 
 from curate import engine
-from curate.candidates.reader import LOCAL
 from curate.config import fingerprint
 from curate.engine import CommitRecord, Executor, Progress, RunFolder, Shard, StageOutcome
 from curate.engine.executor import Report
 from curate.errors import RunError
-from curate.label.shard import read_embeddings
-from curate.label.taxonomy import load_taxonomy
 from curate.manifest import LEDGER, MANIFEST, encode_manifest
 from curate.recipe import Recipe
-from curate.select import Benchmarks, Pins, needed_columns, select, shopping_csv
-from curate.stages import SHARD_FOLDERS, SHARD_STAGES
+from curate.stages.candidates.reader import LOCAL
+from curate.stages.chain import SHARD_FOLDERS, SHARD_STAGES
+from curate.stages.label.shard import read_embeddings
+from curate.stages.label.taxonomy import load_taxonomy
+from curate.stages.select import Benchmarks, Pins, needed_columns, select, shopping_csv
 
 __all__ = ["SHOPPING", "read_summary", "write_report", "write_selection"]
 
 SHOPPING = "select/shopping_list.csv"
-"""What the pool lacks; see curate.select.shopping."""
+"""What the pool lacks; see curate.stages.select.shopping_list."""
 _SUMMARY = "select/summary.json"
 _BLOCK = 64
 """Shards that a worker is given at once: each takes it milliseconds."""
@@ -211,7 +211,7 @@ def _write(task: _Writing, report: Report) -> _Written:
 
 
 def read_summary(folder: RunFolder) -> dict[str, Any]:
-    """What the selection aimed at, and what it reached; see curate.select.Selection.summary."""
+    """What the selection aimed at, and what it reached; see curate.stages.select.Selection.summary."""
     summary: dict[str, Any] = json.loads(folder.read(_SUMMARY))
     return summary
 
@@ -251,7 +251,7 @@ def write_report(folder: RunFolder, progress: Progress) -> StageOutcome:
         raise RunError(f"{folder} has nothing to report yet: run  curate select {folder}  first")
 
     def build(whole: Shard) -> dict[str, int]:
-        from curate.report import build_report  # matplotlib: only where figures are drawn
+        from curate.stages.report import build_report  # matplotlib: only where figures are drawn
 
         build_report(whole)
         return {}

@@ -17,19 +17,20 @@ from typing import Any, TypeGuard, get_args
 import typer
 
 import curate
-from curate import manifest, measure, pipeline, preflight, restore
+from curate import manifest, pipeline, preflight, restore
 from curate.cli import app
 from curate.config import Config
 from curate.datasets import Ingested
 from curate.engine.runner import StageOutcome
 from curate.errors import CurateError, Reason
 from curate.eventlog import EVENTS
-from curate.label.clip import LabelResult
-from curate.label.evaluation import CategoryScore, LabelEvaluation, LabelledPicture, ScoreBin
 from curate.manifest.schema import LEDGER, MANIFEST, PAIRED, SCHEMA_VERSION
 from curate.manifest.statistics import Statistics
 from curate.recipe import Recipe
 from curate.restore.recipe import TrainRecipe
+from curate.stages import measure
+from curate.stages.label.clip import LabelResult
+from curate.stages.label.evaluation import CategoryScore, LabelEvaluation, LabelledPicture, ScoreBin
 from curate.survey import BadFile, Survey
 
 FOLDER = Path(__file__).parent / "reference"

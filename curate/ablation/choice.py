@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from curate.ablation.pool import MEASURES, Pool
 from curate.errors import RunError
 from curate.manifest.statistics import diversity
-from curate.select.balance import share_out
-from curate.select.subset import MeanBetween, Picked, pick
+from curate.stages.select.balance import share_out
+from curate.stages.select.subset import MeanBetween, Picked, pick
 
 __all__ = ["Choice", "Terms", "choose_concentrated", "choose_larger", "choose_low", "choose_part"]
 

@@ -17,8 +17,8 @@ from curate.engine.executor import WorkerDied
 from curate.errors import ImageError, RunError
 from curate.images.decode import open_image, to_rgb
 from curate.manifest.export.images import to_png
-from curate.measure import Measures, measure_image
 from curate.recipe import Fact
+from curate.stages.measure import Measures, measure_image
 
 __all__ = ["Change", "Compress", "Copy", "Place", "Resize", "Workshop"]
 

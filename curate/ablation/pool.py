@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from curate.engine import CommitRecord, RunFolder
 from curate.errors import ImageError, Reason, RunError
 from curate.images.decode import open_image, to_luma
-from curate.label.shard import SCHEMA as LABELS
-from curate.measure import find_keypoints
 from curate.recipe import Filters, Label, Recipe
-from curate.select import Benchmarks, find_clusters, rejections
-from curate.select.duplicates import DUPLICATE_COLUMNS
-from curate.select.ids import draw_lots, id_numbers
+from curate.stages.label.shard import SCHEMA as LABELS
+from curate.stages.measure import find_keypoints
+from curate.stages.select import Benchmarks, find_clusters, rejections
+from curate.stages.select.duplicates import DUPLICATE_COLUMNS
+from curate.stages.select.seeded_order import draw_lots, id_numbers
 from curate.storage.atomic import read_images
 
 __all__ = ["MEASURES", "Pool", "Rejected", "read_pool"]
@@ -196,7 +196,7 @@ def _labelled(rows: pa.Table, folder: RunFolder, config: Label) -> pa.Table:
     """Rows with the labels that they never had; those that can't be decoded are left out."""
     if not len(rows):
         return rows
-    from curate.label.clip import load_labeller  # torch: only where labels are made
+    from curate.stages.label.clip import load_labeller  # torch: only where labels are made
 
     labeller = load_labeller(config)
     found = list(labeller.embed(map(io.BytesIO, read_images(folder.open, rows))))

@@ -27,8 +27,8 @@ def evaluate_labels(
 ) -> None:
     """Judge a labeller and its prompts on pictures whose categories you know, before it labels a dataset."""
     from curate.console import StepProgress, evaluation_tables
-    from curate.label import evaluate_labels
     from curate.recipe import Recipe
+    from curate.stages.label import evaluate_labels
 
     console = new_console()
     with StepProgress(console, "label") as steps:

@@ -26,7 +26,7 @@ def build(
 ) -> None:
     """Write the list of a benchmark, without its images, for a recipe's select.benchmarks."""
     from curate.console import StepProgress
-    from curate.decontamination import build_benchmark
+    from curate.stages.match.shard import build_benchmark
 
     path = out or f"{name}.parquet"
     with StepProgress(new_console(stderr=True), "measure") as steps:

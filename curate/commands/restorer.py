@@ -114,7 +114,7 @@ def evaluate(
     """
     from curate import restore as restorers
     from curate.console import StepProgress, score_table
-    from curate.measure import PUBLISHED_CUTOFF, high_frequency_ratios
+    from curate.stages.measure import PUBLISHED_CUTOFF, high_frequency_ratios
     from curate.storage import atomic
 
     form = form or (Path(out).suffix[1:] if out else "table")
@@ -210,7 +210,7 @@ def restore(
     """Restore pictures. A broken file is reported, and the others are restored; then the exit code is 1."""
     from curate import restore as restorers
     from curate.console import StepProgress
-    from curate.task_finding import find_task
+    from curate.stages.measure.restoration_task import find_task
 
     with StepProgress(new_console(stderr=True), "restore") as steps:
         results = restorers.restore_files(

@@ -19,7 +19,7 @@ from curate.images.decode import open_image, to_luma, to_rgb
 from curate.manifest import MANIFEST, PAIRED
 from curate.manifest.export.crops import positions
 from curate.manifest.export.images import to_png
-from curate.measure import measure_image
+from curate.stages.measure import measure_image
 from curate.storage import atomic
 from curate.storage.tar import TarWriter
 

@@ -18,16 +18,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curate import engine
-from curate.candidates import CandidateReader
 from curate.engine import Progress, RunFolder
 from curate.errors import InputError, RunError
-from curate.label.taxonomy import load_taxonomy
 from curate.preflight.diagnosis import Diagnosis, Evidence, diagnose
 from curate.preflight.estimation import PROBED, Estimate, Timing, estimate, images_seen
 from curate.preflight.sampling import Sample, draw
 from curate.recipe import Recipe
-from curate.select import rejections
-from curate.stages import FOLDERS, SHARD_STAGES
+from curate.stages.candidates import CandidateReader
+from curate.stages.chain import FOLDERS, SHARD_STAGES
+from curate.stages.label.taxonomy import load_taxonomy
+from curate.stages.select import rejections
 
 __all__ = ["ProbeOutcome", "probe"]
 

@@ -17,9 +17,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
-from curate.candidates import CandidateReader
-from curate.candidates.lists import COLUMN_NAMES
-from curate.candidates.reader import LOCAL, schema
 from curate.config import fingerprint
 from curate.engine import RunFolder, read_index, rows_of
 from curate.errors import InputError, ManifestError, RecipeError
@@ -27,6 +24,9 @@ from curate.manifest import MANIFEST, PAIRED, read_manifest
 from curate.manifest.table import PLACES
 from curate.recipe import Candidates, Filters, Measure, Recipe
 from curate.revision import RECIPE, open_run
+from curate.stages.candidates import CandidateReader
+from curate.stages.candidates.lists import COLUMN_NAMES
+from curate.stages.candidates.reader import LOCAL, schema
 
 __all__ = ["Published", "asking", "read_published"]
 
@@ -45,7 +45,7 @@ class Published:
 
     source: str
     candidates: pa.Table
-    """As `curate.candidates.reader.schema` has them."""
+    """As `curate.stages.candidates.reader.schema` has them."""
     facts: pa.Table
     """Beside each candidate what the list tells of its image: every column of a manifest but its places, null where
     the list has none; `split` is train where it doesn't tell; at the end columns of its own."""

@@ -12,15 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import engine
-from curate.candidates.reader import schema
 from curate.config import fingerprint
 from curate.engine import Progress, RunFolder, Shard
 from curate.errors import Reason, RunError
-from curate.fetch.shard import SCHEMA as FETCHED
 from curate.manifest import LEDGER, MANIFEST, Manifest, encode_manifest
 from curate.recipe import Recipe
 from curate.revision import RECIPE
-from curate.stages import FOLDERS, SHARD_STAGES, retried, retry_reasons
+from curate.stages.candidates.reader import schema
+from curate.stages.chain import FOLDERS, SHARD_STAGES, retried, retry_reasons
+from curate.stages.fetch.shard import SCHEMA as FETCHED
 from curate.upkeep.published import Published, asking, read_published
 from curate.upkeep.rot import Rot, State, judge, tally
 

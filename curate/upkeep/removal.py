@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import engine, pipeline, revision
-from curate.candidates.urls import candidate_id, normalise_url, without_credentials
 from curate.engine import Progress, RunFolder
 from curate.errors import ImageError, InputError, RunError
 from curate.manifest import read_manifest, write_manifest
 from curate.picks import note_picks
 from curate.pipeline import RunOutcome
 from curate.recipe import Dedup, Recipe
+from curate.stages.candidates.urls import candidate_id, normalise_url, without_credentials
 from curate.storage import atomic
 from curate.tombstones import FACTS, Tombstones, bury, marked, marks_of, names_of, read_facts
 

@@ -21,7 +21,7 @@ from curate.humanize import size
 from curate.manifest.query import SAVED, save
 from curate.preflight.sampling import Sample, draw
 from curate.recipe import Recipe
-from curate.stages import FOLDERS, SHARD_STAGES
+from curate.stages.chain import FOLDERS, SHARD_STAGES
 from curate.upkeep.published import asking, read_published
 from curate.upkeep.rot import Rot, State, judge, tally
 

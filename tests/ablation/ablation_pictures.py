@@ -6,13 +6,13 @@ from typing import IO
 import numpy as np
 from PIL import Image, ImageFilter
 
-from curate.label.clip import LabelResult
+from curate.stages.label.clip import LabelResult
 
 COLOURS = {"Animals": (150, 100, 100), "Food": (100, 150, 100), "Map": (100, 100, 150), "Nature": (120, 120, 120)}
 
 
 class ByColour:
-    """What `curate.label.clip.Labeller` offers to those that label."""
+    """What `curate.stages.label.clip.Labeller` offers to those that label."""
 
     key, name, dim = "by colour", "by colour", 3
 

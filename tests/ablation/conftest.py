@@ -11,7 +11,7 @@ import curate
 
 @pytest.fixture(autouse=True)
 def _labeller(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("curate.label.clip.load_labeller", lambda config: ByColour())
+    monkeypatch.setattr("curate.stages.label.clip.load_labeller", lambda config: ByColour())
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +31,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     (folder / "recipe.yaml").write_text(json.dumps(recipe))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("curate.label.clip.load_labeller", lambda config: ByColour())
+        patch.setattr("curate.stages.label.clip.load_labeller", lambda config: ByColour())
         out = curate.run(folder / "recipe.yaml", [folder / "pictures"], folder / "run", scheduler="serial")
     assert out.reasons == {"ok": 48, "surplus": 32, "low_texture": 88}
     return folder / "run"

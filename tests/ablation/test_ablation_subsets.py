@@ -26,7 +26,7 @@ from curate.cli import app
 from curate.errors import CurateError, ManifestError, RunError
 from curate.manifest import find_faults, read_manifest
 from curate.manifest.published import ABLATIONS
-from curate.measure import measure_image
+from curate.stages.measure import measure_image
 
 WANTED = Ablation(images=24, sizes=(6, 12, 30), targets={"frequency": 0.008, "bpp": 3.0}, tolerance=0.1)
 MEASURES = ["pixels", "hf_ratio_032", "bpp"]
@@ -36,7 +36,7 @@ MEASURES = ["pixels", "hf_ratio_032", "bpp"]
 def out(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("subsets") / "out"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("curate.label.clip.load_labeller", lambda config: ByColour())
+        patch.setattr("curate.stages.label.clip.load_labeller", lambda config: ByColour())
         ablate(run, folder, WANTED, scheduler="serial")
     return folder
 

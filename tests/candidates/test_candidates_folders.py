@@ -5,9 +5,9 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from curate.candidates import CandidateReader, candidate_id
 from curate.errors import InputError, Reason
 from curate.recipe import Candidates
+from curate.stages.candidates import CandidateReader, candidate_id
 
 
 def read(*inputs: Path | str, **settings: object) -> list[dict]:

@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.candidates import CandidateReader, candidate_id
-from curate.candidates import img2dataset as takeover
 from curate.errors import InputError, Reason
 from curate.recipe import Candidates
+from curate.stages.candidates import CandidateReader, candidate_id
+from curate.stages.candidates import img2dataset as takeover
 
 FORMS = ("webdataset", "files", "parquet")
 HASHES = ("sha256", "md5", "sha512")

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.candidates import CandidateReader, candidate_id
 from curate.errors import InputError, Reason
 from curate.recipe import Candidates
+from curate.stages.candidates import CandidateReader, candidate_id
 
 STEADY = settings(deadline=None, derandomize=True, max_examples=80)
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.candidates import candidate_id, normalise_url
-from curate.candidates.urls import redact, without_credentials
 from curate.errors import ImageError, Reason
+from curate.stages.candidates import candidate_id, normalise_url
+from curate.stages.candidates.urls import redact, without_credentials
 
 STEADY = settings(deadline=None, derandomize=True, max_examples=300)
 

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import curate
-from curate.label import clip, weights
-from curate.label.clip import LabelResult
+from curate.stages.label import clip, weights
+from curate.stages.label.clip import LabelResult
 
 RUN = Path(__file__).with_name("run")
 PORT = 8399

@@ -31,7 +31,7 @@ from curate.restore import TrainRecipe
 from curate.restore.checkpoint import CheckpointInfo, save_model
 from curate.restore.degradations import parse_degradation
 from curate.restore.models import build_model
-from curate.stages import SHARD_STAGES
+from curate.stages.chain import SHARD_STAGES
 
 SURFACE = Path(__file__).with_name("surface.json")
 RECIPES = ("demo", "hq50k", "laion_hr", "restoration_strict")

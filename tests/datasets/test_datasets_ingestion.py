@@ -19,8 +19,8 @@ from curate.engine import SerialExecutor
 from curate.engine.executor import WorkerDied
 from curate.errors import InputError, RunError
 from curate.manifest import find_faults, read_manifest
-from curate.measure import measure_image
 from curate.restore.pictures import open_pictures
+from curate.stages.measure import measure_image
 
 TESTSETS = Path(__file__).resolve().parents[3] / "shared/testsets"
 GOPRO = [f"train/A/{kind}/{n:06}.png" for n in (1, 2) for kind in ("sharp", "blur")]

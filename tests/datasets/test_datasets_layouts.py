@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from curate.candidates.folders import list_files
 from curate.datasets.layouts import LAYOUTS, find_layout
 from curate.datasets.matching import Matched, match
 from curate.errors import InputError
 from curate.restore.degradations import TASKS
+from curate.stages.candidates.folders import list_files
 
 TESTSETS = Path(__file__).resolve().parents[3] / "shared/testsets"
 

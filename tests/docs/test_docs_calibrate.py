@@ -10,7 +10,7 @@ from PIL import Image
 
 from benchmarks import calibrate, readings
 from benchmarks.readings import BASE, BINS, PICTURES, Means
-from curate.measure import high_frequency_ratios
+from curate.stages.measure import high_frequency_ratios
 
 
 def picture(height: int, width: int, seed: int = 0) -> Image.Image:

@@ -16,10 +16,10 @@ import yaml
 from curate.cli import app
 from curate.config import override_key
 from curate.errors import Reason
-from curate.label.taxonomy import load_taxonomy
 from curate.recipe import Recipe
 from curate.restore.models import build_model
 from curate.restore.recipe import TrainRecipe
+from curate.stages.label.taxonomy import load_taxonomy
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])

@@ -9,9 +9,9 @@ from typing import Any
 import hypothesis
 import pytest
 
-from curate.fetch.outcome import Outcome
-from curate.fetch.stream import fetch_stream
-from curate.fetch.watch import Watch
+from curate.stages.fetch.open_requests import Watch
+from curate.stages.fetch.outcome import Outcome
+from curate.stages.fetch.stream import fetch_stream
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "site"))
 
@@ -69,7 +69,7 @@ def needs_img2dataset() -> None:
 
 @pytest.fixture
 def img2dataset(scratch: Path, needs_img2dataset: None) -> FetchAll:
-    from curate.fetch.img2dataset import fetch_img2dataset
+    from curate.stages.fetch.img2dataset import fetch_img2dataset
 
     return lambda urls, done=_ignore, screen=None, **changes: fetch_img2dataset(
         urls, settings(**changes), scratch, Ends(done), screen

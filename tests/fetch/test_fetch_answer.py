@@ -8,10 +8,10 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from curate.errors import Reason
-from curate.fetch.answer import judge, next_hop
-from curate.fetch.guard import Guard
-from curate.fetch.outcome import Failure, Outcome
 from curate.recipe import Fetch
+from curate.stages.fetch.guard import Guard
+from curate.stages.fetch.http_response import judge, next_hop
+from curate.stages.fetch.outcome import Failure, Outcome
 
 
 def retry_after(value: str) -> float | None:

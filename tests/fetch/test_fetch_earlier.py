@@ -11,8 +11,8 @@ import pytest
 from hostile import SITE, HostileSite, picture
 
 import curate
-from curate.fetch.earlier import in_doubt
 from curate.recipe import Recipe
+from curate.stages.fetch.reuse import in_doubt
 from curate.storage import atomic
 from curate.storage.atomic import Sink
 

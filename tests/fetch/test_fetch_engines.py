@@ -11,9 +11,9 @@ import pytest
 from hostile import HostileSite, picture
 
 from curate.errors import Reason, RunError
-from curate.fetch.outcome import Outcome
-from curate.fetch.screen import Screen
 from curate.recipe import Bound
+from curate.stages.fetch.early_filters import Screen
+from curate.stages.fetch.outcome import Outcome
 
 FetchAll = Callable[..., list[Outcome]]
 

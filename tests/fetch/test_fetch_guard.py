@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from curate.errors import Reason
-from curate.fetch.guard import ForbiddenAddress, Guard
-from curate.fetch.outcome import Failure
+from curate.stages.fetch.guard import ForbiddenAddress, Guard
+from curate.stages.fetch.outcome import Failure
 
 
 @pytest.mark.parametrize(

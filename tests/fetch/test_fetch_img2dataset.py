@@ -12,12 +12,12 @@ import pytest
 from hostile import HostileSite, settings
 
 from curate.errors import MissingExtra, Reason
-from curate.fetch import img2dataset as adapter
-from curate.fetch.blocking import BlockingClient
-from curate.fetch.outcome import Failure, Outcome
-from curate.fetch.screen import Screen
-from curate.fetch.turns import Turns
-from curate.fetch.watch import Watch
+from curate.stages.fetch import img2dataset as adapter
+from curate.stages.fetch.blocking import BlockingClient
+from curate.stages.fetch.early_filters import Screen
+from curate.stages.fetch.host_limits import Turns
+from curate.stages.fetch.open_requests import Watch
+from curate.stages.fetch.outcome import Failure, Outcome
 
 FetchAll = Callable[..., list[Outcome]]
 
@@ -107,7 +107,7 @@ def test_importing_it_calls_nobody_and_takes_only_what_is_needed() -> None:
                 raise SystemExit(9)
 
         sys.addaudithook(refuse)
-        from curate.fetch.img2dataset import _downloader_class
+        from curate.stages.fetch.img2dataset import _downloader_class
         print(_downloader_class().__name__)
         print({"img2dataset", "albumentations", "cv2", "pandas", "torch", "webdataset"} & sys.modules.keys())
     """
@@ -120,8 +120,8 @@ def test_an_interrupt_ends_it(site: HostileSite, tmp_path: Path) -> None:
     """By itself it waits for ever on threads that wait for it."""
     code = """
         import os, pathlib, signal, sys, threading
-        from curate.fetch.img2dataset import _downloader_class, fetch_img2dataset
-        from curate.fetch.watch import Watch
+        from curate.stages.fetch.img2dataset import _downloader_class, fetch_img2dataset
+        from curate.stages.fetch.open_requests import Watch
         from curate.recipe import Fetch
 
         signal.signal(signal.SIGINT, signal.default_int_handler)  # which a background job's child doesn't have

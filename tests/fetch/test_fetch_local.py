@@ -12,10 +12,10 @@ import pytest
 from hostile import picture
 
 from curate.errors import Reason
-from curate.fetch.local import LocalBytes, read_local
-from curate.fetch.outcome import Outcome
-from curate.fetch.watch import Watch
 from curate.recipe import Fetch
+from curate.stages.fetch.local import LocalBytes, read_local
+from curate.stages.fetch.open_requests import Watch
+from curate.stages.fetch.outcome import Outcome
 
 
 def read(scratch: Path, *sources: LocalBytes, **settings: int) -> list[Outcome]:

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from curate.errors import Reason
-from curate.fetch.host import Host
-from curate.fetch.outcome import Failure, Outcome
-from curate.fetch.robots import Robots, opted_out
-from curate.fetch.turns import Turns
+from curate.stages.fetch.circuit_breaker import Host
+from curate.stages.fetch.host_limits import Turns
+from curate.stages.fetch.outcome import Failure, Outcome
+from curate.stages.fetch.robots import Robots, opted_out
 
 FetchAll = Callable[..., list[Outcome]]
 AGENT = "curate-test/1.0 (+mailto:someone@example.org)"

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.errors import Reason
-from curate.fetch.outcome import Failure
-from curate.fetch.screen import Screen
 from curate.images.header import Header
 from curate.recipe import Filters, Recipe
+from curate.stages.fetch.early_filters import Screen
+from curate.stages.fetch.outcome import Failure
 
 FILTERS = Filters(min={"width": 1024, "height": 1024, "nbytes": 500_000, "bpp": 1.0}, allow={"format": ("JPEG", "PNG")})
 

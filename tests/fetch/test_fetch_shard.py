@@ -12,9 +12,9 @@ from hostile import HostileSite, picture, settings
 from curate.engine import count_reasons
 from curate.engine.stage import Shard
 from curate.errors import Reason
-from curate.fetch.shard import SCHEMA, FetchShard
 from curate.manifest.schema import LEDGER
 from curate.recipe import Bound, Recipe
+from curate.stages.fetch.shard import SCHEMA, FetchShard
 from curate.storage.run_folder import RunFolder
 
 ROWS = pa.schema(

@@ -10,9 +10,9 @@ from hostile import HostileSite
 from zoo import FETCH, MIN_SIDE, ROBOTS, mix
 
 from curate.errors import Reason
-from curate.fetch.outcome import Outcome
-from curate.fetch.screen import Screen
 from curate.recipe import Bound
+from curate.stages.fetch.early_filters import Screen
+from curate.stages.fetch.outcome import Outcome
 
 SCREEN = Screen((Bound("width", "min", MIN_SIDE, Reason.TOO_SMALL),))
 

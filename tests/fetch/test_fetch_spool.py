@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.errors import Reason, RunError
-from curate.fetch.outcome import Body, Failure
-from curate.fetch.spool import Spool
+from curate.stages.fetch.outcome import Body, Failure
+from curate.stages.fetch.spool import Spool
 
 
 def spool(path: Path, data: bytes, step: int = 100, limit: int = 10**6, encoding: str = "") -> Body:

@@ -8,7 +8,7 @@ import pytest
 from hostile import HostileSite
 
 from curate.errors import Reason
-from curate.fetch.outcome import Outcome
+from curate.stages.fetch.outcome import Outcome
 
 FetchAll = Callable[..., list[Outcome]]
 

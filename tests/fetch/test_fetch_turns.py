@@ -10,15 +10,15 @@ import pytest
 from hostile import HostileSite, settings
 
 from curate.errors import RunError
-from curate.fetch import turns as turns_module
-from curate.fetch.turns import Turns
-from curate.fetch.watch import Watch
+from curate.stages.fetch import host_limits as turns_module
+from curate.stages.fetch.host_limits import Turns
+from curate.stages.fetch.open_requests import Watch
 
 ANOTHER = """
 import sys
 from pathlib import Path
-from curate.fetch.watch import Watch
-from curate.fetch.turns import Turns
+from curate.stages.fetch.open_requests import Watch
+from curate.stages.fetch.host_limits import Turns
 with Turns.open(Path(sys.argv[1])) as turns:
     print(*[round(turns.reserve("a.test", 1000.0, 1e6) / 1000) for _ in range(5)])
     print(*[turns.enter("a.test", 3) is not None for _ in range(2)], flush=True)
@@ -107,7 +107,7 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 
 def crawl(engine: str, urls: list[str], scratch: Path, turns: Path, fetch: dict[str, Any]) -> list[bool]:
-    from curate.fetch.shard import _engine
+    from curate.stages.fetch.shard import _engine
 
     scratch.mkdir()
     outcomes = _engine(engine)(urls, settings(**fetch), scratch, Watch(), turns=turns)

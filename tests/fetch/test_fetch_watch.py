@@ -6,16 +6,16 @@ import pytest
 from hostile import HostileSite, settings
 from yarl import URL
 
-from curate.fetch.outcome import Outcome
-from curate.fetch.shard import FetchEngine
-from curate.fetch.watch import HANDFUL, Watch, show
+from curate.stages.fetch.open_requests import HANDFUL, Watch, show
+from curate.stages.fetch.outcome import Outcome
+from curate.stages.fetch.shard import FetchEngine
 
 
 @pytest.fixture(params=["stream", "img2dataset"])
 def engine(request: pytest.FixtureRequest) -> FetchEngine:
     if request.param == "img2dataset":
         request.getfixturevalue("needs_img2dataset")
-    from curate.fetch.shard import _engine
+    from curate.stages.fetch.shard import _engine
 
     return _engine(request.param)
 

@@ -7,9 +7,9 @@ import sys
 import pytest
 
 from curate.demo.draw import draw
-from curate.label.clip import label_images
-from curate.label.weights import BUNDLED
 from curate.recipe import Label
+from curate.stages.label.clip import label_images
+from curate.stages.label.weights import BUNDLED
 
 HELD_OUT = 30_000
 """Seeds that the labeller was neither trained on nor chosen by."""

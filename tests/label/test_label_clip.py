@@ -13,10 +13,10 @@ from safetensors.torch import save_file
 from scipy.special import softmax
 
 from curate.errors import ImageError, InputError
-from curate.label.clip import label_images, load_labeller
-from curate.label.inference import map_ahead
-from curate.label.weights import model_name
 from curate.recipe import Label
+from curate.stages.label.clip import label_images, load_labeller
+from curate.stages.label.inference import map_ahead
+from curate.stages.label.weights import model_name
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 import curate
 from curate.cli import app
 from curate.errors import InputError, LabelError
-from curate.label import LabelEvaluation, label_images
-from curate.label.evaluation import BINS, LabelledPicture
 from curate.recipe import Label
+from curate.stages.label import LabelEvaluation, label_images
+from curate.stages.label.evaluation import BINS, LabelledPicture
 
 TAXONOMY = """
 Outdoor: {templates: ["a photo of {}."], categories: {Animals: [a cat, a dog], Outdoor others: [a stone]}}

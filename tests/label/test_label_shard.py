@@ -13,9 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from curate.label.clip import Labeller, label_images
-from curate.label.shard import SCHEMA, LabelShard
 from curate.recipe import Label
+from curate.stages.label.clip import Labeller, label_images
+from curate.stages.label.shard import SCHEMA, LabelShard
 
 EMBEDDINGS = "embeddings/part-00000.parquet"
 

@@ -3,8 +3,8 @@
 import pytest
 
 from curate.errors import LabelError
-from curate.label.taxonomy import load_taxonomy
 from curate.manifest.schema import NAMED_CATEGORIES
+from curate.stages.label.taxonomy import load_taxonomy
 
 GOOD = "A: {templates: ['a photo of {}.'], categories: {Cats: [a cat, a kitten], Dogs: [a dog]}}"
 

@@ -9,9 +9,9 @@ import huggingface_hub
 import pytest
 
 from curate.errors import LabelError
-from curate.label.clip import load_labeller
-from curate.label.weights import find_weights, model_name
 from curate.recipe import Label
+from curate.stages.label.clip import load_labeller
+from curate.stages.label.weights import find_weights, model_name
 
 
 @pytest.fixture

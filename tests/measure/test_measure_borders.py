@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from curate.measure.borders import border_share
+from curate.stages.measure.borders import border_share
 
 
 def texture(height: int, width: int) -> np.ndarray:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.measure.colour import Extremes, colourfulness
+from curate.stages.measure.colour import Extremes, colourfulness
 
 
 def noise(height: int, width: int, seed: int = 0) -> np.ndarray:

@@ -11,9 +11,9 @@ from PIL import Image
 
 from curate.errors import RecipeError
 from curate.manifest import MANIFEST
-from curate.measure import MeasureShard, measure_image
-from curate.measure.facts import OF_COLOURS
 from curate.recipe import FACTS, Fact, Measure, Recipe
+from curate.stages.measure import MeasureShard, measure_image
+from curate.stages.measure.facts import OF_COLOURS
 
 
 def picture(height: int = 150, width: int = 210, seed: int = 0) -> Image.Image:

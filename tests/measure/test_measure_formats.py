@@ -15,7 +15,7 @@ from curate.errors import ImageError, Reason
 from curate.images import decode
 from curate.images.file_format import HEAD, sniff
 from curate.images.header import read_header
-from curate.measure import Measures, measure_image
+from curate.stages.measure import Measures, measure_image
 
 HEIGHT, WIDTH = 45, 70
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from curate.measure import PAPER_CUTOFF, PUBLISHED_CUTOFF, high_frequency_ratios
+from curate.stages.measure import PAPER_CUTOFF, PUBLISHED_CUTOFF, high_frequency_ratios
 
 STEADY = settings(deadline=None, derandomize=True, max_examples=60)
 CUTOFFS = {0.05: (1, 20), 0.25: (1, 4), PUBLISHED_CUTOFF: (8, 25), PAPER_CUTOFF: (1, 2), 0.9: (9, 10)}

@@ -12,9 +12,16 @@ from PIL import GifImagePlugin, Image, ImageCms, TiffImagePlugin
 
 from curate.errors import ImageError, Reason
 from curate.images.decode import installed
-from curate.measure import Measures, MeasureShard, bits_per_pixel, high_frequency_ratios, measure_image, perceptual_hash
-from curate.measure.image import MAX_SIDE
 from curate.recipe import Measure
+from curate.stages.measure import (
+    Measures,
+    MeasureShard,
+    bits_per_pixel,
+    high_frequency_ratios,
+    measure_image,
+    perceptual_hash,
+)
+from curate.stages.measure.image import MAX_SIDE
 
 ORIENTATION = 0x0112
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000")

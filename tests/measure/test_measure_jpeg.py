@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from curate.measure import measure_image
-from curate.measure.jpeg import chroma_subsampling, jpeg_quality
+from curate.stages.measure import measure_image
+from curate.stages.measure.jpeg import chroma_subsampling, jpeg_quality
 
 
 def jpeg(mode: str = "RGB", **options: object) -> Image.Image:

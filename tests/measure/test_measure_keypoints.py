@@ -4,7 +4,7 @@ from PIL import Image
 
 from curate.demo.draw.architecture import houses
 from curate.manifest.schema import KEYPOINT
-from curate.measure import find_keypoints
+from curate.stages.measure import find_keypoints
 
 
 def blobs(places: list[tuple[float, float, float]], side: int = 320) -> np.ndarray:

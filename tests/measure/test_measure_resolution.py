@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from curate.measure.frequency import ratios_and_spectrum
-from curate.measure.resolution import _ring_power, spectral_cutoff
+from curate.stages.measure.frequency import ratios_and_spectrum
+from curate.stages.measure.resolution import _ring_power, spectral_cutoff
 
 
 def photograph(height: int, width: int, exponent: float = 2.5, seed: int = 0) -> Image.Image:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from curate.measure.blockiness import blockiness
-from curate.measure.noise import noise_sigma
-from curate.measure.sample import row_bands
+from curate.stages.measure.blockiness import blockiness
+from curate.stages.measure.noise import noise_sigma
+from curate.stages.measure.sample import row_bands
 
 
 def scene(height: int = 256, width: int = 384, seed: int = 0) -> np.ndarray:

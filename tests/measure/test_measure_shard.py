@@ -9,8 +9,8 @@ from PIL import Image
 
 from curate.errors import Reason
 from curate.manifest import MANIFEST
-from curate.measure import MeasureShard, measure_image
 from curate.recipe import Measure
+from curate.stages.measure import MeasureShard, measure_image
 
 
 def png(seed: int, side: int = 30) -> bytes:

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from curate.stages import FOLDERS
+from curate.stages.chain import FOLDERS
 from curate.storage.atomic import TEMPORARY
 
 _MODIFY, _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE, _OVERFLOW, _DIRECTORY = 2, 64, 128, 256, 512, 1 << 14, 1 << 30

@@ -14,16 +14,17 @@ from pipeline_digests import digests
 from typer.testing import CliRunner
 
 import curate
-from curate import Recipe, decontamination
+from curate import Recipe
 from curate.cli import app
-from curate.decontamination import MatchShard, build_benchmark
 from curate.demo.draw import animals, architecture
 from curate.engine import encode_table
 from curate.errors import InputError, RecipeError, RunError
-from curate.measure import find_keypoints
 from curate.pipeline import STAGES
 from curate.revision import revise
-from curate.select import Benchmarks
+from curate.stages.match import shard
+from curate.stages.match.shard import MatchShard, build_benchmark
+from curate.stages.measure import find_keypoints
+from curate.stages.select import Benchmarks
 
 SIZE = (300, 220)
 
@@ -94,9 +95,7 @@ def test_what_shows_a_benchmark_is_out_and_of_copies_the_best_stays(
 def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Pixels of the images whose keypoints were looked for."""
     sizes: list[int] = []
-    monkeypatch.setattr(
-        decontamination, "find_keypoints", lambda luma_HW: sizes.append(luma_HW.size) or find_keypoints(luma_HW)
-    )
+    monkeypatch.setattr(shard, "find_keypoints", lambda luma_HW: sizes.append(luma_HW.size) or find_keypoints(luma_HW))
     return sizes
 
 

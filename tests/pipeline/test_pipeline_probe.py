@@ -92,7 +92,7 @@ def test_a_shard_that_is_given_up_is_told(monkeypatch: pytest.MonkeyPatch, crawl
     def fail(*_: Any) -> None:
         raise RuntimeError("no fault of the list")
 
-    monkeypatch.setattr("curate.fetch.shard.FetchShard._fetch", fail)
+    monkeypatch.setattr("curate.stages.fetch.shard.FetchShard._fetch", fail)
     found = curate.probe(crawl, pictures, sample=5, scheduler="serial")
     assert (found.reasons, found.images) == ({"quarantined": 5}, 0)
     assert "5 quarantined" in found.diagnoses[0].text

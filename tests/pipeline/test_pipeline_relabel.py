@@ -8,8 +8,8 @@ from pipeline_digests import digests
 
 import curate
 from curate import Recipe
-from curate.label.clip import Labeller
 from curate.revision import revise
+from curate.stages.label.clip import Labeller
 
 STAGES = ("candidates", "fetch", "measure", "label")
 

@@ -11,7 +11,7 @@ from curate import Recipe
 from curate.errors import InputError, LabelError, Reason, RecipeError, RunError
 from curate.manifest import LEDGER, find_faults, read_manifest
 from curate.recipe import FACTS
-from curate.stages import SHARD_STAGES, STAGES, FilterAndLabel, placed
+from curate.stages.chain import SHARD_STAGES, STAGES, FilterAndLabel, placed
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 from curate import find_task
 from curate.errors import RestoreError
 from curate.restore.degradations import generator, parse_degradation
-from curate.task_finding import streaks
+from curate.stages.measure.restoration_task import streaks
 
 
 def photographs() -> dict[str, np.ndarray]:

@@ -12,7 +12,7 @@ import yaml
 
 from curate.engine import Shard
 from curate.manifest import read_manifest
-from curate.report import build_report
+from curate.stages.report import build_report
 
 MakeRun = Callable[..., Shard]
 

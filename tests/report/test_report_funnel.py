@@ -1,7 +1,7 @@
 from curate.errors import Reason
-from curate.report import Loss, funnel
-from curate.report.funnel import STAGES
-from curate.report.page import _steps as steps
+from curate.stages.report import Loss, funnel
+from curate.stages.report.funnel import STAGES
+from curate.stages.report.page import _steps as steps
 
 
 def test_every_reason_has_its_stage_in_the_funnel() -> None:

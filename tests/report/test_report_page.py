@@ -14,8 +14,8 @@ import pytest
 from curate.engine import Shard
 from curate.errors import Reason, RunError
 from curate.manifest import read_manifest
-from curate.report import build_report
-from curate.report.figures import RATIO_EDGES, frequency_figure
+from curate.stages.report import build_report
+from curate.stages.report.figures import RATIO_EDGES, frequency_figure
 
 MakeRun = Callable[..., Shard]
 

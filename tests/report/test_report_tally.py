@@ -10,8 +10,8 @@ import pytest
 
 from curate.engine import Shard
 from curate.manifest.statistics import summarise
-from curate.report.pictures import choose
-from curate.report.tally import BPP_EDGES, PIXEL_EDGES, RATIO_EDGES, count_ledger
+from curate.stages.report.ledger_counts import BPP_EDGES, PIXEL_EDGES, RATIO_EDGES, count_ledger
+from curate.stages.report.thumbnails import choose
 
 MakeRun = Callable[..., Shard]
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from curate.select import FrequencyBins, balance, share_out, shortage
+from curate.stages.select import FrequencyBins, balance, share_out, shortage
 
 STEADY = settings(deadline=None, derandomize=True, max_examples=200)
 

@@ -12,9 +12,10 @@ from PIL import Image
 from curate.demo.draw import animals, architecture, food, transport
 from curate.errors import RecipeError
 from curate.manifest.schema import KEYPOINT
-from curate.measure import find_keypoints
-from curate.select import Benchmarks, contamination
-from curate.select.contamination import BENCHMARK
+from curate.stages.match import benchmarks as module
+from curate.stages.match.benchmarks import BENCHMARK
+from curate.stages.measure import find_keypoints
+from curate.stages.select import Benchmarks
 
 DRAWN = (
     architecture.houses,
@@ -104,16 +105,16 @@ def test_what_an_image_matches_does_not_depend_on_its_neighbours(benchmarks: Ben
 def plainly(benchmarks: Benchmarks, image: tuple[bytes, int, int]) -> str | None:
     """All compared with all, every pair of blobs tried: what the matcher must come to by its short ways."""
     best, named = 3, None
-    for turned, sign in contamination._MIRRORS:
+    for turned, sign in module._MIRRORS:
         ours, places = (
             np.frombuffer(image[0], KEYPOINT),
-            contamination._places(np.frombuffer(image[0], KEYPOINT), *image[1:]),
+            module._places(np.frombuffer(image[0], KEYPOINT), *image[1:]),
         )
         for listed in benchmarks.table.to_pylist():
             theirs = np.frombuffer(listed["keypoints"], KEYPOINT)
             distance = np.bitwise_count((ours["bits"].astype(np.uint64) ^ turned)[:, None] ^ theirs["bits"])
             near = np.flatnonzero(distance.min(axis=1) <= 6)
-            other = contamination._places(theirs, listed["width"], listed["height"])[distance.argmin(axis=1)[near]]
+            other = module._places(theirs, listed["width"], listed["height"])[distance.argmin(axis=1)[near]]
             one = places[near] * [*sign, 1]
             for first, second in combinations(range(len(near)), 2):
                 lengths = [np.hypot(*(p[first] - p[second])[:2]) for p in (one, other)]

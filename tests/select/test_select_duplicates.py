@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from curate.demo.draw.architecture import houses
-from curate.measure import measure_image
 from curate.recipe import Dedup
-from curate.select import find_clusters
-from curate.select.duplicates import mirror_hash
+from curate.stages.measure import measure_image
+from curate.stages.select import find_clusters
+from curate.stages.select.duplicates import mirror_hash
 
 STEADY = settings(deadline=None, derandomize=True, max_examples=60)
 SCHEMA = pa.schema(

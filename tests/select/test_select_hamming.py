@@ -4,8 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from curate.select import hamming
-from curate.select.hamming import components, hamming_links
+from curate.stages.select.hamming_links import components, hamming_links
 
 STEADY = settings(deadline=None, derandomize=True, max_examples=60)
 BITS = np.uint64(1) << np.arange(64, dtype=np.uint64)
@@ -42,8 +41,8 @@ def test_the_same_components_as_all_pairs(
 def test_crowds_under_one_key_are_cut_until_they_are_small(
     monkeypatch: pytest.MonkeyPatch, radius: int, alive: int
 ) -> None:
-    monkeypatch.setattr(hamming, "_CROWD", 5)
-    monkeypatch.setattr(hamming, "_MANY_LINKS", 20)
+    monkeypatch.setattr("curate.stages.select.hamming_links._CROWD", 5)
+    monkeypatch.setattr("curate.stages.select.hamming_links._MANY_LINKS", 20)
     hash_N = near_some(150, 4, 5, 1, alive)
     assert components(hamming_links(hash_N, radius), 150).tolist() == all_pairs(hash_N, radius).tolist()
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from curate.select import FrequencyBins
-from curate.select.nearness import describe, describe_target
+from curate.stages.select import FrequencyBins
+from curate.stages.select.distribution_distance import describe, describe_target
 
 
 def target(mean: float, std: float, minimum: float | None) -> FrequencyBins:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from curate.errors import InputError, Reason
 from curate.manifest import CATEGORIES, LEDGER
 from curate.recipe import Dedup, Filters, Frequency, Select, TestSplit
-from curate.select import needed_columns, read_pins, select, shopping_csv
-from curate.select.selection import Selection
+from curate.stages.select import needed_columns, read_pins, select, shopping_csv
+from curate.stages.select.selection import Selection
 
 STEADY = settings(deadline=None, derandomize=True, max_examples=40)
 NO_TEST = TestSplit(per_category=0, overrides={})

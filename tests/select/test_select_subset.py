@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from curate.select.subset import MeanBetween, pick
+from curate.stages.select.subset import MeanBetween, pick
 
 
 def best_of_all(cost_N, group_N, counts_G, means, must_N) -> float | None:

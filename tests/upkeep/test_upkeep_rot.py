@@ -110,7 +110,7 @@ def test_a_copy_keeps_within_the_radius_and_another_picture_does_not() -> None:
     from ageing import recoded, replaced, resized
 
     from curate.demo.pictures import Picture, encode
-    from curate.measure import measure_image
+    from curate.stages.measure import measure_image
 
     for seed in range(6):
         body = encode(Picture("Nature", seed, (150, 110), "png"))

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(find_spec("img2dataset") is None, reason="img2da
 @pytest.fixture(scope="module")
 def img2dataset() -> tuple[type, type]:
     """Its Reader and Downloader, without the 600 MB that its package imports for resizing."""
-    from curate.fetch.img2dataset import _ALIAS, _downloader_class
+    from curate.stages.fetch.img2dataset import _ALIAS, _downloader_class
 
     downloader = _downloader_class()
     return importlib.import_module(f"{_ALIAS}.reader").Reader, downloader

@@ -1,6 +1,0 @@
-"""Report: what a run did, as numbers, figures and one HTML page."""
-
-from curate.report.funnel import Loss, funnel
-from curate.report.page import build_report
-
-__all__ = ["Loss", "build_report", "funnel"]

@@ -1,0 +1,173 @@
+"""Which URLs may be asked for and which addresses may be connected to.
+
+A list of URLs from the open web must not reach what only this machine can reach: files, the loopback, the private
+network, the cloud's metadata service. What counts is the address that a socket is really connected to, so it is checked
+there, after DNS and after each redirect: a name that resolves differently the second time gains nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import re
+import socket
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from curate.errors import Reason
+from curate.stages.fetch.outcome import Failure
+
+__all__ = ["ForbiddenAddress", "Guard", "GuardedResolver"]
+
+# RFC 3986's characters. A URL of these alone is sent as it is: re-quoting would break signed ones
+_AS_GIVEN = re.compile(r"(?:[\w\-.~:/?#\[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})+", re.ASCII)
+_HOST = re.compile(r"[\w.:%-]+", re.ASCII)
+
+# Public by `is_global` of some Python versions or of all, and yet nothing to fetch pictures from
+_NEVER = tuple(
+    ipaddress.ip_network(block)
+    for block in (
+        "192.0.0.0/24",  # protocol assignments
+        "192.88.99.0/24",  # 6to4 relays
+        "2001::/23",  # protocol assignments, with Teredo, which wraps any IPv4 address
+        "2002::/16",  # 6to4, which wraps any IPv4 address
+        "3fff::/20",  # documentation
+    )
+)
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+AddressInfo = tuple[Any, ...]
+"""As socket.getaddrinfo gives it: family, type, protocol, name, (address, port, ...)."""
+
+
+class ForbiddenAddress(OSError):  # noqa: N818 - an OSError, so that network code treats it as a failed connection
+    """A socket was about to be connected to an address that the guard forbids."""
+
+
+class Guard:
+    """Decides on URLs and addresses.
+
+    Args:
+        allow_networks: CIDR blocks that may be contacted though they are not public.
+    """
+
+    def __init__(self, allow_networks: Iterable[str] = ()) -> None:
+        self._allowed = tuple(ipaddress.ip_network(block) for block in allow_networks)
+
+    def url(self, text: str, base: URL | None = None) -> URL:
+        """The URL that a candidate's line or a redirect's Location means, if it may be asked for.
+
+        Raises:
+            Failure: BAD_URL, FORBIDDEN_SCHEME, CREDENTIALS, or FORBIDDEN_ADDRESS when the host is an address
+                itself. Its detail never quotes the URL, which may hold a password.
+        """
+        try:
+            url = URL(text, encoded=_AS_GIVEN.fullmatch(text) is not None)
+            url = base.join(url) if base else url
+            host, authority = url.raw_host, url.raw_authority
+        except (ValueError, IndexError) as error:  # IndexError: yarl's, of https://[]@
+            raise Failure(Reason.BAD_URL, "it can't be parsed") from error
+        if not url.scheme:
+            raise Failure(Reason.BAD_URL, "it has no scheme")
+        if url.scheme not in ("http", "https"):
+            raise Failure(Reason.FORBIDDEN_SCHEME, url.scheme[:20])
+        if "@" in authority:
+            raise Failure(Reason.CREDENTIALS)
+        if not host or not _HOST.fullmatch(host):
+            raise Failure(Reason.BAD_URL, "it has no proper host")
+        literal = _literal(host)
+        if literal is not None and not self.permits(literal):
+            raise Failure(Reason.FORBIDDEN_ADDRESS, literal)
+        return url.with_fragment(None)
+
+    def permits(self, address: str) -> bool:
+        """Whether a socket may be connected to an address in its canonical spelling; anything else is refused."""
+        try:
+            ip = ipaddress.ip_address(address.partition("%")[0])
+        except ValueError:
+            return False
+        mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
+        ip = mapped or ip
+        return any(ip in network for network in self._allowed) or _is_public(ip)
+
+    def permitted(self, infos: list[AddressInfo]) -> list[AddressInfo]:
+        """Those of getaddrinfo's answers that may be connected to.
+
+        Raises:
+            ForbiddenAddress: if there are answers, but no permitted one.
+        """
+        permitted = [info for info in infos if self.permits(info[4][0])]
+        if infos and not permitted:
+            raise ForbiddenAddress(", ".join(sorted({info[4][0] for info in infos})))
+        return permitted
+
+    def open_socket(self, info: AddressInfo, create: type[socket.socket] = socket.socket) -> socket.socket:
+        """A socket for one of getaddrinfo's answers: the last gate before any connection.
+
+        Raises:
+            ForbiddenAddress: if it must not be connected to that address.
+        """
+        self.permitted([info])
+        return create(*info[:3])
+
+
+class GuardedResolver(AbstractResolver):
+    """Looks names up in threads of its own, and answers permitted addresses only.
+
+    The event loop's own threads are few, so that a handful of dead name servers would stop every look-up.
+    """
+
+    def __init__(self, guard: Guard, threads: int) -> None:
+        self._guard = guard
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="dns")
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """Addresses of a host.
+
+        Raises:
+            ForbiddenAddress: if it has addresses, but no permitted one.
+            OSError: if it doesn't resolve.
+        """
+        look_up = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM)
+        try:
+            infos = await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
+        except UnicodeError as error:  # a label that is empty or too long
+            raise OSError("no host name") from error
+        flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+        return [
+            ResolveResult(hostname=host, host=str(address[0]), port=port, family=family_, proto=protocol, flags=flags)
+            for family_, _, protocol, _, address in self._guard.permitted(infos)
+        ]
+
+    async def close(self) -> None:
+        """Leave look-ups under way to themselves: they can't be interrupted."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _is_public(ip: IPv4Address | IPv6Address) -> bool:
+    if isinstance(ip, IPv6Address):
+        if ip in _NAT64:  # where IPv6-only networks reach the IPv4 internet
+            return _is_public(IPv4Address(int(ip) & 0xFFFFFFFF))
+        if ip not in _GLOBAL_UNICAST:
+            return False
+    return ip.is_global and not ip.is_multicast and not any(ip in network for network in _NEVER)
+
+
+def _literal(host: str) -> str | None:
+    """The address that a host is rather than names, in canonical spelling: 127.1, 0x7f000001 and 2130706433 too."""
+    if ":" in host:
+        return host
+    try:
+        return socket.inet_ntoa(socket.inet_aton(host.removesuffix(".")))
+    except OSError:
+        return None

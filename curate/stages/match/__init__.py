@@ -1,0 +1,1 @@
+"""The match stage: images held against lists of benchmark images, by keypoints."""

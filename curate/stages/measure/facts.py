@@ -1,0 +1,67 @@
+"""The facts that a recipe may ask for beyond the paper's measures, each from what is decoded and transformed anyway."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.recipe import Fact
+from curate.stages.measure.blockiness import blockiness
+from curate.stages.measure.borders import border_share
+from curate.stages.measure.colour import Extremes, colourfulness
+from curate.stages.measure.frequency import PowerSpectrum
+from curate.stages.measure.noise import noise_sigma
+from curate.stages.measure.resolution import spectral_cutoff
+from curate.stages.measure.sample import row_bands
+
+__all__ = ["OF_COLOURS", "Decoded", "measure_facts"]
+
+OF_COLOURS: frozenset[Fact] = frozenset({"colourfulness", "channel_spread", "clipped_low", "clipped_high"})
+"""Those that luma alone can't tell."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A picture, and what several facts share of it, made when it is first asked for."""
+
+    luma_HW: NDArray[np.uint8]
+    spectrum: PowerSpectrum
+    rgb_HWC: NDArray[np.uint8] | None = None
+    """There if a fact of colours is wanted."""
+
+    @cached_property
+    def colours(self) -> NDArray[np.uint8]:
+        """The picture in colours."""
+        assert self.rgb_HWC is not None, "facts of colours want rgb_HWC"
+        return self.rgb_HWC
+
+    @cached_property
+    def bands(self) -> NDArray[np.uint8] | None:
+        """The sample that means over places are taken of."""
+        return row_bands(self.luma_HW)
+
+    @cached_property
+    def extremes(self) -> Extremes:
+        """Each pixel's largest and smallest channel."""
+        return Extremes.of(self.colours)
+
+
+_FACTS: dict[Fact, Callable[[Decoded], float | None]] = {
+    "blockiness": lambda picture: None if picture.bands is None else blockiness(picture.bands),
+    "noise_sigma": lambda picture: None if picture.bands is None else noise_sigma(picture.bands),
+    "spectral_cutoff": lambda picture: spectral_cutoff(picture.spectrum),
+    "border_share": lambda picture: border_share(picture.luma_HW),
+    "clipped_low": lambda picture: picture.extremes.clipped_low,
+    "clipped_high": lambda picture: picture.extremes.clipped_high,
+    "colourfulness": lambda picture: colourfulness(picture.colours),
+    "channel_spread": lambda picture: picture.extremes.channel_spread,
+}
+
+
+def measure_facts(picture: Decoded, names: Iterable[Fact]) -> dict[Fact, float | None]:
+    """The facts of these names. Columns of the same name, with their units: curate.manifest.schema."""
+    return {name: _FACTS[name](picture) for name in names}
