@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
-from curate.ablation.copies import Compress
+from curate.datasets.ablation.copies import Compress
 from curate.images.decode import open_image, to_rgb
 from curate.manifest.export.images import to_png
 from curate.restore.pictures import SUFFIXES

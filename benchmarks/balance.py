@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from curate.engine import RunFolder
 from curate.manifest.statistics import diversity
+from curate.pipeline.selection_step import read_summary
 from curate.stages.select import FrequencyBins, balance, share_out
-from curate.whole import read_summary
 
 Counts = NDArray[np.int64]
 

@@ -23,7 +23,7 @@ from PIL import Image
 
 import curate
 from benchmarks.readings import BASE, BINS, Curve, Means, Reading
-from curate.manifest.published import PUBLISHED
+from curate.manifest.paper_statistics import PUBLISHED
 
 BSDS, URBAN = (float(PUBLISHED[name].hf_ratio_032 or 0) for name in ("BSDS400", "Urban100"))
 NEAR = 0.01
@@ -195,7 +195,7 @@ def main() -> None:
     if missing := [str(folder) for folder in (*splits, arguments.urban) if not folder.is_dir()]:
         parser.error(f"no folder {', '.join(missing)}")
 
-    from curate.survey import TEXTS
+    from curate.datasets.statistics import TEXTS
 
     print("## As they lie there\n")
     print(TEXTS["md"](curate.stats([*splits, arguments.urban], scheduler="serial")))

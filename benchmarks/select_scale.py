@@ -28,10 +28,10 @@ from curate.engine import CommitRecord, Progress, RunFolder
 from curate.errors import Reason
 from curate.manifest import CATEGORIES, LEDGER
 from curate.manifest.schema import BROAD
+from curate.pipeline.selection_step import write_selection
 from curate.recipe import Recipe
 from curate.stages.chain import SHARD_FOLDERS, SHARD_STAGES
 from curate.stages.select import needed_columns, select
-from curate.whole import write_selection
 
 SHARD = 1000
 TRIED = 200, 1000

@@ -29,10 +29,10 @@ import psutil
 from aiohttp import web
 from rich.console import Console
 
-from curate.console import reasons_table
+from curate.cli.tables import reasons_table
 from curate.engine import Progress
 from curate.manifest import read_manifest
-from curate.pipeline import run
+from curate.pipeline.execute import run
 from curate.recipe import Recipe
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/pipeline"))

@@ -48,11 +48,13 @@ from curate._version import __version__
 from curate.errors import CurateError
 
 if TYPE_CHECKING:
-    from curate.ablation import Ablation, ablate
     from curate.datasets import ingest
+    from curate.datasets.ablation import Ablation, ablate
+    from curate.datasets.statistics import stats
     from curate.manifest import export_manifest, find_faults, read_manifest, write_manifest
-    from curate.pipeline import run
-    from curate.preflight import probe
+    from curate.pipeline import grow, rebuild, remove, verify
+    from curate.pipeline.execute import run
+    from curate.pipeline.probe import probe
     from curate.recipe import Recipe
     from curate.restore import (
         TrainRecipe,
@@ -72,8 +74,6 @@ if TYPE_CHECKING:
     from curate.stages.label import evaluate_labels, label_images
     from curate.stages.measure import high_frequency_ratios, measure_image
     from curate.stages.measure.restoration_task import find_task
-    from curate.survey import stats
-    from curate.upkeep import grow, rebuild, remove, verify
 
 __all__ = [
     "Ablation",
@@ -114,10 +114,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Ablation": "ablation",
+    "Ablation": "datasets.ablation",
     "Recipe": "recipe",
     "TrainRecipe": "restore",
-    "ablate": "ablation",
+    "ablate": "datasets.ablation",
     "build_model": "restore",
     "convert_weights": "restore",
     "degradations_for": "restore",
@@ -128,24 +128,24 @@ _HOMES = {
     "export_model": "restore",
     "find_faults": "manifest",
     "find_task": "stages.measure.restoration_task",
-    "grow": "upkeep",
+    "grow": "pipeline",
     "high_frequency_ratios": "stages.measure",
     "ingest": "datasets",
     "label_images": "stages.label",
     "load_model": "restore",
     "measure_image": "stages.measure",
     "paper_tables": "restore",
-    "probe": "preflight",
+    "probe": "pipeline.probe",
     "read_manifest": "manifest",
-    "rebuild": "upkeep",
-    "remove": "upkeep",
+    "rebuild": "pipeline",
+    "remove": "pipeline",
     "restore_files": "restore",
     "restore_image": "restore",
-    "run": "pipeline",
-    "stats": "survey",
+    "run": "pipeline.execute",
+    "stats": "datasets.statistics",
     "summary_table": "restore",
     "train": "restore",
-    "verify": "upkeep",
+    "verify": "pipeline",
     "write_manifest": "manifest",
 }
 

@@ -17,21 +17,22 @@ from typing import Any, TypeGuard, get_args
 import typer
 
 import curate
-from curate import manifest, pipeline, preflight, restore
-from curate.cli import app
+from curate import manifest, restore
+from curate.cli.app import app
+from curate.cli.event_log import EVENTS
 from curate.config import Config
 from curate.datasets import Ingested
+from curate.datasets.statistics import BadFile, Survey
 from curate.engine.runner import StageOutcome
 from curate.errors import CurateError, Reason
-from curate.eventlog import EVENTS
 from curate.manifest.schema import LEDGER, MANIFEST, PAIRED, SCHEMA_VERSION
 from curate.manifest.statistics import Statistics
+from curate.pipeline import execute, probe
 from curate.recipe import Recipe
 from curate.restore.recipe import TrainRecipe
 from curate.stages import measure
 from curate.stages.label.clip import LabelResult
 from curate.stages.label.evaluation import CategoryScore, LabelEvaluation, LabelledPicture, ScoreBin
-from curate.survey import BadFile, Survey
 
 FOLDER = Path(__file__).parent / "reference"
 WIDTH = 100
@@ -281,7 +282,7 @@ def _default(parameter: Any) -> str:
 # --- Python
 
 RESULTS: tuple[type, ...] = (
-    pipeline.RunOutcome, StageOutcome, preflight.ProbeOutcome, preflight.Estimate, preflight.Range, preflight.Diagnosis,
+    execute.RunOutcome, StageOutcome, probe.ProbeOutcome, probe.Estimate, probe.Range, probe.Diagnosis,
     measure.Measures, LabelResult, LabelEvaluation, LabelledPicture, CategoryScore, ScoreBin, Survey, BadFile, Ingested,
     Statistics, manifest.Manifest, manifest.Fault, manifest.Exported, manifest.ExportOptions,
     restore.TrainResult, restore.Evaluation, restore.Score, restore.ScoreTable, restore.ScoreRow, restore.Estimate,

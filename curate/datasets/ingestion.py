@@ -14,14 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.datasets.layouts import SPLITS, Layout, Split, find_layout
-from curate.datasets.matching import match
+from curate.datasets.pairing import match
 from curate.datasets.rows import Job, Made, make_rows
 from curate.engine import Executor, open_executor
 from curate.engine.executor import WorkerDied, map_files
 from curate.errors import InputError, ManifestError
 from curate.manifest import MANIFEST, PAIRED, arrow_schema, encode_manifest
 from curate.manifest.combine import way_to
-from curate.manifest.export.place import Folder, new_folder
+from curate.manifest.export.output_folder import Folder, new_folder
 from curate.stages.candidates.folders import list_files
 
 __all__ = ["Ingested", "ingest"]

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from curate.datasets.layouts import Crop, Layout
-from curate.datasets.matching import Group
+from curate.datasets.pairing import Group
 from curate.errors import ImageError, InputError
 from curate.images.decode import open_image, to_luma, to_rgb
 from curate.manifest import MANIFEST, PAIRED

@@ -12,7 +12,7 @@ import numpy as np
 from curate.demo.site import DemoSite
 from curate.engine import Progress
 from curate.manifest import read_manifest
-from curate.pipeline import RunOutcome, run
+from curate.pipeline.execute import RunOutcome, run
 from curate.storage import atomic
 
 __all__ = ["Restoration", "curate_site", "train_and_restore"]

@@ -20,12 +20,12 @@ from ablation_pictures import BLURRED, COLOURS, SMOOTH, ByColour
 from PIL import Image
 from typer.testing import CliRunner
 
-from curate.ablation import Ablation, Subset, ablate
-from curate.ablation.copies import Place, Workshop
-from curate.cli import app
+from curate.cli.app import app
+from curate.datasets.ablation import Ablation, Subset, ablate
+from curate.datasets.ablation.copies import Place, Workshop
 from curate.errors import CurateError, ManifestError, RunError
 from curate.manifest import find_faults, read_manifest
-from curate.manifest.published import ABLATIONS
+from curate.manifest.paper_statistics import ABLATIONS
 from curate.stages.measure import measure_image
 
 WANTED = Ablation(images=24, sizes=(6, 12, 30), targets={"frequency": 0.008, "bpp": 3.0}, tolerance=0.1)

@@ -20,11 +20,11 @@ import typer
 from pydantic import BaseModel
 
 import curate
-from curate.cli import app
+from curate.cli.app import app
+from curate.cli.event_log import EVENTS
 from curate.config import fingerprint
 from curate.engine import Progress
 from curate.errors import Reason
-from curate.eventlog import EVENTS
 from curate.manifest.schema import LEDGER, MANIFEST, PAIRED, SCHEMA_VERSION
 from curate.recipe import Recipe
 from curate.restore import TrainRecipe

@@ -14,7 +14,7 @@ from datasets_samples import Pack, picture
 from PIL import Image
 
 import curate
-from curate.cli import app
+from curate.cli.app import app
 from curate.engine import SerialExecutor
 from curate.engine.executor import WorkerDied
 from curate.errors import InputError, RunError

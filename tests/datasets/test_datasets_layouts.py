@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from curate.datasets.layouts import LAYOUTS, find_layout
-from curate.datasets.matching import Matched, match
+from curate.datasets.pairing import Matched, match
 from curate.errors import InputError
 from curate.restore.degradations import TASKS
 from curate.stages.candidates.folders import list_files

@@ -13,7 +13,7 @@ import torch
 import typer
 import yaml
 
-from curate.cli import app
+from curate.cli.app import app
 from curate.config import override_key
 from curate.errors import Reason
 from curate.recipe import Recipe

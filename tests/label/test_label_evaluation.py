@@ -10,7 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import curate
-from curate.cli import app
+from curate.cli.app import app
 from curate.errors import InputError, LabelError
 from curate.recipe import Label
 from curate.stages.label import LabelEvaluation, label_images

@@ -177,7 +177,7 @@ def test_results_are_saved_by_suffix(pictures: Path, tmp_path: Path) -> None:
 def test_the_commands(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from typer.testing import CliRunner
 
-    from curate.cli import app
+    from curate.cli.app import app
 
     def curate(*arguments: str) -> str:
         result = CliRunner().invoke(app, arguments)

@@ -2,10 +2,10 @@ from typing import Any
 
 import pytest
 
-from curate.advice import advise
+from curate.cli.next_steps import advise
 from curate.engine import StageOutcome
 from curate.errors import Reason
-from curate.pipeline import RunOutcome
+from curate.pipeline.execute import RunOutcome
 
 
 def outcome(*stages: str, reasons: dict[str, int], selection: dict[str, Any] | None = None, **last: Any) -> RunOutcome:

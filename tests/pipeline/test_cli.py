@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from curate import cli
+from curate.cli import app
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def curate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
         monkeypatch.setattr(sys, "argv", ["curate", *map(str, arguments)])
         code = 0
         try:
-            cli.main()
+            app.main()
         except SystemExit as end:
             code = int(end.code or 0)
         out, err = capsys.readouterr()
@@ -26,7 +26,7 @@ def curate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, recipe: Path, pictures: Path) -> Path:
-    from curate.pipeline import run
+    from curate.pipeline.execute import run
 
     out = tmp_path_factory.mktemp("finished") / "run"
     run(recipe, [pictures], out, scheduler="serial")
@@ -175,7 +175,7 @@ def test_a_changed_recipe(curate, recipe: Path, finished: Path) -> None:  # type
 
 def test_help_and_import_load_nothing_heavy() -> None:
     code = (
-        "import sys, curate, curate.cli\n"
+        "import sys, curate, curate.cli.app\n"
         "heavy = {'torch', 'pyarrow', 'numpy', 'pandas', 'scipy', 'dask', 'matplotlib', 'aiohttp', 'pydantic', 'PIL'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )

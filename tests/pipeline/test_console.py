@@ -3,7 +3,7 @@ from typing import Any
 
 from rich.console import Console
 
-from curate.console import StepProgress, reasons_table, selection_tables, table
+from curate.cli.tables import StepProgress, reasons_table, selection_tables, table
 from curate.errors import Reason
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from curate.cli.event_log import EVENTS, EventLog
 from curate.errors import RunError
-from curate.eventlog import EVENTS, EventLog
 
 
 def events(path: Path) -> list[dict[str, Any]]:
@@ -101,7 +101,7 @@ def test_a_log_that_cannot_be_opened_is_told_before_the_run(tmp_path: Path) -> N
 
 
 def test_a_run_logs_from_beginning_to_end(recipe: Path, pictures: Path, tmp_path: Path) -> None:
-    from curate.pipeline import run
+    from curate.pipeline.execute import run
 
     path = tmp_path / "run.jsonl"
     for _ in range(2):

@@ -3,9 +3,9 @@ import io
 import pytest
 from rich.console import Console
 
+from curate.cli.live_view import LiveProgress, PlainProgress, run_progress
+from curate.cli.stage_tally import Listeners, StageTally
 from curate.errors import RunError
-from curate.live import LiveProgress, PlainProgress, run_progress
-from curate.progress import Listeners, StageTally
 
 SLOW = "http://[2001:db8::1]/a.jpg"
 

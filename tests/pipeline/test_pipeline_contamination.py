@@ -15,12 +15,12 @@ from typer.testing import CliRunner
 
 import curate
 from curate import Recipe
-from curate.cli import app
+from curate.cli.app import app
 from curate.demo.draw import animals, architecture
 from curate.engine import encode_table
 from curate.errors import InputError, RecipeError, RunError
-from curate.pipeline import STAGES
-from curate.revision import revise
+from curate.pipeline.execute import STAGES
+from curate.pipeline.recipe_changes import revise
 from curate.stages.match import shard
 from curate.stages.match.shard import MatchShard, build_benchmark
 from curate.stages.measure import find_keypoints

@@ -6,7 +6,7 @@ import pytest
 import curate
 from curate.errors import InputError
 from curate.manifest import read_manifest
-from curate.pipeline import STAGES, RunOutcome
+from curate.pipeline.execute import STAGES, RunOutcome
 from curate.recipe import Recipe
 
 

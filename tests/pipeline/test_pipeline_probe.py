@@ -12,9 +12,9 @@ from rich.console import Console
 
 import curate
 from curate import Recipe
-from curate.console import probe_summary
+from curate.cli.tables import probe_summary
 from curate.errors import CurateError
-from curate.preflight import ProbeOutcome
+from curate.pipeline.probe import ProbeOutcome
 
 
 @pytest.fixture(scope="module")
@@ -154,12 +154,12 @@ def test_what_cannot_be_done_is_refused(crawl: Recipe, urls: Path, options: dict
 def test_the_command(  # type: ignore[no-untyped-def]
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], recipe: Path, pictures: Path, tmp_path: Path
 ) -> None:
-    from curate import cli
+    from curate.cli import app
 
     def command(*arguments: object) -> tuple[int, str]:
         monkeypatch.setattr("sys.argv", ["curate", "probe", *map(str, arguments), "--scheduler", "serial"])
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            app.main()
         return int(end.value.code or 0), capsys.readouterr().out
 
     code, out = command(recipe, "-i", pictures, "--sample", 15, "--json")

@@ -7,7 +7,7 @@ import curate
 from curate import Recipe
 from curate.engine import Progress, RunFolder
 from curate.errors import CurateError, InputError, LabelError, RunError
-from curate.revision import revise
+from curate.pipeline.recipe_changes import revise
 
 STAGES = ("candidates", "fetch", "measure")
 

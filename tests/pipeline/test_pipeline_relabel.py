@@ -8,7 +8,7 @@ from pipeline_digests import digests
 
 import curate
 from curate import Recipe
-from curate.revision import revise
+from curate.pipeline.recipe_changes import revise
 from curate.stages.label.clip import Labeller
 
 STAGES = ("candidates", "fetch", "measure", "label")

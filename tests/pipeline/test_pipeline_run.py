@@ -77,7 +77,7 @@ def test_dask_gives_the_same_bytes(
 def test_a_selection_is_the_same_however_its_shards_are_dealt_out(
     undisturbed: Path, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheduler: str
 ) -> None:
-    monkeypatch.setattr("curate.whole._BLOCK", 2)
+    monkeypatch.setattr("curate.pipeline.selection_step._BLOCK", 2)
     run = shutil.copytree(undisturbed, tmp_path / "run")
     (run / "select/whole.json").unlink()
     for file in (run / "ledger").iterdir():
@@ -297,7 +297,7 @@ def test_a_run_whose_labels_go_to_one_worker_is_the_same(
 ) -> None:
     """A GPU is offered; where there is none, PyTorch then takes the processor."""
     curate.run(recipe, [pictures], tmp_path / "serial", scheduler="serial", stages=STAGES[:4])
-    monkeypatch.setattr("curate.pipeline.find_gpus", lambda: ("0",))
+    monkeypatch.setattr("curate.pipeline.execute.find_gpus", lambda: ("0",))
     curate.run(recipe, [pictures], tmp_path / "local", workers=2, stages=STAGES[:4])
     assert digests(tmp_path / "local") == digests(tmp_path / "serial")
 

@@ -9,7 +9,7 @@ import pytest
 from pipeline_digests import digests
 
 import curate
-from curate import cli
+from curate.cli import app
 from curate.engine import RunFolder
 from curate.errors import RunError
 from curate.manifest import find_faults, read_manifest
@@ -98,7 +98,7 @@ def test_storage_without_credentials_is_told_in_a_line(
     fsspec.filesystem("s3").clear_instance_cache()
     monkeypatch.setattr("sys.argv", ["curate", "manifest", "show", f"{s3}/run/manifest/train.parquet"])
     with pytest.raises(SystemExit, match="1"):
-        cli.main()
+        app.main()
     told = capsys.readouterr().err
     assert told.startswith("curate: can't use the storage: Unable to locate credentials")
     assert told.count("\n") == 1

@@ -16,12 +16,13 @@ import pytest
 from PIL import Image
 
 import curate
-from curate import cli, survey
+from curate.cli import app
+from curate.datasets import statistics
 from curate.engine.executor import SerialExecutor, WorkerDied
 from curate.errors import InputError, LabelError, ManifestError, Reason
 from curate.images.decode import installed
 from curate.manifest import read_manifest
-from curate.manifest.published import PUBLISHED
+from curate.manifest.paper_statistics import PUBLISHED
 from curate.manifest.statistics import diversity, natural_diversity, summarise
 from curate.recipe import Label
 
@@ -98,7 +99,7 @@ def test_a_file_that_kills_workers_is_left_out(by_hand: Path, monkeypatch: pytes
             for task, result in super().map(function, tasks, advanced):
                 yield task, WorkerDied("it died") if len(tasks) > 1 or task[1].endswith("grey.png") else result
 
-    monkeypatch.setattr(survey, "open_executor", lambda *_: Dies())
+    monkeypatch.setattr(statistics, "open_executor", lambda *_: Dies())
     (found,) = curate.stats(by_hand)
     assert found.statistics.number == 1
     assert found.statistics.hf_ratio == pytest.approx(0.5)
@@ -106,7 +107,7 @@ def test_a_file_that_kills_workers_is_left_out(by_hand: Path, monkeypatch: pytes
 
 
 def test_a_file_of_too_many_bytes_is_not_read_whole(by_hand: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(survey, "MAX_BYTES", (by_hand / "deeper" / "grey.png").stat().st_size - 1)
+    monkeypatch.setattr(statistics, "MAX_BYTES", (by_hand / "deeper" / "grey.png").stat().st_size - 1)
     (found,) = curate.stats(by_hand, scheduler="serial")
     assert ("deeper/grey.png", Reason.TOO_LARGE) in [(bad.path, bad.reason) for bad in found.bad_files]
 
@@ -177,7 +178,7 @@ def stats(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     def command(*arguments: object) -> tuple[str, str]:
         monkeypatch.setattr(sys, "argv", ["curate", "stats", *map(str, arguments), "--scheduler", "serial"])
         try:
-            cli.main()
+            app.main()
         except SystemExit as end:
             if end.code:
                 return "", capsys.readouterr().err

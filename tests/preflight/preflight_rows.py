@@ -7,9 +7,9 @@ from typing import Any
 import pyarrow as pa
 
 from curate.errors import Reason
-from curate.preflight.diagnosis import Evidence
-from curate.preflight.estimation import PROBED, Estimate, Timing, estimate
-from curate.preflight.sampling import Listing
+from curate.pipeline.probe.diagnosis import Evidence
+from curate.pipeline.probe.forecast import PROBED, Estimate, Timing, estimate
+from curate.pipeline.sampling import Listing
 from curate.recipe import Recipe
 
 RECIPE = Recipe.parse(

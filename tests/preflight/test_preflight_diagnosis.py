@@ -2,7 +2,7 @@ import pytest
 from preflight_rows import RECIPE, evidence, group
 
 from curate.errors import Reason
-from curate.preflight.diagnosis import Diagnosis, Evidence, diagnose
+from curate.pipeline.probe.diagnosis import Diagnosis, Evidence, diagnose
 
 
 def names(told: Evidence) -> list[str]:

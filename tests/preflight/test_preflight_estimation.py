@@ -3,8 +3,8 @@ import pytest
 from preflight_rows import RECIPE, TIMING, group, judged, rows_of
 
 from curate.errors import Reason
-from curate.preflight.estimation import HEAD_BYTES, Range, Timing, asked, estimate, images_seen, wilson
-from curate.preflight.sampling import Listing
+from curate.pipeline.probe.forecast import HEAD_BYTES, Range, Timing, asked, estimate, images_seen, wilson
+from curate.pipeline.sampling import Listing
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from curate.errors import InputError
-from curate.preflight.sampling import Listing, Sample, draw
+from curate.pipeline.sampling import Listing, Sample, draw
 
 
 def listing(numbers: range, caption: str = "") -> pa.Table:

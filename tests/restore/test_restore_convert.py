@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 from typer.testing import CliRunner
 
-from curate.cli import app
+from curate.cli.app import app
 from curate.errors import RestoreError
 from curate.restore import convert_weights, load_model, read_info
 

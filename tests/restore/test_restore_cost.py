@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 from typer.testing import CliRunner
 
-from curate.cli import app
+from curate.cli.app import app
 from curate.errors import RestoreError
 from curate.restore import describe_model
 from curate.restore.catalogue import _SOURCES

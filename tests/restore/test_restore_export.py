@@ -12,7 +12,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from curate.cli import app
+from curate.cli.app import app
 from curate.errors import MissingExtra, RestoreError
 from curate.restore import export_model, load_model
 from curate.restore.checkpoint import CheckpointInfo, save_model

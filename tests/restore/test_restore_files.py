@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageCms
 from restore_samples import draw, encode
 
-from curate import cli
+from curate.cli import app
 from curate.errors import RestoreError
 from curate.restore import Restored, restore_files, restore_image
 from curate.restore.checkpoint import load_model
@@ -242,7 +242,7 @@ def test_the_command_names_what_is_broken(
     out = str(tmp_path / "out")
     monkeypatch.setattr(sys, "argv", ["curate", "restore", str(tmp_path / "in"), "-o", out, "-c", str(checkpoint)])
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        app.main()
     said = capsys.readouterr()
     assert end.value.code == 1
     assert f"1 of 2 restored, in {out}" in said.out

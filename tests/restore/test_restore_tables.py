@@ -15,7 +15,7 @@ import pytest
 import yaml
 from restore_samples import draw, encode, make_manifest
 
-from curate import cli
+from curate.cli import app
 from curate.errors import RestoreError
 from curate.manifest import read_manifest, write_manifest
 from curate.restore import (
@@ -317,7 +317,7 @@ def run(
 ) -> tuple[int, str, str]:
     monkeypatch.setattr(sys, "argv", ["curate", "evaluate", *map(str, arguments)])
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        app.main()
     out, err = capsys.readouterr()
     return int(end.value.code or 0), out, err
 

@@ -57,12 +57,12 @@ Command = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """The command line: words -> exit code, standard output, standard error."""
-    from curate import cli
+    from curate.cli import app
 
     def run(*words: object) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["curate", *map(str, words)])
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            app.main()
         told = capsys.readouterr()
         return int(end.value.code or 0), told.out, told.err
 

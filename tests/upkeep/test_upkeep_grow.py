@@ -13,8 +13,8 @@ from pipeline_digests import digests
 import curate
 from curate.errors import RunError
 from curate.manifest import find_faults, read_manifest
+from curate.pipeline import Growth, grow
 from curate.recipe import Recipe
-from curate.upkeep import Growth, grow
 
 SERIAL = {"scheduler": "serial"}
 WANTED = ("select.train=14",)

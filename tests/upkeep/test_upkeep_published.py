@@ -12,8 +12,8 @@ from ageing import Ageing
 
 from curate.errors import CurateError
 from curate.manifest import MANIFEST, export_manifest, open_manifests, read_manifest, write_manifest
+from curate.pipeline.published_list import asking, read_published
 from curate.recipe import Recipe
-from curate.upkeep.published import asking, read_published
 
 COLUMNS = [column.name for column in MANIFEST if column.name not in ("tar", "offset")]
 

@@ -12,7 +12,7 @@ from pipeline_digests import digests
 import curate
 from curate.errors import CurateError
 from curate.manifest import compare, export_manifest, find_faults, open_manifests, read_manifest
-from curate.upkeep import Rebuilt
+from curate.pipeline import Rebuilt
 
 FORMS = ("m.parquet", "m.csv", "urls.parquet", "urls.tsv")
 

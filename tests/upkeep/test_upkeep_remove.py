@@ -16,11 +16,11 @@ from small_crawl import serving
 from whole_folder import contents
 
 import curate
-from curate import revision
 from curate.manifest import find_faults, read_manifest
+from curate.pipeline import recipe_changes
+from curate.pipeline.removal import Removal
+from curate.pipeline.tombstones import TOMBSTONES
 from curate.recipe import Recipe
-from curate.tombstones import TOMBSTONES
-from curate.upkeep.removal import Removal
 
 SERIAL = {"scheduler": "serial"}
 
@@ -199,7 +199,7 @@ def test_killed_again_and_again_it_ends_the_same(published: Path, run: Path, tmp
 
 
 def test_bytes_that_were_put_aside_go_too(run: Path, pictures: Path, tmp_path: Path) -> None:
-    recipe = revision.open_run(run)[1]
+    recipe = recipe_changes.open_run(run)[1]
     tighter = recipe.override(["fetch.max_bytes=9000"])
     curate.run(tighter, (), run, **SERIAL, redo_from="fetch")
     data = {path.name: path.read_bytes() for path in pictures.iterdir() if path.stat().st_size > 9000}

@@ -6,7 +6,7 @@ import pytest
 
 from curate.errors import Reason
 from curate.manifest import MANIFEST
-from curate.upkeep.rot import RADIUS, VERDICTS, State, judge, tally
+from curate.pipeline.link_rot import RADIUS, VERDICTS, State, judge, tally
 
 A, B, C, D = (letter * 64 for letter in "abcd")
 _FOUND = pa.schema(

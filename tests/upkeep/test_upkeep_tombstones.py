@@ -11,10 +11,10 @@ import curate
 from curate.engine import RunFolder
 from curate.errors import InputError, RunError
 from curate.manifest import read_manifest, write_manifest
+from curate.pipeline.tombstones import FACTS, Tombstones, marked
 from curate.recipe import Dedup
 from curate.stages.candidates.urls import candidate_id, normalise_url
 from curate.stages.select.duplicates import looks_like
-from curate.tombstones import FACTS, Tombstones, marked
 
 HASH = 0x0F1E_2D3C_4B5A_6978
 

@@ -14,7 +14,7 @@ from pipeline_digests import digests
 import curate
 from curate.errors import CurateError
 from curate.manifest import export_manifest
-from curate.upkeep.rot import State
+from curate.pipeline.link_rot import State
 
 
 def test_each_image_is_told_what_became_of_it_and_nothing_is_changed(

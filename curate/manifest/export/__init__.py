@@ -26,7 +26,7 @@ from curate.manifest.export.huggingface import write_huggingface
 from curate.manifest.export.images import ExportOptions, Images
 from curate.manifest.export.lists import write_csv, write_published, write_urls
 from curate.manifest.export.lmdb import write_lmdb
-from curate.manifest.export.place import Folder, new_folder
+from curate.manifest.export.output_folder import Folder, new_folder
 from curate.manifest.export.webdataset import write_webdataset
 from curate.manifest.table import Manifest, open_manifests
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from curate.manifest.derived import derived_row
 from curate.manifest.export.images import ExportOptions, Images, to_png
-from curate.manifest.export.place import Folder
+from curate.manifest.export.output_folder import Folder
 from curate.manifest.schema import MANIFEST
 from curate.manifest.table import encode_manifest
 from curate.storage.tar import TarWriter

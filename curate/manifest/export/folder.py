@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from curate.manifest.export.images import ExportOptions, Images, name_of
-from curate.manifest.export.place import Folder
+from curate.manifest.export.output_folder import Folder
 
 __all__ = ["write_folder"]
 

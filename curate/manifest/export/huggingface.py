@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.manifest.export.images import ExportOptions, Images, name_of
-from curate.manifest.export.place import Folder
+from curate.manifest.export.output_folder import Folder
 from curate.manifest.schema import huggingface_features
 from curate.storage import atomic
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from curate.errors import MissingExtra
 from curate.manifest.export.images import PNG_LEVEL, ExportOptions, Images, to_png
-from curate.manifest.export.place import Folder
+from curate.manifest.export.output_folder import Folder
 
 __all__ = ["write_lmdb"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from curate.manifest.export.images import ExportOptions, Images, name_of
-from curate.manifest.export.place import Folder
+from curate.manifest.export.output_folder import Folder
 from curate.storage.tar import TarWriter
 
 __all__ = ["write_webdataset"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from curate.manifest import NAMED_CATEGORIES, Manifest, read_manifest
-from curate.manifest.published import PUBLISHED
+from curate.manifest.paper_statistics import PUBLISHED
 from curate.manifest.statistics import summarise
 from curate.recipe import Recipe
 from curate.stages.report.card import write_card

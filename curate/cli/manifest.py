@@ -1,0 +1,172 @@
+"""`curate export`, and `curate manifest` with all that looks at manifests or makes new ones of them."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from curate.cli.options import SHOWN, new_console
+from curate.errors import CurateError
+
+__all__ = ["export", "manifest_app"]
+
+manifest_app = typer.Typer(help="Look at manifests, and make new ones of them.", no_args_is_help=True)
+
+
+def export(
+    source: Annotated[str, typer.Argument(help="Run folder, or one manifest.")],
+    out: Annotated[
+        str, typer.Option("--out", "-o", help="File of a list (manifest, csv, urls), folder of everything else.")
+    ],
+    to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="manifest, csv, urls, webdataset, hf, folder, lmdb or crops; of lists as --out ends, if not given: "
+            ".parquet, .csv, .txt or .tsv.",
+        ),
+    ] = None,
+    per_file: Annotated[int, typer.Option(help="Images in each file of webdataset and hf, or tar of crops.")] = 1000,
+    crop: Annotated[int, typer.Option(help="Side of crops in pixels.")] = 768,
+    overlap: Annotated[int, typer.Option(help="Pixels that neighbouring crops share, at least.")] = 192,
+    skip_damaged: Annotated[
+        bool, typer.Option("--skip-damaged", help="Leave out and count images that can't be read, instead of failing.")
+    ] = False,
+) -> None:
+    """Write a dataset as others open it: a list to publish, or the images as a folder, tars, Parquet or LMDB."""
+    from curate.cli.tables import StepProgress
+    from curate.manifest import ExportOptions, export_manifest
+
+    options = ExportOptions(per_file, crop, overlap, skip_damaged)
+    with StepProgress(new_console(stderr=True), "export") as steps:
+        exported = export_manifest(source, out, to, options=options, progress=steps)
+    for fault in exported.left_out[:SHOWN]:
+        print(f"left out: {fault}", file=sys.stderr)
+    left_out = f", {len(exported.left_out)} left out" if exported.left_out else ""
+    print(f"{exported.images} images in {out}{left_out}")
+
+
+@manifest_app.command()
+def validate(
+    path: Annotated[str, typer.Argument(help="Manifest.")],
+    check_bytes: Annotated[bool, typer.Option("--bytes", help="Also read every image and check its hash.")] = False,
+) -> None:
+    """Name every row and column that breaks the schema."""
+    from curate.manifest import find_faults, read_manifest
+
+    manifest = read_manifest(path)
+    faults = 0
+    for fault in find_faults(manifest, check_bytes=check_bytes):
+        print(f"{path}: {fault}")
+        faults += 1
+    if faults:
+        raise CurateError(f"{path} breaks the schema in {faults} place{'s' if faults > 1 else ''}")
+    print(f"{path}: {len(manifest)} rows, all valid")
+
+
+@manifest_app.command()
+def show(
+    path: Annotated[str, typer.Argument(help="Manifest.")],
+    rows: Annotated[int, typer.Option("--rows", "-n", min=0, help="Rows to show.")] = 5,
+) -> None:
+    """Say what a manifest holds and how it was made."""
+    from curate.cli.tables import statistics_table, table
+    from curate.manifest import read_manifest
+    from curate.manifest.statistics import summarise
+
+    manifest = read_manifest(path)
+    console = new_console()
+    console.print(statistics_table(path, summarise(manifest.table)))
+    made = {k: v for k, v in manifest.metadata.items() if k != "recipe"} | {"fingerprint": manifest.fingerprint}
+    console.print(table("how it was made", ("", ""), sorted(made.items())))
+    if rows:
+        columns = ["id", "category", "width", "height", "bpp", "hf_ratio_032", "split", "url"]
+        columns = [c for c in columns if c in manifest.table.column_names]
+        head = manifest.table.select(columns).slice(0, rows).to_pylist()
+        console.print(table(f"first {len(head)} of {len(manifest)} rows", columns, [row.values() for row in head]))
+
+
+@manifest_app.command()
+def diff(
+    first: Annotated[str, typer.Argument(help="Manifest.")], second: Annotated[str, typer.Argument(help="Another.")]
+) -> None:
+    """Say what one manifest has that another hasn't. Exits with 1 when they differ."""
+    from curate.manifest import compare, read_manifest
+
+    difference = compare(read_manifest(first), read_manifest(second))
+    for id_ in difference.removed:
+        print(f"- {id_}")
+    for id_ in difference.added:
+        print(f"+ {id_}")
+    for id_, columns in difference.changed.items():
+        print(f"~ {id_} {', '.join(columns)}")
+    for key, (old, new) in difference.metadata.items():
+        print(f"~ made with another {key}" + ("" if key == "recipe" else f": {old} -> {new}"))
+    print(
+        f"{len(difference.added)} added, {len(difference.removed)} removed, {len(difference.changed)} changed, "
+        f"{difference.same} the same"
+    )
+    if difference.added or difference.removed or difference.changed:
+        raise typer.Exit(1)
+
+
+@manifest_app.command()
+def merge(
+    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Manifests and run folders.")],
+    out: Annotated[str, typer.Option("--out", "-o", help="Manifest to write.")],
+) -> None:
+    """Make one manifest of several: each image once, and test wherever one of them has it as test."""
+    from curate.manifest import merge, open_manifests
+
+    merged = merge([manifest for source in sources for manifest in open_manifests(source)], out)
+    print(f"{merged.images} images in {out}")
+    if merged.repeated:
+        print(f"{merged.repeated} rows were there already, by id or by bytes")
+    if merged.to_test:
+        print(f"{merged.to_test} training images are test now, as in another manifest")
+
+
+@manifest_app.command()
+def sample(
+    source: Annotated[str, typer.Argument(help="Manifest or run folder.")],
+    count: Annotated[int, typer.Argument(metavar="N", min=1, help="Rows to draw.")],
+    out: Annotated[str, typer.Option("--out", "-o", help="Manifest to write.")],
+    seed: Annotated[int, typer.Option(help="Another one draws other rows.")] = 0,
+    by: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Equally many of each value, such as of category.")
+    ] = None,
+) -> None:
+    """Draw rows: the same for the same seed, and a larger sample holds the smaller one."""
+    from curate.cli.tables import table
+    from curate.manifest import open_manifests, sample
+
+    drawn = sample(open_manifests(source), count, out, seed=seed, by=by)
+    if by is not None:
+        new_console().print(table(f"drawn by {by}", (by, "rows"), sorted(drawn.items())))
+    print(f"{drawn.total()} images in {out}")
+
+
+@manifest_app.command()
+def query(
+    sql: Annotated[str, typer.Argument(metavar="SQL", help="SELECT ... FROM images, or FROM ledger of a run.")],
+    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Manifests, or one run folder.")],
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", help="Write .csv, .json or .parquet instead of printing.")
+    ] = None,
+) -> None:
+    """Ask with SQL. A result with a manifest's columns, saved as .parquet, is a manifest."""
+    from curate.cli.tables import table
+    from curate.manifest import open_manifests
+    from curate.manifest.query import query, save
+
+    manifests = [manifest for source in sources for manifest in open_manifests(source)]
+    run = sources[0].rstrip("/") if len(sources) == 1 and not sources[0].endswith(".parquet") else None
+    result = query(sql, manifests, run=run, out=out or "")
+    if out is None:
+        rows = [row.values() for row in result.to_pylist()]
+        new_console().print(table(f"{len(rows)} row{'s' * (len(rows) != 1)}", result.column_names, rows))
+    else:
+        save(result, out, manifests)
+        print(f"{len(result)} rows in {out}")

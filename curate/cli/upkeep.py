@@ -1,0 +1,198 @@
+"""Commands for a dataset that lives on after its run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from curate.cli.options import LogJson, Scheduler, Settings, Workers, listening, new_console, parts_of
+from curate.cli.run_summary import print_outcome
+from curate.errors import CurateError
+
+if TYPE_CHECKING:
+    from curate.pipeline.removal import Removal
+
+__all__ = ["grow", "rebuild", "remove", "verify"]
+
+Lists = list[str]
+_BY = {"id": "by URL or id", "host": "by host", "sha256": "by bytes", "pixel_sha256": "by pixels", "phash": "by looks"}
+Folders = Annotated[
+    list[str],
+    typer.Option(
+        "--folder", metavar="[NAME=]PATH", help="Folder of images that rows file:NAME/... mean; may be repeated."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
+OwnRecipe = Annotated[
+    str | None, typer.Option(metavar="RECIPE", help="Recipe whose fetch and measure hold; its filters don't matter.")
+]
+
+
+def verify(
+    source: Annotated[str, typer.Argument(help="Run folder, manifest, or list of URLs.")],
+    sample: Annotated[str, typer.Option(metavar="N|P%|all", help="Images to ask for again.")] = "1000",
+    seed: Annotated[int, typer.Option(help="Another one draws other images.")] = 0,
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", help="Write a row for each image: .csv, .json or .parquet.")
+    ] = None,
+    folder: Folders = [],  # noqa: B006 - typer reads it, nobody changes it
+    recipe: OwnRecipe = None,
+    set_: Settings = [],  # noqa: B006
+    scheduler: Annotated[str, typer.Option(help="local (workers on this machine) or serial.")] = "local",
+    workers: Workers = None,
+    json: Json = False,
+) -> None:
+    """Ask for a sample of a dataset's images again: the same, changed, or gone?
+
+    Nothing of the dataset is changed, and nothing of the sample is kept. Exits with 1 when no image could be reached.
+    """
+    from curate.cli.link_rot_tables import rot_tables
+    from curate.pipeline import verify
+
+    with listening(None, quiet=json) as progress:
+        found = verify(
+            source,
+            sample=sample,
+            seed=seed,
+            out=out,
+            recipe=recipe,
+            settings=set_,
+            folders=folder,
+            scheduler=scheduler,
+            workers=workers,
+            progress=progress,
+        )
+    if json:
+        print(found.to_json())
+    else:
+        new_console().print(*rot_tables(found.rot), sep="\n")
+    if not found.reached:
+        raise typer.Exit(1)
+
+
+def rebuild(
+    source: Annotated[str, typer.Argument(metavar="LIST", help="Published manifest or list of URLs.")],
+    out: Annotated[str, typer.Option("--out", "-o", help="Run folder to make: a path or any fsspec URL.")],
+    accept: Annotated[
+        str, typer.Option(help="What must be as published: bytes, or picture, for copies in other bytes too.")
+    ] = "bytes",
+    retry: Annotated[
+        str,
+        typer.Option(metavar="REASONS", help="Ask again for images of these reasons: transient, or dns,tls."),
+    ] = "",
+    folder: Folders = [],  # noqa: B006
+    recipe: OwnRecipe = None,
+    set_: Settings = [],  # noqa: B006
+    scheduler: Scheduler = "local",
+    workers: Workers = None,
+    log_json: LogJson = None,
+    json: Json = False,
+) -> None:
+    """Fetch a published dataset again, each image held against its hash. The same command goes on where it stopped."""
+    from curate.cli.link_rot_tables import rot_tables
+    from curate.pipeline import rebuild
+
+    with listening(log_json, quiet=json) as progress:
+        rebuilt = rebuild(
+            source,
+            out,
+            accept=accept,
+            retry=parts_of(retry),
+            recipe=recipe,
+            settings=set_,
+            folders=folder,
+            scheduler=scheduler,
+            workers=workers,
+            progress=progress,
+        )
+    if json:
+        print(rebuilt.to_json())
+        return
+    console = new_console()
+    console.print(*rot_tables(rebuilt.rot), sep="\n")
+    if passed_over := [f"{count:,} {kind}" for kind, count in rebuilt.passed_over.items() if count]:
+        console.print(f"besides, of the list's lines: {', '.join(passed_over)}")
+    for split, images in rebuilt.kept.items():
+        print(f"{images:,} images in {out.rstrip('/')}/manifest/{split}.parquet")
+    if any(share.state == "unreachable" for share in rebuilt.rot.states):
+        print(f"To ask again for what was unreachable:  curate rebuild {source} --out {out} --retry transient")
+
+
+def grow(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder: a path or any fsspec URL.")],
+    input: Annotated[
+        list[str],
+        typer.Option(
+            "--input",
+            "-i",
+            help="List of URLs (txt, csv, tsv, jsonl, parquet), folder of images, img2dataset output.",
+        ),
+    ],
+    set_: Settings = [],  # noqa: B006
+    scheduler: Scheduler = "local",
+    workers: Workers = None,
+    log_json: LogJson = None,
+) -> None:
+    """Add candidates to a finished run: only what is new is fetched and measured, and what was picked stays."""
+    from curate.pipeline import grow
+
+    with listening(log_json) as progress:
+        growth = grow(run, input, settings=set_, scheduler=scheduler, workers=workers, progress=progress)
+    print_outcome(growth.outcome)
+    print(f"grown by {growth.added:,} candidates, in {growth.shards:,} new shards")
+
+
+def remove(
+    source: Annotated[str, typer.Argument(metavar="RUN", help="Run folder, or one manifest (.parquet).")],
+    ids: Annotated[Lists, typer.Option(metavar="FILE", help="List of ids, one a line.")] = [],  # noqa: B006
+    urls: Annotated[Lists, typer.Option(metavar="FILE", help="List of URLs.")] = [],  # noqa: B006
+    hosts: Annotated[Lists, typer.Option(metavar="FILE", help="List of hosts; with their subdomains.")] = [],  # noqa: B006
+    hashes: Annotated[Lists, typer.Option(metavar="FILE", help="List of SHA-256 of image files.")] = [],  # noqa: B006
+    keep_copies: Annotated[
+        bool, typer.Option("--keep-copies", help="Keep the same pictures from elsewhere; by default they go, too.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and change nothing.")] = False,
+    scheduler: Scheduler = "local",
+    workers: Workers = None,
+    log_json: LogJson = None,
+) -> None:
+    """Take images out of a run: rows, bytes and all that was made of them. They never come back into it."""
+    from curate.pipeline import remove
+
+    if not (ids or urls or hosts or hashes):
+        raise CurateError("say what to remove: --ids, --urls, --hosts or --hashes FILE, with one a line")
+    with listening(log_json) as progress:
+        removal = remove(
+            source,
+            ids=ids,
+            urls=urls,
+            hosts=hosts,
+            hashes=hashes,
+            keep_copies=keep_copies,
+            dry_run=dry_run,
+            scheduler=scheduler,
+            workers=workers,
+            progress=progress,
+        )
+    if removal.outcome is not None:
+        print_outcome(removal.outcome)
+    _print_removal(removal, dry_run)
+
+
+def _print_removal(removal: Removal, dry_run: bool) -> None:
+    by = ", ".join(f"{removal.by[kind]:,} {told}" for kind, told in _BY.items() if removal.by[kind])
+    picked = " and ".join(f"{count:,} of {split}" for split, count in sorted(removal.picked.items()))
+    went = "would go" if dry_run else "removed"
+    print(f"{went}: {_count(len(removal.ids), 'candidate')}{f' ({by})' if by else ''}")
+    if removal.ids:
+        shards = "" if removal.outcome is None else f", {_count(removal.shards, 'shard')} made again"
+        print(f"of the dataset: {picked or 'none'}; {removal.nbytes / 1e6:,.1f} MB of images{shards}")
+    if removal.copies:
+        print(f"{_count(removal.copies, 'copy', 'copies')} among them that no list names (--keep-copies keeps such)")
+    if removal.unknown:
+        print(f"{_count(removal.unknown, 'line')} of what isn't here")
+
+
+def _count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
