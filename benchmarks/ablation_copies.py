@@ -19,7 +19,7 @@ from PIL import Image, ImageFilter
 from curate.datasets.ablation.copies import Compress
 from curate.images.decode import open_image, to_rgb
 from curate.manifest.export.images import to_png
-from curate.restore.pictures import SUFFIXES
+from curate.restore.data.pictures import SUFFIXES
 from curate.stages.measure import measure_image
 
 Change = Callable[[Image.Image], bytes]

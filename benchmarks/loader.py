@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from curate.restore.data import Group, PatchDataset
-from curate.restore.loader import PatchLoader
-from curate.restore.pictures import Picture, open_pictures
+from curate.restore.data.loader import PatchLoader
+from curate.restore.data.patches import Group, PatchDataset
+from curate.restore.data.pictures import Picture, open_pictures
 from curate.restore.recipe import Phase
 from curate.restore.schedule import Schedule
 

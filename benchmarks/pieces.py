@@ -17,12 +17,13 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from curate.restore import infer, load_model
-from curate.restore.data import to_tensor
-from curate.restore.degradations import generator, parse_degradation
+from curate.restore import load_model
+from curate.restore.data.degradations import generator, parse_degradation
+from curate.restore.data.patches import to_tensor
+from curate.restore.data.pictures import open_pictures
+from curate.restore.inference import restore_image
+from curate.restore.inference.tiles import sample_sheet
 from curate.restore.metrics import psnr
-from curate.restore.pictures import open_pictures
-from curate.restore.tiles import sample_sheet
 
 DEGRADATIONS = ("denoise_15", "denoise_50", "dejpeg_10", "dejpeg_40", "sr_x2", "sr_x4", "derain")
 Pixels = NDArray[np.uint8]
@@ -63,13 +64,13 @@ def main() -> None:
             image = degradation.pair(picture.read(), generator(0, name, picture.id))[1]
 
             def restored(side: int) -> NDArray[np.float32]:
-                return infer.restore_array(model, image, task=degradation.task, tile=side, quantise=False)  # noqa: B023
+                return restore_image.restore_array(model, image, task=degradation.task, tile=side, quantise=False)  # noqa: B023
 
             whole = restored(max(image.shape))
             near["one route"].append(psnr(restored(tile), whole))
             if not hasattr(model, "forward_with_choices"):
                 continue
-            with patch.object(infer, "_one_route", lambda *_: {}):
+            with patch.object(restore_image, "_one_route", lambda *_: {}):
                 near["a route for each piece"].append(psnr(restored(tile), whole))
             with torch.inference_mode():
                 routes = {

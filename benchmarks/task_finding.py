@@ -12,8 +12,8 @@ from collections import Counter
 import numpy as np
 
 from curate.errors import RestoreError
-from curate.restore.degradations import TASKS, generator, parse_degradation
-from curate.restore.pictures import open_pictures
+from curate.restore.data.degradations import TASKS, generator, parse_degradation
+from curate.restore.data.pictures import open_pictures
 from curate.stages.measure.restoration_task import find_task
 
 DEGRADATIONS = (

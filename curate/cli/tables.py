@@ -21,7 +21,7 @@ from curate.stages.label.evaluation import BINS, LabelEvaluation
 
 if TYPE_CHECKING:
     from curate.pipeline.probe import Estimate, ProbeOutcome
-    from curate.restore.score_tables import ScoreTable
+    from curate.restore.evaluation.tables import ScoreTable
 
 __all__ = [
     "StepProgress",
@@ -249,7 +249,11 @@ def surveys_table(headings: Sequence[str], rows: Iterable[Sequence[str]], legend
 
 def score_table(scores: ScoreTable) -> Table:
     """Means over images, with their intervals below where there is room; what the paper has is dimmed."""
-    from curate.restore.score_text import as_grid, interval_text, value_text  # torch: only where there are scores
+    from curate.restore.evaluation.formats import (  # torch: only where there are scores
+        as_grid,
+        interval_text,
+        value_text,
+    )
 
     grid = as_grid(scores)
     roomy = len(grid.across) <= 6

@@ -12,22 +12,22 @@ from curate.errors import MissingExtra
 from curate.restore.recipe import TrainRecipe
 
 if TYPE_CHECKING:
-    from curate.restore.catalogue import ModelEntry, Part, describe_model
-    from curate.restore.checkpoint import CheckpointInfo, load_model, read_info
-    from curate.restore.compare import comparison
-    from curate.restore.convert import convert_weights
-    from curate.restore.degradations import known_degradations, parse_degradation
-    from curate.restore.evaluation import Evaluation, Score, evaluate, name_of_checkpoint, name_of_source
-    from curate.restore.export import export_model
-    from curate.restore.infer import restore_image
-    from curate.restore.intervals import Estimate
+    from curate.restore.checkpoints.checkpoint import CheckpointInfo, load_model, read_info
+    from curate.restore.checkpoints.convert import convert_weights
+    from curate.restore.checkpoints.export import export_model
+    from curate.restore.data.degradations import known_degradations, parse_degradation
+    from curate.restore.evaluation.bootstrap import Estimate
+    from curate.restore.evaluation.expert_usage import save_routes
+    from curate.restore.evaluation.formats import SCORE_TEXTS, scores_csv
+    from curate.restore.evaluation.paper_tables import degradations_for
+    from curate.restore.evaluation.scoring import Evaluation, Score, evaluate, name_of_checkpoint, name_of_source
+    from curate.restore.evaluation.tables import ScoreRow, ScoreTable, paper_tables, summary_table
+    from curate.restore.inference.before_after import comparison
+    from curate.restore.inference.restore_files import Restored, restore_files
+    from curate.restore.inference.restore_image import restore_image
     from curate.restore.models import build_model
-    from curate.restore.picture_files import Restored, restore_files
-    from curate.restore.published import degradations_for
-    from curate.restore.routing import save_routes
-    from curate.restore.score_tables import ScoreRow, ScoreTable, paper_tables, summary_table
-    from curate.restore.score_text import SCORE_TEXTS, scores_csv
-    from curate.restore.training import TrainResult, train
+    from curate.restore.models.catalogue import ModelEntry, Part, describe_model
+    from curate.restore.training.trainer import TrainResult, train
 
 __all__ = [
     "SCORE_TEXTS",
@@ -65,37 +65,37 @@ __all__ = [
 ]
 
 _HOMES = {
-    "SCORE_TEXTS": "score_text",
-    "CheckpointInfo": "checkpoint",
-    "Estimate": "intervals",
-    "Evaluation": "evaluation",
-    "ModelEntry": "catalogue",
-    "Part": "catalogue",
-    "Restored": "picture_files",
-    "Score": "evaluation",
-    "ScoreRow": "score_tables",
-    "ScoreTable": "score_tables",
-    "TrainResult": "training",
+    "SCORE_TEXTS": "evaluation.formats",
+    "CheckpointInfo": "checkpoints.checkpoint",
+    "Estimate": "evaluation.bootstrap",
+    "Evaluation": "evaluation.scoring",
+    "ModelEntry": "models.catalogue",
+    "Part": "models.catalogue",
+    "Restored": "inference.restore_files",
+    "Score": "evaluation.scoring",
+    "ScoreRow": "evaluation.tables",
+    "ScoreTable": "evaluation.tables",
+    "TrainResult": "training.trainer",
     "build_model": "models",
-    "comparison": "compare",
-    "convert_weights": "convert",
-    "degradations_for": "published",
-    "describe_model": "catalogue",
-    "evaluate": "evaluation",
-    "export_model": "export",
-    "known_degradations": "degradations",
-    "load_model": "checkpoint",
-    "name_of_checkpoint": "evaluation",
-    "name_of_source": "evaluation",
-    "paper_tables": "score_tables",
-    "parse_degradation": "degradations",
-    "read_info": "checkpoint",
-    "restore_files": "picture_files",
-    "restore_image": "infer",
-    "save_routes": "routing",
-    "scores_csv": "score_text",
-    "summary_table": "score_tables",
-    "train": "training",
+    "comparison": "inference.before_after",
+    "convert_weights": "checkpoints.convert",
+    "degradations_for": "evaluation.paper_tables",
+    "describe_model": "models.catalogue",
+    "evaluate": "evaluation.scoring",
+    "export_model": "checkpoints.export",
+    "known_degradations": "data.degradations",
+    "load_model": "checkpoints.checkpoint",
+    "name_of_checkpoint": "evaluation.scoring",
+    "name_of_source": "evaluation.scoring",
+    "paper_tables": "evaluation.tables",
+    "parse_degradation": "data.degradations",
+    "read_info": "checkpoints.checkpoint",
+    "restore_files": "inference.restore_files",
+    "restore_image": "inference.restore_image",
+    "save_routes": "evaluation.expert_usage",
+    "scores_csv": "evaluation.formats",
+    "summary_table": "evaluation.tables",
+    "train": "training.trainer",
 }
 
 

@@ -254,7 +254,7 @@ def test_a_choice_of_resolution_that_can_be_had_is_had(run: Path, tmp_path: Path
 
 def test_the_trainer_takes_each(out: Path, tmp_path: Path) -> None:
     from curate.restore import TrainRecipe, train
-    from curate.restore.checkpoint import read_info
+    from curate.restore.checkpoints.checkpoint import read_info
 
     smallest = {"num_blocks": [1] * 4, "num_dec_blocks": [1] * 3, "refinement_blocks": 1}
     recipe = {"name": "tiny", "settings": smallest, "degradations": {"sr_x2": 1}, "samples_per_epoch": 2, "workers": 0}

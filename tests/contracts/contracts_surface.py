@@ -28,8 +28,8 @@ from curate.errors import Reason
 from curate.manifest.schema import LEDGER, MANIFEST, PAIRED, SCHEMA_VERSION
 from curate.recipe import Recipe
 from curate.restore import TrainRecipe
-from curate.restore.checkpoint import CheckpointInfo, save_model
-from curate.restore.degradations import parse_degradation
+from curate.restore.checkpoints.checkpoint import CheckpointInfo, save_model
+from curate.restore.data.degradations import parse_degradation
 from curate.restore.models import build_model
 from curate.stages.chain import SHARD_STAGES
 

@@ -19,7 +19,7 @@ from curate.engine import SerialExecutor
 from curate.engine.executor import WorkerDied
 from curate.errors import InputError, RunError
 from curate.manifest import find_faults, read_manifest
-from curate.restore.pictures import open_pictures
+from curate.restore.data.pictures import open_pictures
 from curate.stages.measure import measure_image
 
 TESTSETS = Path(__file__).resolve().parents[3] / "shared/testsets"

@@ -10,7 +10,7 @@ import pytest
 from curate.datasets.layouts import LAYOUTS, find_layout
 from curate.datasets.pairing import Matched, match
 from curate.errors import InputError
-from curate.restore.degradations import TASKS
+from curate.restore.data.degradations import TASKS
 from curate.stages.candidates.folders import list_files
 
 TESTSETS = Path(__file__).resolve().parents[3] / "shared/testsets"

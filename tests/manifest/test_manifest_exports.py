@@ -215,7 +215,7 @@ def test_crops_lie_where_basicsr_puts_them(side: int, expected: list[int]) -> No
 
 
 def test_crops_are_taken_by_the_trainer(pictures: Path, tmp_path: Path) -> None:
-    from curate.restore.pictures import open_pictures
+    from curate.restore.data.pictures import open_pictures
 
     export_manifest(str(pictures), tmp_path / "out", "crops", options=ExportOptions(crop=32, overlap=0))
     opened = open_pictures(tmp_path / "out/manifest/train.parquet")

@@ -145,7 +145,7 @@ def test_ctrl_c_says_whether_the_same_command_goes_on(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    for function in ("pipeline.run", "preflight.probe", "survey.stats"):
+    for function in ("pipeline.execute.run", "pipeline.probe.probe", "datasets.statistics.stats"):
         monkeypatch.setattr(f"curate.{function}", interrupt)
     for arguments in (("run", recipe, "-o", finished), ("measure", finished)):
         code, _, err = curate(*arguments)

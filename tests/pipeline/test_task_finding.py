@@ -5,7 +5,7 @@ import pytest
 
 from curate import find_task
 from curate.errors import RestoreError
-from curate.restore.degradations import generator, parse_degradation
+from curate.restore.data.degradations import generator, parse_degradation
 from curate.stages.measure.restoration_task import streaks
 
 

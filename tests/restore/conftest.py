@@ -7,7 +7,7 @@ import pytest
 import torch
 from restore_samples import DAMOE, TINY, draw, encode, make_manifest
 
-from curate.restore.checkpoint import CheckpointInfo, save_model
+from curate.restore.checkpoints.checkpoint import CheckpointInfo, save_model
 from curate.restore.models import build_model
 
 

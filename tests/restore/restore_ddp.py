@@ -11,10 +11,10 @@ from pathlib import Path
 
 import torch
 
-from curate.restore.data import PatchDataset
+from curate.restore.data.patches import PatchDataset
 from curate.restore.recipe import TrainRecipe
-from curate.restore.task import RestorationTask
-from curate.restore.training import train
+from curate.restore.training.lightning_module import RestorationTask
+from curate.restore.training.trainer import train
 
 torch.set_num_threads(1)
 rank = os.environ["RANK"]

@@ -11,11 +11,11 @@ from torch.nn import functional as F
 
 from curate.errors import RecipeError, RestoreError
 from curate.restore import TrainRecipe, load_model, restore_files, train
-from curate.restore.data import Group, PatchDataset
+from curate.restore.data.patches import Group, PatchDataset
+from curate.restore.data.pictures import open_pictures
 from curate.restore.models import AirNet, build_model, count_parameters
 from curate.restore.models.airnet import DeformableConvolution
 from curate.restore.models.cost import forward_cost
-from curate.restore.pictures import open_pictures
 
 SMALL = {"dim": 8, "groups": 1, "blocks": 1, "queue": 6}
 

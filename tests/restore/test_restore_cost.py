@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 from curate.cli.app import app
 from curate.errors import RestoreError
 from curate.restore import describe_model
-from curate.restore.catalogue import _SOURCES
 from curate.restore.models import MODELS, build_model
+from curate.restore.models.blocks import TransformerBlock
+from curate.restore.models.catalogue import _SOURCES
 from curate.restore.models.cost import forward_cost
-from curate.restore.models.layers import TransformerBlock
 
 SMALL = {
     "moe_ir_30g": (TINY, {"route": 2}),

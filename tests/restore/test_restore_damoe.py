@@ -10,13 +10,13 @@ from torch.nn import functional as F
 
 from curate.errors import RestoreError
 from curate.restore import TrainRecipe, evaluate, restore_files, train
-from curate.restore.checkpoint import CheckpointInfo, load_model, save_model
-from curate.restore.data import to_tensor
-from curate.restore.degradations import TASKS, parse_degradation
-from curate.restore.infer import restore_array
+from curate.restore.checkpoints.checkpoint import CheckpointInfo, load_model, save_model
+from curate.restore.data.degradations import TASKS, parse_degradation
+from curate.restore.data.patches import to_tensor
+from curate.restore.inference.restore_image import restore_array
 from curate.restore.models import DAMoE, build_model, count_parameters
-from curate.restore.models.counting import published_flops
 from curate.restore.models.damoe import HardMixture, SoftMixture
+from curate.restore.models.paper_flops import published_flops
 from curate.restore.models.swinir import Routing
 from curate.restore.schedule import Schedule
 

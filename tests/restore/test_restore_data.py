@@ -14,9 +14,9 @@ from restore_samples import draw, encode
 from torch.utils.data import DataLoader
 
 from curate.errors import RestoreError
-from curate.restore.data import Group, PatchDataset, ValidationDataset, divide
-from curate.restore.degradations import TASKS
-from curate.restore.pictures import Picture, decode, open_pictures
+from curate.restore.data.degradations import TASKS
+from curate.restore.data.patches import Group, PatchDataset, ValidationDataset, divide
+from curate.restore.data.pictures import Picture, decode, open_pictures
 from curate.restore.recipe import Phase
 
 

@@ -5,8 +5,8 @@ import pytest
 from restore_samples import draw
 
 from curate.errors import RestoreError
-from curate.restore.degradations import TASKS, generator, known_degradations, parse_degradation, parse_task
-from curate.restore.degradations.synthetic import resize_bicubic
+from curate.restore.data.degradations import TASKS, generator, known_degradations, parse_degradation, parse_task
+from curate.restore.data.degradations.synthetic import resize_bicubic
 from curate.restore.metrics import psnr, psnr_y
 
 GREY = np.full((64, 64, 3), 128, np.uint8)

@@ -12,9 +12,9 @@ from restore_samples import draw
 from scipy import ndimage
 
 from curate.errors import RestoreError
-from curate.restore.degradations import generator, parse_degradation
-from curate.restore.degradations.blur import blur_disk, blur_motion, blur_shake
-from curate.restore.degradations.camera import encode, linearise, read_variance
+from curate.restore.data.degradations import generator, parse_degradation
+from curate.restore.data.degradations.blur import blur_disk, blur_motion, blur_shake
+from curate.restore.data.degradations.camera import encode, linearise, read_variance
 from curate.restore.metrics import psnr
 
 TESTSETS = Path(__file__).resolve().parents[3] / "shared/testsets"

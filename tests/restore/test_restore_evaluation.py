@@ -10,9 +10,9 @@ from restore_samples import draw, encode, pair_manifest
 
 from curate.errors import RestoreError
 from curate.restore import evaluate, load_model, restore_image
-from curate.restore.checkpoint import CheckpointInfo, save_model
-from curate.restore.degradations import generator, parse_degradation
-from curate.restore.infer import restore_array
+from curate.restore.checkpoints.checkpoint import CheckpointInfo, save_model
+from curate.restore.data.degradations import generator, parse_degradation
+from curate.restore.inference.restore_image import restore_array
 from curate.restore.metrics import METRICS, psnr
 from curate.restore.models import build_model
 

@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 from curate.cli.app import app
 from curate.errors import MissingExtra, RestoreError
 from curate.restore import export_model, load_model
-from curate.restore.checkpoint import CheckpointInfo, save_model
+from curate.restore.checkpoints.checkpoint import CheckpointInfo, save_model
+from curate.restore.checkpoints.exportable import Portable
 from curate.restore.models import MoCEIR, build_model
-from curate.restore.portable import Portable
 
 U = {"num_blocks": [1, 1], "heads": [1, 2], "refinement_blocks": 1}
 SMALL: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {

@@ -12,9 +12,9 @@ from restore_samples import draw, encode
 from curate.cli import app
 from curate.errors import RestoreError
 from curate.restore import Restored, restore_files, restore_image
-from curate.restore.checkpoint import load_model
-from curate.restore.degradations import generator, parse_degradation
-from curate.restore.infer import restore_array
+from curate.restore.checkpoints.checkpoint import load_model
+from curate.restore.data.degradations import generator, parse_degradation
+from curate.restore.inference.restore_image import restore_array
 
 
 def test_one_broken_file_does_not_stop_the_others(checkpoint: Path, tmp_path: Path) -> None:

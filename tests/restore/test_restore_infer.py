@@ -14,15 +14,15 @@ from torch import Tensor, nn
 
 from curate.errors import RestoreError
 from curate.restore import comparison, load_model, restore_image
-from curate.restore.bilateral import bilateral_filter
-from curate.restore.compare import before_and_after
-from curate.restore.data import to_tensor
-from curate.restore.degradations import generator, parse_degradation
-from curate.restore.infer import restore_array
+from curate.restore.data.degradations import generator, parse_degradation
+from curate.restore.data.patches import to_tensor
+from curate.restore.inference.before_after import before_and_after
+from curate.restore.inference.bilateral import bilateral_filter
+from curate.restore.inference.restore_image import restore_array
+from curate.restore.inference.tiles import OVERLAP, cover, sample_sheet
 from curate.restore.metrics import psnr
 from curate.restore.models import build_model
 from curate.restore.models.complexity_experts import MixtureOfComplexityExperts
-from curate.restore.tiles import OVERLAP, cover, sample_sheet
 
 
 class Blur(nn.Module):

@@ -13,10 +13,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from curate.restore.losses import RestorationLoss
 from curate.restore.models import build_model, task_arguments
 from curate.restore.schedule import Schedule
-from curate.restore.training import train
+from curate.restore.training.losses import RestorationLoss
+from curate.restore.training.trainer import train
 
 SMALL = {"dim": 12, "depths": [2], "heads": 2}
 FAMILIES: dict[str, dict[str, Any]] = {

@@ -12,9 +12,9 @@ import psutil
 import pytest
 import torch
 
-from curate.restore.data import Group, PatchDataset
-from curate.restore.loader import PatchLoader
-from curate.restore.pictures import open_pictures
+from curate.restore.data.loader import PatchLoader
+from curate.restore.data.patches import Group, PatchDataset
+from curate.restore.data.pictures import open_pictures
 from curate.restore.recipe import Phase
 from curate.restore.schedule import Schedule
 

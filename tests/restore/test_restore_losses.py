@@ -9,8 +9,8 @@ import torch
 from scipy.ndimage import convolve1d
 
 from curate.errors import RestoreError
-from curate.restore import losses
-from curate.restore.losses import PerceptualLoss, RestorationLoss, fft_loss, ms_ssim
+from curate.restore.training import losses
+from curate.restore.training.losses import PerceptualLoss, RestorationLoss, fft_loss, ms_ssim
 
 
 def _pair(side: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from curate.errors import RestoreError
-from curate.restore.models import build_model, count_parameters, layers
+from curate.restore.models import blocks, build_model, count_parameters
+from curate.restore.models.blocks import ChannelAttention, SelfAttention, TransformerBlock, by_strips, pad_to_multiple
 from curate.restore.models.complexity_experts import TileMixer, balance_loss
-from curate.restore.models.layers import ChannelAttention, SelfAttention, TransformerBlock, by_strips, pad_to_multiple
 from curate.restore.models.moce_ir import MoCEIR
 
 
@@ -337,13 +337,13 @@ def test_strips_change_nothing(
     images = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         whole = tiny(images, route=route)
-        monkeypatch.setattr(layers, "_STRIP", 1)
+        monkeypatch.setattr(blocks, "_STRIP", 1)
         in_strips = tiny(images, route=route)
     assert torch.allclose(whole, in_strips, atol=1e-5)
 
 
 def test_strips_show_each_row_what_it_reaches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layers, "_STRIP", 1)
+    monkeypatch.setattr(blocks, "_STRIP", 1)
     seen: list[tuple[int, int]] = []
 
     def compute(x: Tensor) -> Tensor:

@@ -14,11 +14,11 @@ from restore_samples import TINY, recipe
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
-from curate.restore.loader import Pace
+from curate.restore.data.loader import Pace
 from curate.restore.models import build_model
-from curate.restore.models.routers import listen
-from curate.restore.observe import LoaderPace, Routing
-from curate.restore.training import train
+from curate.restore.models.routing_hooks import listen
+from curate.restore.training.callbacks import LoaderPace, Routing
+from curate.restore.training.trainer import train
 
 DAMOE = {"dim": 12, "depths": [2], "heads": 2, "experts": 3}
 

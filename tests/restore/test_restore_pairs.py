@@ -15,13 +15,13 @@ from torch import Tensor
 
 from curate.errors import ManifestError, RestoreError
 from curate.manifest import read_manifest, write_manifest
-from curate.restore.data import Group, PatchDataset, ValidationDataset
-from curate.restore.degradations import TASKS
-from curate.restore.infer import restore_array
+from curate.restore.data.degradations import TASKS
+from curate.restore.data.patches import Group, PatchDataset, ValidationDataset
+from curate.restore.data.pictures import open_pictures
+from curate.restore.inference.restore_image import restore_array
 from curate.restore.models import build_model, count_parameters, require_tasks, task_arguments
-from curate.restore.pictures import open_pictures
 from curate.restore.recipe import Phase
-from curate.restore.training import train
+from curate.restore.training.trainer import train
 
 SMALL = {"dim": 12, "depths": [2], "heads": 2}
 

@@ -14,7 +14,7 @@ from restore_samples import TINY, recipe
 from safetensors.torch import load_file
 
 from curate.errors import RestoreError
-from curate.restore.training import train
+from curate.restore.training.trainer import train
 
 SWINIR = {"model": "swinir", "settings": {"dim": 12, "depths": [2], "heads": 2, "window": 4, "drop_path": 0}}
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -12,9 +12,9 @@ import pytest
 import torch
 from restore_samples import recipe
 
-from curate.restore.checkpoint import read_info
+from curate.restore.checkpoints.checkpoint import read_info
 from curate.restore.recipe import TrainRecipe
-from curate.restore.training import train
+from curate.restore.training.trainer import train
 from curate.storage import atomic
 
 LONG = {
@@ -43,7 +43,7 @@ def undisturbed(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def in_a_process(target: Callable[..., None], *arguments: object) -> int:
     """Runs it in a fresh process, and returns how that ended."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["curate.restore.training", "restore_samples"])
+    context.set_forkserver_preload(["curate.restore.training.trainer", "restore_samples"])
     process = context.Process(target=target, args=arguments)
     process.start()
     process.join()

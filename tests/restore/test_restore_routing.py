@@ -10,8 +10,8 @@ from restore_samples import draw, encode
 
 from curate.errors import RestoreError
 from curate.restore import evaluate, load_model, save_routes
-from curate.restore.data import to_tensor
-from curate.restore.degradations import TASKS, generator, parse_degradation
+from curate.restore.data.degradations import TASKS, generator, parse_degradation
+from curate.restore.data.patches import to_tensor
 from curate.restore.models.damoe import SoftMixture
 
 

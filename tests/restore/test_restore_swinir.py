@@ -6,8 +6,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from curate.errors import RestoreError
+from curate.restore.checkpoints.authors_weights import published_weights
 from curate.restore.models import SwinIR, build_model, count_parameters
-from curate.restore.models.published import published_weights
 from curate.restore.models.swinir import UpscalingSwinIR, WindowAttention
 
 SMALL = {"dim": 12, "depths": [2, 2], "heads": 3}

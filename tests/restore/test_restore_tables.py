@@ -28,11 +28,11 @@ from curate.restore import (
     paper_tables,
     summary_table,
 )
-from curate.restore import published as published_module
-from curate.restore.degradations import parse_degradation
-from curate.restore.intervals import estimate
+from curate.restore.data.degradations import parse_degradation
+from curate.restore.evaluation import paper_tables as published_module
+from curate.restore.evaluation.bootstrap import estimate
+from curate.restore.evaluation.paper_tables import benchmark_sizes, published_tables
 from curate.restore.metrics import METRICS
-from curate.restore.published import benchmark_sizes, published_tables
 
 NUMBERS = ("1", "3", "4", "5", "6", "7", "8", "10", "11", "12", "13")
 
@@ -375,4 +375,4 @@ def test_the_command_says_what_is_wrong(
 def test_the_published_figures_are_a_file_of_the_package() -> None:
     path = Path(published_module.__file__).with_suffix(".yaml")
     assert {str(table["table"]) for table in yaml.safe_load(path.read_text())["tables"]} == set(NUMBERS)
-    assert "restore/*.yaml" in (Path(__file__).parents[2] / "setup.cfg").read_text()
+    assert "restore/evaluation/*.yaml" in (Path(__file__).parents[2] / "setup.cfg").read_text()

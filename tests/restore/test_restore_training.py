@@ -15,12 +15,12 @@ from safetensors.torch import load_file
 
 from curate.errors import RecipeError, RestoreError
 from curate.manifest import read_manifest, write_manifest
-from curate.restore.checkpoint import CheckpointInfo, load_model, read_info, save_model
+from curate.restore.checkpoints.checkpoint import CheckpointInfo, load_model, read_info, save_model
+from curate.restore.data.groups import open_groups, split_name
 from curate.restore.models import build_model
 from curate.restore.recipe import Phase, TrainRecipe
 from curate.restore.schedule import Schedule
-from curate.restore.sources import open_groups, split_name
-from curate.restore.training import train
+from curate.restore.training.trainer import train
 
 PIPELINES = Path(__file__).resolve().parents[2] / "pipelines/train"
 
@@ -254,7 +254,7 @@ def test_recipes_that_cannot_work_are_refused(changes: dict[str, object], messag
 
 @pytest.mark.parametrize(("name", "count"), [("moe_ir_30g", 571_001), ("demo", 571_001), ("damoe", 82_296_507)])
 def test_shipped_recipes_are_sound(name: str, count: int) -> None:
-    from curate.restore.degradations import parse_degradation
+    from curate.restore.data.degradations import parse_degradation
     from curate.restore.models import count_parameters
 
     shipped = TrainRecipe.load(PIPELINES / f"{name}.yaml")

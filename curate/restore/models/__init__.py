@@ -17,7 +17,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from curate.errors import RestoreError
-from curate.restore.degradations import TASKS
+from curate.restore.data.degradations import TASKS
 from curate.restore.models.airnet import AirNet
 from curate.restore.models.damoe import DAMoE
 from curate.restore.models.moce_ir import MoCEIR

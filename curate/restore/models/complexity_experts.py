@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from curate.restore.models.layers import LayerNorm, by_strips, depthwise, macs_per_pixel
+from curate.restore.models.blocks import LayerNorm, by_strips, depthwise, macs_per_pixel
 
 __all__ = ["MixtureOfComplexityExperts", "Route", "Routing", "balance_loss"]
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from curate.restore.degradations import TASKS
+from curate.restore.data.degradations import TASKS
 from curate.restore.models.swinir import FeedForward, Routing, SwinIR
 
 __all__ = ["DAMoE", "HardMixture", "SoftMixture", "Task"]

@@ -29,8 +29,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from curate.restore.models.complexity_experts import MixtureOfComplexityExperts, Route, Routing
-from curate.restore.models.layers import (
+from curate.restore.models.blocks import (
     ChannelAttention,
     Downsample,
     GatedFeedForward,
@@ -43,6 +42,7 @@ from curate.restore.models.layers import (
     macs_per_pixel,
     pad_to_multiple,
 )
+from curate.restore.models.complexity_experts import MixtureOfComplexityExperts, Route, Routing
 
 __all__ = ["Gate", "MoCEIR"]
 

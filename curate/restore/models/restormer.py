@@ -14,7 +14,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from curate.restore.models.layers import Downsample, LayerNorm, TransformerBlock, Upsample, pad_to_multiple
+from curate.restore.models.blocks import Downsample, LayerNorm, TransformerBlock, Upsample, pad_to_multiple
 
 __all__ = ["BiasFreeLayerNorm", "Norm", "Restormer"]
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from curate.restore.models.layers import pad_to_multiple
+from curate.restore.models.blocks import pad_to_multiple
 
 __all__ = ["FeedForward", "Routing", "SwinIR", "UpscalingSwinIR"]
 

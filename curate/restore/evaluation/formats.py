@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 
-from curate.restore.evaluation import Evaluation
-from curate.restore.intervals import Estimate
-from curate.restore.published import Column
-from curate.restore.score_tables import ScoreRow, ScoreTable
+from curate.restore.evaluation.bootstrap import Estimate
+from curate.restore.evaluation.paper_tables import Column
+from curate.restore.evaluation.scoring import Evaluation
+from curate.restore.evaluation.tables import ScoreRow, ScoreTable
 
 __all__ = ["SCORE_TEXTS", "Grid", "as_grid", "interval_text", "scores_csv", "value_text"]
 

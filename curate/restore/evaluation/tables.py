@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import RestoreError
-from curate.restore.evaluation import INPUT, Evaluation, Score
-from curate.restore.intervals import RESAMPLES, Estimate, estimate
+from curate.restore.evaluation.bootstrap import RESAMPLES, Estimate, estimate
+from curate.restore.evaluation.paper_tables import Column, PublishedTable, benchmark_sizes, needs, published_tables
+from curate.restore.evaluation.scoring import INPUT, Evaluation, Score
 from curate.restore.metrics import METRICS
-from curate.restore.published import Column, PublishedTable, benchmark_sizes, needs, published_tables
 
 __all__ = ["GROUPINGS", "ScoreRow", "ScoreTable", "band_names", "paper_tables", "summary_table"]
 

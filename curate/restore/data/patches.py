@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from curate.errors import RestoreError
-from curate.restore.degradations import TASKS, Degradation, Image, generator, parse_degradation
-from curate.restore.pictures import Picture
+from curate.restore.data.degradations import TASKS, Degradation, Image, generator, parse_degradation
+from curate.restore.data.pictures import Picture
 from curate.restore.recipe import Phase
 
 __all__ = ["Group", "Key", "PatchDataset", "Sample", "ValidationBatch", "ValidationDataset", "divide", "to_tensor"]

@@ -17,12 +17,12 @@ from torch import nn
 
 from curate.errors import CurateError, RestoreError
 from curate.manifest import Manifest
-from curate.restore.checkpoint import load_model
-from curate.restore.degradations import Degradation, generator, parse_degradation
-from curate.restore.infer import restore_array, tell
+from curate.restore.checkpoints.checkpoint import load_model
+from curate.restore.data.degradations import Degradation, generator, parse_degradation
+from curate.restore.data.pictures import Picture, open_pictures
+from curate.restore.evaluation.expert_usage import Routes
+from curate.restore.inference.restore_image import restore_array, tell
 from curate.restore.metrics import METRICS
-from curate.restore.pictures import Picture, open_pictures
-from curate.restore.routing import Routes
 
 __all__ = ["INPUT", "Evaluation", "Score", "evaluate", "name_of_checkpoint", "name_of_source"]
 

@@ -13,14 +13,14 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from curate.errors import RestoreError
-from curate.restore.data import Group, PatchDataset, ValidationBatch, ValidationDataset
-from curate.restore.degradations import TASKS
-from curate.restore.loader import Batch, Pace, PatchLoader
-from curate.restore.losses import RestorationLoss
+from curate.restore.data.degradations import TASKS
+from curate.restore.data.loader import Batch, Pace, PatchLoader
+from curate.restore.data.patches import Group, PatchDataset, ValidationBatch, ValidationDataset
+from curate.restore.data.pictures import Picture
 from curate.restore.models import build_model, task_arguments
-from curate.restore.pictures import Picture
 from curate.restore.recipe import TrainRecipe
 from curate.restore.schedule import Schedule
+from curate.restore.training.losses import RestorationLoss
 
 __all__ = ["Patches", "RestorationTask"]
 

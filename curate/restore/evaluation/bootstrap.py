@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.restore.degradations import generator
+from curate.restore.data.degradations import generator
 
 __all__ = ["RESAMPLES", "Estimate", "estimate"]
 

@@ -39,11 +39,11 @@ from functools import partial
 import numpy as np
 
 from curate.errors import RestoreError
-from curate.restore.degradations.blur import blur_disk, blur_motion, blur_shake
-from curate.restore.degradations.camera import add_sensor_noise, darken, photograph, raise_gamma
-from curate.restore.degradations.levels import Image, as_before
-from curate.restore.degradations.rain import Rain
-from curate.restore.degradations.synthetic import (
+from curate.restore.data.degradations.blur import blur_disk, blur_motion, blur_shake
+from curate.restore.data.degradations.camera import add_sensor_noise, darken, photograph, raise_gamma
+from curate.restore.data.degradations.levels import Image, as_before
+from curate.restore.data.degradations.rain import Rain
+from curate.restore.data.degradations.synthetic import (
     add_gaussian,
     add_poisson,
     add_rain,

@@ -11,7 +11,7 @@ from torch import nn
 
 from curate.restore.models import AirNet, DAMoE, MoCEIR, Restormer, SwinIR, build_model, count_parameters
 from curate.restore.models.cost import forward_cost, parts
-from curate.restore.models.counting import published_flops
+from curate.restore.models.paper_flops import published_flops
 
 __all__ = ["ModelEntry", "Part", "describe_model"]
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 
-from curate.restore.degradations.levels import Image, as_before
+from curate.restore.data.degradations.levels import Image, as_before
 
 __all__ = ["blur_disk", "blur_motion", "blur_shake", "draw_line"]
 

@@ -14,12 +14,12 @@ from torch import nn
 
 from curate.errors import RestoreError
 from curate.images.decode import to_rgb
-from curate.restore.bilateral import bilateral_filter
-from curate.restore.checkpoint import load_model
-from curate.restore.data import to_tensor
-from curate.restore.degradations import TASKS, parse_task
+from curate.restore.checkpoints.checkpoint import load_model
+from curate.restore.data.degradations import TASKS, parse_task
+from curate.restore.data.patches import to_tensor
+from curate.restore.inference.bilateral import bilateral_filter
+from curate.restore.inference.tiles import cover, sample_sheet
 from curate.restore.models import task_arguments
-from curate.restore.tiles import cover, sample_sheet
 
 __all__ = ["restore_array", "restore_image", "tell"]
 

@@ -11,9 +11,9 @@ from pathlib import Path, PurePath
 
 from curate.errors import RestoreError
 from curate.manifest import Manifest
-from curate.restore.checkpoint import TrainedOn
-from curate.restore.data import Group
-from curate.restore.pictures import Picture, open_pictures, open_source
+from curate.restore.checkpoints.checkpoint import TrainedOn
+from curate.restore.data.patches import Group
+from curate.restore.data.pictures import Picture, open_pictures, open_source
 from curate.restore.recipe import DataGroup, TrainRecipe
 
 __all__ = ["open_groups", "split_name"]

@@ -18,11 +18,11 @@ from torch import nn
 
 from curate.errors import CurateError, ImageError, RestoreError
 from curate.images.decode import installed, open_image, to_rgb, upright
-from curate.restore.checkpoint import load_model
-from curate.restore.compare import before_and_after
-from curate.restore.degradations import Degradation, generator, parse_degradation
-from curate.restore.infer import restore_array, tell
-from curate.restore.pictures import SUFFIXES
+from curate.restore.checkpoints.checkpoint import load_model
+from curate.restore.data.degradations import Degradation, generator, parse_degradation
+from curate.restore.data.pictures import SUFFIXES
+from curate.restore.inference.before_after import before_and_after
+from curate.restore.inference.restore_image import restore_array, tell
 from curate.storage import atomic
 
 __all__ = ["FindTask", "Restored", "restore_files"]

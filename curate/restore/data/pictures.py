@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from curate.errors import ImageError, ManifestError, RestoreError
 from curate.images.decode import open_image, to_rgb
 from curate.manifest import Manifest, read_manifest
-from curate.restore.degradations import TASKS
+from curate.restore.data.degradations import TASKS
 
 __all__ = ["SUFFIXES", "Picture", "decode", "open_pictures", "open_source"]
 

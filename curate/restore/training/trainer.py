@@ -18,17 +18,17 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from curate.errors import CurateError, RestoreError
 from curate.manifest import Manifest
-from curate.restore.checkpoint import CheckpointInfo, read_info
-from curate.restore.data import divide
-from curate.restore.degradations import parse_degradation
+from curate.restore.checkpoints.checkpoint import CheckpointInfo, read_info
+from curate.restore.data.degradations import parse_degradation
+from curate.restore.data.groups import open_groups
+from curate.restore.data.patches import divide
 from curate.restore.models import require_tasks
-from curate.restore.observe import LoaderPace, Notice, Progress, Report, Routing, SamplePictures
-from curate.restore.processes import leads, share_out
 from curate.restore.recipe import TrainRecipe
 from curate.restore.schedule import Schedule
-from curate.restore.sources import open_groups
-from curate.restore.state import StateFile, Writer
-from curate.restore.task import Patches, RestorationTask
+from curate.restore.training.callbacks import LoaderPace, Notice, Progress, Report, Routing, SamplePictures
+from curate.restore.training.checkpointing import StateFile, Writer
+from curate.restore.training.distributed import leads, share_out
+from curate.restore.training.lightning_module import Patches, RestorationTask
 from curate.storage import atomic
 
 __all__ = ["Notice", "Progress", "TrainResult", "train"]

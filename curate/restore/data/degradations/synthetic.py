@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from torch.nn import functional as F
 
-from curate.restore.degradations.levels import Image, as_before, to_uint8
-from curate.restore.degradations.rain import Rain, draw_rain
+from curate.restore.data.degradations.levels import Image, as_before, to_uint8
+from curate.restore.data.degradations.rain import Rain, draw_rain
 
 __all__ = [
     "add_gaussian",

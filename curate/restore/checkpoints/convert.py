@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from curate.errors import RestoreError
-from curate.restore.checkpoint import CheckpointInfo, save_model
+from curate.restore.checkpoints.authors_weights import PUBLISHED, published_weights
+from curate.restore.checkpoints.checkpoint import CheckpointInfo, save_model
 from curate.restore.models import MODELS, build_model
-from curate.restore.models.published import PUBLISHED, published_weights
 
 __all__ = ["convert_weights"]
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from curate.errors import RestoreError
-from curate.restore.degradations import TASKS
-from curate.restore.models.routers import listen
+from curate.restore.data.degradations import TASKS
+from curate.restore.models.routing_hooks import listen
 from curate.restore.models.swinir import Block
 from curate.storage import atomic
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import convolve
 
-from curate.restore.degradations.levels import Image, as_before
+from curate.restore.data.degradations.levels import Image, as_before
 
 __all__ = ["add_sensor_noise", "darken", "encode", "linearise", "photograph", "raise_gamma", "read_variance"]
 

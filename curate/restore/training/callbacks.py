@@ -9,11 +9,11 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
-from curate.restore.data import ValidationBatch
-from curate.restore.degradations import TASKS
-from curate.restore.loader import Batch, Pace
-from curate.restore.models.routers import listen
-from curate.restore.task import Patches
+from curate.restore.data.degradations import TASKS
+from curate.restore.data.loader import Batch, Pace
+from curate.restore.data.patches import ValidationBatch
+from curate.restore.models.routing_hooks import listen
+from curate.restore.training.lightning_module import Patches
 
 __all__ = ["LoaderPace", "Notice", "Progress", "Report", "Routing", "SamplePictures"]
 

@@ -15,10 +15,10 @@ import torch
 from torch import nn
 
 from curate.errors import MissingExtra, RestoreError
-from curate.restore.checkpoint import load_model, read_info
-from curate.restore.degradations import TASKS, parse_task
+from curate.restore.checkpoints.checkpoint import load_model, read_info
+from curate.restore.checkpoints.exportable import Portable
+from curate.restore.data.degradations import TASKS, parse_task
 from curate.restore.models import MoCEIR, task_arguments
-from curate.restore.portable import Portable
 from curate.storage import atomic
 
 __all__ = ["export_model"]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from scipy.signal import fftconvolve
 
-from curate.restore.degradations.blur import draw_line
+from curate.restore.data.degradations.blur import draw_line
 
 __all__ = ["Rain", "draw_rain"]
 

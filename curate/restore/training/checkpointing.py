@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from curate.errors import RestoreError
-from curate.restore.checkpoint import CheckpointInfo, read_info, save_model
+from curate.restore.checkpoints.checkpoint import CheckpointInfo, read_info, save_model
 from curate.restore.schedule import Schedule
 from curate.storage import atomic
 

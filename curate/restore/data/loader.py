@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from curate.errors import RestoreError
-from curate.restore.data import Key, PatchDataset
+from curate.restore.data.patches import Key, PatchDataset
 from curate.restore.schedule import Schedule
 
 __all__ = ["Batch", "Pace", "PatchLoader"]

@@ -1,0 +1,1 @@
+"""Checkpoints: read, written, converted from authors' weights, and exported to other runtimes."""

@@ -1,0 +1,1 @@
+"""Evaluation: scores with intervals, beside the tables of the paper."""

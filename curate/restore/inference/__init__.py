@@ -1,0 +1,1 @@
+"""Inference: pictures and folders restored, whole or tile by tile."""

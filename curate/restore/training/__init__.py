@@ -1,0 +1,1 @@
+"""Training: the loop, its losses, callbacks and exact resume."""
