@@ -27,11 +27,9 @@ from PIL import Image
 from benchmarks.copies import COPIES, pictures
 from curate.errors import ImageError
 from curate.images.decode import open_image, to_luma
-from curate.manifest.schema import KEYPOINT
-from curate.stages.match.benchmarks import BENCHMARK
-from curate.stages.match.shard import KEYPOINTS
-from curate.stages.measure import find_keypoints
-from curate.stages.select import Benchmarks
+from curate.stages.match.benchmarks import BENCHMARK, Benchmarks
+from curate.stages.match.build_list import KEYPOINTS
+from curate.stages.match.keypoints import KEYPOINT, find_keypoints
 
 
 def seen(picture: Image.Image, count: int = 40) -> tuple[bytes, int, int]:

@@ -31,6 +31,7 @@ from curate.errors import ImageError
 from curate.images.decode import open_image, to_luma, to_rgb
 from curate.manifest import MANIFEST
 from curate.recipe import FACTS, Fact, Recipe
+from curate.stages.filters import rejections
 from curate.stages.measure import measure_image
 from curate.stages.measure.blockiness import blockiness
 from curate.stages.measure.facts import Decoded, measure_facts
@@ -38,7 +39,6 @@ from curate.stages.measure.frequency import PAPER_CUTOFF, PUBLISHED_CUTOFF, Powe
 from curate.stages.measure.noise import noise_sigma
 from curate.stages.measure.resolution import spectral_cutoff
 from curate.stages.measure.sample import row_bands
-from curate.stages.select import rejections
 
 QUALITIES = (95, 90, 85, 80, 70, 50, 30, 10)
 FILTERS = {"bilinear": 2, "bicubic": 3, "Lanczos": 1}

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from curate.manifest import export_manifest, find_faults, read_manifest, write_manifest
     from curate.pipeline import grow, rebuild, remove, verify
     from curate.pipeline.execute import run
-    from curate.pipeline.probe import probe
+    from curate.pipeline.probe.probe import probe
     from curate.recipe import Recipe
     from curate.restore import (
         TrainRecipe,

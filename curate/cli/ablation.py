@@ -46,7 +46,8 @@ def ablate(
     A reference, then low resolution, low bpp, low frequency and low diversity, then other sizes, each with its five
     measures beside the paper's.
     """
-    from curate.cli.tables import StepProgress, surveys_table
+    from curate.cli.step_bar import StepProgress
+    from curate.cli.tables import surveys_table
     from curate.datasets.ablation import Ablation, ablate
     from curate.datasets.ablation.summary import HEADINGS, LEGEND, cells, rows
     from curate.manifest.paper_statistics import ABLATIONS

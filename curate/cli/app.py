@@ -239,7 +239,7 @@ def demo(
 ) -> None:
     """The whole way on sample pictures: crawl, curate, train, restore. Some five minutes, no network."""
     from curate.cli.live_view import run_progress
-    from curate.cli.tables import StepProgress
+    from curate.cli.step_bar import StepProgress
     from curate.demo import walk
     from curate.demo.site import DemoSite
 

@@ -26,7 +26,8 @@ def evaluate_labels(
     ] = None,
 ) -> None:
     """Judge a labeller and its prompts on pictures whose categories you know, before it labels a dataset."""
-    from curate.cli.tables import StepProgress, evaluation_tables
+    from curate.cli.step_bar import StepProgress
+    from curate.cli.tables import evaluation_tables
     from curate.recipe import Recipe
     from curate.stages.label import evaluate_labels
 
@@ -59,7 +60,8 @@ def stats(
 
     Folders are measured as they are, without a run; what is no image is named and not counted.
     """
-    from curate.cli.tables import StepProgress, surveys_table
+    from curate.cli.step_bar import StepProgress
+    from curate.cli.tables import surveys_table
     from curate.datasets import statistics
     from curate.recipe import Recipe
     from curate.storage import atomic

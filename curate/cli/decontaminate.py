@@ -25,8 +25,8 @@ def build(
     out: Annotated[str | None, typer.Option("--out", "-o", help="File to write; NAME.parquet if not given.")] = None,
 ) -> None:
     """Write the list of a benchmark, without its images, for a recipe's select.benchmarks."""
-    from curate.cli.tables import StepProgress
-    from curate.stages.match.shard import build_benchmark
+    from curate.cli.step_bar import StepProgress
+    from curate.stages.match.build_list import build_benchmark
 
     path = out or f"{name}.parquet"
     with StepProgress(new_console(stderr=True), "measure") as steps:

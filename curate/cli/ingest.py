@@ -39,7 +39,7 @@ def ingest(
 
     The images stay where they are. SIDD's are cut into parts of 512 pixels, in tars beside the manifests.
     """
-    from curate.cli.tables import StepProgress
+    from curate.cli.step_bar import StepProgress
     from curate.datasets import ingest
 
     if split not in (None, "train", "test"):

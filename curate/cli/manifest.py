@@ -36,7 +36,7 @@ def export(
     ] = False,
 ) -> None:
     """Write a dataset as others open it: a list to publish, or the images as a folder, tars, Parquet or LMDB."""
-    from curate.cli.tables import StepProgress
+    from curate.cli.step_bar import StepProgress
     from curate.manifest import ExportOptions, export_manifest
 
     options = ExportOptions(per_file, crop, overlap, skip_damaged)

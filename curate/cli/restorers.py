@@ -34,7 +34,7 @@ def train(
 ) -> None:
     """Train a restorer from manifests. The same command again goes on where the last one stopped."""
     from curate import restore
-    from curate.cli.tables import StepProgress
+    from curate.cli.step_bar import StepProgress
 
     with StepProgress(new_console(), "train") as steps:
         settings = restore.TrainRecipe.load(recipe, set_)
@@ -113,7 +113,8 @@ def evaluate(
     A picture that can't be judged is named, the others are, and the exit code is 1.
     """
     from curate import restore as restorers
-    from curate.cli.tables import StepProgress, score_table
+    from curate.cli.step_bar import StepProgress
+    from curate.cli.tables import score_table
     from curate.stages.measure import PUBLISHED_CUTOFF, high_frequency_ratios
     from curate.storage import atomic
 
@@ -209,7 +210,7 @@ def restore(
 ) -> None:
     """Restore pictures. A broken file is reported, and the others are restored; then the exit code is 1."""
     from curate import restore as restorers
-    from curate.cli.tables import StepProgress
+    from curate.cli.step_bar import StepProgress
     from curate.stages.measure.restoration_task import find_task
 
     with StepProgress(new_console(stderr=True), "restore") as steps:

@@ -22,7 +22,7 @@ from curate.errors import InputError, ManifestError
 from curate.manifest import MANIFEST, PAIRED, arrow_schema, encode_manifest
 from curate.manifest.combine import way_to
 from curate.manifest.export.output_folder import Folder, new_folder
-from curate.stages.candidates.folders import list_files
+from curate.storage.atomic import list_files
 
 __all__ = ["Ingested", "ingest"]
 

@@ -24,8 +24,8 @@ from curate.manifest import read_manifest
 from curate.manifest.paper_statistics import PUBLISHED
 from curate.manifest.statistics import Statistics, summarise
 from curate.recipe import Label, Measure
-from curate.stages.candidates.folders import list_files
 from curate.stages.measure import measure_image
+from curate.storage.atomic import list_files
 
 __all__ = ["HEADINGS", "LEGEND", "TEXTS", "BadFile", "Survey", "cells", "rows", "stats"]
 

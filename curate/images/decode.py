@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import struct
 import warnings
@@ -22,6 +23,7 @@ from curate.images.header import read_header
 __all__ = [
     "FORMATS",
     "MAX_PIXELS",
+    "decode_luma",
     "decode_small",
     "installed",
     "open_image",
@@ -184,6 +186,16 @@ def to_luma(image: Image.Image) -> NDArray[np.uint8]:
     flat = _flat(image)
     luma = flat if flat.mode == "L" else _in_colours(flat).convert("L")
     return np.asarray(upright(luma, image))  # turned last, when it is a third of the work
+
+
+def decode_luma(data: bytes) -> NDArray[np.uint8]:
+    """Return the luma of an image file's bytes; see `to_luma`.
+
+    Raises:
+        ImageError: if they can't be decoded.
+    """
+    with open_image(io.BytesIO(data)) as image:
+        return to_luma(image)
 
 
 def _in_colours(flat: Image.Image) -> Image.Image:

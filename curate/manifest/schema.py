@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 
 __all__ = [
     "BROAD",
     "CATEGORIES",
-    "KEYPOINT",
     "LEDGER",
     "MANIFEST",
     "NAMED_CATEGORIES",
@@ -22,10 +20,6 @@ __all__ = [
     "huggingface_features",
 ]
 
-KEYPOINT = np.dtype([("bits", ">u8"), ("x", "u1"), ("y", "u1"), ("scale", "u1")])
-"""One of an image's keypoints, which the match stage keeps and no manifest has: the signs of the 8 x 8 lowest DCT
-coefficients around a blob, row by row, the first being the blob's own sign; its place in 255ths of width and height;
-its size in 16ths of an octave."""
 
 SCHEMA_VERSION = "1.2"
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from curate.errors import Reason
-from curate.pipeline.probe.forecast import Range, wilson
+from curate.pipeline.sampling import Range, wilson
 
 __all__ = ["RADIUS", "VERDICTS", "Place", "Rot", "Share", "State", "judge", "tally"]
 

@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import sqrt
 from typing import Self
 
 import pyarrow as pa
@@ -15,7 +16,7 @@ import pyarrow.compute as pc
 
 from curate.errors import InputError
 
-__all__ = ["Listing", "Sample", "draw"]
+__all__ = ["Listing", "Range", "Sample", "draw", "wilson"]
 
 LEAST, MOST = 2_000, 20_000
 """Candidates that a share is held between: at the paper's yield of 5.6 %, 2,000 tell it to a point either way, 20,000
@@ -116,3 +117,44 @@ def _remote_hosts(table: pa.Table) -> dict[str, int]:
     remote = table.filter(pc.and_(pc.is_null(table["local_path"]), pc.is_null(table["reason"])))
     counts = remote["host"].drop_null().value_counts()
     return dict(zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True))
+
+
+_CONFIDENCE = 1.959964
+"""Normal quantile of a 95 % interval."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """An estimate with its 95 % interval."""
+
+    low: float
+    """Lower end of the interval."""
+    likely: float
+    """The estimate."""
+    high: float
+    """Upper end of the interval."""
+
+    def times(self, factor: float) -> Range:
+        """The range of a multiple."""
+        return Range(self.low * factor, self.likely * factor, self.high * factor)
+
+
+def wilson(hits: int, drawn: int, listed: int) -> Range:
+    """Wilson's 95 % interval of a share, with the correction for drawing from a finite list without putting back.
+
+    (p + z^2/2n -+ z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n), with n (N-1)/(N-n) in the place of n: a point once the
+    whole list was drawn.
+
+    Args:
+        hits: candidates of the sample that pass.
+        drawn: candidates of the sample.
+        listed: candidates of the list.
+    """
+    share = hits / drawn
+    if drawn >= listed:
+        return Range(share, share, share)
+    n, z = drawn * (listed - 1) / (listed - drawn), _CONFIDENCE
+    middle = share + z * z / (2 * n)
+    spread = z * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    return Range(max((middle - spread) / scale, 0.0), share, min((middle + spread) / scale, 1.0))

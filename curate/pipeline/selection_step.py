@@ -26,7 +26,8 @@ from curate.stages.candidates.reader import LOCAL
 from curate.stages.chain import SHARD_FOLDERS, SHARD_STAGES
 from curate.stages.label.shard import read_embeddings
 from curate.stages.label.taxonomy import load_taxonomy
-from curate.stages.select import Benchmarks, Pins, needed_columns, select, shopping_csv
+from curate.stages.match.benchmarks import Benchmarks
+from curate.stages.select import Pins, needed_columns, select, shopping_csv
 
 __all__ = ["SHOPPING", "read_summary", "write_report", "write_selection"]
 

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import engine
-from curate.engine import Executor, RunFolder, Shard, Stage
+from curate.engine import Executor, RunFolder, Stage
 from curate.errors import LabelError, Reason, RunError
-from curate.recipe import Filters, Recipe
+from curate.recipe import Recipe
 from curate.stages.fetch.shard import SCHEMA as FETCH_SCHEMA
 from curate.stages.fetch.shard import FetchShard
+from curate.stages.filters import FilterAndLabel
 from curate.stages.label.shard import SCHEMA as LABEL_SCHEMA
 from curate.stages.label.shard import LabelShard
 from curate.stages.match.shard import SCHEMA as MATCH_SCHEMA
 from curate.stages.match.shard import MatchShard
 from curate.stages.measure import MeasureShard
-from curate.stages.select import rejections
 
 __all__ = [
     "FOLDERS",
@@ -29,7 +29,6 @@ __all__ = [
     "SHARD_FOLDERS",
     "SHARD_STAGES",
     "STAGES",
-    "FilterAndLabel",
     "forget_other_shards",
     "placed",
     "retried",
@@ -135,28 +134,3 @@ SHARD_STAGES: dict[str, Callable[[Recipe], Stage]] = {
     "label": _label_stage,
     "match": _match_stage,
 }
-
-
-@dataclass(frozen=True)
-class FilterAndLabel:
-    """Shard function: the recipe's filters, then labels for what passes, then the filters on the labels.
-
-    Filters stand here, not in the measure stage, so that a changed threshold costs no decoding, and before the labels,
-    so that no rejected image costs a pass through CLIP.
-    """
-
-    filters: Filters
-    label: LabelShard
-
-    def __call__(self, rows: pa.Table, shard: Shard) -> pa.Table:
-        """See curate.engine.ShardFunction."""
-        reason = rejections(rows, self.filters)
-        passing = rows.filter(pc.is_null(reason))
-        for name, count in engine.count_reasons(pa.table({"reason": reason.drop_null()})).items():
-            shard.advance(count, name)
-        labelled = self.label(passing, shard)
-        of_labels = rejections(labelled, self.filters)
-        labelled = labelled.set_column(1, "reason", pc.coalesce(labelled["reason"], of_labels))
-        place = pc.index_in(rows["id"], labelled["id"].combine_chunks())
-        columns = {name: labelled[name].combine_chunks().take(place) for name in labelled.column_names}
-        return pa.table(columns | {"id": rows["id"], "reason": pc.coalesce(reason, columns["reason"])})

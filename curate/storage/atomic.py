@@ -9,7 +9,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
 import fsspec
@@ -20,7 +20,7 @@ from curate.errors import InputError, RunError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["TEMPORARY", "Sink", "create", "explain", "read_images", "read_lines", "write"]
+__all__ = ["TEMPORARY", "Sink", "create", "explain", "list_files", "read_images", "read_lines", "write"]
 
 TEMPORARY = ".tmp-"
 """What the names of unfinished files start with."""
@@ -159,3 +159,17 @@ def _sync(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def list_files(path: str) -> list[tuple[str, int]]:
+    """Sorted (path below the folder, bytes) of every file that isn't hidden, at any depth.
+
+    Raises:
+        InputError: if there is no such folder.
+    """
+    fs, root = fsspec.core.url_to_fs(path)
+    if not fs.isdir(root):
+        raise InputError(f"no folder at {path}")
+    files = fs.find(root, detail=True)
+    below = ((str(PurePosixPath(name).relative_to(root)), int(info["size"])) for name, info in files.items())
+    return sorted((name, size) for name, size in below if not any(p.startswith(".") for p in PurePosixPath(name).parts))

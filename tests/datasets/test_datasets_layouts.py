@@ -11,7 +11,7 @@ from curate.datasets.layouts import LAYOUTS, find_layout
 from curate.datasets.pairing import Matched, match
 from curate.errors import InputError
 from curate.restore.data.degradations import TASKS
-from curate.stages.candidates.folders import list_files
+from curate.storage.atomic import list_files
 
 TESTSETS = Path(__file__).resolve().parents[3] / "shared/testsets"
 

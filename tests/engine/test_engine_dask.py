@@ -103,12 +103,14 @@ def test_workers_that_come_later_get_work_too(caplog: pytest.LogCaptureFixture) 
 
 def test_workers_keep_no_profile(dask_workers: DaskExecutor) -> None:
     """Dask's would grow for an hour, with every call stack that it sees."""
+    dask_workers._client.wait_for_workers(1)  # tests before this one kill some
     (enabled,) = set(dask_workers._client.run(dask.config.get, "distributed.worker.profile.enabled").values())
     assert enabled is False
 
 
 def test_ctrl_c_is_for_this_process_alone(dask_workers: DaskExecutor) -> None:
     """A terminal sends it to the workers too: each would say so with a traceback."""
+    dask_workers._client.wait_for_workers(1)
     masks = dask_workers._client.run(signal.pthread_sigmask, signal.SIG_BLOCK, [])
     assert masks
     assert all(signal.SIGINT in mask for mask in masks.values())

@@ -3,8 +3,7 @@ import pytest
 from PIL import Image
 
 from curate.demo.draw.architecture import houses
-from curate.manifest.schema import KEYPOINT
-from curate.stages.measure import find_keypoints
+from curate.stages.match.keypoints import KEYPOINT, find_keypoints
 
 
 def blobs(places: list[tuple[float, float, float]], side: int = 320) -> np.ndarray:

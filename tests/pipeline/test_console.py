@@ -3,7 +3,8 @@ from typing import Any
 
 from rich.console import Console
 
-from curate.cli.tables import StepProgress, reasons_table, selection_tables, table
+from curate.cli.step_bar import StepProgress
+from curate.cli.tables import reasons_table, selection_tables, table
 from curate.errors import Reason
 
 

@@ -22,9 +22,10 @@ from curate.errors import InputError, RecipeError, RunError
 from curate.pipeline.execute import STAGES
 from curate.pipeline.recipe_changes import revise
 from curate.stages.match import shard
-from curate.stages.match.shard import MatchShard, build_benchmark
-from curate.stages.measure import find_keypoints
-from curate.stages.select import Benchmarks
+from curate.stages.match.benchmarks import Benchmarks
+from curate.stages.match.build_list import build_benchmark
+from curate.stages.match.keypoints import find_keypoints
+from curate.stages.match.shard import MatchShard
 
 SIZE = (300, 220)
 

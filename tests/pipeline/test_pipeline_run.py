@@ -11,7 +11,8 @@ from curate import Recipe
 from curate.errors import InputError, LabelError, Reason, RecipeError, RunError
 from curate.manifest import LEDGER, find_faults, read_manifest
 from curate.recipe import FACTS
-from curate.stages.chain import SHARD_STAGES, STAGES, FilterAndLabel, placed
+from curate.stages.chain import SHARD_STAGES, STAGES, placed
+from curate.stages.filters import FilterAndLabel
 
 
 @pytest.fixture(scope="module")

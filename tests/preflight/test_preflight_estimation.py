@@ -3,8 +3,8 @@ import pytest
 from preflight_rows import RECIPE, TIMING, group, judged, rows_of
 
 from curate.errors import Reason
-from curate.pipeline.probe.forecast import HEAD_BYTES, Range, Timing, asked, estimate, images_seen, wilson
-from curate.pipeline.sampling import Listing
+from curate.pipeline.probe.forecast import HEAD_BYTES, Timing, asked, estimate, images_seen
+from curate.pipeline.sampling import Listing, Range, wilson
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,8 @@ from curate.engine import RunFolder, Shard
 from curate.errors import Reason
 from curate.manifest import CATEGORIES, LEDGER, NAMED_CATEGORIES, arrow_schema, write_manifest
 from curate.recipe import Recipe
-from curate.stages.select import Benchmarks, select
+from curate.stages.match.benchmarks import Benchmarks
+from curate.stages.select import select
 
 BROAD_OF = {name: broad for broad, own in NAMED_CATEGORIES.items() for name in (*own, f"{broad} others")}
 LOST = [Reason.HTTP_404] * 3 + [Reason.TIMEOUT, Reason.DECODE_FAILED, Reason.TOO_SMALL, Reason.LOW_TEXTURE]

@@ -11,11 +11,9 @@ from PIL import Image
 
 from curate.demo.draw import animals, architecture, food, transport
 from curate.errors import RecipeError
-from curate.manifest.schema import KEYPOINT
 from curate.stages.match import benchmarks as module
-from curate.stages.match.benchmarks import BENCHMARK
-from curate.stages.measure import find_keypoints
-from curate.stages.select import Benchmarks
+from curate.stages.match.benchmarks import BENCHMARK, Benchmarks
+from curate.stages.match.keypoints import KEYPOINT, find_keypoints
 
 DRAWN = (
     architecture.houses,

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from curate.errors import Reason
 from curate.recipe import Filters, Recipe
-from curate.stages.select import rejections
+from curate.stages.filters import rejections
 
 GOOD = {
     "width": 2000,

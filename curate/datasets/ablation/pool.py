@@ -16,9 +16,11 @@ from curate.engine import CommitRecord, RunFolder
 from curate.errors import ImageError, Reason, RunError
 from curate.images.decode import open_image, to_luma
 from curate.recipe import Filters, Label, Recipe
+from curate.stages.filters import rejections
 from curate.stages.label.shard import SCHEMA as LABELS
-from curate.stages.measure import find_keypoints
-from curate.stages.select import Benchmarks, find_clusters, rejections
+from curate.stages.match.benchmarks import Benchmarks
+from curate.stages.match.keypoints import find_keypoints
+from curate.stages.select import find_clusters
 from curate.stages.select.duplicates import DUPLICATE_COLUMNS
 from curate.stages.select.seeded_order import draw_lots, id_numbers
 from curate.storage.atomic import read_images

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.errors import Reason
-from curate.pipeline.sampling import Listing
+from curate.pipeline.sampling import Listing, Range, wilson
 from curate.recipe import Fetch
 
-__all__ = ["ENOUGH", "PROBED", "Estimate", "Range", "Timing", "asked", "estimate", "fetchable", "images_seen", "wilson"]
+__all__ = [
+    "ENOUGH",
+    "PROBED",
+    "Estimate",
+    "Timing",
+    "asked",
+    "estimate",
+    "fetchable",
+    "images_seen",
+]
 
 PROBED = pa.schema(
     [
@@ -39,26 +47,8 @@ ENOUGH = 10
 HEAD_BYTES = 14_000
 """Bytes that an answer costs which is given up at its head, by `make bench-fetch` over round trips of 50 ms."""
 
-_CONFIDENCE = 1.959964
-"""Normal quantile of a 95 % interval."""
 
 _OF_FILTERS = pa.array([reason.value for reason in Reason if reason.stage == "filter"])
-
-
-@dataclass(frozen=True)
-class Range:
-    """An estimate with its 95 % interval."""
-
-    low: float
-    """Lower end of the interval."""
-    likely: float
-    """The estimate."""
-    high: float
-    """Upper end of the interval."""
-
-    def times(self, factor: float) -> Range:
-        """The range of a multiple."""
-        return Range(self.low * factor, self.likely * factor, self.high * factor)
 
 
 @dataclass(frozen=True)
@@ -105,27 +95,6 @@ class Estimate:
     """At the pace of the sample."""
     bound_by: str
     """What takes longest: "network", "host", "order" or "measuring"."""
-
-
-def wilson(hits: int, drawn: int, listed: int) -> Range:
-    """Wilson's 95 % interval of a share, with the correction for drawing from a finite list without putting back.
-
-    (p + z^2/2n -+ z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n), with n (N-1)/(N-n) in the place of n: a point once the
-    whole list was drawn.
-
-    Args:
-        hits: candidates of the sample that pass.
-        drawn: candidates of the sample.
-        listed: candidates of the list.
-    """
-    share = hits / drawn
-    if drawn >= listed:
-        return Range(share, share, share)
-    n, z = drawn * (listed - 1) / (listed - drawn), _CONFIDENCE
-    middle = share + z * z / (2 * n)
-    spread = z * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    scale = 1 + z * z / n
-    return Range(max((middle - spread) / scale, 0.0), share, min((middle + spread) / scale, 1.0))
 
 
 def fetchable(rows: pa.Table) -> pa.Table:

@@ -26,8 +26,8 @@ from curate.pipeline.sampling import Sample, draw
 from curate.recipe import Recipe
 from curate.stages.candidates import CandidateReader
 from curate.stages.chain import FOLDERS, SHARD_STAGES
+from curate.stages.filters import rejections
 from curate.stages.label.taxonomy import load_taxonomy
-from curate.stages.select import rejections
 
 __all__ = ["ProbeOutcome", "probe"]
 

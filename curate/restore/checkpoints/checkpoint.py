@@ -15,23 +15,13 @@ from torch import Tensor, nn
 
 from curate._version import __version__
 from curate.errors import RestoreError
+from curate.restore.data.groups import TrainedOn
 from curate.restore.models import build_model
 from curate.storage import atomic
 
-__all__ = ["CheckpointInfo", "TrainedOn", "load_model", "pick_device", "read_info", "save_model"]
+__all__ = ["CheckpointInfo", "load_model", "pick_device", "read_info", "save_model"]
 
 _KEY = "curate"
-
-
-class TrainedOn(BaseModel, frozen=True):
-    """Pictures that a model was trained on."""
-
-    name: str
-    """File or folder name, without its place."""
-    group: str = ""
-    """The recipe's name for them, if it has one."""
-    pictures: int
-    fingerprint: str
 
 
 class CheckpointInfo(BaseModel, frozen=True):

@@ -9,14 +9,15 @@ import re
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
+from pydantic import BaseModel
+
 from curate.errors import RestoreError
 from curate.manifest import Manifest
-from curate.restore.checkpoints.checkpoint import TrainedOn
 from curate.restore.data.patches import Group
 from curate.restore.data.pictures import Picture, open_pictures, open_source
 from curate.restore.recipe import DataGroup, TrainRecipe
 
-__all__ = ["open_groups", "split_name"]
+__all__ = ["TrainedOn", "open_groups", "split_name"]
 
 
 def split_name(place: str) -> tuple[str, str]:
@@ -73,3 +74,14 @@ def _describe(group: str, source: str | Manifest, pictures: Sequence[Picture]) -
         name = source
         digest = hashlib.sha256("\n".join(picture.id for picture in pictures).encode()).hexdigest()
     return TrainedOn(name=PurePath(name).name, group=group, pictures=len(pictures), fingerprint=digest)
+
+
+class TrainedOn(BaseModel, frozen=True):
+    """Pictures that a model was trained on."""
+
+    name: str
+    """File or folder name, without its place."""
+    group: str = ""
+    """The recipe's name for them, if it has one."""
+    pictures: int
+    fingerprint: str

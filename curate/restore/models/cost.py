@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from curate.restore.models.damoe import SoftMixture
 
@@ -94,7 +94,15 @@ def _deformable(x: torch.Size, weight: torch.Size, *_: Any, out_shape: torch.Siz
     return 2 * math.prod(weight) * out_shape[0] * out_shape[2] * out_shape[3]
 
 
-_COUNTS = {torch.ops.torchvision.deform_conv2d: _deformable}
+def _attention(q: torch.Size, k: torch.Size, v: torch.Size, *_: Any, **__: Any) -> int:
+    return int(sdpa_flop_count(q, k, v))
+
+
+_COUNTS = {
+    torch.ops.torchvision.deform_conv2d: _deformable,
+    # PyTorch 2.14 counts the fused attention of GPUs only
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+}
 
 
 class _Memory(TorchDispatchMode):

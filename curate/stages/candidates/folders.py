@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 
 import fsspec
 
-from curate.errors import InputError
 from curate.stages.candidates.lists import Row
+from curate.storage.atomic import list_files
 
-__all__ = ["list_files", "read_folder"]
-
-
-def list_files(path: str) -> list[tuple[str, int]]:
-    """Sorted (path below the folder, bytes) of every file that isn't hidden, at any depth.
-
-    Raises:
-        InputError: if there is no such folder.
-    """
-    fs, root = fsspec.core.url_to_fs(path)
-    if not fs.isdir(root):
-        raise InputError(f"no folder at {path}")
-    files = fs.find(root, detail=True)
-    below = ((str(PurePosixPath(name).relative_to(root)), int(info["size"])) for name, info in files.items())
-    return sorted((name, size) for name, size in below if not any(p.startswith(".") for p in PurePosixPath(name).parts))
+__all__ = ["read_folder"]
 
 
 def read_folder(path: str, source: str) -> Iterator[Row]:

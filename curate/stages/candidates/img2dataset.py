@@ -24,8 +24,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.errors import InputError
-from curate.stages.candidates.folders import list_files
 from curate.stages.candidates.lists import Row, choose_columns, rows_of, wanted_columns
+from curate.storage.atomic import list_files
 
 __all__ = ["is_img2dataset", "read_img2dataset"]
 

@@ -16,10 +16,11 @@ import pyarrow as pa
 from curate.config import fingerprint
 from curate.errors import ImageError, InputError, Reason
 from curate.recipe import Candidates
-from curate.stages.candidates.folders import list_files, read_folder
+from curate.stages.candidates.folders import read_folder
 from curate.stages.candidates.img2dataset import is_img2dataset, read_img2dataset
 from curate.stages.candidates.lists import Row, list_columns, read_list
 from curate.stages.candidates.urls import LONGEST, candidate_id, normalise_url, redact, without_credentials
+from curate.storage.atomic import list_files
 
 __all__ = ["LOCAL", "CandidateReader", "schema"]
 

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from curate.errors import RecipeError
-from curate.manifest.schema import KEYPOINT
+from curate.stages.match.keypoints import KEYPOINT
 
 __all__ = ["AGREEING", "BENCHMARK", "USUAL", "Benchmarks"]
 

@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import map_coordinates
 
-from curate.manifest.schema import KEYPOINT
+__all__ = ["KEYPOINT", "VERSION", "find_keypoints"]
 
-__all__ = ["VERSION", "find_keypoints"]
+KEYPOINT = np.dtype([("bits", ">u8"), ("x", "u1"), ("y", "u1"), ("scale", "u1")])
+"""One of an image's keypoints, which the match stage keeps and no manifest has: the signs of the 8 x 8 lowest DCT
+coefficients around a blob, row by row, the first being the blob's own sign; its place in 255ths of width and height;
+its size in 16ths of an octave."""
 
 VERSION = 1
 """Raised when images have other keypoints than before: those that were kept are void then."""

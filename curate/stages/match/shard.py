@@ -2,86 +2,29 @@
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-import fsspec
-import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from curate.engine.cache import read_kept, write_kept
-from curate.errors import ImageError, InputError, Reason, RecipeError
-from curate.images.decode import open_image, to_luma
-from curate.manifest.schema import KEYPOINT
-from curate.stages.candidates.folders import list_files
-from curate.stages.match.benchmarks import AGREEING, BENCHMARK, Benchmarks
-from curate.stages.match.keypoints import VERSION
-from curate.stages.measure import find_keypoints
-from curate.storage import atomic
+from curate.errors import ImageError, RecipeError
+from curate.images.decode import decode_luma
+from curate.stages.match.benchmarks import Benchmarks
+from curate.stages.match.keypoints import VERSION, find_keypoints
 from curate.storage.atomic import read_images
 
 if TYPE_CHECKING:
     from curate.engine.stage import Shard
 
-__all__ = ["KEYPOINTS", "SCHEMA", "MatchShard", "build_benchmark"]
+__all__ = [
+    "SCHEMA",
+    "MatchShard",
+]
 
 SCHEMA = pa.schema([("contaminated_by", pa.string())])
 """Columns that the match stage adds."""
-
-KEYPOINTS = 128
-"""Three times those of a candidate: a crop's most pronounced blobs are among these though the whole has others."""
-
-
-def build_benchmark(
-    name: str, folder: str, out: str, *, progress: Callable[[int, int], None] | None = None
-) -> tuple[int, list[str]]:
-    """Write the list of a benchmark: for each image where its blobs lie and what is around them, not the image.
-
-    Args:
-        name: of the benchmark, as `contaminated_by` is to tell it.
-        folder: its images, at any depth; a path or fsspec URL. What is no image is passed over.
-        out: Parquet file to write.
-        progress: called with the number of files done and of all.
-
-    Returns:
-        How many images it lists, and which of them are too plain to be recognised.
-
-    Raises:
-        InputError: if the name won't do, or the folder holds no image, or a damaged one.
-    """
-    if not re.fullmatch(r"[\w.-]+", name):
-        raise InputError(f"{name!r} won't do as a benchmark's name: take letters, digits, '_', '-' and '.'")
-    paths = [path for path, _ in list_files(folder)]
-    rows = []
-    for number, path in enumerate(paths, start=1):
-        with fsspec.open(f"{folder.rstrip('/')}/{path}", "rb") as file:
-            data = file.read()
-        try:
-            luma_HW = _luma(data)
-        except ImageError as error:
-            if error.reason is Reason.FORMAT_UNSUPPORTED:
-                continue
-            raise InputError(f"{folder}/{path}: {error}; a benchmark's list should have all of it") from error
-        height, width = luma_HW.shape
-        image_name = PurePosixPath(path).with_suffix("").as_posix()
-        rows.append((name, image_name, width, height, find_keypoints(luma_HW, KEYPOINTS).tobytes()))
-        if progress is not None:
-            progress(number, len(paths))
-    if not rows:
-        raise InputError(f"{folder} holds no images")
-    table = pa.table([list(column) for column in zip(*rows, strict=True)], schema=BENCHMARK)
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    atomic.write(out, sink.getvalue())
-    enough = AGREEING * KEYPOINT.itemsize
-    return len(rows), [image for _, image, _, _, keypoints in rows if len(keypoints) < enough]
 
 
 @dataclass(frozen=True)
@@ -139,7 +82,7 @@ def _find(rows: pa.Table, shard: Shard) -> tuple[dict[str, bytes], list[str | No
     reasons: list[str | None] = [None] * len(digests)
     for index, data in zip(missing, read_images(shard.open, rows.take(pa.array(missing, pa.int64()))), strict=True):
         try:
-            known[digests[index]] = find_keypoints(_luma(data)).tobytes()
+            known[digests[index]] = find_keypoints(decode_luma(data)).tobytes()
         except ImageError as error:
             reasons[index] = error.reason.value
         shard.advance(1, reasons[index])
@@ -150,11 +93,6 @@ def _find(rows: pa.Table, shard: Shard) -> tuple[dict[str, bytes], list[str | No
             shard, path, pa.table({"sha256": pa.array(list(found), pa.string()), "keypoints": keypoints}), made_by
         )
     return found, reasons
-
-
-def _luma(data: bytes) -> NDArray[np.uint8]:
-    with open_image(io.BytesIO(data)) as image:
-        return to_luma(image)
 
 
 def _nulls(rows: pa.Table) -> pa.Array:

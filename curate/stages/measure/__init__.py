@@ -1,6 +1,5 @@
 """Bytes -> numbers: format facts, bits per pixel, high-frequency ratios, hashes. Pure functions."""
 
-from curate.stages.match.keypoints import find_keypoints
 from curate.stages.measure.frequency import PAPER_CUTOFF, PUBLISHED_CUTOFF, high_frequency_ratios
 from curate.stages.measure.image import Measures, bits_per_pixel, measure_image, perceptual_hash
 from curate.stages.measure.shard import MeasureShard
@@ -11,7 +10,6 @@ __all__ = [
     "MeasureShard",
     "Measures",
     "bits_per_pixel",
-    "find_keypoints",
     "high_frequency_ratios",
     "measure_image",
     "perceptual_hash",

@@ -1,7 +1,5 @@
 """Filters, contamination, duplicates, balance and splits. Pure functions of tables."""
 
-from curate.stages.filters import rejections
-from curate.stages.match.benchmarks import Benchmarks
 from curate.stages.select.balance import Balance, FrequencyBins, balance, share_out, shortage
 from curate.stages.select.duplicates import Clusters, find_clusters
 from curate.stages.select.pins import Pins, read_pins
@@ -10,7 +8,6 @@ from curate.stages.select.shopping_list import shopping_csv
 
 __all__ = [
     "Balance",
-    "Benchmarks",
     "Clusters",
     "FrequencyBins",
     "Pins",
@@ -19,7 +16,6 @@ __all__ = [
     "find_clusters",
     "needed_columns",
     "read_pins",
-    "rejections",
     "select",
     "share_out",
     "shopping_csv",
