@@ -31,11 +31,11 @@ format: $(VENV)/.dev
 bench: bench-measure bench-fetch bench-label bench-models bench-loader
 
 bench-measure: $(VENV)/.dev
-	$(BIN)/python benchmarks/measure.py
+	$(BIN)/python -m benchmarks.measure
 
 bench-fetch: $(VENV)/.dev
-	$(BIN)/python benchmarks/fetch.py --rtt 0.05
-	$(BIN)/python benchmarks/fetch.py
+	$(BIN)/python -m benchmarks.fetch --rtt 0.05
+	$(BIN)/python -m benchmarks.fetch
 
 bench-models: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.models
@@ -48,13 +48,13 @@ bench-loader: $(VENV)/.dev
 
 fuzz: $(VENV)/.dev
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n 2 -k "break or noise or any" \
-	  tests/fetch/test_fetch_header.py tests/fetch/test_fetch_polite.py tests/fetch/test_fetch_answer.py
+	  tests/images/test_header.py tests/stages/fetch/test_politeness.py tests/stages/fetch/test_http_response.py
 
 chaos: $(VENV)/.dev
-	$(BIN)/python benchmarks/chaos.py
+	$(BIN)/python -m benchmarks.chaos
 
 soak: $(VENV)/.dev
-	$(BIN)/python benchmarks/soak.py
+	$(BIN)/python -m benchmarks.soak
 
 clean:
 	rm -rf $(VENV) demo-run build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""The balance against simpler ways of choosing: python benchmarks/balance.py [RUN...]
+"""The balance against simpler ways of choosing: python -m benchmarks.balance [RUN...]
 
 RUN is a run folder with a selection, whose pool is taken from select/summary.json; without any, invented pools alone.
 Prints, as Markdown, for each pool and way: the L1 distance of both marginals from what the pool allows (what `balance`
@@ -96,7 +96,9 @@ def invented() -> Iterator[Pool]:
     normal_B, even_C = np.array(bins.weights), np.ones(16)
     plenty = rng.integers(400, 1200, (16, 12))
     yield Pool("plenty of everything", plenty, 5000, even_C, normal_B)
-    heavy = (rng.pareto(0.8, (16, 1)) * rng.pareto(1.2, (1, 12)) * 60).astype(np.int64).clip(0, 20_000)
+    heavy = (
+        (rng.pareto(0.8, (16, 1)) * rng.pareto(1.2, (1, 12)) * 60).astype(np.int64).clip(0, 20_000)
+    )
     yield Pool("few categories and bins have most", heavy, 5000, even_C, normal_B)
     tied = np.zeros((16, 12), np.int64)
     for category in range(16):  # drawings are flat, foliage is fine
@@ -117,7 +119,9 @@ def of_run(run: str) -> Pool:
 
 def main() -> None:
     """Compare."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("run", nargs="*")
     pools = [*(of_run(run) for run in parser.parse_args().run), *invented()]
     print("| pool | images of | way | distance | largest difference | diversity | ms |")

@@ -87,7 +87,9 @@ def by_chance(bsds: Mapping[str, Curves], urban: Curves, cutoffs: NDArray[np.flo
     for curves in bsds.values():
         x, y = at(curves.values(), cutoffs), at((urban[reading] for reading in curves), cutoffs)
         for draw, (b, u) in enumerate(pairs):
-            counts[draw] += int(((abs(x / b - 1) < NEAR) & (abs(y / u - 1) < NEAR)).any(axis=1).sum())
+            counts[draw] += int(
+                ((abs(x / b - 1) < NEAR) & (abs(y / u - 1) < NEAR)).any(axis=1).sum()
+            )
     return counts
 
 
@@ -113,7 +115,10 @@ def read_known(path: Path | None) -> dict[str, tuple[float, ...]]:
     if path is None:
         return {}
     with path.open(newline="") as file:
-        return {row["image"]: (float(row["hf_ratio"]), float(row["hf_ratio_032"])) for row in csv.DictReader(file)}
+        return {
+            row["image"]: (float(row["hf_ratio"]), float(row["hf_ratio_032"]))
+            for row in csv.DictReader(file)
+        }
 
 
 def pictures(folder: Path) -> list[Path]:
@@ -128,7 +133,9 @@ def measure(task: tuple[list[Path], list[float]]) -> Means:
     return means
 
 
-def curves_of(paths: list[Path], weights: NDArray[np.float64], workers: ProcessPoolExecutor) -> Means:
+def curves_of(
+    paths: list[Path], weights: NDArray[np.float64], workers: ProcessPoolExecutor
+) -> Means:
     parts = [(paths[i::16], list(weights[i::16])) for i in range(16)]
     return reduce(add, workers.map(measure, parts))
 
@@ -145,12 +152,21 @@ def describe(fit: Fit) -> str:
 
 
 def line(fit: Fit, *first: object) -> str:
-    return row(*first, fit.images, f"{fit.cutoff:.3f}", f"{fit.bsds:.3%}", f"{fit.urban:.3%}", f"{fit.error:.1%}")
+    return row(
+        *first,
+        fit.images,
+        f"{fit.cutoff:.3f}",
+        f"{fit.bsds:.3%}",
+        f"{fit.urban:.3%}",
+        f"{fit.error:.1%}",
+    )
 
 
 def plain_table(bsds: Mapping[str, Curves], urban: Curves) -> Iterator[str]:
     """The printed cut-off, and the best one, of each reading that departs in one thing at most."""
-    yield row("reading", "BSDS, c = 0.5", "Urban100, c = 0.5", "best *c*", "BSDS", "Urban100", "off by")
+    yield row(
+        "reading", "BSDS, c = 0.5", "Urban100, c = 0.5", "best *c*", "BSDS", "Urban100", "off by"
+    )
     yield row("---", *["---:"] * 6)
     images = next(iter(bsds))
     free = {fit.reading: fit for fit in fits({images: bsds[images]}, urban, CUTOFFS)}
@@ -165,31 +181,54 @@ def plain_table(bsds: Mapping[str, Curves], urban: Curves) -> Iterator[str]:
 
 
 def search_tables(bsds: Mapping[str, Curves], urban: Curves) -> Iterator[str]:
-    yield row("readings", "cut-off", "tried", "both within 1 %", "by chance, mean", "90 % of draws under")
+    yield row(
+        "readings", "cut-off", "tried", "both within 1 %", "by chance, mean", "90 % of draws under"
+    )
     yield row("---", "---", *["---:"] * 4)
     best = {}
     kinds = {"0.5, as printed": np.array([0.5]), "a round one": np.array(ROUND), "any": CUTOFFS}
     for most in (1, 2, len(BASE)):
-        chosen = {k: {r: c for r, c in v.items() if len(departures(r)) <= most} for k, v in bsds.items()}
+        chosen = {
+            k: {r: c for r, c in v.items() if len(departures(r)) <= most} for k, v in bsds.items()
+        }
         for kind, cutoffs in kinds.items():
             found = list(fits(chosen, urban, cutoffs))
             chance = by_chance(chosen, urban, cutoffs)
             near = sum(fit.error < NEAR for fit in found)
             what = f"{most} departure{'s' * (most > 1)} at most" if most < len(BASE) else "all"
-            yield row(what, kind, f"{len(found):,}", near, f"{np.mean(chance):.1f}", int(np.quantile(chance, 0.9)))
+            yield row(
+                what,
+                kind,
+                f"{len(found):,}",
+                near,
+                f"{np.mean(chance):.1f}",
+                int(np.quantile(chance, 0.9)),
+            )
             best[kind] = found
     for kind, found in best.items():
         yield f"\nThe nearest, where the cut-off is {kind}:\n"
         yield row("reading", "images", "*c*", "BSDS", "Urban100", "off by")
         yield row("---", "---", *["---:"] * 4)
-        yield from (line(fit, describe(fit)) for fit in sorted(found, key=lambda fit: fit.error)[:10])
+        yield from (
+            line(fit, describe(fit)) for fit in sorted(found, key=lambda fit: fit.error)[:10]
+        )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bsds", type=Path, required=True, help="BSDS500's images: a folder with train/ and test/")
-    parser.add_argument("--urban", type=Path, required=True, help="Urban100's images, or some of them")
-    parser.add_argument("--known", type=Path, help="of some of them: both measures of all, such as urban100.csv here")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--bsds", type=Path, required=True, help="BSDS500's images: a folder with train/ and test/"
+    )
+    parser.add_argument(
+        "--urban", type=Path, required=True, help="Urban100's images, or some of them"
+    )
+    parser.add_argument(
+        "--known",
+        type=Path,
+        help="of some of them: both measures of all, such as urban100.csv here",
+    )
     arguments = parser.parse_args()
     splits = [arguments.bsds / "train", arguments.bsds / "test"]
     if missing := [str(folder) for folder in (*splits, arguments.urban) if not folder.is_dir()]:
@@ -202,7 +241,10 @@ def main() -> None:
     paths, known = pictures(arguments.urban), read_known(arguments.known)
     with ProcessPoolExecutor(os.cpu_count()) as workers:
         urban = curves_of(paths, shares([path.stem for path in paths], known), workers).curves()
-        halves = [curves_of(files, shares([f.stem for f in files], {}), workers) for files in map(pictures, splits)]
+        halves = [
+            curves_of(files, shares([f.stem for f in files], {}), workers)
+            for files in map(pictures, splits)
+        ]
     bsds = {"train": halves[0].curves(), "train and test": add(*halves).curves()}
     print("## One thing changed at a time\n", *plain_table(bsds, urban), sep="\n")
     print("\n## All readings\n", *search_tables(bsds, urban), sep="\n")

@@ -1,6 +1,6 @@
 """kill -9 at random moments: of a worker, of the scheduler, of all. Every run must end with an undisturbed run's bytes.
 
-    python benchmarks/chaos.py [--runs 30] [--seed 0] [--keep FOLDER]
+    python -m benchmarks.chaos [--runs 30] [--seed 0] [--keep FOLDER]
 
 Runs crawl a misbehaving site on loopback, by either engine in turn, and are killed one to three times each; what is
 killed as a whole, or loses its scheduler, is started again by the same command until it is done. Meanwhile a watcher is
@@ -22,16 +22,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-TESTS = Path(__file__).resolve().parents[1] / "tests"
-sys.path[:0] = [str(TESTS / "site"), str(TESTS / "pipeline")]
-
-from hostile import HostileSite  # noqa: E402
-from pipeline_digests import digests  # noqa: E402
-from pipeline_kills import Command, Kind, Moment, Survival, disturb, draw_moments  # noqa: E402
-from pipeline_watcher import check_whole  # noqa: E402
+from tests.pipeline.digests import digests
+from tests.pipeline.kills import Command, Kind, Moment, Survival, disturb, draw_moments
+from tests.pipeline.watcher import check_whole
+from tests.site.hostile import HostileSite
 
 ENGINES = ("stream", "img2dataset")
-KINDS: tuple[tuple[Kind, str], ...] = (("worker", "local"), ("scheduler", "own"), ("all", "local"), ("all", "own"))
+KINDS: tuple[tuple[Kind, str], ...] = (
+    ("worker", "local"),
+    ("scheduler", "own"),
+    ("all", "local"),
+    ("all", "own"),
+)
 """What is killed, and on which scheduler the run goes."""
 
 RECIPE: dict[str, Any] = {
@@ -55,12 +57,18 @@ MISDEEDS = (
 
 def main() -> None:
     """Disturb, compare, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--keep", type=Path, help="a folder for the runs that is not removed in the end")
+    parser.add_argument(
+        "--keep", type=Path, help="a folder for the runs that is not removed in the end"
+    )
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # as Ctrl-C does, with all that was started
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit("ended")
+    )  # as Ctrl-C does, with all that was started
     with HostileSite() as site, tempfile.TemporaryDirectory(prefix="curate-chaos-") as temporary:
         folder = arguments.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
@@ -71,7 +79,10 @@ def _chaos(folder: Path, site: HostileSite, runs: int, seed: int) -> int:
     recipe, urls = folder / "recipe.yaml", folder / "urls.txt"
     recipe.write_text(json.dumps(RECIPE))  # JSON is YAML
     urls.write_text("".join(f"{url}\n" for url in _urls(site)))
-    commands = {engine: Command(recipe, urls, folder / engine, [f"fetch.engine={engine}"]) for engine in ENGINES}
+    commands = {
+        engine: Command(recipe, urls, folder / engine, [f"fetch.engine={engine}"])
+        for engine in ENGINES
+    }
     expected = {engine: _undisturbed(command) for engine, command in commands.items()}
     _check_engines_agree(expected)
     print(
@@ -95,13 +106,20 @@ def _chaos(folder: Path, site: HostileSite, runs: int, seed: int) -> int:
             done += 1
     finally:  # what was seen so far is worth telling, however it ends
         told = ", ".join(f"{stage} {count}" for stage, count in hits.most_common())
-        print(f"\n{hits.total()} kills in {done} runs, {time.monotonic() - start:.0f} s; while at work on: {told}")
+        print(
+            f"\n{hits.total()} kills in {done} runs, {time.monotonic() - start:.0f} s; while at work on: {told}"
+        )
         print("\n".join(faults) or "no promise broken")
     return bool(faults)
 
 
 def _print(
-    number: int, engine: str, killed: str, moments: Sequence[Moment], survival: Survival, seconds: float
+    number: int,
+    engine: str,
+    killed: str,
+    moments: Sequence[Moment],
+    survival: Survival,
+    seconds: float,
 ) -> None:
     told = ", ".join(f"{moment.files} + {moment.seconds:.2f}" for moment in moments)
     print(
@@ -114,7 +132,9 @@ def _print(
 def _urls(site: HostileSite) -> list[str]:
     """Pictures, and every fifth a misdeed."""
     misdeeds = iter(MISDEEDS)
-    paths = [next(misdeeds, "ok") if n % 5 == 0 else f"numbered/{n}" for n in range(5 * len(MISDEEDS))]
+    paths = [
+        next(misdeeds, "ok") if n % 5 == 0 else f"numbered/{n}" for n in range(5 * len(MISDEEDS))
+    ]
     return [site.url(f"{number}/{path}") for number, path in enumerate(paths)]
 
 
@@ -132,9 +152,14 @@ def _undisturbed(command: Command) -> dict[str, str]:
 
 def _check_engines_agree(expected: dict[str, dict[str, str]]) -> None:
     """Both make the same; but that the recipe, which names the engine, is a file, and part of the report."""
-    one, other = ({n: d for n, d in e.items() if n != "recipe.yaml" and "report/" not in n} for e in expected.values())
+    one, other = (
+        {n: d for n, d in e.items() if n != "recipe.yaml" and "report/" not in n}
+        for e in expected.values()
+    )
     if one != other:
-        sys.exit(f"the engines differ in {sorted(n for n in one | other if one.get(n) != other.get(n))}")
+        sys.exit(
+            f"the engines differ in {sorted(n for n in one | other if one.get(n) != other.get(n))}"
+        )
 
 
 if __name__ == "__main__":

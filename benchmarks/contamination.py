@@ -34,17 +34,28 @@ from curate.stages.match.keypoints import KEYPOINT, find_keypoints
 
 def seen(picture: Image.Image, count: int = 40) -> tuple[bytes, int, int]:
     """What the match stage finds, and the picture's size."""
-    return find_keypoints(np.asarray(picture.convert("L")), count).tobytes(), picture.width, picture.height
+    return (
+        find_keypoints(np.asarray(picture.convert("L")), count).tobytes(),
+        picture.width,
+        picture.height,
+    )
 
 
 def listed(named: Iterable[tuple[str, Image.Image]]) -> Benchmarks:
     """Pictures as a benchmark of their own, among the shipped ones that don't have them."""
     rows = [
-        ("copied", name, width, height, found) for name, p in named for found, width, height in [seen(p, KEYPOINTS)]
+        ("copied", name, width, height, found)
+        for name, p in named
+        for found, width, height in [seen(p, KEYPOINTS)]
     ]
     table = pa.table([list(column) for column in zip(*rows, strict=True)], schema=BENCHMARK)
     shipped = Benchmarks.load(["shipped"]).table
-    own = pa.array([image.rpartition("/")[2] in {row[1] for row in rows} for image in shipped["image"].to_pylist()])
+    own = pa.array(
+        [
+            image.rpartition("/")[2] in {row[1] for row in rows}
+            for image in shipped["image"].to_pylist()
+        ]
+    )
     return Benchmarks(pa.concat_tables([table, shipped.filter(pc.invert(own))]))
 
 
@@ -59,7 +70,9 @@ def recall(folders: list[Path]) -> None:
     benchmarks = listed(whole)
     rng = np.random.default_rng(0)
     print(f"{len(whole)} pictures among {len(benchmarks.table) - len(whole)} shipped ones\n")
-    print("| copy | known | holds a benchmark image that is this copy of it: known |\n| --- | --- | --- |")
+    print(
+        "| copy | known | holds a benchmark image that is this copy of it: known |\n| --- | --- | --- |"
+    )
     for name, copy in COPIES.items():
         copies = [(stem, copy(picture, rng)) for stem, picture in whole]
         known = np.mean([found(benchmarks, *pair) for pair in copies])
@@ -100,7 +113,9 @@ def cost(folders: list[Path]) -> None:
         images.append((found, luma_HW.shape[1], luma_HW.shape[0]))
         megapixels += luma_HW.size / 1e6
     count = len(images)
-    print("| pictures | megapixels | decoding, ms a picture | keypoints, ms a picture | ms a megapixel |")
+    print(
+        "| pictures | megapixels | decoding, ms a picture | keypoints, ms a picture | ms a megapixel |"
+    )
     print("| --- | --- | --- | --- | --- |")
     print(
         f"| {count} | {megapixels:.0f} | {1e3 * decoding / count:.1f} | {1e3 * finding / count:.1f} | "
@@ -112,7 +127,9 @@ def cost(folders: list[Path]) -> None:
     matches = benchmarks.match(many)
     seconds = time.process_time() - start
     share = len([match for match in matches if match]) / len(many)
-    print(f"{len(many)} matched in {seconds:.1f} s, {share:.1%} found: {seconds / len(many) * 1e6:.0f} s for a million")
+    print(
+        f"{len(many)} matched in {seconds:.1f} s, {share:.1%} found: {seconds / len(many) * 1e6:.0f} s for a million"
+    )
 
 
 def jittered(image: tuple[bytes, int, int], rng: np.random.Generator) -> tuple[bytes, int, int]:
@@ -125,7 +142,9 @@ def jittered(image: tuple[bytes, int, int], rng: np.random.Generator) -> tuple[b
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=("recall", "false", "cost"))
     parser.add_argument("folders", nargs="+", type=Path)
     options = parser.parse_args()

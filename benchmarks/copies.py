@@ -50,8 +50,14 @@ def _cropped(share: float) -> Copy:
 
     def copy(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
         stretch = min(max(np.exp(rng.uniform(-0.1, 0.1)), sqrt(share)), 1 / sqrt(share))
-        width, height = int(picture.width * sqrt(share) * stretch), int(picture.height * sqrt(share) / stretch)
-        x, y = int(rng.integers(picture.width - width + 1)), int(rng.integers(picture.height - height + 1))
+        width, height = (
+            int(picture.width * sqrt(share) * stretch),
+            int(picture.height * sqrt(share) / stretch),
+        )
+        x, y = (
+            int(rng.integers(picture.width - width + 1)),
+            int(rng.integers(picture.height - height + 1)),
+        )
         return picture.crop((x, y, x + width, y + height))
 
     return copy
@@ -68,7 +74,10 @@ COPIES: dict[str, Copy] = {
     **{f"resized x {scale:g}": _resized(scale) for scale in (0.5, 0.7, 1.5, 2)},
     "mirrored": lambda picture, rng: picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
     "upside down": lambda picture, rng: picture.transpose(Image.Transpose.FLIP_TOP_BOTTOM),
-    **{f"cropped to {share:.0%}": _cropped(share) for share in (0.98, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.25)},
+    **{
+        f"cropped to {share:.0%}": _cropped(share)
+        for share in (0.98, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.25)
+    },
     "cropped to 50-90 %, resized x 0.5-2, JPEG 30-95": _all_at_once,
 }
 """Name -> (picture, generator) -> copy. Crops are shares of the area."""

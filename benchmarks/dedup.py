@@ -60,7 +60,9 @@ def recall(folders: list[Path]) -> None:
         for name, copy in COPIES.items():
             found = perceptual_hash(np.asarray(copy(picture, rng).convert("L")))
             distances[name].append(((found ^ whole).bit_count(), (found ^ turned).bit_count()))
-    print(f"{len(hashes)} pictures\n\n| copy | {' | '.join(f'radius {radius}' for radius in RADII)} |")
+    print(
+        f"{len(hashes)} pictures\n\n| copy | {' | '.join(f'radius {radius}' for radius in RADII)} |"
+    )
     print(f"| --- |{' --- |' * len(RADII)}")
     for name, found_ in distances.items():
         shares = (f"{np.mean([min(pair) <= radius for pair in found_]):.0%}" for radius in RADII)
@@ -68,13 +70,18 @@ def recall(folders: list[Path]) -> None:
     hash_N = np.array(hashes, np.uint64)
     one, two = np.triu_indices(len(hash_N), 1)
     apart = np.minimum(
-        np.bitwise_count(hash_N[one] ^ hash_N[two]), np.bitwise_count(hash_N[one] ^ mirror_hash(hash_N)[two])
+        np.bitwise_count(hash_N[one] ^ hash_N[two]),
+        np.bitwise_count(hash_N[one] ^ mirror_hash(hash_N)[two]),
     )
-    print(f"| pairs of {len(one):,} taken for the same | {' | '.join(str(int((apart <= r).sum())) for r in RADII)} |")
+    print(
+        f"| pairs of {len(one):,} taken for the same | {' | '.join(str(int((apart <= r).sum())) for r in RADII)} |"
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=("scale", "recall"))
     parser.add_argument("folders", nargs="*", type=Path)
     parser.add_argument("--count", type=int, default=1_000_000)

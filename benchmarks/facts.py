@@ -1,4 +1,4 @@
-"""What the further facts are worth, and what they cost: python benchmarks/facts.py WHAT FOLDER...
+"""What the further facts are worth, and what they cost: python -m benchmarks.facts WHAT FOLDER...
 
 WHAT is one of
 
@@ -35,7 +35,12 @@ from curate.stages.filters import rejections
 from curate.stages.measure import measure_image
 from curate.stages.measure.blockiness import blockiness
 from curate.stages.measure.facts import Decoded, measure_facts
-from curate.stages.measure.frequency import PAPER_CUTOFF, PUBLISHED_CUTOFF, PowerSpectrum, ratios_and_spectrum
+from curate.stages.measure.frequency import (
+    PAPER_CUTOFF,
+    PUBLISHED_CUTOFF,
+    PowerSpectrum,
+    ratios_and_spectrum,
+)
 from curate.stages.measure.noise import noise_sigma
 from curate.stages.measure.resolution import spectral_cutoff
 from curate.stages.measure.sample import row_bands
@@ -76,7 +81,11 @@ def luma(picture: Image.Image) -> NDArray[np.uint8]:
 def table(head: str, *rows: str) -> None:
     """A Markdown table, from cells joined by '|'."""
     columns = head.count("|") + 1
-    print("\n".join(f"| {line} |" for line in (head, " | ".join(["---"] + ["---:"] * (columns - 1)), *rows)))
+    print(
+        "\n".join(
+            f"| {line} |" for line in (head, " | ".join(["---"] + ["---:"] * (columns - 1)), *rows)
+        )
+    )
 
 
 # --- noise
@@ -113,10 +122,14 @@ def noise(folders: list[Path]) -> None:
         errors: dict[str, list[float]] = {name: [] for name in estimators}
         for number, clean_HW in enumerate(lumas):
             rng = np.random.default_rng(number)
-            noisy_HW = np.clip(np.rint(clean_HW + rng.normal(0, sigma, clean_HW.shape)), 0, 255).astype(np.uint8)
+            noisy_HW = np.clip(
+                np.rint(clean_HW + rng.normal(0, sigma, clean_HW.shape)), 0, 255
+            ).astype(np.uint8)
             for name, estimate in estimators.items():
                 errors[name].append(estimate(noisy_HW) - sigma)
-        cells = (f"{np.mean(e):+.2f} ({np.sqrt(np.mean(np.square(e))):.2f})" for e in errors.values())
+        cells = (
+            f"{np.mean(e):+.2f} ({np.sqrt(np.mean(np.square(e))):.2f})" for e in errors.values()
+        )
         lines.append(" | ".join([f"{sigma}", *cells]))
     table(" | ".join([f"sigma, {len(lumas)} pictures", *estimators]), *lines)
 
@@ -138,7 +151,9 @@ def blocks(folders: list[Path]) -> None:
     lines = []
     for name, column in zip(names, values_PQ.T, strict=True):
         quantiles = np.quantile(column, (0.05, 0.5, 0.95))
-        lines.append(f"{name} | {' | '.join(f'{q:.2f}' for q in quantiles)} | {np.mean(column > 1.2):.0%}")
+        lines.append(
+            f"{name} | {' | '.join(f'{q:.2f}' for q in quantiles)} | {np.mean(column > 1.2):.0%}"
+        )
     table(f"JPEG quality, {len(found)} pictures | 5 % | median | 95 % | over 1.2", *lines)
 
 
@@ -163,7 +178,9 @@ def enlarged(folders: list[Path]) -> None:
     for name, values in found.items():
         cutoffs = np.array(values)
         quantiles = np.nanquantile(cutoffs, (0.05, 0.5, 0.95))
-        lines.append(f"{name} | {np.mean(cutoffs < 0.8):.1%} | {' | '.join(f'{q:.2f}' for q in quantiles)}")
+        lines.append(
+            f"{name} | {np.mean(cutoffs < 0.8):.1%} | {' | '.join(f'{q:.2f}' for q in quantiles)}"
+        )
     table(f"{len(found['as it is'])} pictures | under 0.8 | 5 % | median | 95 %", *lines)
 
 
@@ -190,7 +207,10 @@ def spread(folders: list[Path]) -> None:
     table("fact | pictures | least | 5 % | 25 % | median | 75 % | 95 % | most", *lines)
     schema = pa.schema([(name, types[name]) for name in rows[0]])
     reasons = Counter(rejections(pa.Table.from_pylist(rows, schema), recipe.filters).to_pylist())
-    print(f"\nOf {len(rows)} pictures: " + ", ".join(f"{n} {r or 'pass'}" for r, n in reasons.most_common()))
+    print(
+        f"\nOf {len(rows)} pictures: "
+        + ", ".join(f"{n} {r or 'pass'}" for r, n in reasons.most_common())
+    )
 
 
 def cost(folders: list[Path]) -> None:
@@ -209,7 +229,9 @@ def cost(folders: list[Path]) -> None:
     table(f"of {pixels / 1e6:.0f} megapixels | ms a megapixel", *lines)
 
 
-def _works(data: bytes, luma_HW: NDArray[np.uint8], rgb_HWC: NDArray[np.uint8]) -> dict[str, Callable[[], object]]:
+def _works(
+    data: bytes, luma_HW: NDArray[np.uint8], rgb_HWC: NDArray[np.uint8]
+) -> dict[str, Callable[[], object]]:
     spectrum = ratios_and_spectrum(luma_HW, (PAPER_CUTOFF, PUBLISHED_CUTOFF))[1]
     return {
         "decoding": lambda: _decode(data),
@@ -220,7 +242,9 @@ def _works(data: bytes, luma_HW: NDArray[np.uint8], rgb_HWC: NDArray[np.uint8]) 
     }
 
 
-def _fact(luma_HW: NDArray[np.uint8], spectrum: PowerSpectrum, rgb_HWC: NDArray[np.uint8], fact: Fact) -> object:
+def _fact(
+    luma_HW: NDArray[np.uint8], spectrum: PowerSpectrum, rgb_HWC: NDArray[np.uint8], fact: Fact
+) -> object:
     return measure_facts(Decoded(luma_HW, spectrum, rgb_HWC), [fact])
 
 
@@ -237,7 +261,9 @@ def _decode(data: bytes) -> object:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     ways = {way.__name__: way for way in (noise, blocks, enlarged, spread, cost)}
     parser.add_argument("what", choices=ways)
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")

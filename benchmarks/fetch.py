@@ -1,6 +1,6 @@
 """What fetching costs: URLs a second, bytes read, CPU and memory, with and without looking at heads, by both engines.
 
-    python benchmarks/fetch.py [--candidates 2000] [--engines stream,img2dataset] [--side 480] [--rtt 0.05]
+    python -m benchmarks.fetch [--candidates 2000] [--engines stream,img2dataset] [--side 480] [--rtt 0.05]
 
 A site of its own process on 127.0.0.1 serves files with real JPEG heads and lengths drawn as crawls have them: shorter
 sides lognormal, by default so that some 5 % pass HQ-50K's bounds (1024 pixels, 500,000 bytes). What each way costs
@@ -46,11 +46,17 @@ _FILLER = bytes(1 << 16)
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--candidates", type=int, default=2000)
     parser.add_argument("--engines", default="stream,img2dataset")
-    parser.add_argument("--rtt", type=float, default=0.0, help="seconds of a round trip; 0: as fast as it goes")
-    parser.add_argument("--side", type=float, default=480, help="median of the shorter sides; 100 for rejects alone")
+    parser.add_argument(
+        "--rtt", type=float, default=0.0, help="seconds of a round trip; 0: as fast as it goes"
+    )
+    parser.add_argument(
+        "--side", type=float, default=480, help="median of the shorter sides; 100 for rejects alone"
+    )
     arguments = parser.parse_args()
     print(
         "| engine | heads | URLs/s | bytes a URL | for one rejected | for one kept | kept | CPU ms a URL | peak RSS |"
@@ -65,7 +71,9 @@ def main() -> None:
 
 
 def _measure(engine: str, probe: bool, port: int, candidates: int) -> str:
-    recipe = Recipe.load("hq50k", ["fetch.allow_networks=[127.0.0.1/32]", "fetch.per_host=64", "fetch.robots=false"])
+    recipe = Recipe.load(
+        "hq50k", ["fetch.allow_networks=[127.0.0.1/32]", "fetch.per_host=64", "fetch.robots=false"]
+    )
     config = recipe.fetch.model_copy(update={"per_host_rate": None})
     screen = Screen(recipe.early_bounds if probe else ())
     fetch: FetchEngine = {"stream": fetch_stream, "img2dataset": fetch_img2dataset}[engine]
@@ -82,7 +90,9 @@ def _measure(engine: str, probe: bool, port: int, candidates: int) -> str:
     kept: list[int] = []
     start, cpu = time.perf_counter(), time.process_time()
     for first in range(0, candidates, SHARD):
-        urls = [f"http://127.0.0.1:{port}/{i}" for i in range(first, min(first + SHARD, candidates))]
+        urls = [
+            f"http://127.0.0.1:{port}/{i}" for i in range(first, min(first + SHARD, candidates))
+        ]
         with tempfile.TemporaryDirectory() as scratch:
             outcomes = fetch(urls, config, Path(scratch), Watch(), screen)
             kept += [o.body.nbytes for o in outcomes if o.body and _passes(recipe, o.body)]
@@ -99,7 +109,9 @@ def _measure(engine: str, probe: bool, port: int, candidates: int) -> str:
 
 def _received(connection: socket.socket) -> int:
     """Bytes that arrived at a connection, asked for or not: tcpi_bytes_received of Linux's struct tcp_info."""
-    return int.from_bytes(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)[128:136], sys.byteorder)
+    return int.from_bytes(
+        connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)[128:136], sys.byteorder
+    )
 
 
 def _passes(recipe: Recipe, body: Body) -> bool:
@@ -127,14 +139,19 @@ def _site(candidates: int, side: float, rtt: float) -> Iterator[int]:
 def _serve(pipe: Connection, candidates: int, side: float, rtt: float) -> None:
     rng = np.random.default_rng(0)
     sides = np.exp(rng.normal(np.log(side), 0.56, candidates)).astype(int).clip(16, 8000)
-    lengths = (sides * sides * 4 / 3 * np.exp(rng.normal(np.log(2.5), 0.4, candidates)) / 8).astype(int) + 1000
+    lengths = (sides * sides * 4 / 3 * np.exp(rng.normal(np.log(2.5), 0.4, candidates)) / 8).astype(
+        int
+    ) + 1000
 
     async def visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while request := await reader.readuntil(b"\r\n\r\n"):
                 i = int(request.split(b" ", 2)[1][1:])
                 head, left = _head(int(sides[i])), int(lengths[i])
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % left)
+                writer.write(
+                    b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n"
+                    % left
+                )
                 await _send(writer, head[:left], left, rtt)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass

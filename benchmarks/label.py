@@ -39,16 +39,27 @@ TEXT = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1, "lay
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", nargs="?", type=Path, help="folder of images")
     parser.add_argument("--images", type=int, default=24, help="at most so many of them")
-    parser.add_argument("--rounds", type=int, default=3, help="the fastest of so many rounds counts")
-    parser.add_argument("--models", nargs="+", default=["bundled", "ViT-B-32"], help="bundled, or names of open_clip's")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="the fastest of so many rounds counts"
+    )
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        default=["bundled", "ViT-B-32"],
+        help="bundled, or names of open_clip's",
+    )
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     given = parser.parse_args()
     torch.set_num_threads(1)
     files = list(_made() if given.folder is None else _found(given.folder))[: given.images]
-    megapixels = sum(np.prod(Image.open(io.BytesIO(data)).size) for data in files) / len(files) / 1e6
+    megapixels = (
+        sum(np.prod(Image.open(io.BytesIO(data)).size) for data in files) / len(files) / 1e6
+    )
     print(f"{len(files)} images of {megapixels:.1f} megapixels on average, on {given.device}")
     for model in given.models:
         with tempfile.TemporaryDirectory() as folder:
@@ -76,7 +87,9 @@ def _compare(title: str, model: str, files: list[bytes], rounds: int, device: st
             if number:  # the first round loads and warms up
                 seconds[name] = min(seconds[name], clock() - start)
     fastest = min(seconds["open_clip, one by one"], seconds["open_clip, batches of 64"])
-    print(f"\n{title}\n\n| | images/s | of open_clip's faster way | same labels |\n| --- | ---: | ---: | ---: |")
+    print(
+        f"\n{title}\n\n| | images/s | of open_clip's faster way | same labels |\n| --- | ---: | ---: | ---: |"
+    )
     for name, taken in seconds.items():
         same = np.mean(labels[name] == labels["open_clip, one by one"])
         print(f"| {name} | {len(files) / taken:.1f} | {fastest / taken:.2f} x | {same:.0%} |")
@@ -97,7 +110,9 @@ class _Plain:
         tokenize = open_clip.get_tokenizer(name)
         with torch.no_grad():
             means = [
-                self._model.encode_text(tokenize(list(category.prompts)).to(device), normalize=True).mean(dim=0)
+                self._model.encode_text(
+                    tokenize(list(category.prompts)).to(device), normalize=True
+                ).mean(dim=0)
                 for category in load_taxonomy().categories
             ]
         self._classes_KD = torch.nn.functional.normalize(torch.stack(means), dim=-1)
@@ -124,7 +139,9 @@ class _Plain:
 
 
 def _label(files: list[bytes], labeller: Labeller) -> NDArray[Any]:
-    embeddings = np.stack([found for found in labeller.embed(map(io.BytesIO, files)) if isinstance(found, np.ndarray)])
+    embeddings = np.stack(
+        [found for found in labeller.embed(map(io.BytesIO, files)) if isinstance(found, np.ndarray)]
+    )
     return np.array([result.category for result in labeller.classify(embeddings)])
 
 
@@ -134,7 +151,9 @@ def _difference(plain: _Plain, labeller: Labeller, files: list[bytes]) -> tuple[
     ours = np.stack([found for found in labeller.embed(pictures) if isinstance(found, np.ndarray)])
     theirs = torch.cat([plain.embed([picture]) for picture in pictures])
     labels = np.array([result.category for result in labeller.classify(ours)])
-    return float(np.abs(ours - theirs.cpu().numpy()).max()), float(np.mean(labels == plain.classify(theirs)))
+    return float(np.abs(ours - theirs.cpu().numpy()).max()), float(
+        np.mean(labels == plain.classify(theirs))
+    )
 
 
 def _untrained(model: str, folder: Path) -> Path:
@@ -142,11 +161,20 @@ def _untrained(model: str, folder: Path) -> Path:
     config = open_clip.get_model_config(model)
     if config is None:
         raise SystemExit(f"open_clip has no model {model}")
-    config = {"embed_dim": config["embed_dim"], "vision_cfg": config["vision_cfg"], "text_cfg": TEXT}
+    config = {
+        "embed_dim": config["embed_dim"],
+        "vision_cfg": config["vision_cfg"],
+        "text_cfg": TEXT,
+    }
     torch.manual_seed(0)
     tensors = open_clip.CLIP(**config).state_dict()
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "open_clip_model.safetensors")
-    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
+    save_file(
+        {name: tensor.contiguous() for name, tensor in tensors.items()},
+        folder / "open_clip_model.safetensors",
+    )
+    (folder / "open_clip_config.json").write_text(
+        json.dumps({"model_cfg": config, "preprocess_cfg": {}})
+    )
     return folder
 
 
@@ -163,7 +191,14 @@ def _found(folder: Path) -> Iterator[bytes]:
 
 def _made() -> Iterator[bytes]:
     rng = np.random.default_rng(0)
-    for height, width in ((1024, 1024), (1080, 1920), (1365, 2048), (1500, 2000), (1879, 1367), (2000, 3000)) * 2:
+    for height, width in (
+        (1024, 1024),
+        (1080, 1920),
+        (1365, 2048),
+        (1500, 2000),
+        (1879, 1367),
+        (2000, 3000),
+    ) * 2:
         coarse_HW3 = rng.integers(0, 256, (height // 64, width // 64, 3), dtype=np.uint8)
         smooth = Image.fromarray(coarse_HW3).resize((width, height), Image.Resampling.BICUBIC)
         noisy_HW3 = np.asarray(smooth, np.float32) + rng.normal(0, 12, (height, width, 3))

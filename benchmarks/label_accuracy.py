@@ -27,7 +27,9 @@ Truth = list[tuple[Image.Image | str | Path, str]]
 def drawn(each: int) -> Truth:
     """Held-out drawings, and the held-out photographs."""
     names = load_taxonomy().names
-    truth: Truth = [(draw(c, HELD_OUT_SEEDS + n, (320, 256)), c) for c in names for n in range(each)]
+    truth: Truth = [
+        (draw(c, HELD_OUT_SEEDS + n, (320, 256)), c) for c in names for n in range(each)
+    ]
     return truth + [(p.path, p.category) for p in photographs() if p.name in HELD_OUT_PHOTOGRAPHS]
 
 
@@ -37,7 +39,9 @@ def pictures(folders: list[Path]) -> Truth:
         known = {row["sha256_16"]: row["category"] for row in csv.DictReader(file)}
     files = [file for folder in folders for file in sorted(folder.rglob("*")) if file.is_file()]
     digests = [hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files]
-    found = {known_as: file for file, known_as in zip(files, digests, strict=True) if known_as in known}
+    found = {
+        known_as: file for file, known_as in zip(files, digests, strict=True) if known_as in known
+    }
     return [(file, known[digest]) for digest, file in found.items()]
 
 
@@ -46,7 +50,9 @@ def table(evaluation: LabelEvaluation) -> str:
     lines = ["| category | pictures | right | most often taken for |", "| --- | --- | --- | --- |"]
     for score in evaluation.scores:
         if score.recall is not None:
-            lines.append(f"| {score.category} | {score.pictures} | {score.recall:.0%} | {score.mistaken_for} |")
+            lines.append(
+                f"| {score.category} | {score.pictures} | {score.recall:.0%} | {score.mistaken_for} |"
+            )
     mean = f"mean over categories {evaluation.mean_recall:.1%}"
     lines.append(f"| all | {len(evaluation.pictures)} | {evaluation.top1:.1%}; {mean} | |")
     return "\n".join(lines)

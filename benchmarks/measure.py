@@ -1,6 +1,6 @@
 """How fast images are measured, as ratios in one process and thread: ours, the obvious way, and decoding alone.
 
-    python benchmarks/measure.py [FOLDER] [--images 400]
+    python -m benchmarks.measure [FOLDER] [--images 400]
 
 FOLDER holds images; by default 12 pictures of 0.5 to 3 megapixels are made, as JPEG and PNG, awkward sizes among them.
 The obvious way is Pillow's decoder, `numpy.fft.fft2` in complex128, and a mask for each cut-off. Ours is told for the
@@ -20,25 +20,40 @@ from PIL import Image
 
 from curate.errors import ImageError
 from curate.images.decode import open_image, to_luma
-from curate.stages.measure import PAPER_CUTOFF, PUBLISHED_CUTOFF, high_frequency_ratios, measure_image
+from curate.stages.measure import (
+    PAPER_CUTOFF,
+    PUBLISHED_CUTOFF,
+    high_frequency_ratios,
+    measure_image,
+)
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", nargs="?", type=Path, help="folder of images")
     parser.add_argument("--images", type=int, default=400, help="at most so many of them")
-    parser.add_argument("--rounds", type=int, default=3, help="the fastest of so many rounds counts")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="the fastest of so many rounds counts"
+    )
     arguments = parser.parse_args()
     groups: dict[str, list[bytes]] = {}
-    for format_, data in _made() if arguments.folder is None else _found(arguments.folder, arguments.images):
+    for format_, data in (
+        _made() if arguments.folder is None else _found(arguments.folder, arguments.images)
+    ):
         groups.setdefault(format_, []).append(data)
-    print("| | images | megapixels | ratios, images/s | of the obvious way's | of decoding's time | all measures |")
+    print(
+        "| | images | megapixels | ratios, images/s | of the obvious way's | of decoding's time | all measures |"
+    )
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     whole = {"images": 0.0, "megapixels": 0.0} | dict.fromkeys(_WAYS, 0.0)
     for format_, files in groups.items():
         pixels = sum(measure_image(data).pixels for data in files)
-        taken = {"images": len(files), "megapixels": pixels / 1e6} | _seconds(files, arguments.rounds)
+        taken = {"images": len(files), "megapixels": pixels / 1e6} | _seconds(
+            files, arguments.rounds
+        )
         whole = {key: whole[key] + taken[key] for key in whole}
         _print(format_, taken)
     if len(groups) > 1:
@@ -74,7 +89,10 @@ def _obvious(data: bytes) -> list[float]:
     v, u = np.meshgrid(np.arange(width) - width // 2, np.arange(height) - height // 2)
     distance_HW = np.hypot(u, v)
     half_diagonal = np.hypot(height / 2, width / 2)
-    return [power_HW[distance_HW > c * half_diagonal].sum() / power_HW.sum() for c in (PAPER_CUTOFF, PUBLISHED_CUTOFF)]
+    return [
+        power_HW[distance_HW > c * half_diagonal].sum() / power_HW.sum()
+        for c in (PAPER_CUTOFF, PUBLISHED_CUTOFF)
+    ]
 
 
 def _ratios(data: bytes) -> list[float]:
@@ -110,9 +128,18 @@ def _found(folder: Path, most: int) -> Iterator[tuple[str, bytes]]:
 
 def _made() -> Iterator[tuple[str, bytes]]:
     rng = np.random.default_rng(0)
-    for height, width in ((600, 800), (1024, 1024), (1365, 2048), (1367, 1879), (1080, 1920), (1500, 2000)):
+    for height, width in (
+        (600, 800),
+        (1024, 1024),
+        (1365, 2048),
+        (1367, 1879),
+        (1080, 1920),
+        (1500, 2000),
+    ):
         field_HW3 = rng.normal(0, 1, (height, width, 3)).cumsum(axis=0).cumsum(axis=1)
-        field_HW3 = 128 + 60 * field_HW3 / np.abs(field_HW3).max() + rng.normal(0, 6, field_HW3.shape)
+        field_HW3 = (
+            128 + 60 * field_HW3 / np.abs(field_HW3).max() + rng.normal(0, 6, field_HW3.shape)
+        )
         picture = Image.fromarray(field_HW3.clip(0, 255).astype(np.uint8))
         for format_, options in (("JPEG", {"quality": 92}), ("PNG", {})):
             buffer = io.BytesIO()

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import re
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,23 +22,28 @@ from torch import Tensor, nn
 from curate.restore.models import SwinIR, build_model
 from curate.restore.models.damoe import HardMixture, SoftMixture
 from curate.restore.models.swinir import FeedForward, Routing
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests/restore"))
-
-from plain_moce_ir import plain_moce_ir
+from tests.restore.plain_moce_ir import plain_moce_ir
 
 DIM, HIDDEN, EXPERTS, TASKS = 180, 360, 16, 4
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=4, help="images of the batch; every task in turn")
-    parser.add_argument("--size", type=int, default=84, help="their sides in pixels, a multiple of 7")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--images", type=int, default=4, help="images of the batch; every task in turn"
+    )
+    parser.add_argument(
+        "--size", type=int, default=84, help="their sides in pixels, a multiple of 7"
+    )
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--half", action="store_true", help="in bfloat16, as mixed precision has it")
+    parser.add_argument(
+        "--half", action="store_true", help="in bfloat16, as mixed precision has it"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
@@ -52,11 +56,18 @@ def main() -> None:
 
 
 def _print(
-    ways: dict[str, Callable[[], object]], arguments: argparse.Namespace, title: str = "", backward: bool = True
+    ways: dict[str, Callable[[], object]],
+    arguments: argparse.Namespace,
+    title: str = "",
+    backward: bool = True,
 ) -> None:
     """One table: the seconds and the ratios to the first, forward alone and with backward."""
     first = next(iter(ways))
-    columns = ["forward", f"of {first}", *(["forward and backward", f"of {first}"] if backward else [])]
+    columns = [
+        "forward",
+        f"of {first}",
+        *(["forward and backward", f"of {first}"] if backward else []),
+    ]
     print(f"\n| {title} | {' | '.join(columns)} |\n| --- |{' ---: |' * len(columns)}")
     with torch.no_grad():
         measured = [_alternate(ways, arguments.rounds, arguments.device)]
@@ -66,12 +77,16 @@ def _print(
     for name in ways:
         cells = []
         for seconds in measured:
-            ratio = median(mine / its for mine, its in zip(seconds[name], seconds[first], strict=True))
+            ratio = median(
+                mine / its for mine, its in zip(seconds[name], seconds[first], strict=True)
+            )
             cells.append(f"{min(seconds[name]) * 1e3:.1f} ms | {ratio:.2f} x")
         print(f"| {name} | {' | '.join(cells)} |")
 
 
-def _plain_and_ours(images: int, height: int, width: int, device: str) -> dict[str, Callable[[], object]]:
+def _plain_and_ours(
+    images: int, height: int, width: int, device: str
+) -> dict[str, Callable[[], object]]:
     """Every image through the cheapest experts."""
     model = build_model("moe_ir_30g").to(device).eval()
     image_B3HW = torch.rand(images, 3, height, width, device=device)
@@ -81,7 +96,10 @@ def _plain_and_ours(images: int, height: int, width: int, device: str) -> dict[s
     print(f"\n{images} of {width}x{height}: within {difference:.1g} of the plain form", end="")
     if device == "cpu":
         with multiprocessing.get_context("spawn").Pool(1) as fresh:
-            print(f", {fresh.apply(_extra_mb, (images, height, width)):.0f} MB over the process with the model", end="")
+            print(
+                f", {fresh.apply(_extra_mb, (images, height, width)):.0f} MB over the process with the model",
+                end="",
+            )
     print()
     return {
         "the plain form": lambda: plain_moce_ir(model, image_B3HW, 0)[0],
@@ -137,7 +155,13 @@ def _networks(images: int, size: int, device: str) -> dict[str, Callable[[], obj
         from spandrel.architectures.SwinIR.__arch.SwinIR import SwinIR as Spandrels
     except ImportError:
         return ways
-    settings = {"embed_dim": DIM, "num_heads": [6], "window_size": 7, "mlp_ratio": 2, "img_size": size}
+    settings = {
+        "embed_dim": DIM,
+        "num_heads": [6],
+        "window_size": 7,
+        "mlp_ratio": 2,
+        "img_size": size,
+    }
     ways["spandrel's SwinIR"] = _bind(Spandrels(depths=depths, **settings).to(device), image_B3HW)
     return ways
 
@@ -155,7 +179,9 @@ def _backward(way: Callable[[], object]) -> Callable[[], object]:
     return both
 
 
-def _alternate(ways: dict[str, Callable[[], object]], rounds: int, device: str) -> dict[str, list[float]]:
+def _alternate(
+    ways: dict[str, Callable[[], object]], rounds: int, device: str
+) -> dict[str, list[float]]:
     """Seconds of each way in each round, after one that isn't counted."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds + 1):

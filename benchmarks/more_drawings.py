@@ -14,7 +14,21 @@ __all__ = ["MORE_DRAWINGS"]
 
 Colour = tuple[int, ...]
 SIZE = (256, 256)
-WORDS = ("File", "Edit", "View", "Help", "Settings", "Search", "Name", "Type", "Cancel", "Apply", "Open", "Save", "Map")
+WORDS = (
+    "File",
+    "Edit",
+    "View",
+    "Help",
+    "Settings",
+    "Search",
+    "Name",
+    "Type",
+    "Cancel",
+    "Apply",
+    "Open",
+    "Save",
+    "Map",
+)
 
 
 def windows(rng: np.random.Generator) -> Image.Image:
@@ -24,7 +38,11 @@ def windows(rng: np.random.Generator) -> Image.Image:
         _window(rng, picture, (0, 0, *SIZE))
     for _ in range(int(rng.integers(0, 4))):
         left, top = rng.integers(0, 140, size=2)
-        _window(rng, picture, (left, top, left + int(rng.integers(80, 200)), top + int(rng.integers(60, 180))))
+        _window(
+            rng,
+            picture,
+            (left, top, left + int(rng.integers(80, 200)), top + int(rng.integers(60, 180))),
+        )
     return picture
 
 
@@ -32,10 +50,14 @@ def diagrams(rng: np.random.Generator) -> Image.Image:
     """Boxes with words, and arrows between them."""
     picture = Image.new("RGB", SIZE, "white")
     pen = ImageDraw.Draw(picture)
-    places = rng.permutation([(x, y) for x in (45, 128, 210) for y in (35, 100, 165, 225)])[: rng.integers(3, 9)]
+    places = rng.permutation([(x, y) for x in (45, 128, 210) for y in (35, 100, 165, 225)])[
+        : rng.integers(3, 9)
+    ]
     for (x0, y0), (x1, y1) in pairwise(places):
         pen.line((x0, y0, x1, y1), fill="black", width=int(rng.integers(1, 3)))
-        pen.regular_polygon((int(0.35 * x0 + 0.65 * x1), int(0.35 * y0 + 0.65 * y1), 5), 3, fill="black")
+        pen.regular_polygon(
+            (int(0.35 * x0 + 0.65 * x1), int(0.35 * y0 + 0.65 * y1), 5), 3, fill="black"
+        )
     for x, y in places:
         shape = pen.ellipse if rng.random() < 0.3 else pen.rectangle
         shape((x - 32, y - 14, x + 32, y + 14), fill=_pastel(rng), outline="black")
@@ -56,22 +78,37 @@ def sprites(rng: np.random.Generator) -> Image.Image:
         turn = rng.uniform(0, 6.3)
         rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
         shape = outline if rng.random() < 0.7 else rng.uniform(-0.45, 0.45, size=(5, 2)) * step
-        pen.polygon([(x + u, y + v) for u, v in shape @ rotation], fill=colour if rng.random() < 0.8 else _bold(rng))
+        pen.polygon(
+            [(x + u, y + v) for u, v in shape @ rotation],
+            fill=colour if rng.random() < 0.8 else _bold(rng),
+        )
     return picture
 
 
 def logos(rng: np.random.Generator) -> Image.Image:
     """One plain mark, with or without a word, on a plain ground."""
-    picture = _gradient(rng) if rng.random() < 0.4 else Image.new("RGB", SIZE, tuple(rng.integers(0, 2, 1) * 255) * 3)
+    picture = (
+        _gradient(rng)
+        if rng.random() < 0.4
+        else Image.new("RGB", SIZE, tuple(rng.integers(0, 2, 1) * 255) * 3)
+    )
     pen = ImageDraw.Draw(picture)
     x, y, r = (int(v) for v in rng.integers((90, 80, 20), (166, 150, 70)))
     colour = _bold(rng)
     if rng.random() < 0.5:
         pen.ellipse((x - r, y - r, x + r, y + r), outline=colour, width=max(3, r // 4))
     else:
-        pen.regular_polygon((x, y, r), int(rng.integers(3, 9)), rotation=int(rng.integers(90)), fill=colour)
+        pen.regular_polygon(
+            (x, y, r), int(rng.integers(3, 9)), rotation=int(rng.integers(90)), fill=colour
+        )
     if rng.random() < 0.6:
-        pen.text((x, y + r + 24), str(rng.choice(WORDS)).lower(), fill=colour, font=_font(26), anchor="mm")
+        pen.text(
+            (x, y + r + 24),
+            str(rng.choice(WORDS)).lower(),
+            fill=colour,
+            font=_font(26),
+            anchor="mm",
+        )
     return picture
 
 
@@ -82,21 +119,31 @@ def waves(rng: np.random.Generator) -> Image.Image:
         field = gaussian_filter(rng.standard_normal(SIZE), rng.uniform(20, 50), mode="wrap")
         share = np.floor((field - field.min()) / np.ptp(field) * rng.integers(3, 7)) / 6
     else:
-        _, nearest = cKDTree(rng.uniform(0, SIZE[0], size=(int(rng.integers(10, 90)), 2))).query(_grid())
-        share = (rng.uniform(0, 0.5, size=nearest.max() + 1)[nearest] + _grid()[:, 0] / 512).reshape(SIZE)
-    return Image.fromarray((colours[0] + share[..., None] * (colours[1] - colours[0])).clip(0, 255).astype(np.uint8))
+        _, nearest = cKDTree(rng.uniform(0, SIZE[0], size=(int(rng.integers(10, 90)), 2))).query(
+            _grid()
+        )
+        share = (
+            rng.uniform(0, 0.5, size=nearest.max() + 1)[nearest] + _grid()[:, 0] / 512
+        ).reshape(SIZE)
+    return Image.fromarray(
+        (colours[0] + share[..., None] * (colours[1] - colours[0])).clip(0, 255).astype(np.uint8)
+    )
 
 
 def political_maps(rng: np.random.Generator) -> Image.Image:
     """Countries in flat colours within a coast, often in a window."""
     bend = 48 * gaussian_filter(rng.standard_normal((*SIZE, 2)), (4, 4, 0)).reshape(-1, 2)
-    _, country = cKDTree(rng.uniform(0, 256, size=(int(rng.integers(8, 60)), 2))).query(_grid() + bend)
+    _, country = cKDTree(rng.uniform(0, 256, size=(int(rng.integers(8, 60)), 2))).query(
+        _grid() + bend
+    )
     country = country.reshape(SIZE)
     land = gaussian_filter(rng.standard_normal(SIZE), rng.uniform(10, 30)) + rng.normal(0, 0.01) > 0
     palette = rng.integers(0, 256, size=(country.max() + 1, 3))
     if rng.random() < 0.2:
         palette[:] = palette[0]
-    water = [(255, 255, 255), (160, 200, 250), (225, 225, 220), (0, 0, 0), (20, 30, 90)][rng.integers(5)]
+    water = [(255, 255, 255), (160, 200, 250), (225, 225, 220), (0, 0, 0), (20, 30, 90)][
+        rng.integers(5)
+    ]
     pixels = np.where(land[..., None], palette[country], water).astype(np.uint8)
     zones = np.where(land, country, -1)
     border = (zones != np.roll(zones, 1, 0)) | (zones != np.roll(zones, 1, 1))
@@ -135,11 +182,20 @@ def _window(rng: np.random.Generator, picture: Image.Image, box: tuple[int, int,
         if rng.random() < 0.1:
             pen.rectangle((side + 4, y, right - 6, y + pitch - 2), fill=_bold(rng))
         if rng.random() < 0.8:
-            pen.text((side + 8, y), " ".join(rng.choice(WORDS, size=rng.integers(1, 5))), fill=ink, font=_font(8))
+            pen.text(
+                (side + 8, y),
+                " ".join(rng.choice(WORDS, size=rng.integers(1, 5))),
+                fill=ink,
+                font=_font(8),
+            )
         if side > left and rng.random() < 0.5:
             pen.rectangle((left + 4, y, left + 9, y + 5), fill=_bold(rng))
     for k in range(int(rng.integers(0, 3))):
-        pen.rectangle((right - 50 * (k + 1), bottom - 16, right - 50 * k - 8, bottom - 4), fill=ground, outline="grey")
+        pen.rectangle(
+            (right - 50 * (k + 1), bottom - 16, right - 50 * k - 8, bottom - 4),
+            fill=ground,
+            outline="grey",
+        )
 
 
 def _gradient(rng: np.random.Generator) -> Image.Image:

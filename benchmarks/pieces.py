@@ -10,12 +10,14 @@ from __future__ import annotations
 import argparse
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from unittest.mock import patch
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import nn
 
 from curate.restore import load_model
 from curate.restore.data.degradations import generator, parse_degradation
@@ -47,15 +49,27 @@ LOOKS: dict[str, Callable[[Pixels, int], Pixels]] = {
 }
 
 
+def _restored(
+    model: nn.Module, image: NDArray[np.uint8], task: str, side: int
+) -> NDArray[np.float32]:
+    return restore_image.restore_array(model, image, task=task, tile=side, quantise=False)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("checkpoint")
     parser.add_argument("folders", nargs="+")
     parser.add_argument("--tile", type=int, default=256)
     parser.add_argument("--limit", type=int, default=None)
     arguments = parser.parse_args()
     model, tile = load_model(arguments.checkpoint), arguments.tile
-    pictures = [picture for folder in arguments.folders for picture in open_pictures(folder)[: arguments.limit]]
+    pictures = [
+        picture
+        for folder in arguments.folders
+        for picture in open_pictures(folder)[: arguments.limit]
+    ]
     near: dict[str, list[float]] = defaultdict(list)
     same: dict[str, list[float]] = defaultdict(list)
     for picture in pictures:
@@ -63,8 +77,7 @@ def main() -> None:
             degradation = parse_degradation(name)
             image = degradation.pair(picture.read(), generator(0, name, picture.id))[1]
 
-            def restored(side: int) -> NDArray[np.float32]:
-                return restore_image.restore_array(model, image, task=degradation.task, tile=side, quantise=False)  # noqa: B023
+            restored = partial(_restored, model, image, degradation.task)
 
             whole = restored(max(image.shape))
             near["one route"].append(psnr(restored(tile), whole))
@@ -84,7 +97,9 @@ def main() -> None:
     for what, values in near.items():
         print(f"| {what} | {np.mean(values):.2f} | {np.min(values):.2f} |")
     if same:
-        print("\n| route picked from | decoder blocks that go where the whole's do |\n| --- | ---: |")
+        print(
+            "\n| route picked from | decoder blocks that go where the whole's do |\n| --- | ---: |"
+        )
         for what, values in same.items():
             print(f"| {what} | {np.mean(values):.1%} |")
 

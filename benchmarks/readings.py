@@ -37,7 +37,15 @@ class Reading(NamedTuple):
     average: str
 
 
-BASE = Reading("native", "luma", "no window", "power", "circle, of the half-diagonal", "DC counts", "mean of ratios")
+BASE = Reading(
+    "native",
+    "luma",
+    "no window",
+    "power",
+    "circle, of the half-diagonal",
+    "DC counts",
+    "mean of ratios",
+)
 """The paper's text, read plainly."""
 
 DC = ("DC counts", "DC left out")
@@ -87,7 +95,10 @@ _FILTERS = {
 def _resize(image: Image.Image, size: tuple[int, int], name: str) -> Image.Image:
     if name in _FILTERS:
         return image.resize(size, _FILTERS[name])
-    steps = image.width / size[0], image.height / size[1]  # bilinear between the nearest four, however far apart
+    steps = (
+        image.width / size[0],
+        image.height / size[1],
+    )  # bilinear between the nearest four, however far apart
     matrix = (steps[0], 0.0, 0.0, 0.0, steps[1], 0.0)
     return image.transform(size, Image.Transform.AFFINE, matrix, resample=Image.Resampling.BILINEAR)
 
@@ -98,13 +109,20 @@ def _square(side: int, name: str) -> Callable[[Image.Image], Image.Image]:
 
 def _shorter(side: int, name: str) -> Callable[[Image.Image], Image.Image]:
     return lambda image: _resize(
-        image, (round(image.width * side / min(image.size)), round(image.height * side / min(image.size))), name
+        image,
+        (round(image.width * side / min(image.size)), round(image.height * side / min(image.size))),
+        name,
     )
 
 
 def _crop(side: int) -> Callable[[Image.Image], Image.Image]:
     return lambda image: image.crop(
-        (left := (image.width - side) // 2, top := (image.height - side) // 2, left + side, top + side)
+        (
+            left := (image.width - side) // 2,
+            top := (image.height - side) // 2,
+            left + side,
+            top + side,
+        )
     )
 
 
@@ -146,7 +164,10 @@ DISTANCES: dict[str, Callable[[Plane, Plane, int, int], Plane]] = {
 @lru_cache(maxsize=128)
 def _ring_numbers(distance: str, height: int, width: int, sign: int) -> NDArray[np.int64]:
     """Ring of each frequency of the half-plane, or of its opposite: ring n holds distances in (n - 1, n] / BINS."""
-    u, v = np.fft.fftfreq(height, 1 / height)[:, None].astype(np.float64), np.arange(width // 2 + 1.0)[None]
+    u, v = (
+        np.fft.fftfreq(height, 1 / height)[:, None].astype(np.float64),
+        np.arange(width // 2 + 1.0)[None],
+    )
     distances = DISTANCES[distance](sign * u, sign * v, height, width)
     numbers = np.ceil(distances * BINS - 1e-9).clip(1, BINS + 1).astype(np.int64)
     numbers[0, 0] = 0
@@ -197,8 +218,12 @@ class Means:
             rgb_HWC = np.asarray(SIZES[size](rgb), np.float64)
             height, width = rgb_HWC.shape[:2]
             window_HW = WINDOWS[window](height)[:, None] * WINDOWS[window](width)
-            rings = np.sum([_rings(plane * window_HW) for plane in COLOURS[colour](rgb_HWC)], axis=0)
-            beyond = rings[..., :0:-1].cumsum(axis=-1)[..., ::-1]  # all rings after the first, the second ...
+            rings = np.sum(
+                [_rings(plane * window_HW) for plane in COLOURS[colour](rgb_HWC)], axis=0
+            )
+            beyond = rings[..., :0:-1].cumsum(axis=-1)[
+                ..., ::-1
+            ]  # all rings after the first, the second ...
             for d, whole in enumerate((beyond[..., :1] + rings[..., :1], beyond[..., :1])):
                 whole = np.where(whole > 0, whole, 1)  # all black
                 for average, unit in zip(AVERAGES, (whole, np.ones(1)), strict=True):
@@ -209,14 +234,18 @@ class Means:
         out = Means()
         for mine in ("_beyond", "_whole"):
             for average in AVERAGES:
-                getattr(out, mine)[average][:] = getattr(self, mine)[average] + getattr(other, mine)[average]
+                getattr(out, mine)[average][:] = (
+                    getattr(self, mine)[average] + getattr(other, mine)[average]
+                )
         return out
 
     def curves(self) -> dict[Reading, Curve]:
         """The mean of each reading at the cut-offs 0, 1/BINS ... 1."""
         ratios = {average: self._beyond[average] / self._whole[average] for average in AVERAGES}
         found = {
-            Reading(size, colour, window, weight, distance, dc, average): ratios[average][d, p, i, j]
+            Reading(size, colour, window, weight, distance, dc, average): ratios[average][
+                d, p, i, j
+            ]
             for average in AVERAGES
             for d, dc in enumerate(DC)
             for p, (size, colour, window) in enumerate(PICTURES)
@@ -225,5 +254,7 @@ class Means:
         }
         for reading in [r for r in found if r.colour == "R" and r.average == BASE.average]:
             channels = [found[reading._replace(colour=colour)] for colour in "RGB"]
-            found[reading._replace(colour="R, G and B, mean of three ratios")] = np.mean(channels, axis=0)
+            found[reading._replace(colour="R, G and B, mean of three ratios")] = np.mean(
+                channels, axis=0
+            )
         return found

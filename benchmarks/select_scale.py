@@ -1,4 +1,4 @@
-"""How long selection takes and how much memory: python benchmarks/select_scale.py WHAT [--rows N] [--pool SHARE]
+"""How long selection takes and how much memory: python -m benchmarks.select_scale WHAT [--rows N] [--pool SHARE]
 
 WHAT is one of
 
@@ -56,14 +56,20 @@ def invent(count: int, pool: float, seed: int, columns: list[str]) -> pa.Table:
     category = np.minimum(rng.zipf(1.5, count) - 1, 15).astype(np.int8)
     texts = {
         "id": ids,
-        "url": pc.binary_join_element_wise("https://host.example/pictures", ids, "photograph.jpg", "/"),
+        "url": pc.binary_join_element_wise(
+            "https://host.example/pictures", ids, "photograph.jpg", "/"
+        ),
         "sha256": pc.binary_repeat(ids, 4),
         "pixel_sha256": pc.binary_repeat(ids, 4),
         "phash": pa.array(rng.integers(0, 2**64, count, dtype=np.uint64)),
         "caption": pc.binary_join_element_wise("a picture of something, number", ids, " "),
         "category": pa.array(CATEGORIES).take(pa.array(category, mask=~passed)),
-        "broad": pa.array([BROAD[min(c // 6, 2)] for c in range(16)]).take(pa.array(category, mask=~passed)),
-        "reason": pc.if_else(pa.array(passed), pa.scalar(None, pa.string()), Reason.LOW_TEXTURE.value),
+        "broad": pa.array([BROAD[min(c // 6, 2)] for c in range(16)]).take(
+            pa.array(category, mask=~passed)
+        ),
+        "reason": pc.if_else(
+            pa.array(passed), pa.scalar(None, pa.string()), Reason.LOW_TEXTURE.value
+        ),
         "format": pa.array(np.repeat("JPEG", count)),
         "status": pa.array(np.repeat("ok", count)),
     }
@@ -95,7 +101,9 @@ def invent_run(folder: RunFolder, recipe: Recipe, rows: int, pool: float) -> lis
         for stage in SHARD_FOLDERS:
             part = table.select([*places[stage], "status", "reason"])
             sha256 = folder.write(f"{stage}/{shard}.parquet", engine.encode_table(part))
-            CommitRecord(stage, shard, "", settings, SHARD, {}, {f"{stage}/{shard}.parquet": sha256}).write(folder)
+            CommitRecord(
+                stage, shard, "", settings, SHARD, {}, {f"{stage}/{shard}.parquet": sha256}
+            ).write(folder)
     return shards
 
 
@@ -124,7 +132,12 @@ def measure(work: Callable[[], int]) -> Cost:
     kept = work()
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     lines = Path("/proc/self/status").read_text().splitlines()
-    return Cost(kept, seconds, cpu, next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**20)
+    return Cost(
+        kept,
+        seconds,
+        cpu,
+        next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**20,
+    )
 
 
 def cost_of_select(recipe: Recipe, rows: int, pool: float) -> Cost:
@@ -136,7 +149,9 @@ def cost_of_select(recipe: Recipe, rows: int, pool: float) -> Cost:
 
     def work() -> int:
         table = pa.concat_tables(parts).combine_chunks()
-        summary = select(table, recipe.select, recipe.filters, CATEGORIES, 0, candidates=rows).summary
+        summary = select(
+            table, recipe.select, recipe.filters, CATEGORIES, 0, candidates=rows
+        ).summary
         return int(summary["train"]["taken"] + summary["test"]["taken"])
 
     return measure(work)
@@ -150,7 +165,9 @@ def cost_of_stage(recipe: Recipe, rows: int, pool: float, workers: int, place: P
     ):
         folder = RunFolder(scratch)
         shards = invent_run(folder, recipe, rows, pool)
-        return measure(lambda: write_selection(folder, recipe, shards, executor, Progress()).rows_out["ok"])
+        return measure(
+            lambda: write_selection(folder, recipe, shards, executor, Progress()).rows_out["ok"]
+        )
 
 
 def plan(recipe: Recipe, rows: int, pool: float, workers: int, place: Path | None) -> None:
@@ -172,23 +189,38 @@ def plan(recipe: Recipe, rows: int, pool: float, workers: int, place: Path | Non
 
 def main() -> None:
     """Measure once and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=("select", "stage", "plan"))
-    parser.add_argument("--rows", type=int, help="candidates; a million, or 170 million for a plan, by default")
-    parser.add_argument("--pool", type=float, help="share of them that passed; all, or 0.02 for a plan, by default")
-    parser.add_argument("--workers", type=int, default=0, help="beside this process; 2 for a plan by default")
-    parser.add_argument("--folder", type=Path, help="where run folders are invented; a temporary one by default")
+    parser.add_argument(
+        "--rows", type=int, help="candidates; a million, or 170 million for a plan, by default"
+    )
+    parser.add_argument(
+        "--pool", type=float, help="share of them that passed; all, or 0.02 for a plan, by default"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=0, help="beside this process; 2 for a plan by default"
+    )
+    parser.add_argument(
+        "--folder", type=Path, help="where run folders are invented; a temporary one by default"
+    )
     args = parser.parse_args()
     recipe = Recipe.load("hq50k")
     planned = args.what == "plan"
-    rows, pool = args.rows or (170_000_000 if planned else 1_000_000), args.pool or (0.02 if planned else 1.0)
+    rows, pool = (
+        args.rows or (170_000_000 if planned else 1_000_000),
+        args.pool or (0.02 if planned else 1.0),
+    )
     if planned:
         plan(recipe, rows, pool, args.workers or 2, args.folder)
         return
     print(f"{args.what}: {rows:,} rows, {pool:.0%} of them in the pool")
     on_disk = args.what == "stage"
     print(
-        cost_of_stage(recipe, rows, pool, args.workers, args.folder) if on_disk else cost_of_select(recipe, rows, pool)
+        cost_of_stage(recipe, rows, pool, args.workers, args.folder)
+        if on_disk
+        else cost_of_select(recipe, rows, pool)
     )
 
 

@@ -1,6 +1,6 @@
 """A long crawl of a site that does everything wrong: memory, descriptors and threads stay flat, and no row is lost.
 
-    python benchmarks/soak.py [--urls 20000] [--engines stream,img2dataset] [--share 0.1] [--deadline 5] [--keep FOLDER]
+    python -m benchmarks.soak [--urls 20000] [--engines stream,img2dataset] [--share 0.1] [--deadline 5] [--keep FOLDER]
 
 Every route of tests/site/hostile.py in a random order, through `curate fetch` with one Dask worker; through img2dataset
 a share of the URLs. The site has a process of its own. The first fifth of the shards is to warm up; what worker and
@@ -32,13 +32,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curate.storage import atomic
-
-TESTS = Path(__file__).resolve().parents[1] / "tests"
-sys.path[:0] = [str(TESTS / "site"), str(TESTS / "pipeline")]
-
-from hostile import HostileSite  # noqa: E402
-from pipeline_kills import dask_workers  # noqa: E402
-from zoo import FETCH, MIN_SIDE, ROBOTS, End, mix  # noqa: E402
+from tests.pipeline.kills import dask_workers
+from tests.site.hostile import HostileSite
+from tests.site.zoo import FETCH, MIN_SIDE, ROBOTS, End, mix
 
 MB = 1 << 20
 SHARDS = 10
@@ -70,12 +66,23 @@ class Soak(NamedTuple):
 
 def main() -> None:
     """Crawl, check, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--urls", type=int, default=20_000)
     parser.add_argument("--engines", default="stream,img2dataset")
-    parser.add_argument("--share", type=float, default=0.1, help="of the URLs that img2dataset gets")
-    parser.add_argument("--deadline", type=float, default=5, help="seconds of a URL; slow ones take all of it, twice")
-    parser.add_argument("--keep", type=Path, help="a folder for the runs that is not removed in the end")
+    parser.add_argument(
+        "--share", type=float, default=0.1, help="of the URLs that img2dataset gets"
+    )
+    parser.add_argument(
+        "--deadline",
+        type=float,
+        default=5,
+        help="seconds of a URL; slow ones take all of it, twice",
+    )
+    parser.add_argument(
+        "--keep", type=Path, help="a folder for the runs that is not removed in the end"
+    )
     arguments = parser.parse_args()
     faults: list[str] = []
     with tempfile.TemporaryDirectory(prefix="curate-soak-") as temporary:
@@ -94,8 +101,12 @@ def main() -> None:
 
 
 def _print(engine: str, count: int, soak: Soak) -> None:
-    print(f"{engine}: {count:,} URLs in {soak.seconds:.0f} s; the worker's peak RSS {soak.peak / MB:.0f} MB\n")
-    print("| process | RSS, first half | second half | descriptors | second half | threads | second half |")
+    print(
+        f"{engine}: {count:,} URLs in {soak.seconds:.0f} s; the worker's peak RSS {soak.peak / MB:.0f} MB\n"
+    )
+    print(
+        "| process | RSS, first half | second half | descriptors | second half | threads | second half |"
+    )
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for process, gauges in soak.gauges.items():
         one, other = _peaks(gauges)
@@ -104,11 +115,18 @@ def _print(engine: str, count: int, soak: Soak) -> None:
             f" | {one.threads} | {other.threads} |"
         )
     course = soak.gauges["worker"][:: -(-len(soak.gauges["worker"]) // 20) or 1]
-    print(f"\nthe worker's RSS in MB, over time: {' '.join(f'{gauge.rss / MB:.0f}' for gauge in course)}")
-    print(f"ends: {', '.join(f'{end} {count}' for end, count in soak.ends.most_common())}\n", flush=True)
+    print(
+        f"\nthe worker's RSS in MB, over time: {' '.join(f'{gauge.rss / MB:.0f}' for gauge in course)}"
+    )
+    print(
+        f"ends: {', '.join(f'{end} {count}' for end, count in soak.ends.most_common())}\n",
+        flush=True,
+    )
 
 
-def _soak(place: Path, site: HostileSite, server: psutil.Process, engine: str, count: int, deadline: float) -> Soak:
+def _soak(
+    place: Path, site: HostileSite, server: psutil.Process, engine: str, count: int, deadline: float
+) -> Soak:
     promised = mix(site, count)
     recipe = {
         "name": "soak",
@@ -119,10 +137,21 @@ def _soak(place: Path, site: HostileSite, server: psutil.Process, engine: str, c
     (place / "recipe.yaml").write_text(json.dumps(recipe))  # JSON is YAML
     (place / "urls.txt").write_text("".join(f"{url}\n" for url in promised))
     (place / "tmp").mkdir()
-    environment = os.environ | {"TMPDIR": str(place / "tmp"), "DASK_TEMPORARY_DIRECTORY": str(place / "dask")}
+    environment = os.environ | {
+        "TMPDIR": str(place / "tmp"),
+        "DASK_TEMPORARY_DIRECTORY": str(place / "dask"),
+    }
     curate = [sys.executable, "-m", "curate"]
     subprocess.run(
-        [*curate, "candidates", place / "recipe.yaml", "--input", place / "urls.txt", "--out", place / "run"],
+        [
+            *curate,
+            "candidates",
+            place / "recipe.yaml",
+            "--input",
+            place / "urls.txt",
+            "--out",
+            place / "run",
+        ],
         check=True,
         stdout=subprocess.DEVNULL,
     )
@@ -144,19 +173,25 @@ def _soak(place: Path, site: HostileSite, server: psutil.Process, engine: str, c
         faults.append(f"exit status {crawl.returncode}: {(place / 'errors.txt').read_text()}")
     left = [*(place / "tmp").iterdir(), *(place / "run").glob(f"**/{atomic.TEMPORARY}*")]
     faults += [f"{path} is left over" for path in left]
-    faults += [fault for process in ("worker", "driver") for fault in _check_flat(process, gauges[process])]
+    faults += [
+        fault for process in ("worker", "driver") for fault in _check_flat(process, gauges[process])
+    ]
     if peak > MOST:
         faults.append(f"the worker's memory is {peak / MB:.0f} MB at its peak")
     return Soak(gauges, peak, seconds, ends, faults)
 
 
-def _measure(crawl: subprocess.Popen[bytes], server: psutil.Process, run: Path) -> tuple[dict[str, list[Gauge]], int]:
+def _measure(
+    crawl: subprocess.Popen[bytes], server: psutil.Process, run: Path
+) -> tuple[dict[str, list[Gauge]], int]:
     """Look at all three processes until the crawl ends."""
     gauges: dict[str, list[Gauge]] = {"worker": [], "driver": [], "site": []}
     peak, driver, worker = 0, psutil.Process(crawl.pid), None
     while crawl.poll() is None:
         time.sleep(0.1)
-        with suppress(psutil.Error, OSError, IndexError):  # one of them has just ended, or not begun
+        with suppress(
+            psutil.Error, OSError, IndexError
+        ):  # one of them has just ended, or not begun
             worker = worker or dask_workers(crawl.pid)[0]
             status = Path(f"/proc/{worker.pid}/status").read_text()
             peak = int(status.partition("VmHWM:")[2].split()[0]) * 1024
@@ -170,7 +205,9 @@ def _measure(crawl: subprocess.Popen[bytes], server: psutil.Process, run: Path) 
 def _peaks(gauges: list[Gauge]) -> tuple[Gauge, Gauge]:
     """The most of each in the first half, and in the second."""
     middle = len(gauges) // 2
-    one, other = (Gauge(*map(max, zip(*half, strict=True))) for half in (gauges[:middle], gauges[middle:]))
+    one, other = (
+        Gauge(*map(max, zip(*half, strict=True))) for half in (gauges[:middle], gauges[middle:])
+    )
     return one, other
 
 
@@ -188,18 +225,26 @@ def _check_flat(process: str, gauges: list[Gauge]) -> Iterator[str]:
 def _check_rows(run: Path, promised: dict[str, frozenset[End]]) -> tuple[Counter[str], list[str]]:
     """One row for each candidate, in order, which ends as promised; behind each that has bytes those bytes."""
     columns = ["id", "reason", "sha256", "tar", "offset", "nbytes"]
-    given = pa.concat_tables(pq.read_table(path, columns=["id", "url"]) for path in _parts(run / "candidates"))
-    rows = pa.concat_tables(pq.read_table(path, columns=columns) for path in _parts(run / "fetched"))
+    given = pa.concat_tables(
+        pq.read_table(path, columns=["id", "url"]) for path in _parts(run / "candidates")
+    )
+    rows = pa.concat_tables(
+        pq.read_table(path, columns=columns) for path in _parts(run / "fetched")
+    )
     faults = []
     if given["url"].to_pylist() != [*promised] or rows["id"].to_pylist() != given["id"].to_pylist():
         faults.append(f"{len(promised)} URLs became {len(given)} candidates and {len(rows)} rows")
     ends = [reason or "bytes" for reason in rows["reason"].to_pylist()]
     for (url, allowed), end in zip(promised.items(), ends, strict=False):
         if end not in {reason or "bytes" for reason in allowed}:
-            faults.append(f"{url}: {end}, not {' or '.join(reason or 'bytes' for reason in allowed)}")
+            faults.append(
+                f"{url}: {end}, not {' or '.join(reason or 'bytes' for reason in allowed)}"
+            )
     kept = rows.filter(pc.is_null(rows["reason"]))
     bodies = atomic.read_images(lambda path: (run / path).open("rb"), kept)
-    for id_, sha256, body in zip(kept["id"].to_pylist(), kept["sha256"].to_pylist(), bodies, strict=True):
+    for id_, sha256, body in zip(
+        kept["id"].to_pylist(), kept["sha256"].to_pylist(), bodies, strict=True
+    ):
         if hashlib.sha256(body).hexdigest() != sha256:
             faults.append(f"{id_}: other bytes in the tar than were fetched")
     return Counter(ends), faults
@@ -213,7 +258,9 @@ def _parts(folder: Path) -> list[Path]:
 def _site() -> Iterator[tuple[HostileSite, psutil.Process, Callable[[], int]]]:
     """The site in a process of its own, as it is known here; that process; and how often its canary was contacted."""
     here, there = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(there,), daemon=True)
+    process = multiprocessing.get_context("spawn").Process(
+        target=_serve, args=(there,), daemon=True
+    )
     process.start()
     site = HostileSite()
     site.port, site.canary_port = here.recv()

@@ -34,11 +34,17 @@ def found(image: np.ndarray) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folders", nargs="+")
     parser.add_argument("--limit", type=int, default=None)
     arguments = parser.parse_args()
-    pictures = [picture for folder in arguments.folders for picture in open_pictures(folder)[: arguments.limit]]
+    pictures = [
+        picture
+        for folder in arguments.folders
+        for picture in open_pictures(folder)[: arguments.limit]
+    ]
     answers: dict[str, Counter[str]] = {name: Counter() for name in (*DEGRADATIONS, "as it is")}
     for picture in pictures:
         image = picture.read()
@@ -46,10 +52,19 @@ def main() -> None:
         for name in DEGRADATIONS:
             degraded = parse_degradation(name).pair(image, generator(0, name, picture.id))[1]
             answers[name][found(degraded)] += 1
-    print(f"{len(pictures)} pictures\n\n| | {' | '.join((*TASKS[:4], NONE))} |\n| --- |{' ---: |' * 5}")
+    print(
+        f"{len(pictures)} pictures\n\n| | {' | '.join((*TASKS[:4], NONE))} |\n| --- |{' ---: |' * 5}"
+    )
     for name, counts in answers.items():
-        shares = (f"{counts[task] / len(pictures):.0%}" if counts[task] else "" for task in (*TASKS[:4], NONE))
-        print(f"| `{name}` | {' | '.join(shares)} |" if name != "as it is" else f"| {name} | {' | '.join(shares)} |")
+        shares = (
+            f"{counts[task] / len(pictures):.0%}" if counts[task] else ""
+            for task in (*TASKS[:4], NONE)
+        )
+        print(
+            f"| `{name}` | {' | '.join(shares)} |"
+            if name != "as it is"
+            else f"| {name} | {' | '.join(shares)} |"
+        )
     right = [answers[name][parse_degradation(name).task] / len(pictures) for name in DEGRADATIONS]
     print(f"\nright: {np.mean(right):.1%} of the degraded ones, mean over degradations")
 

@@ -51,7 +51,12 @@ VISION = {
 }
 TEXT = {"context_length": 24, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
 CONFIG: dict[str, Any] = {"embed_dim": 48, "vision_cfg": VISION, "text_cfg": TEXT}
-PREPROCESS = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "shortest"}
+PREPROCESS = {
+    "mean": [0.5] * 3,
+    "std": [0.5] * 3,
+    "interpolation": "bicubic",
+    "resize_mode": "shortest",
+}
 
 SCALE = 10.0
 """One over the temperature of the softmax."""
@@ -72,13 +77,18 @@ class Examples:
     features_ND: Features
     categories_N: NDArray[np.int64]
 
-    def batches(self, size: int, rng: np.random.Generator) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def batches(
+        self, size: int, rng: np.random.Generator
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Endless batches in which a category comes up as often as the square root of its number of examples."""
         counts = np.bincount(self.categories_N)
         shares = 1 / np.sqrt(counts[self.categories_N])
         while True:
             chosen = rng.choice(len(shares), size, p=shares / shares.sum())
-            yield torch.from_numpy(self.features_ND[chosen]), torch.from_numpy(self.categories_N[chosen])
+            yield (
+                torch.from_numpy(self.features_ND[chosen]),
+                torch.from_numpy(self.categories_N[chosen]),
+            )
 
 
 def load_trunk() -> Any:
@@ -91,12 +101,16 @@ def load_trunk() -> Any:
     trunk = timm.create_model(TRUNK).eval()
     # Both list the same tensors in the same order; the counters are timm's own
     own = [name for name in trunk.state_dict() if not name.endswith("num_batches_tracked")]
-    theirs = [tensor for name, tensor in shipped.items() if not name.endswith("num_batches_tracked")]
+    theirs = [
+        tensor for name, tensor in shipped.items() if not name.endswith("num_batches_tracked")
+    ]
     trunk.load_state_dict(dict(zip(own, theirs, strict=True)), strict=False)
     return trunk
 
 
-def gather(trunk: Any, drawings: int, names: tuple[str, ...], rng: np.random.Generator) -> dict[str, Examples]:
+def gather(
+    trunk: Any, drawings: int, names: tuple[str, ...], rng: np.random.Generator
+) -> dict[str, Examples]:
     """Features of drawings and of crops of photographs."""
     drawn, shown = [], []
     for k, category in enumerate(names):
@@ -105,16 +119,25 @@ def gather(trunk: Any, drawings: int, names: tuple[str, ...], rng: np.random.Gen
             picture = draw(category, TRAIN_SEEDS + n, (width, int(width * rng.uniform(0.7, 1.4))))
             drawn.append((_features(trunk, picture, crops=2), k))
         for more in MORE_DRAWINGS.get(category, ()):
-            drawn += [(_features(trunk, more(np.random.default_rng([n, k])), crops=1), k) for n in range(drawings)]
+            drawn += [
+                (_features(trunk, more(np.random.default_rng([n, k])), crops=1), k)
+                for n in range(drawings)
+            ]
         print(f"drew {category}", flush=True)
     for photograph in photographs():
         if photograph.name not in HELD_OUT_PHOTOGRAPHS:
-            shown.append((_features(trunk, photograph.open(), crops=31), names.index(photograph.category)))
+            shown.append(
+                (_features(trunk, photograph.open(), crops=31), names.index(photograph.category))
+            )
     return {"drawings": _examples(drawn), "photographs": _examples(shown)}
 
 
 def prototypes(
-    trunk: Any, real: dict[str, Examples], names: tuple[str, ...], rng: np.random.Generator, each: int = 12
+    trunk: Any,
+    real: dict[str, Examples],
+    names: tuple[str, ...],
+    rng: np.random.Generator,
+    each: int = 12,
 ) -> Examples:
     """Features that the trunk's classifier takes for given ImageNet classes.
 
@@ -126,7 +149,9 @@ def prototypes(
     real_ND = np.concatenate([examples.features_ND for examples in real.values()])
     mean_D, variance_D = real_ND.mean(axis=0), real_ND.var(axis=0)
     indices, categories = [], []
-    for name, ranges in yaml.safe_load(Path(__file__).with_name("imagenet_categories.yaml").read_text()).items():
+    for name, ranges in yaml.safe_load(
+        Path(__file__).with_name("imagenet_categories.yaml").read_text()
+    ).items():
         members = [index for text in ranges for index in _range(str(text))]
         # Repeated the more the fewer there are: one class must stand for all comics
         repeats = each * max(1, 40 // len(members))
@@ -144,13 +169,17 @@ def fit_text(model: Any, taxonomy: Taxonomy, steps: int) -> torch.Tensor:
     count = len(taxonomy.categories)
     places_KE = nn.init.orthogonal_(torch.empty(count, CONFIG["embed_dim"]))
     tokenize = open_clip.SimpleTokenizer(context_length=TEXT["context_length"])
-    tokens_PT = tokenize([prompt for category in taxonomy.categories for prompt in category.prompts])
+    tokens_PT = tokenize(
+        [prompt for category in taxonomy.categories for prompt in category.prompts]
+    )
     target_P = torch.repeat_interleave(torch.tensor([len(c.prompts) for c in taxonomy.categories]))
     with torch.no_grad():  # words that no prompt has say nothing
         known = tokens_PT.unique()
         model.token_embedding.weight.zero_()
         model.token_embedding.weight[known] = torch.randn(len(known), TEXT["width"]) * 0.1
-    tower = [p for name, p in model.named_parameters() if not name.startswith(("visual.", "logit_scale"))]
+    tower = [
+        p for name, p in model.named_parameters() if not name.startswith(("visual.", "logit_scale"))
+    ]
     optimizer = torch.optim.Adam(tower, lr=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1e-2, total_steps=steps)
     for step in range(steps):
@@ -166,14 +195,20 @@ def fit_text(model: Any, taxonomy: Taxonomy, steps: int) -> torch.Tensor:
 
 
 def fit_images(
-    model: Any, places_KE: torch.Tensor, examples: dict[str, Examples], steps: int, rng: np.random.Generator
+    model: Any,
+    places_KE: torch.Tensor,
+    examples: dict[str, Examples],
+    steps: int,
+    rng: np.random.Generator,
 ) -> None:
     """Train the projection of images to lie nearest to their category's place."""
     optimizer = torch.optim.AdamW(model.visual.head.parameters(), lr=2e-3, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=2e-3, total_steps=steps)
     streams = [examples[kind].batches(size, rng) for kind, size in BATCH.items()]
     for step in range(steps):
-        features_BD, target_B = (torch.cat(parts) for parts in zip(*(next(s) for s in streams), strict=True))
+        features_BD, target_B = (
+            torch.cat(parts) for parts in zip(*(next(s) for s in streams), strict=True)
+        )
         images_BE = F.normalize(model.visual.head(F.dropout(features_BD, 0.2)), dim=-1)
         loss = F.cross_entropy(SCALE * images_BE @ places_KE.T, target_B, label_smoothing=0.1)
         _descend(loss, optimizer, step)
@@ -224,7 +259,9 @@ def _features(trunk: Any, picture: Image.Image, crops: int) -> Features:
 
 def _examples(groups: list[tuple[Features, int]]) -> Examples:
     categories = [np.full(len(features), category) for features, category in groups]
-    return Examples(np.concatenate([features for features, _ in groups]), np.concatenate(categories))
+    return Examples(
+        np.concatenate([features for features, _ in groups]), np.concatenate(categories)
+    )
 
 
 def _range(text: str) -> range:

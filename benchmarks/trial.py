@@ -1,7 +1,7 @@
 """A curation run over real files: a folder is served on loopback and crawled; time and peak memory of each stage.
 
-    python benchmarks/trial.py FOLDER [--recipe hq50k] [--set A.B=C ...] [--scheduler local] [--out RUN]
-    python benchmarks/trial.py FOLDER --identical [--kills 2] [--recipe hq50k] [--set A.B=C ...]
+    python -m benchmarks.trial FOLDER [--recipe hq50k] [--set A.B=C ...] [--scheduler local] [--out RUN]
+    python -m benchmarks.trial FOLDER --identical [--kills 2] [--recipe hq50k] [--set A.B=C ...]
 
 Peak memory is the sum of the resident sets of this process, which holds the server too, and of its workers.
 
@@ -34,11 +34,8 @@ from curate.engine import Progress
 from curate.manifest import read_manifest
 from curate.pipeline.execute import run
 from curate.recipe import Recipe
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/pipeline"))
-
-from pipeline_digests import digests
-from pipeline_kills import Command, disturb, draw_moments
+from tests.pipeline.digests import digests
+from tests.pipeline.kills import Command, disturb, draw_moments
 
 _PATIENCE = 1800.0
 """Seconds after which a crawl that should have ended hangs."""
@@ -46,20 +43,30 @@ _PATIENCE = 1800.0
 
 def main() -> None:
     """Serve, run, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path, help="folder of images")
     parser.add_argument("--recipe", default="hq50k")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="A.B=C")
     parser.add_argument("--scheduler", default="local")
-    parser.add_argument("--out", type=Path, default=None, help="run folder; a temporary one by default")
-    parser.add_argument("--identical", action="store_true", help="compare runs that go on differently")
+    parser.add_argument(
+        "--out", type=Path, default=None, help="run folder; a temporary one by default"
+    )
+    parser.add_argument(
+        "--identical", action="store_true", help="compare runs that go on differently"
+    )
     parser.add_argument("--kills", type=int, default=2, help="of the run that is killed")
     arguments = parser.parse_args()
     overrides = ["fetch.allow_networks=[127.0.0.1/32]", *arguments.overrides]
     with tempfile.TemporaryDirectory() as temporary, _served(arguments.folder) as address:
         urls = Path(temporary) / "urls.txt"
         files = sorted(path for path in arguments.folder.rglob("*") if path.is_file())
-        urls.write_text("".join(f"{address}/{quote(str(path.relative_to(arguments.folder)))}\n" for path in files))
+        urls.write_text(
+            "".join(
+                f"{address}/{quote(str(path.relative_to(arguments.folder)))}\n" for path in files
+            )
+        )
         if arguments.identical:
             sys.exit(_compare(Path(temporary), urls, arguments.recipe, overrides, arguments.kills))
         recipe = Recipe.load(arguments.recipe, overrides)
@@ -80,8 +87,13 @@ def _time(recipe: Recipe, urls: Path, out: Path, scheduler: str) -> None:
 
 def _compare(folder: Path, urls: Path, recipe: str, overrides: list[str], kills: int) -> bool:
     """Whether any run came out otherwise than the first."""
-    overrides = ["candidates.shard_size=40", *overrides]  # or one shard might hold all, and one worker do all
-    print("| run | killed while at work on | files | train.parquet | test.parquet | identical | s |")
+    overrides = [
+        "candidates.shard_size=40",
+        *overrides,
+    ]  # or one shard might hold all, and one worker do all
+    print(
+        "| run | killed while at work on | files | train.parquet | test.parquet | identical | s |"
+    )
     print("| --- | --- | ---: | --- | --- | --- | ---: |", flush=True)
     command = Command(Path(recipe), urls, folder / "serial", overrides, patience=_PATIENCE)
     began = time.perf_counter()
@@ -92,10 +104,18 @@ def _compare(folder: Path, urls: Path, recipe: str, overrides: list[str], kills:
     expected = digests(command.out)
     _print_run("in one process", [], expected, "", time.perf_counter() - began)
     faults: list[str] = []
-    for name, workers, count in (("one worker", 1, 0), ("two workers", 2, 0), ("two workers, killed", 2, kills)):
+    for name, workers, count in (
+        ("one worker", 1, 0),
+        ("two workers", 2, 0),
+        ("two workers, killed", 2, kills),
+    ):
         seed, began = random.Random(name), time.perf_counter()
-        command = Command(Path(recipe), urls, folder / f"{workers}-{count}", overrides, workers, _PATIENCE)
-        survival = disturb(command, "local", "all", draw_moments(seed, len(expected), count), expected, seed)
+        command = Command(
+            Path(recipe), urls, folder / f"{workers}-{count}", overrides, workers, _PATIENCE
+        )
+        survival = disturb(
+            command, "local", "all", draw_moments(seed, len(expected), count), expected, seed
+        )
         same = "NO" if survival.faults else "yes"
         _print_run(name, survival.stages, digests(command.out), same, time.perf_counter() - began)
         faults += [f"{name}: {fault}" for fault in survival.faults]
@@ -104,9 +124,16 @@ def _compare(folder: Path, urls: Path, recipe: str, overrides: list[str], kills:
     return len(faults) > 0
 
 
-def _print_run(name: str, stages: Sequence[str], found: Mapping[str, str], same: str, seconds: float) -> None:
-    splits = " | ".join(found.get(f"manifest/{split}.parquet", "none")[:16] for split in ("train", "test"))
-    print(f"| {name} | {', '.join(stages)} | {len(found)} | {splits} | {same} | {seconds:.0f} |", flush=True)
+def _print_run(
+    name: str, stages: Sequence[str], found: Mapping[str, str], same: str, seconds: float
+) -> None:
+    splits = " | ".join(
+        found.get(f"manifest/{split}.parquet", "none")[:16] for split in ("train", "test")
+    )
+    print(
+        f"| {name} | {', '.join(stages)} | {len(found)} | {splits} | {same} | {seconds:.0f} |",
+        flush=True,
+    )
 
 
 def _print_selection(out: Path) -> None:
@@ -119,7 +146,9 @@ def _print_selection(out: Path) -> None:
         if len(log_ratio):
             histogram, edges = np.histogram(log_ratio, bins=np.arange(-2.4, 0.01, 0.2))
             print("log10 hf_ratio_032: ", end="")
-            print(", ".join(f"{e:.1f}: {n}" for e, n in zip(edges[:-1], histogram, strict=True) if n))
+            print(
+                ", ".join(f"{e:.1f}: {n}" for e, n in zip(edges[:-1], histogram, strict=True) if n)
+            )
 
 
 class _Stages(Progress):

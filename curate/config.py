@@ -43,7 +43,9 @@ class Config(BaseModel):
         except (OSError, UnicodeDecodeError) as error:
             raise RecipeError(f"can't read recipe {source}: {error}") from error
         except (yaml.YAMLError, ValueError) as error:  # a ValueError is a date such as 2026-13-01
-            raise RecipeError(f"{source} is no valid YAML: {' '.join(str(error).split())}") from error
+            raise RecipeError(
+                f"{source} is no valid YAML: {' '.join(str(error).split())}"
+            ) from error
         if not isinstance(data, dict):
             raise RecipeError(f"{source} must hold `key: value` pairs, not a {type(data).__name__}")
         for override in overrides:
@@ -67,7 +69,9 @@ class Config(BaseModel):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            raise RecipeError(f"{where}: {'; '.join(_explain(cls, dict(e)) for e in error.errors())}") from error
+            raise RecipeError(
+                f"{where}: {'; '.join(_explain(cls, dict(e)) for e in error.errors())}"
+            ) from error
 
     def essence(self) -> dict[str, Any]:
         """The settings that results depend on, as JSON-like values."""
@@ -79,12 +83,16 @@ class Config(BaseModel):
 
     def to_yaml(self) -> str:
         """The settings with every default spelled out, in the order of their definition."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+        return yaml.safe_dump(
+            self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120
+        )
 
 
 def fingerprint(value: Any) -> str:
     """SHA-256 of a value's canonical JSON: the same for equal settings, whatever their order."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    text = json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -95,12 +103,17 @@ def find_recipe(path: str | Path) -> Path:
         RecipeError: if there is none; lists the recipes that ship with the package.
     """
     given = Path(path)
-    folders = [Path(__file__).resolve().parent.parent / "pipelines", Path(sys.prefix) / "share/curate/pipelines"]
+    folders = [
+        Path(__file__).resolve().parent.parent / "pipelines",
+        Path(sys.prefix) / "share/curate/pipelines",
+    ]
     with suppress(OSError, ValueError):  # nothing of that name can be: it is empty, or too long
         for candidate in [given, *(folder / given.with_suffix(".yaml") for folder in folders)]:
             if candidate.is_file():
                 return candidate
-    known = sorted({p.relative_to(f).with_suffix("").as_posix() for f in folders for p in f.rglob("*.yaml")})
+    known = sorted(
+        {p.relative_to(f).with_suffix("").as_posix() for f in folders for p in f.rglob("*.yaml")}
+    )
     raise RecipeError(f"no recipe {str(path)!r}: give a YAML file, or one of {', '.join(known)}")
 
 
@@ -111,7 +124,9 @@ class _Loader(yaml.SafeLoader):
         seen = set()
         for key in [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]:
             if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is there twice", key.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key.value!r} is there twice", key.start_mark
+                )
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
@@ -145,14 +160,24 @@ def _explain(cls: type[BaseModel], error: dict[str, Any]) -> str:
     if error["type"] != "extra_forbidden":
         message = error["msg"].removeprefix("Value error, ")
         message = message[:1].lower() + message[1:]
-        if error["type"] == "string_type" and isinstance(error["input"], int | float):  # YAML's 4:2:0 is 14520
+        if error["type"] == "string_type" and isinstance(
+            error["input"], int | float
+        ):  # YAML's 4:2:0 is 14520
             message += "; put it in quotes"
         if not path:  # a rule about several keys, which it names itself
             return message
-        return f"{key}: {message}" if error["type"] == "missing" else f"{key}: {message} (got {error['input']!r})"
+        return (
+            f"{key}: {message}"
+            if error["type"] == "missing"
+            else f"{key}: {message} (got {error['input']!r})"
+        )
     known = _fields_at(cls, path[:-1])
     near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
-    hint = f"did you mean {'.'.join([*path[:-1], near[0]])!r}?" if near else f"known here: {', '.join(known)}"
+    hint = (
+        f"did you mean {'.'.join([*path[:-1], near[0]])!r}?"
+        if near
+        else f"known here: {', '.join(known)}"
+    )
     return f"unknown key {key!r}; {hint}"
 
 
@@ -160,7 +185,11 @@ def _fields_at(cls: type[BaseModel], path: list[str]) -> list[str]:
     """Names of the settings in the group at `path`."""
     for part in path:
         annotation = cls.model_fields[part].annotation if part in cls.model_fields else None
-        groups = [a for a in (annotation, *get_args(annotation)) if isinstance(a, type) and issubclass(a, BaseModel)]
+        groups = [
+            a
+            for a in (annotation, *get_args(annotation))
+            if isinstance(a, type) and issubclass(a, BaseModel)
+        ]
         if not groups:
             break
         cls = groups[0]

@@ -63,7 +63,9 @@ class MissingExtra(CurateError):  # noqa: N818 - reads as the noun it is
     """A part of the package whose libraries aren't installed."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(what, extra)  # as given, so that it can be pickled on its way from a worker
+        super().__init__(
+            what, extra
+        )  # as given, so that it can be pickled on its way from a worker
 
     def __str__(self) -> str:
         what, extra = self.args
@@ -74,7 +76,9 @@ class ImageError(CurateError):
     """An image that can't be measured."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(reason, detail)  # as given, so that it can be pickled on its way from a worker
+        super().__init__(
+            reason, detail
+        )  # as given, so that it can be pickled on its way from a worker
         self.reason = reason
 
     def __str__(self) -> str:
@@ -103,9 +107,17 @@ class Reason(StrEnum):
 
     BAD_URL = "bad_url", "candidates", "the line is no absolute URL"
     FORBIDDEN_SCHEME = "forbidden_scheme", "fetch", "neither http nor https"
-    FORBIDDEN_ADDRESS = "forbidden_address", "fetch", "the host's address is not public and not allowed by the recipe"
+    FORBIDDEN_ADDRESS = (
+        "forbidden_address",
+        "fetch",
+        "the host's address is not public and not allowed by the recipe",
+    )
     CREDENTIALS = "credentials", "candidates", "the URL carries a user name or password"
-    REMOVED = "removed", "candidates", "taken out with `curate remove`: nothing of it is kept but this row"
+    REMOVED = (
+        "removed",
+        "candidates",
+        "taken out with `curate remove`: nothing of it is kept but this row",
+    )
     ROBOTS = "robots", "fetch", "the host's robots.txt forbids it"
     OPTED_OUT = "opted_out", "fetch", "an X-Robots-Tag header forbids it"
     DNS = "dns", "fetch", "the host name did not resolve", True
@@ -123,8 +135,16 @@ class Reason(StrEnum):
     EMPTY = "empty", "fetch", "a body of no bytes"
     NOT_IMAGE = "not_image", "fetch", "the bytes are no image in a known format"
     UNREADABLE = "unreadable", "fetch", "a local file that can't be read", True
-    FORMAT_UNSUPPORTED = "format_unsupported", "measure", "a known format that this installation can't decode"
-    TOO_MANY_PIXELS = "too_many_pixels", "measure", "more pixels than the recipe's limit, or a side over 65,535"
+    FORMAT_UNSUPPORTED = (
+        "format_unsupported",
+        "measure",
+        "a known format that this installation can't decode",
+    )
+    TOO_MANY_PIXELS = (
+        "too_many_pixels",
+        "measure",
+        "more pixels than the recipe's limit, or a side over 65,535",
+    )
     DECODE_FAILED = "decode_failed", "measure", "the image is damaged"
     CRASHED = "crashed", "measure", "decoding it killed a worker, again and again"
     TOO_SMALL = "too_small", "filter", "a side shorter than the recipe's minimum"
@@ -136,7 +156,11 @@ class Reason(StrEnum):
     TOO_FEW_BYTES = "too_few_bytes", "filter", "fewer bytes than the recipe's minimum"
     LOW_BPP = "low_bpp", "filter", "compressed harder than the recipe allows"
     LOW_TEXTURE = "low_texture", "filter", "a high-frequency ratio under the recipe's minimum"
-    UPSCALED = "upscaled", "filter", "a spectrum that ends under the recipe's minimum: enlarged, or out of focus"
+    UPSCALED = (
+        "upscaled",
+        "filter",
+        "a spectrum that ends under the recipe's minimum: enlarged, or out of focus",
+    )
     NOISY = "noisy", "filter", "more noise than the recipe allows"
     BLOCKY = "blocky", "filter", "more of JPEG's blocks than the recipe allows"
     CLIPPED = "clipped", "filter", "more pixels at 0 or at 255 than the recipe allows"
@@ -147,7 +171,11 @@ class Reason(StrEnum):
     ABOVE_MAXIMUM = "above_maximum", "filter", "over a maximum of the recipe's filters"
     NOT_ALLOWED = "not_allowed", "filter", "a value that the recipe's filters do not list"
     DUPLICATE = "duplicate", "select", "the same picture as an image that was preferred"
-    CONTAMINATED = "contaminated", "select", "it, or a duplicate of it, shows a part of a benchmark image"
+    CONTAMINATED = (
+        "contaminated",
+        "select",
+        "it, or a duplicate of it, shows a part of a benchmark image",
+    )
     SURPLUS = "surplus", "select", "good, but the balance had no place for it"
     RECODED = "recoded", "rebuild", "the picture that was published, in other bytes"
     CHANGED = "changed", "rebuild", "another picture than was published, as far as hashes tell"

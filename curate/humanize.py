@@ -23,7 +23,11 @@ def size(nbytes: float) -> str:
 
 def span(hours: float) -> str:
     """A duration in the unit that suits it: 40 seconds, 12 minutes, 7.5 hours, 18 days."""
-    for limit, seconds, unit in ((90, 1, "seconds"), (5400, 60, "minutes"), (172_800, 3600, "hours")):
+    for limit, seconds, unit in (
+        (90, 1, "seconds"),
+        (5400, 60, "minutes"),
+        (172_800, 3600, "hours"),
+    ):
         if hours * 3600 < limit:
             return f"{number(hours * 3600 / seconds)} {unit}"
     return f"{number(hours / 24)} days"
@@ -34,6 +38,10 @@ def bands(counts: Sequence[tuple[float | None, float | None, int]], most: int = 
     told = []
     for low, high, count in sorted(counts, key=lambda band: -band[2])[:most]:
         ends = [f"{end:.2g}" for end in (low, high) if end is not None]
-        where = " to ".join(ends) if len(ends) == 2 else f"{'under' if low is None else 'over'} {''.join(ends)}"
+        where = (
+            " to ".join(ends)
+            if len(ends) == 2
+            else f"{'under' if low is None else 'over'} {''.join(ends)}"
+        )
         told.append(f"{where if ends else 'all'}: {count:,}")
     return ", ".join(told)

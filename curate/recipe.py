@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
 import pyarrow as pa
-from pydantic import Field, FiniteFloat, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import (
+    Field,
+    FiniteFloat,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from curate.config import Config
 from curate.errors import Reason
@@ -37,7 +44,9 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Candidates(Config):
     """Where candidates come from."""
 
-    format: Literal["auto", "txt", "csv", "tsv", "jsonl", "parquet", "folder", "img2dataset"] = "auto"
+    format: Literal["auto", "txt", "csv", "tsv", "jsonl", "parquet", "folder", "img2dataset"] = (
+        "auto"
+    )
     """Form of the input; `auto` goes by what the path is."""
     columns: dict[str, str] = {}
     """Our column -> the input's, for url, caption, licence, claimed_width and claimed_height; by default LAION's names
@@ -58,7 +67,9 @@ class Candidates(Config):
         for name in keep:
             if name in ours or keep.count(name) > 1:
                 raise ValueError(f"{name} is there already")
-            if name == "malformed" or name.startswith("local_"):  # a list must not say where bytes are on this machine
+            if name == "malformed" or name.startswith(
+                "local_"
+            ):  # a list must not say where bytes are on this machine
                 raise ValueError(f"{name} is a name of ours: give the list's column another one")
         return keep
 
@@ -75,7 +86,16 @@ class Fetch(Config):
     """How bytes are downloaded, and within which bounds."""
 
     incidental = frozenset(
-        {"engine", "user_agent", "concurrency", "per_host", "per_host_rate", "deadline", "retries", "backoff"}
+        {
+            "engine",
+            "user_agent",
+            "concurrency",
+            "per_host",
+            "per_host_rate",
+            "deadline",
+            "retries",
+            "backoff",
+        }
         | {"host_failures"}
     )
 
@@ -165,7 +185,15 @@ class Measure(Config):
 _HEADER_COLUMNS = frozenset({"format", "animated", "width", "height", "pixels", "nbytes", "bpp"})
 """What the head of a file can tell of the measured columns."""
 
-_NEVER_BOUND = {"phash", "dup_cluster", "contaminated_by", "frequency_bin", "split", "status", "reason"}
+_NEVER_BOUND = {
+    "phash",
+    "dup_cluster",
+    "contaminated_by",
+    "frequency_bin",
+    "split",
+    "status",
+    "reason",
+}
 """Columns that no rule can name: a hash is no amount, and the others are what comes of the rules."""
 
 THUMBNAIL_SHARE = 0.5
@@ -227,9 +255,15 @@ class Filters(Config):
     def bounds(self) -> tuple[Bound, ...]:
         """All rules, in the order in which an image is held against them."""
         return (
-            *(Bound(column, "in", values, Reason.NOT_ALLOWED) for column, values in self.allow.items()),
+            *(
+                Bound(column, "in", values, Reason.NOT_ALLOWED)
+                for column, values in self.allow.items()
+            ),
             *([] if self.animated else [Bound("animated", "in", (False,), Reason.ANIMATED)]),
-            *(Bound(column, "min", value, _minimum_reason(column)) for column, value in self.min.items()),
+            *(
+                Bound(column, "min", value, _minimum_reason(column))
+                for column, value in self.min.items()
+            ),
             *(
                 Bound(column, "max", value, _MAXIMUM_REASONS.get(column, Reason.ABOVE_MAXIMUM))
                 for column, value in self.max.items()
@@ -361,8 +395,18 @@ class Recipe(Config):
         """Rules that fetch can hold candidates against: by their list's columns, and by the head of a file."""
         if not self.fetch.probe:
             return ()
-        listed = {"source", "licence", "caption", "host", "claimed_width", "claimed_height", *self.candidates.keep}
-        return tuple(bound for bound in self.filters.bounds if bound.column in listed | _HEADER_COLUMNS)
+        listed = {
+            "source",
+            "licence",
+            "caption",
+            "host",
+            "claimed_width",
+            "claimed_height",
+            *self.candidates.keep,
+        }
+        return tuple(
+            bound for bound in self.filters.bounds if bound.column in listed | _HEADER_COLUMNS
+        )
 
     @model_validator(mode="after")
     def _embeddings_are_kept(self) -> Recipe:
@@ -374,7 +418,9 @@ class Recipe(Config):
     def _columns_exist(self) -> Recipe:
         given = [c for c in LEDGER if c.name not in _NEVER_BOUND]
         texts = {c.name for c in given if c.type == pa.string()}
-        numbers = {c.name for c in given if pa.types.is_integer(c.type) or pa.types.is_floating(c.type)}
+        numbers = {
+            c.name for c in given if pa.types.is_integer(c.type) or pa.types.is_floating(c.type)
+        }
         ratios = {self.measure.column(cutoff) for cutoff in self.measure.cutoffs}
         for name in ratios.intersection(self.candidates.keep):
             raise ValueError(f"candidates.keep names {name}, which measure.cutoffs makes")
@@ -397,5 +443,7 @@ class Recipe(Config):
                 if name not in columns:
                     raise ValueError(f"{where} names {name!r}, which is no column {kind}")
                 if name in unmeasured:
-                    raise ValueError(f"{where} names {name!r}, which is not measured: add it to measure.facts")
+                    raise ValueError(
+                        f"{where} names {name!r}, which is not measured: add it to measure.facts"
+                    )
         return self

@@ -62,7 +62,9 @@ def recipe_page(recipe: type[Config], title: str, intro: str) -> str:
     return "\n".join(parts)
 
 
-def _groups(config: type[Config], schema: dict[str, Any], definitions: dict[str, Any], prefix: str) -> Iterator[str]:
+def _groups(
+    config: type[Config], schema: dict[str, Any], definitions: dict[str, Any], prefix: str
+) -> Iterator[str]:
     required = set(schema.get("required", ()))
     rows: list[tuple[str, ...]] = []
     inner: list[tuple[type[Config], str]] = []
@@ -71,10 +73,18 @@ def _groups(config: type[Config], schema: dict[str, Any], definitions: dict[str,
         if _is_group(kind):
             inner.append((kind, f"{prefix}{name}."))
             continue
-        inner += [(item, f"{prefix}{name}[].") for item in get_args(kind) if _is_group(item)]  # a list of groups
+        inner += [
+            (item, f"{prefix}{name}[].") for item in get_args(kind) if _is_group(item)
+        ]  # a list of groups
         default = "*required*" if name in required else f"`{_yaml(field.get('default'))}`"
-        rows.append((f"`{prefix}{name}`", _type(field), default, sentence(field.get("description", ""))))
-    heading = f"## {prefix.rstrip('.')}\n\n{sentence(schema['description'])}\n\n" if prefix else "## At the top\n\n"
+        rows.append(
+            (f"`{prefix}{name}`", _type(field), default, sentence(field.get("description", "")))
+        )
+    heading = (
+        f"## {prefix.rstrip('.')}\n\n{sentence(schema['description'])}\n\n"
+        if prefix
+        else "## At the top\n\n"
+    )
     text = heading + table(("setting", "type", "default", "meaning"), rows)
     if free := [name for name in schema["properties"] if name in config.incidental]:
         names = ", ".join(f"`{prefix}{name}`" for name in free)
@@ -149,7 +159,14 @@ def manifest_page() -> str:
 
     def rows(columns: Iterable[manifest.Column]) -> Iterator[tuple[str, ...]]:
         for c in columns:
-            yield f"`{c.name}`", f"`{c.type}`", c.unit, "never null" if c.required else "", c.stage, c.meaning
+            yield (
+                f"`{c.name}`",
+                f"`{c.type}`",
+                c.unit,
+                "never null" if c.required else "",
+                c.stage,
+                c.meaning,
+            )
 
     header = ("column", "type", "unit", "", "from", "meaning")
     return f"""{NOTE}# Manifest, schema {SCHEMA_VERSION}
@@ -208,7 +225,11 @@ first that applies, in the order of the stages. *Transient* means that another t
 """
     ]
     for stage in dict.fromkeys(reason.stage for reason in Reason):
-        rows = [(f"`{r.value}`", r.meaning, "yes" if r.transient else "") for r in Reason if r.stage == stage]
+        rows = [
+            (f"`{r.value}`", r.meaning, "yes" if r.transient else "")
+            for r in Reason
+            if r.stage == stage
+        ]
         parts.append(f"## {stage}\n\n{table(('reason', 'meaning', 'transient'), rows)}")
     return "\n".join(parts)
 
@@ -261,16 +282,25 @@ def _commands(group: Any, prefix: str) -> Iterator[str]:
         arguments = [p for p in command.params if p.param_type_name == "argument"]
         options = [p for p in command.params if p.param_type_name == "option"]
         usage = " ".join([prefix, name, *(p.metavar or p.name.upper() for p in arguments)])
-        usage += "".join(f" {_option(p)}" for p in options if p.required) + (" [OPTIONS]" if options else "")
+        usage += "".join(f" {_option(p)}" for p in options if p.required) + (
+            " [OPTIONS]" if options else ""
+        )
         text = f"## {f'{prefix} {name}'.removeprefix('curate ')}\n\n    {usage}\n\n{sentence(command.help)}\n"
-        rows = [(f"`{p.metavar or p.name.upper()}`", sentence(p.help or ""), "*required*") for p in arguments]
+        rows = [
+            (f"`{p.metavar or p.name.upper()}`", sentence(p.help or ""), "*required*")
+            for p in arguments
+        ]
         rows += [(f"`{_option(p)}`", sentence(p.help or ""), _default(p)) for p in options]
         yield f"{text}\n{table(('', 'meaning', 'default'), rows)}" if rows else text
 
 
 def _option(parameter: Any) -> str:
     names = ", ".join(parameter.opts)
-    return names if parameter.is_flag else f"{names} {parameter.metavar or parameter.name.upper().rstrip('_')}"
+    return (
+        names
+        if parameter.is_flag
+        else f"{names} {parameter.metavar or parameter.name.upper().rstrip('_')}"
+    )
 
 
 def _default(parameter: Any) -> str:
@@ -294,7 +324,11 @@ RESULTS: tuple[type, ...] = (
 def python_page() -> str:
     """The public names, in the order of the package's docstring."""
     docstring = curate.__doc__ or ""
-    names = [name for name in re.findall(r"^    (\w+)", docstring, re.MULTILINE) if name in curate.__all__]
+    names = [
+        name
+        for name in re.findall(r"^    (\w+)", docstring, re.MULTILINE)
+        if name in curate.__all__
+    ]
     parts = [
         f"""{NOTE}# Python
 
@@ -313,13 +347,19 @@ These names are the promise; what else the package holds may change. The command
         thing = getattr(curate, name)
         if _is_group(thing):
             page = "recipe.md" if thing is Recipe else "train-recipe.md"
-            same = "" if thing is Recipe else " It is read and overridden in the same way as [Recipe](#recipe)."
+            same = (
+                ""
+                if thing is Recipe
+                else " It is read and overridden in the same way as [Recipe](#recipe)."
+            )
             parts.append(f"## {name}\n\n{_first(thing)} The settings: [{page}]({page}).{same}\n")
             if thing is Recipe:  # the other recipe is read in the same way
                 methods = ("load", "parse", "override", "to_yaml")
                 parts += [f"### {name}.{m}\n\n{_function(m, getattr(thing, m))}" for m in methods]
         elif isinstance(thing, type) and issubclass(thing, CurateError):
-            family = "".join(line[4:] + "\n" for line in _tree(inspect.getmodule(thing).__doc__ or ""))
+            family = "".join(
+                line[4:] + "\n" for line in _tree(inspect.getmodule(thing).__doc__ or "")
+            )
             parts.append(f"## {name}\n\n{_first(thing)}\n\n```text\n{family}```\n")
         else:
             parts.append(f"## {name}\n\n{_function(name, thing)}")
@@ -337,7 +377,9 @@ def _first(thing: Any) -> str:
 
 
 def _function(name: str, function: Callable[..., Any]) -> str:
-    return f"```python\n{_signature(name, function)}\n```\n\n{_prose(inspect.getdoc(function) or '')}"
+    return (
+        f"```python\n{_signature(name, function)}\n```\n\n{_prose(inspect.getdoc(function) or '')}"
+    )
 
 
 def _signature(name: str, function: Callable[..., Any]) -> str:
@@ -353,20 +395,36 @@ def _signature(name: str, function: Callable[..., Any]) -> str:
             star = True
         mark = "**" if parameter.kind is parameter.VAR_KEYWORD else ""
         text = f"{mark}{parameter.name}: {_annotation(parameter.annotation)}"
-        parameters.append(text if parameter.default is parameter.empty else f"{text} = {_value(parameter.default)}")
+        parameters.append(
+            text
+            if parameter.default is parameter.empty
+            else f"{text} = {_value(parameter.default)}"
+        )
     returns = f" -> {_annotation(signature.return_annotation)}"
     line = f"def {name}({', '.join(parameters)}){returns}: ..."
     if len(line) <= WIDTH:
         return line
-    return f"def {name}(\n" + "".join(f"    {parameter},\n" for parameter in parameters) + f"){returns}: ..."
+    return (
+        f"def {name}(\n"
+        + "".join(f"    {parameter},\n" for parameter in parameters)
+        + f"){returns}: ..."
+    )
 
 
 def _annotation(annotation: Any) -> str:
-    return annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
+    return (
+        annotation
+        if isinstance(annotation, str)
+        else getattr(annotation, "__name__", str(annotation))
+    )
 
 
 def _value(default: Any) -> str:
-    return f"{type(default).__name__}()" if isinstance(default, Config) else repr(default).replace("'", '"')
+    return (
+        f"{type(default).__name__}()"
+        if isinstance(default, Config)
+        else repr(default).replace("'", '"')
+    )
 
 
 def _prose(docstring: str) -> str:
@@ -380,7 +438,9 @@ def _prose(docstring: str) -> str:
         entries = re.split(r"\n(?=\S)", textwrap.dedent(body))
         if head in ("Args:", "Raises:", "Attributes:"):
             entries = [re.sub(r"^([\w.]+): ", r"`\1`: ", entry) for entry in entries]
-        parts.append(f"{head.rstrip(':')}:\n" + "".join(f"\n- {sentence(entry)}" for entry in entries))
+        parts.append(
+            f"{head.rstrip(':')}:\n" + "".join(f"\n- {sentence(entry)}" for entry in entries)
+        )
     return "\n\n".join(parts) + "\n"
 
 
@@ -392,13 +452,19 @@ def _result(kind: type) -> str:
     for node, following in zip(definition.body, [*definition.body[1:], None], strict=True):
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             said = following.value if isinstance(following, ast.Expr) else None
-            meaning = said.value if isinstance(said, ast.Constant) and isinstance(said.value, str) else ""
-            rows.append((f"`{node.target.id}`", f"`{ast.unparse(node.annotation)}`", sentence(meaning)))
+            meaning = (
+                said.value if isinstance(said, ast.Constant) and isinstance(said.value, str) else ""
+            )
+            rows.append(
+                (f"`{node.target.id}`", f"`{ast.unparse(node.annotation)}`", sentence(meaning))
+            )
         elif isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
             decorated = bool(node.decorator_list)
             arguments = "" if decorated else f"({', '.join(a.arg for a in node.args.args[1:])})"
             returns = f"`{ast.unparse(node.returns)}`" if node.returns else ""
-            rows.append((f"`{node.name}{arguments}`", returns, _first_line(ast.get_docstring(node) or "")))
+            rows.append(
+                (f"`{node.name}{arguments}`", returns, _first_line(ast.get_docstring(node) or ""))
+            )
     return f"## {kind.__name__}\n\n{_first(kind)}\n\n{table(('', 'type', 'meaning'), rows)}"
 
 

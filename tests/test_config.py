@@ -10,8 +10,9 @@ from pydantic import Field
 from curate.config import Config, find_recipe, fingerprint
 from curate.errors import RecipeError
 from curate.recipe import Candidates, Filters, Measure, Recipe
+from tests import ROOT
 
-PIPELINES = Path(__file__).resolve().parent.parent / "pipelines"
+PIPELINES = ROOT / "pipelines"
 STEADY = settings(deadline=None, derandomize=True, max_examples=60)
 
 
@@ -94,7 +95,10 @@ def test_a_group_without_content_can_be_overridden(tmp_path: Path) -> None:
         ("seets: 3\nname: a", "unknown key 'seets'; did you mean 'seats'?"),
         ("wheel: {radus: 3}\nname: a", "unknown key 'wheel.radus'; did you mean 'wheel.radius'?"),
         ("spare: {color: red}\nname: a", "unknown key 'spare.color'; did you mean 'spare.colour'?"),
-        ("others: [{}, {radios: 3}]\nname: a", "unknown key 'others.1.radios'; did you mean 'others.1.radius'?"),
+        (
+            "others: [{}, {radios: 3}]\nname: a",
+            "unknown key 'others.1.radios'; did you mean 'others.1.radius'?",
+        ),
         ("wheel: {zzz: 3}\nname: a", "unknown key 'wheel.zzz'; known here: radius, colour"),
         ("{}", "name: field required"),
         (
@@ -106,7 +110,10 @@ def test_a_group_without_content_can_be_overridden(tmp_path: Path) -> None:
             "seats: input should be a valid integer, got a number with a fractional part (got 2.5)",
         ),
         ("name: a\nwheel: {radius: 0}", "wheel.radius: input should be greater than 0 (got 0)"),
-        ("name: a\nwheel: round", "wheel: input should be a valid dictionary or instance of Wheel (got 'round')"),
+        (
+            "name: a\nwheel: round",
+            "wheel: input should be a valid dictionary or instance of Wheel (got 'round')",
+        ),
         ("name: a\n1: 2", "1: keys should be strings (got 1)"),
         ("name: a\nseats: x\nwheel: {radius: y}", "; wheel.radius:"),
     ],
@@ -156,14 +163,19 @@ def test_files_that_hold_no_settings(tmp_path: Path, content: bytes, message: st
     ],
 )
 def test_a_mistaken_override_names_itself(cart: Path, override: str, message: str) -> None:
-    for change in (lambda: Cart.load(cart, [override]), lambda: Cart.load(cart).override([override])):
+    for change in (
+        lambda: Cart.load(cart, [override]),
+        lambda: Cart.load(cart).override([override]),
+    ):
         with pytest.raises(RecipeError, match=message.replace("?", r"\?")):
             change()
 
 
 @STEADY
 @given(st.text(max_size=60))
-def test_any_text_is_settings_or_a_recipe_error(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+def test_any_text_is_settings_or_a_recipe_error(
+    tmp_path_factory: pytest.TempPathFactory, text: str
+) -> None:
     path = tmp_path_factory.getbasetemp() / "any.yaml"
     path.write_bytes(text.encode(errors="replace"))
     with pytest.raises(RecipeError):  # none has the name
@@ -188,7 +200,11 @@ def test_essence_leaves_out_what_costs_only_time() -> None:
 
 
 @STEADY
-@given(st.dictionaries(st.text(max_size=5), st.one_of(st.integers(), st.text(max_size=5), st.none()), max_size=5))
+@given(
+    st.dictionaries(
+        st.text(max_size=5), st.one_of(st.integers(), st.text(max_size=5), st.none()), max_size=5
+    )
+)
 def test_fingerprints_do_not_depend_on_the_order_of_keys(value: dict) -> None:
     value = {k.encode(errors="replace").decode(): v for k, v in value.items()}
     backwards = dict(reversed(value.items()))
@@ -197,13 +213,26 @@ def test_fingerprints_do_not_depend_on_the_order_of_keys(value: dict) -> None:
 
 def test_fingerprint_by_hand() -> None:
     # printf '{"a":[1,"ä"],"b":null}' | sha256sum
-    assert fingerprint({"b": None, "a": [1, "ä"]}) == "09d06402b1598786e7403149b3c484b8ab826d83c444852812290076db12646b"
+    assert (
+        fingerprint({"b": None, "a": [1, "ä"]})
+        == "09d06402b1598786e7403149b3c484b8ab826d83c444852812290076db12646b"
+    )
 
 
 def test_yaml_round_trip_spells_out_every_default(tmp_path: Path) -> None:
-    original = Cart(name="ä: b", seats=7, spare=Wheel(radius=1), others=(Wheel(),), loads={"hay": 0.1})
+    original = Cart(
+        name="ä: b", seats=7, spare=Wheel(radius=1), others=(Wheel(),), loads={"hay": 0.1}
+    )
     text = original.to_yaml()
-    assert list(yaml.safe_load(text)) == ["name", "seats", "speed", "wheel", "spare", "others", "loads"]
+    assert list(yaml.safe_load(text)) == [
+        "name",
+        "seats",
+        "speed",
+        "wheel",
+        "spare",
+        "others",
+        "loads",
+    ]
     assert "ä" in text
     (tmp_path / "a.yaml").write_text(text, encoding="utf-8")
     assert Cart.load(tmp_path / "a.yaml") == original
@@ -213,7 +242,9 @@ def test_yaml_round_trip_spells_out_every_default(tmp_path: Path) -> None:
 
 
 def shipped(pattern: str) -> list[str]:
-    return sorted(path.relative_to(PIPELINES).with_suffix("").as_posix() for path in PIPELINES.glob(pattern))
+    return sorted(
+        path.relative_to(PIPELINES).with_suffix("").as_posix() for path in PIPELINES.glob(pattern)
+    )
 
 
 @pytest.mark.parametrize("name", shipped("*.yaml"))
@@ -233,11 +264,18 @@ def test_every_training_recipe_loads_and_survives_a_round_trip(name: str) -> Non
 
 def test_the_papers_rules() -> None:
     recipe = Recipe.load("hq50k")
-    assert recipe.filters.min == {"width": 1024, "height": 1024, "nbytes": 500_000, "hf_ratio_032": 0.005}
+    assert recipe.filters.min == {
+        "width": 1024,
+        "height": 1024,
+        "nbytes": 500_000,
+        "hf_ratio_032": 0.005,
+    }
     assert (recipe.select.train, recipe.select.test.per_category) == (50_000, 100)
 
 
-def test_a_file_comes_before_a_recipe_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_comes_before_a_recipe_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert find_recipe("hq50k") == PIPELINES / "hq50k.yaml"
     (tmp_path / "hq50k").write_text("")
@@ -257,14 +295,38 @@ def test_a_recipe_that_is_not_there_lists_those_that_are(name: str) -> None:
 @pytest.mark.parametrize(
     ("settings_", "message"),
     [
-        ({"filters": {"min": {"Widht": 1}}}, "filters.min names 'Widht', which is no column of numbers"),
-        ({"filters": {"max": {"caption": 1}}}, "filters.max names 'caption', which is no column of numbers"),
-        ({"filters": {"min": {"animated": 1}}}, "filters.min names 'animated', which is no column of numbers"),
-        ({"filters": {"min": {"phash": 1}}}, "filters.min names 'phash', which is no column of numbers"),
-        ({"filters": {"allow": {"split": ["train"]}}}, "filters.allow names 'split', which is no column of text"),
-        ({"filters": {"max": {"bpp": float("nan")}}}, "filters.max.bpp: input should be a finite number"),
-        ({"select": {"frequency": {"mean": float("nan")}}}, "select.frequency.mean: input should be a finite number"),
-        ({"select": {"frequency": {"std": float("inf")}}}, "select.frequency.std: input should be a finite number"),
+        (
+            {"filters": {"min": {"Widht": 1}}},
+            "filters.min names 'Widht', which is no column of numbers",
+        ),
+        (
+            {"filters": {"max": {"caption": 1}}},
+            "filters.max names 'caption', which is no column of numbers",
+        ),
+        (
+            {"filters": {"min": {"animated": 1}}},
+            "filters.min names 'animated', which is no column of numbers",
+        ),
+        (
+            {"filters": {"min": {"phash": 1}}},
+            "filters.min names 'phash', which is no column of numbers",
+        ),
+        (
+            {"filters": {"allow": {"split": ["train"]}}},
+            "filters.allow names 'split', which is no column of text",
+        ),
+        (
+            {"filters": {"max": {"bpp": float("nan")}}},
+            "filters.max.bpp: input should be a finite number",
+        ),
+        (
+            {"select": {"frequency": {"mean": float("nan")}}},
+            "select.frequency.mean: input should be a finite number",
+        ),
+        (
+            {"select": {"frequency": {"std": float("inf")}}},
+            "select.frequency.std: input should be a finite number",
+        ),
         (
             {"select": {"category_weights": {"Food": float("inf")}}},
             "select.category_weights.Food: input should be a finite number",
@@ -273,7 +335,10 @@ def test_a_recipe_that_is_not_there_lists_those_that_are(name: str) -> None:
             {"filters": {"allow": {"chroma_subsampling": [14520]}}},
             "filters.allow.chroma_subsampling.0: input should be a valid string; put it in quotes",
         ),
-        ({"filters": {"allow": {"width": ["1"]}}}, "filters.allow names 'width', which is no column of text"),
+        (
+            {"filters": {"allow": {"width": ["1"]}}},
+            "filters.allow names 'width', which is no column of text",
+        ),
         (
             {"select": {"frequency": {"column": "url"}}},
             "select.frequency.column names 'url', which is no column of numbers",
@@ -293,8 +358,14 @@ def test_a_recipe_that_is_not_there_lists_those_that_are(name: str) -> None:
             {"candidates": {"keep": ["hf_ratio_025"]}, "measure": {"cutoffs": [0.25]}},
             "candidates.keep names hf_ratio_025, which measure.cutoffs makes",
         ),
-        ({"candidates": {"shard_size": 0}}, "candidates.shard_size: input should be greater than or equal to 1"),
-        ({"fetch": {"allow_networks": ["Localhost"]}}, "'Localhost' does not appear to be an IPv4 or IPv6 network"),
+        (
+            {"candidates": {"shard_size": 0}},
+            "candidates.shard_size: input should be greater than or equal to 1",
+        ),
+        (
+            {"fetch": {"allow_networks": ["Localhost"]}},
+            "'Localhost' does not appear to be an IPv4 or IPv6 network",
+        ),
         ({"seed": -1}, "seed: input should be greater than or equal to 0"),
         ({"name": "a b"}, "name: string should match pattern"),
     ],
@@ -311,7 +382,10 @@ def test_columns_of_the_inputs_own_can_be_filtered() -> None:
         name="x",
         candidates=Candidates(keep=("stars",)),
         measure=Measure(cutoffs=(0.25,)),
-        filters=Filters(min={"stars": 3, "hf_ratio_025": 0.01, "claimed_width": 1024}, allow={"category": ("Food",)}),
+        filters=Filters(
+            min={"stars": 3, "hf_ratio_025": 0.01, "claimed_width": 1024},
+            allow={"category": ("Food",)},
+        ),
     )
     assert recipe.measure.column(0.25) == "hf_ratio_025"
 

@@ -23,7 +23,11 @@ def test_the_tree_in_the_docstring_is_the_tree() -> None:
 
 
 def test_everything_that_is_there_is_exported() -> None:
-    own = {name for name, c in inspect.getmembers(errors, inspect.isclass) if c.__module__ == errors.__name__}
+    own = {
+        name
+        for name, c in inspect.getmembers(errors, inspect.isclass)
+        if c.__module__ == errors.__name__
+    }
     assert own == set(errors.__all__)
     assert list(errors.__all__) == sorted(errors.__all__)
 
@@ -52,7 +56,10 @@ def test_what_another_try_may_mend() -> None:
         Reason.HTTP_429,
         Reason.HTTP_5XX,
     }
-    assert not any(r.transient for r in (Reason.HTTP_404, Reason.NOT_IMAGE, Reason.FORBIDDEN_ADDRESS, Reason.SURPLUS))
+    assert not any(
+        r.transient
+        for r in (Reason.HTTP_404, Reason.NOT_IMAGE, Reason.FORBIDDEN_ADDRESS, Reason.SURPLUS)
+    )
 
 
 def test_an_image_error_carries_its_reason() -> None:
@@ -68,7 +75,12 @@ def test_a_missing_extra_says_what_to_install() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [ImageError(Reason.DNS, "no such host"), MissingExtra("training", "train"), errors.RunError("in use")]
+    "error",
+    [
+        ImageError(Reason.DNS, "no such host"),
+        MissingExtra("training", "train"),
+        errors.RunError("in use"),
+    ],
 )
 def test_errors_travel_between_processes(error: CurateError) -> None:
     # a worker's error that can't be unpickled takes its scheduler down

@@ -18,11 +18,16 @@ __all__ = ["ablate"]
 
 def ablate(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder whose selection is done.")],
-    out: Annotated[str, typer.Option("--out", "-o", help="Folder for manifests, copies and summary.")],
+    out: Annotated[
+        str, typer.Option("--out", "-o", help="Folder for manifests, copies and summary.")
+    ],
     images: Annotated[int, typer.Option("--images", "-n", help="Images of each subset.")] = 800,
     sizes: Annotated[
         str | None,
-        typer.Option(metavar="N,N", help="Further subsets of so many images; an eighth, a quarter, a half by default."),
+        typer.Option(
+            metavar="N,N",
+            help="Further subsets of so many images; an eighth, a quarter, a half by default.",
+        ),
     ] = None,
     target: Annotated[
         list[str],
@@ -34,9 +39,13 @@ def ablate(
     ] = [],  # noqa: B006 - typer reads it, nobody changes it
     choose: Annotated[
         list[str],
-        typer.Option(metavar="ASPECT", help="Choose images for resolution or bpp, too, instead of copying."),
+        typer.Option(
+            metavar="ASPECT", help="Choose images for resolution or bpp, too, instead of copying."
+        ),
     ] = [],  # noqa: B006
-    tolerance: Annotated[float, typer.Option(help="Share by which what is held may differ from the reference.")] = 0.05,
+    tolerance: Annotated[
+        float, typer.Option(help="Share by which what is held may differ from the reference.")
+    ] = 0.05,
     seed: Annotated[int, typer.Option(help="Another one draws other images.")] = 0,
     scheduler: Scheduler = "local",
     workers: Workers = None,
@@ -92,7 +101,9 @@ def _numbers(text: str | None) -> tuple[int, ...] | None:
     try:
         return None if text is None else tuple(map(int, parts_of(text)))
     except ValueError as error:
-        raise CurateError(f"--sizes takes numbers of images such as 100,200,400, not {text!r}") from error
+        raise CurateError(
+            f"--sizes takes numbers of images such as 100,200,400, not {text!r}"
+        ) from error
 
 
 def _targets(pairs: list[str]) -> dict[str, float]:
@@ -102,5 +113,7 @@ def _targets(pairs: list[str]) -> dict[str, float]:
         try:
             targets[aspect] = float(value)
         except ValueError as error:
-            raise CurateError(f"--target takes an aspect and a number such as bpp=1.88, not {pair!r}") from error
+            raise CurateError(
+                f"--target takes an aspect and a number such as bpp=1.88, not {pair!r}"
+            ) from error
     return targets

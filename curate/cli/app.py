@@ -17,9 +17,23 @@ from curate.cli.decontaminate import decontaminate_app
 from curate.cli.ingest import ingest
 from curate.cli.manifest import export, manifest_app
 from curate.cli.models import models_app
-from curate.cli.options import LogJson, Scheduler, Settings, Workers, listening, new_console, parts_of
+from curate.cli.options import (
+    LogJson,
+    Scheduler,
+    Settings,
+    Workers,
+    listening,
+    new_console,
+    parts_of,
+)
 from curate.cli.restorers import evaluate, restore, train
-from curate.cli.run_summary import print_advice, print_outcome, print_passed_over, print_places, print_reasons
+from curate.cli.run_summary import (
+    print_advice,
+    print_outcome,
+    print_passed_over,
+    print_places,
+    print_reasons,
+)
 from curate.cli.upkeep import grow, rebuild, remove, verify
 from curate.errors import CurateError
 
@@ -37,17 +51,33 @@ app = typer.Typer(
 
 STAGE_BY_STAGE = "Stage by stage"
 _RESUMING = (
-    *("run", "candidates", "fetch", "measure", "label", "match", "select", "report", "grow", "remove", "rebuild"),
+    *(
+        "run",
+        "candidates",
+        "fetch",
+        "measure",
+        "label",
+        "match",
+        "select",
+        "report",
+        "grow",
+        "remove",
+        "rebuild",
+    ),
     *("train", "demo"),
 )
 """Commands that go on where they were stopped."""
 _STORAGE_CLIENTS = ("botocore", "aiobotocore", "gcsfs", "google")
 
-RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Run folder: a path or any fsspec URL.")]
+RunArgument = Annotated[
+    str, typer.Argument(metavar="RUN", help="Run folder: a path or any fsspec URL.")
+]
 Inputs = Annotated[
     list[str],
     typer.Option(
-        "--input", "-i", help="List of URLs (txt, csv, tsv, jsonl, parquet), folder of images, or img2dataset output."
+        "--input",
+        "-i",
+        help="List of URLs (txt, csv, tsv, jsonl, parquet), folder of images, or img2dataset output.",
     ),
 ]
 Out = Annotated[str, typer.Option("--out", "-o", help="Run folder: a path or any fsspec URL.")]
@@ -55,7 +85,9 @@ Out = Annotated[str, typer.Option("--out", "-o", help="Run folder: a path or any
 
 @app.command()
 def run(
-    recipe: Annotated[str, typer.Argument(help="Recipe: a YAML file, or a shipped one's name such as hq50k.")],
+    recipe: Annotated[
+        str, typer.Argument(help="Recipe: a YAML file, or a shipped one's name such as hq50k.")
+    ],
     input: Inputs = [],  # noqa: B006 - typer reads it, nobody changes it
     out: Out = "run",
     scheduler: Scheduler = "local",
@@ -63,10 +95,17 @@ def run(
     set_: Settings = [],  # noqa: B006
     redo_from: Annotated[
         str | None,
-        typer.Option("--from", metavar="STAGE", help="Make this stage and later ones anew; what is downloaded stays."),
+        typer.Option(
+            "--from",
+            metavar="STAGE",
+            help="Make this stage and later ones anew; what is downloaded stays.",
+        ),
     ] = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Read every file that is there, to find what is damaged, and mend it.")
+        bool,
+        typer.Option(
+            "--verify", help="Read every file that is there, to find what is damaged, and mend it."
+        ),
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the resolved recipe and what would be done.")
@@ -85,23 +124,39 @@ def run(
             print(f"#   {stage:<10} {state}")
         return
     outcome = _run(
-        resolved, input, out, log_json, scheduler=scheduler, workers=workers, redo_from=redo_from, verify=verify
+        resolved,
+        input,
+        out,
+        log_json,
+        scheduler=scheduler,
+        workers=workers,
+        redo_from=redo_from,
+        verify=verify,
     )
     print_outcome(outcome)
 
 
 @app.command()
 def probe(
-    recipe: Annotated[str, typer.Argument(help="Recipe: a YAML file, or a shipped one's name such as hq50k.")],
+    recipe: Annotated[
+        str, typer.Argument(help="Recipe: a YAML file, or a shipped one's name such as hq50k.")
+    ],
     input: Inputs = [],  # noqa: B006
     sample: Annotated[
         str,
-        typer.Option(help="A share such as 1%, held between 2,000 and 20,000 candidates, a number of them, or all."),
+        typer.Option(
+            help="A share such as 1%, held between 2,000 and 20,000 candidates, a number of them, or all."
+        ),
     ] = "1%",
     out: Annotated[
-        str, typer.Option("--out", "-o", help="Run folder that is planned: its disk is looked at, it is not made.")
+        str,
+        typer.Option(
+            "--out", "-o", help="Run folder that is planned: its disk is looked at, it is not made."
+        ),
     ] = "run",
-    scheduler: Annotated[str, typer.Option(help="local (workers on this machine) or serial.")] = "local",
+    scheduler: Annotated[
+        str, typer.Option(help="local (workers on this machine) or serial.")
+    ] = "local",
     workers: Workers = None,
     set_: Settings = [],  # noqa: B006
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
@@ -118,7 +173,15 @@ def probe(
 
     resolved = Recipe.load(recipe, set_)
     with nullcontext(Progress()) if json else run_progress(new_console()) as progress:
-        outcome = probe(resolved, input, out, sample=sample, scheduler=scheduler, workers=workers, progress=progress)
+        outcome = probe(
+            resolved,
+            input,
+            out,
+            sample=sample,
+            scheduler=scheduler,
+            workers=workers,
+            progress=progress,
+        )
     if json:
         print(outcome.to_json())
     else:
@@ -129,7 +192,9 @@ def probe(
 
 @app.command(rich_help_panel=STAGE_BY_STAGE)
 def candidates(
-    recipe: Annotated[str, typer.Argument(help="Recipe: a YAML file, or a shipped one's name such as hq50k.")],
+    recipe: Annotated[
+        str, typer.Argument(help="Recipe: a YAML file, or a shipped one's name such as hq50k.")
+    ],
     input: Inputs = [],  # noqa: B006
     out: Out = "run",
     set_: Settings = [],  # noqa: B006
@@ -138,7 +203,9 @@ def candidates(
     """Read the input into a new run folder."""
     from curate.recipe import Recipe
 
-    outcome = _run(Recipe.load(recipe, set_), input, out, log_json, scheduler="serial", stages=("candidates",))
+    outcome = _run(
+        Recipe.load(recipe, set_), input, out, log_json, scheduler="serial", stages=("candidates",)
+    )
     print_passed_over(outcome)
     print_advice(outcome)
 
@@ -151,7 +218,10 @@ def fetch(
     set_: Settings = [],  # noqa: B006
     retry: Annotated[
         str,
-        typer.Option(metavar="REASONS", help="Ask again for candidates of these reasons: transient, or dns,tls."),
+        typer.Option(
+            metavar="REASONS",
+            help="Ask again for candidates of these reasons: transient, or dns,tls.",
+        ),
     ] = "",
     log_json: LogJson = None,
 ) -> None:
@@ -234,7 +304,9 @@ app.add_typer(decontaminate_app, name="decontaminate")
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for everything the demo makes.")] = Path("demo-run"),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for everything the demo makes.")
+    ] = Path("demo-run"),
     port: Annotated[int, typer.Option(help="Loopback port of the sample crawl site.")] = 8391,
 ) -> None:
     """The whole way on sample pictures: crawl, curate, train, restore. Some five minutes, no network."""
@@ -251,14 +323,20 @@ def demo(
             curated = walk.curate_site(site, out, progress)
     with StepProgress(console, "train") as steps:
         restored = walk.train_and_restore(out, steps)
-    places = {**curated.places, "restorer": restored.checkpoint, "before/after": restored.comparison}
+    places = {
+        **curated.places,
+        "restorer": restored.checkpoint,
+        "before/after": restored.comparison,
+    }
     print_places(places)
     print(f"PSNR         {restored.psnr_before:.2f} dB degraded, {restored.psnr:.2f} dB restored")
     print_reasons(curated)
 
 
 @app.callback(invoke_without_command=True)
-def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
     if version:
         print(__version__)
         raise typer.Exit
@@ -275,7 +353,10 @@ def main() -> None:
         # an object store's client has errors of its own, and may raise them wherever it is asked for something
         if type(error).__module__.partition(".")[0] not in _STORAGE_CLIENTS:
             raise
-        print(f"curate: can't use the storage: {error}; check its credentials and address", file=sys.stderr)
+        print(
+            f"curate: can't use the storage: {error}; check its credentials and address",
+            file=sys.stderr,
+        )
         sys.exit(1)
     except SystemExit as end:
         if end.code == 130:  # what typer makes of Ctrl-C
@@ -301,7 +382,9 @@ def _stage(
     return _run(recipe, [], run, log_json, scheduler=scheduler, workers=workers, **options)
 
 
-def _run(recipe: Any, inputs: list[str], out: str, log_json: str | None, **options: Any) -> RunOutcome:
+def _run(
+    recipe: Any, inputs: list[str], out: str, log_json: str | None, **options: Any
+) -> RunOutcome:
     from curate.pipeline.execute import run
 
     with listening(log_json) as progress:

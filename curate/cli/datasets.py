@@ -18,11 +18,16 @@ __all__ = ["evaluate_labels", "stats"]
 
 
 def evaluate_labels(
-    pictures: Annotated[Path, typer.Argument(metavar="FOLDER", help="Holds a folder of pictures for each category.")],
+    pictures: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Holds a folder of pictures for each category.")
+    ],
     recipe: Annotated[str, typer.Option(help="Recipe whose labeller is judged.")] = "hq50k",
     set_: Settings = [],  # noqa: B006
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for the tables as JSON and CSV, and for a figure.")
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Folder for the tables as JSON and CSV, and for a figure."
+        ),
     ] = None,
 ) -> None:
     """Judge a labeller and its prompts on pictures whose categories you know, before it labels a dataset."""
@@ -43,15 +48,19 @@ def evaluate_labels(
 
 def stats(
     sources: Annotated[
-        list[str], typer.Argument(metavar="PATH...", help="Folders of pictures, manifests and run folders.")
+        list[str],
+        typer.Argument(metavar="PATH...", help="Folders of pictures, manifests and run folders."),
     ],
     form: Annotated[
         str | None,
         typer.Option("--format", "-f", help="table, csv, json or md; as --out ends, if not given."),
     ] = None,
-    out: Annotated[str | None, typer.Option("--out", "-o", help="File to write instead of printing.")] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", help="File to write instead of printing.")
+    ] = None,
     label: Annotated[
-        str | None, typer.Option(metavar="RECIPE", help="Recipe whose labeller gives folders their diversity.")
+        str | None,
+        typer.Option(metavar="RECIPE", help="Recipe whose labeller gives folders their diversity."),
     ] = None,
     scheduler: Scheduler = "local",
     workers: Workers = None,
@@ -68,15 +77,23 @@ def stats(
 
     form = form or (Path(out).suffix[1:] if out else "table")
     if form not in statistics.TEXTS and (form != "table" or out):
-        raise CurateError(f"--format takes {', '.join(statistics.TEXTS)}, or table without --out, not {form!r}")
+        raise CurateError(
+            f"--format takes {', '.join(statistics.TEXTS)}, or table without --out, not {form!r}"
+        )
     labeller = Recipe.load(label).label if label else None
     with StepProgress(new_console(stderr=True), "measure") as steps:
-        surveys = statistics.stats(sources, label=labeller, scheduler=scheduler, workers=workers, progress=steps)
+        surveys = statistics.stats(
+            sources, label=labeller, scheduler=scheduler, workers=workers, progress=steps
+        )
     for found in surveys:
         _print_bad_files(found)
     if form == "table":
         new_console().print(
-            surveys_table(statistics.HEADINGS, map(statistics.cells, statistics.rows(surveys)), statistics.LEGEND)
+            surveys_table(
+                statistics.HEADINGS,
+                map(statistics.cells, statistics.rows(surveys)),
+                statistics.LEGEND,
+            )
         )
     elif out is None:
         print(statistics.TEXTS[form](surveys), end="")
@@ -91,6 +108,12 @@ def _print_bad_files(survey: Survey) -> None:
     for bad in damaged[:SHOWN]:
         print(f"{survey.source}/{bad.path}: {bad.reason}: {bad.detail}", file=sys.stderr)
     if len(damaged) > SHOWN:
-        print(f"{survey.source}: {len(damaged) - SHOWN} more; --format json names all", file=sys.stderr)
+        print(
+            f"{survey.source}: {len(damaged) - SHOWN} more; --format json names all",
+            file=sys.stderr,
+        )
     if others := len(survey.bad_files) - len(damaged):
-        print(f"{survey.source}: {others} file{'s that are' if others > 1 else ' that is'} no image", file=sys.stderr)
+        print(
+            f"{survey.source}: {others} file{'s that are' if others > 1 else ' that is'} no image",
+            file=sys.stderr,
+        )

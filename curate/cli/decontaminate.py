@@ -22,7 +22,9 @@ def _group() -> None:  # with a callback, one command stays a command of the gro
 def build(
     name: Annotated[str, typer.Argument(help="Name of the benchmark, such as Manga109.")],
     folder: Annotated[str, typer.Argument(help="Its images, at any depth.")],
-    out: Annotated[str | None, typer.Option("--out", "-o", help="File to write; NAME.parquet if not given.")] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", help="File to write; NAME.parquet if not given.")
+    ] = None,
 ) -> None:
     """Write the list of a benchmark, without its images, for a recipe's select.benchmarks."""
     from curate.cli.step_bar import StepProgress

@@ -96,7 +96,12 @@ class EventLog(TalliedProgress):
     A log is no reason to lose a run: when it can't be written any more, `complain` is told once, and the run goes on.
     """
 
-    def __init__(self, path: str, complain: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        path: str,
+        complain: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Open the log.
 
         Args:
@@ -117,7 +122,10 @@ class EventLog(TalliedProgress):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         """Say how the run ended."""
         seconds = round(self._clock() - self._opened, 3)
@@ -131,14 +139,22 @@ class EventLog(TalliedProgress):
         """See engine.Progress."""
         versions = {"curate": __version__, "python": platform.python_version()}
         versions |= {name: metadata.version(name) for name in _LIBRARIES}
-        self._write("run_started", run=folder, recipe=recipe, recipe_fingerprint=fingerprint, versions=versions)
+        self._write(
+            "run_started",
+            run=folder,
+            recipe=recipe,
+            recipe_fingerprint=fingerprint,
+            versions=versions,
+        )
 
     def stage_started(self, stage: str, shards: int, rows: int) -> None:
         """See engine.Progress."""
         super().stage_started(stage, shards, rows)
         self._write("stage_started", stage=self._stage, shards=shards, rows=rows)
 
-    def shard_done(self, stage: str, shard: str, rows_out: dict[str, int], resumed: bool, seconds: float) -> None:
+    def shard_done(
+        self, stage: str, shard: str, rows_out: dict[str, int], resumed: bool, seconds: float
+    ) -> None:
         """See engine.Progress."""
         super().shard_done(stage, shard, rows_out, resumed, seconds)
         facts = {"stage": self._stage, "shard": shard, "rows_out": rows_out, "resumed": resumed}
@@ -159,11 +175,18 @@ class EventLog(TalliedProgress):
             rows_out=dict(tally.rows_out),
             rows_per_second=round(tally.rate(now), 3),
             seconds_left=None if left is None else round(left, 1),
-            slowest=[{"url": what, "seconds": round(seconds, 1)} for what, seconds in tally.slowest[:5]],
+            slowest=[
+                {"url": what, "seconds": round(seconds, 1)} for what, seconds in tally.slowest[:5]
+            ],
         )
 
     def _finished(self, tally: StageTally, seconds: float) -> None:
-        self._write("stage_finished", stage=tally.stage, rows_out=dict(tally.rows_out), seconds=round(seconds, 3))
+        self._write(
+            "stage_finished",
+            stage=tally.stage,
+            rows_out=dict(tally.rows_out),
+            seconds=round(seconds, 3),
+        )
 
     def _close(self) -> None:
         if self._file is not None and self._path != "-":
@@ -199,7 +222,9 @@ def _open(path: str) -> IO[bytes]:
         file = Path(path).open("ab+", buffering=0)  # noqa: SIM115 - closed at the run's end
         if file.tell():
             file.seek(-1, os.SEEK_END)
-            if file.read(1) != b"\n":  # a line that a full disk or a kill cut off: ours begins on its own
+            if (
+                file.read(1) != b"\n"
+            ):  # a line that a full disk or a kill cut off: ours begins on its own
                 file.write(b"\n")
         return file
     except OSError as error:

@@ -25,12 +25,16 @@ def ingest(
         ),
     ],
     folder: Annotated[str, typer.Argument(help="Where it lies, as it was unpacked.")],
-    out: Annotated[str, typer.Option("--out", "-o", help="Folder for the manifests, of their own.")],
+    out: Annotated[
+        str, typer.Option("--out", "-o", help="Folder for the manifests, of their own.")
+    ],
     split: Annotated[
-        str | None, typer.Option(metavar="train|test", help="What all of it is for, whatever its folders say.")
+        str | None,
+        typer.Option(metavar="train|test", help="What all of it is for, whatever its folders say."),
     ] = None,
     skip_mispaired: Annotated[
-        bool, typer.Option("--skip-mispaired", help="Leave out images without a partner of their size.")
+        bool,
+        typer.Option("--skip-mispaired", help="Leave out images without a partner of their size."),
     ] = False,
     scheduler: Scheduler = "local",
     workers: Workers = None,
@@ -70,5 +74,9 @@ def _print(made: Ingested, out: str) -> None:
         rows = f", cut into {made.rows[split]:,}" if made.rows[split] != found else ""
         print(f"{found:,} {images}{of}{rows}, in {out}/manifest/{split}.parquet")
     if made.others:
-        what = "file there is no part of it: " if len(made.others) == 1 else "files there are no part of it, such as "
+        what = (
+            "file there is no part of it: "
+            if len(made.others) == 1
+            else "files there are no part of it, such as "
+        )
         print(f"{len(made.others):,} other {what}{made.others[0]}")

@@ -43,17 +43,31 @@ def rot_tables(rot: Rot) -> Iterator[Table | str]:
 
 
 def _states(rot: Rot, of_all: bool) -> Table:
-    out = _table(f"what has become of {rot.listed:,} images" + ("" if of_all else f", by {rot.asked:,} of them"))
+    out = _table(
+        f"what has become of {rot.listed:,} images"
+        + ("" if of_all else f", by {rot.asked:,} of them")
+    )
     for column in ("", "images", "share", *(() if of_all else ("95 %", "of the dataset"))):
         out.add_column(column, justify="right" if column else "left")
     out.add_column("")
     for share in rot.states:
-        sampled = () if of_all else (_interval(share.share.low, share.share.high), f"{share.of_all.likely:,.0f}")
+        sampled = (
+            ()
+            if of_all
+            else (_interval(share.share.low, share.share.high), f"{share.of_all.likely:,.0f}")
+        )
         meaning = _MEANINGS[share.state]
         if share.state == State.RECODED:
             meaning += f" (hashes within {RADIUS} bits of 64)"
         style = "green" if share.state == State.SAME else None
-        out.add_row(share.state, f"{share.images:,}", f"{share.share.likely:.1%}", *sampled, meaning, style=style)
+        out.add_row(
+            share.state,
+            f"{share.images:,}",
+            f"{share.share.likely:.1%}",
+            *sampled,
+            meaning,
+            style=style,
+        )
         for reason, count in share.reasons.items():
             out.add_row(f"  {reason}", f"{count:,}", "", *("" for _ in sampled), style="dim")
     return out

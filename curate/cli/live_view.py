@@ -34,7 +34,10 @@ class PlainProgress(TalliedProgress):
         self._console = console
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         """Say what stands, if a stage was broken off."""
         with self._lock:
@@ -42,14 +45,23 @@ class PlainProgress(TalliedProgress):
         if tally is not None and tally.shards_done:
             of_all = f" of {tally.shards:,}" if tally.shards else ""
             # who pressed Ctrl-C is told how to go on by whoever ends the program
-            then = "" if kind is KeyboardInterrupt else "; once that is mended, the same command goes on from there"
-            self._print(f"{tally.stage:<10} broken off; {tally.shards_done:,}{of_all} shards are done, and stay{then}")
+            then = (
+                ""
+                if kind is KeyboardInterrupt
+                else "; once that is mended, the same command goes on from there"
+            )
+            self._print(
+                f"{tally.stage:<10} broken off; {tally.shards_done:,}{of_all} shards are done, and stay{then}"
+            )
 
     def shard_failed(self, stage: str, shard: str, error: str) -> None:
         """See engine.Progress."""
         super().shard_failed(stage, shard, error)
         if self._tally is not None:
-            self._print(f"{self._tally.stage}: {shard} failed ({error}); it will be tried again", style="yellow")
+            self._print(
+                f"{self._tally.stage}: {shard} failed ({error}); it will be tried again",
+                style="yellow",
+            )
 
     def _interim(self, tally: StageTally, now: float) -> None:
         parts = [_position(tally), f"{tally.rate(now):,.1f} rows/s"]
@@ -71,7 +83,9 @@ class PlainProgress(TalliedProgress):
             ok = tally.rows_out["ok"]
             rate = f"{fresh / seconds:,.1f} rows/s" if seconds > 0.05 else "at once"
             took = _span(seconds) if seconds >= 90 else f"{seconds:.1f} s"
-            self._print(f"{tally.stage:<10} {done:,} rows: {ok:,} in, {done - ok:,} out   {took}, {rate}")
+            self._print(
+                f"{tally.stage:<10} {done:,} rows: {ok:,} in, {done - ok:,} out   {took}, {rate}"
+            )
 
     def _print(self, line: str, style: str | None = None) -> None:
         self._console.print(line, style=style, markup=False, soft_wrap=True)
@@ -85,7 +99,10 @@ class LiveProgress(PlainProgress):
         self._live: Live | None = None
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         """Leave the terminal clean."""
         self._stop()
@@ -94,7 +111,9 @@ class LiveProgress(PlainProgress):
     def stage_started(self, stage: str, shards: int, rows: int) -> None:
         """See engine.Progress."""
         super().stage_started(stage, shards, rows)
-        self._live = Live(console=self._console, get_renderable=self._draw, transient=True, refresh_per_second=4)
+        self._live = Live(
+            console=self._console, get_renderable=self._draw, transient=True, refresh_per_second=4
+        )
         self._live.start()
 
     def stage_finished(self, stage: str) -> None:
@@ -114,7 +133,9 @@ class LiveProgress(PlainProgress):
         with self._lock:
             if self._tally is None:
                 return ""
-            return Group(*_view(self._tally, self._clock(), self._console.width, self._console.height))
+            return Group(
+                *_view(self._tally, self._clock(), self._console.width, self._console.height)
+            )
 
 
 def _view(tally: StageTally, now: float, width: int, height: int) -> Iterator[RenderableType]:
@@ -124,7 +145,9 @@ def _view(tally: StageTally, now: float, width: int, height: int) -> Iterator[Re
         parts.append(f"{_span(left)} left")
     facts = "  ".join(parts)
     head = Table.grid(padding=(0, 1))
-    bar = ProgressBar(total=tally.rows or None, completed=tally.done, width=min(40, width - len(facts) - 13))
+    bar = ProgressBar(
+        total=tally.rows or None, completed=tally.done, width=min(40, width - len(facts) - 13)
+    )
     if bar.width is not None and bar.width >= 8:
         head.add_row(Text(f"{tally.stage:<10}"), bar, Text(facts, no_wrap=True))
     else:
@@ -134,7 +157,9 @@ def _view(tally: StageTally, now: float, width: int, height: int) -> Iterator[Re
     waits = tally.slowest[: max(0, min(5, room // 3))]
     yield _reasons(tally, room - len(waits), width)
     for what, seconds in waits:
-        line = Text(f"  open for {seconds:4.0f} s  ", no_wrap=True, overflow="ellipsis", style="yellow")
+        line = Text(
+            f"  open for {seconds:4.0f} s  ", no_wrap=True, overflow="ellipsis", style="yellow"
+        )
         yield line.append(what, style="default")
 
 

@@ -12,13 +12,18 @@ from curate.errors import CurateError
 
 __all__ = ["export", "manifest_app"]
 
-manifest_app = typer.Typer(help="Look at manifests, and make new ones of them.", no_args_is_help=True)
+manifest_app = typer.Typer(
+    help="Look at manifests, and make new ones of them.", no_args_is_help=True
+)
 
 
 def export(
     source: Annotated[str, typer.Argument(help="Run folder, or one manifest.")],
     out: Annotated[
-        str, typer.Option("--out", "-o", help="File of a list (manifest, csv, urls), folder of everything else.")
+        str,
+        typer.Option(
+            "--out", "-o", help="File of a list (manifest, csv, urls), folder of everything else."
+        ),
     ],
     to: Annotated[
         str | None,
@@ -28,11 +33,19 @@ def export(
             ".parquet, .csv, .txt or .tsv.",
         ),
     ] = None,
-    per_file: Annotated[int, typer.Option(help="Images in each file of webdataset and hf, or tar of crops.")] = 1000,
+    per_file: Annotated[
+        int, typer.Option(help="Images in each file of webdataset and hf, or tar of crops.")
+    ] = 1000,
     crop: Annotated[int, typer.Option(help="Side of crops in pixels.")] = 768,
-    overlap: Annotated[int, typer.Option(help="Pixels that neighbouring crops share, at least.")] = 192,
+    overlap: Annotated[
+        int, typer.Option(help="Pixels that neighbouring crops share, at least.")
+    ] = 192,
     skip_damaged: Annotated[
-        bool, typer.Option("--skip-damaged", help="Leave out and count images that can't be read, instead of failing.")
+        bool,
+        typer.Option(
+            "--skip-damaged",
+            help="Leave out and count images that can't be read, instead of failing.",
+        ),
     ] = False,
 ) -> None:
     """Write a dataset as others open it: a list to publish, or the images as a folder, tars, Parquet or LMDB."""
@@ -51,7 +64,9 @@ def export(
 @manifest_app.command()
 def validate(
     path: Annotated[str, typer.Argument(help="Manifest.")],
-    check_bytes: Annotated[bool, typer.Option("--bytes", help="Also read every image and check its hash.")] = False,
+    check_bytes: Annotated[
+        bool, typer.Option("--bytes", help="Also read every image and check its hash.")
+    ] = False,
 ) -> None:
     """Name every row and column that breaks the schema."""
     from curate.manifest import find_faults, read_manifest
@@ -79,18 +94,27 @@ def show(
     manifest = read_manifest(path)
     console = new_console()
     console.print(statistics_table(path, summarise(manifest.table)))
-    made = {k: v for k, v in manifest.metadata.items() if k != "recipe"} | {"fingerprint": manifest.fingerprint}
+    made = {k: v for k, v in manifest.metadata.items() if k != "recipe"} | {
+        "fingerprint": manifest.fingerprint
+    }
     console.print(table("how it was made", ("", ""), sorted(made.items())))
     if rows:
         columns = ["id", "category", "width", "height", "bpp", "hf_ratio_032", "split", "url"]
         columns = [c for c in columns if c in manifest.table.column_names]
         head = manifest.table.select(columns).slice(0, rows).to_pylist()
-        console.print(table(f"first {len(head)} of {len(manifest)} rows", columns, [row.values() for row in head]))
+        console.print(
+            table(
+                f"first {len(head)} of {len(manifest)} rows",
+                columns,
+                [row.values() for row in head],
+            )
+        )
 
 
 @manifest_app.command()
 def diff(
-    first: Annotated[str, typer.Argument(help="Manifest.")], second: Annotated[str, typer.Argument(help="Another.")]
+    first: Annotated[str, typer.Argument(help="Manifest.")],
+    second: Annotated[str, typer.Argument(help="Another.")],
 ) -> None:
     """Say what one manifest has that another hasn't. Exits with 1 when they differ."""
     from curate.manifest import compare, read_manifest
@@ -114,7 +138,9 @@ def diff(
 
 @manifest_app.command()
 def merge(
-    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Manifests and run folders.")],
+    sources: Annotated[
+        list[str], typer.Argument(metavar="SOURCE...", help="Manifests and run folders.")
+    ],
     out: Annotated[str, typer.Option("--out", "-o", help="Manifest to write.")],
 ) -> None:
     """Make one manifest of several: each image once, and test wherever one of them has it as test."""
@@ -135,7 +161,8 @@ def sample(
     out: Annotated[str, typer.Option("--out", "-o", help="Manifest to write.")],
     seed: Annotated[int, typer.Option(help="Another one draws other rows.")] = 0,
     by: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Equally many of each value, such as of category.")
+        str | None,
+        typer.Option(metavar="COLUMN", help="Equally many of each value, such as of category."),
     ] = None,
 ) -> None:
     """Draw rows: the same for the same seed, and a larger sample holds the smaller one."""
@@ -150,10 +177,15 @@ def sample(
 
 @manifest_app.command()
 def query(
-    sql: Annotated[str, typer.Argument(metavar="SQL", help="SELECT ... FROM images, or FROM ledger of a run.")],
-    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Manifests, or one run folder.")],
+    sql: Annotated[
+        str, typer.Argument(metavar="SQL", help="SELECT ... FROM images, or FROM ledger of a run.")
+    ],
+    sources: Annotated[
+        list[str], typer.Argument(metavar="SOURCE...", help="Manifests, or one run folder.")
+    ],
     out: Annotated[
-        str | None, typer.Option("--out", "-o", help="Write .csv, .json or .parquet instead of printing.")
+        str | None,
+        typer.Option("--out", "-o", help="Write .csv, .json or .parquet instead of printing."),
     ] = None,
 ) -> None:
     """Ask with SQL. A result with a manifest's columns, saved as .parquet, is a manifest."""
@@ -162,11 +194,17 @@ def query(
     from curate.manifest.query import query, save
 
     manifests = [manifest for source in sources for manifest in open_manifests(source)]
-    run = sources[0].rstrip("/") if len(sources) == 1 and not sources[0].endswith(".parquet") else None
+    run = (
+        sources[0].rstrip("/")
+        if len(sources) == 1 and not sources[0].endswith(".parquet")
+        else None
+    )
     result = query(sql, manifests, run=run, out=out or "")
     if out is None:
         rows = [row.values() for row in result.to_pylist()]
-        new_console().print(table(f"{len(rows)} row{'s' * (len(rows) != 1)}", result.column_names, rows))
+        new_console().print(
+            table(f"{len(rows)} row{'s' * (len(rows) != 1)}", result.column_names, rows)
+        )
     else:
         save(result, out, manifests)
         print(f"{len(result)} rows in {out}")

@@ -31,7 +31,8 @@ class _ByName(TyperGroup):
 
 
 models_app = typer.Typer(
-    cls=_ByName, help="The restorers: what they take, and their weights in other forms. Alone it lists them."
+    cls=_ByName,
+    help="The restorers: what they take, and their weights in other forms. Alone it lists them.",
 )
 
 
@@ -47,9 +48,25 @@ def list_(height: Height = 720, width: Width = 1280, json: Json = False) -> None
         return
     from curate.cli.tables import table
 
-    columns = ("model", "parameters", "trained", f"G MACs, {width}x{height}", "memory", "input", "source")
+    columns = (
+        "model",
+        "parameters",
+        "trained",
+        f"G MACs, {width}x{height}",
+        "memory",
+        "input",
+        "source",
+    )
     rows = [
-        (e.name, f"{e.parameters:,}", f"{e.trained:,}", _giga(e.macs), _memory(e.activations), e.input, e.source)
+        (
+            e.name,
+            f"{e.parameters:,}",
+            f"{e.trained:,}",
+            _giga(e.macs),
+            _memory(e.activations),
+            e.input,
+            e.source,
+        )
         for e in entries
     ]
     shown = table("", columns, rows)
@@ -77,7 +94,10 @@ def show(
     from curate.cli.tables import table
 
     columns = ["part", "parameters", f"MACs, {width}x{height}", "on the dearest experts"]
-    rows = [[part, f"{p.parameters:,}", *(f"{count:,}" for count in p.macs)] for part, p in entry.parts.items()]
+    rows = [
+        [part, f"{p.parameters:,}", *(f"{count:,}" for count in p.macs)]
+        for part, p in entry.parts.items()
+    ]
     rows.append(["all", f"{entry.parameters:,}", *(f"{count:,}" for count in entry.macs)])
     kept = 3 if entry.macs[0] == entry.macs[1] else 4
     shown = table(f"{entry.name}: {entry.source}", columns[:kept], [row[:kept] for row in rows])
@@ -87,17 +107,24 @@ def show(
     console.print(shown)
     for count, macs in entry.published.items():
         console.print(f"by {count}: {_giga(macs)} G")
-    console.print(f"trained parameters: {entry.trained:,}; memory: {_memory(entry.activations)}; input: {entry.input}")
+    console.print(
+        f"trained parameters: {entry.trained:,}; memory: {_memory(entry.activations)}; input: {entry.input}"
+    )
     console.print(_CONVENTION)
 
 
 @models_app.command()
 def convert(
     weights: Annotated[
-        str, typer.Argument(metavar="FILE", help="The authors' weights: .pth, .pt, .ckpt, .safetensors.")
+        str,
+        typer.Argument(
+            metavar="FILE", help="The authors' weights: .pth, .pt, .ckpt, .safetensors."
+        ),
     ],
     model: Annotated[str, typer.Option("--model", help="Which model they are for.")],
-    out: Annotated[str, typer.Option("--out", "-o", help="Checkpoint to write, such as swinir.safetensors.")],
+    out: Annotated[
+        str, typer.Option("--out", "-o", help="Checkpoint to write, such as swinir.safetensors.")
+    ],
     set_: Settings = [],  # noqa: B006 - typer reads it, nobody changes it
 ) -> None:
     """Make a checkpoint of weights that the authors of MoCE-IR, SwinIR or Restormer published."""
@@ -114,17 +141,25 @@ def convert(
 
 @models_app.command()
 def export(
-    checkpoint: Annotated[str, typer.Argument(help="Weights: model.safetensors of `curate train`.")],
+    checkpoint: Annotated[
+        str, typer.Argument(help="Weights: model.safetensors of `curate train`.")
+    ],
     out: Annotated[str, typer.Option("--out", "-o", help="File to write.")],
     to: Annotated[str, typer.Option(help="onnx, or pt2: a program of PyTorch's.")] = "onnx",
     height: Annotated[
-        int | None, typer.Option(min=1, help="Height of the images; an ONNX graph takes any size without.")
+        int | None,
+        typer.Option(min=1, help="Height of the images; an ONNX graph takes any size without."),
     ] = None,
     width: Annotated[int | None, typer.Option(min=1, help="Width of the images.")] = None,
     route: Annotated[
-        int | None, typer.Option(min=0, help="Expert that all decoder blocks of MoCE-IR take, from 0, the cheapest.")
+        int | None,
+        typer.Option(
+            min=0, help="Expert that all decoder blocks of MoCE-IR take, from 0, the cheapest."
+        ),
     ] = None,
-    task: Annotated[str | None, typer.Option(help="What DAMoE does: sr, derain, denoise, dejpeg.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="What DAMoE does: sr, derain, denoise, dejpeg.")
+    ] = None,
 ) -> None:
     """Write a trained restorer as a graph for other runtimes: one image in, one out."""
     from curate import restore
@@ -153,4 +188,8 @@ def _print_json(what: ModelEntry | list[ModelEntry]) -> None:
     import json
     from dataclasses import asdict
 
-    print(json.dumps([asdict(entry) for entry in what] if isinstance(what, list) else asdict(what), indent=2))
+    print(
+        json.dumps(
+            [asdict(entry) for entry in what] if isinstance(what, list) else asdict(what), indent=2
+        )
+    )

@@ -56,9 +56,13 @@ def _shortage(outcome: RunOutcome) -> Iterator[str]:
     """Why there is less than was wanted, and where to look."""
     total, ok = sum(outcome.reasons.values()), outcome.reasons.get("ok", 0)
     if total and not ok and not any(s.quarantined for s in outcome.stages):
-        reason = max((r for r in Reason if outcome.reasons.get(r)), key=lambda r: outcome.reasons[r])
+        reason = max(
+            (r for r in Reason if outcome.reasons.get(r)), key=lambda r: outcome.reasons[r]
+        )
         count = outcome.reasons[reason]
-        where = {"filter": "a filter of your recipe", "fetch": "while fetching"}.get(reason.stage, reason.stage)
+        where = {"filter": "a filter of your recipe", "fetch": "while fetching"}.get(
+            reason.stage, reason.stage
+        )
         yield f"Nothing is left: {reason} took {count:,} of {total:,} ({reason.meaning}; {where}). {_look(outcome)}"
     elif outcome.selection:
         for split, asked in (("train", "select.train"), ("test", "select.test")):
@@ -66,7 +70,11 @@ def _shortage(outcome: RunOutcome) -> Iterator[str]:
             if taken < wanted:
                 yield f"{split}: {taken:,} images of the {wanted:,} that {asked} asks for.{_scarcest(outcome, split)}"
         if outcome.selection["train"]["taken"] < outcome.selection["train"]["wanted"]:
-            filters = {r.value: outcome.reasons[r] for r in Reason if r.stage == "filter" and outcome.reasons.get(r)}
+            filters = {
+                r.value: outcome.reasons[r]
+                for r in Reason
+                if r.stage == "filter" and outcome.reasons.get(r)
+            }
             most = f"The filters took {_listing(filters, 3)}. " if filters else ""
             yield f"{most}More candidates help, or lower bounds. {_look(outcome)}"
 
@@ -74,7 +82,9 @@ def _shortage(outcome: RunOutcome) -> Iterator[str]:
 def _scarcest(outcome: RunOutcome, split: str) -> str:
     if split != "train":
         return ""
-    taken = dict(zip(outcome.selection["categories"], outcome.selection["category_taken"], strict=True))
+    taken = dict(
+        zip(outcome.selection["categories"], outcome.selection["category_taken"], strict=True)
+    )
     scarcest = sorted(taken.items(), key=lambda item: item[1])[:3]
     return f" The scarcest: {', '.join(f'{name} {count:,}' for name, count in scarcest)}."
 

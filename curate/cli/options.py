@@ -14,18 +14,36 @@ if TYPE_CHECKING:
 
     from curate.cli.stage_tally import Listeners
 
-__all__ = ["SHOWN", "LogJson", "Scheduler", "Settings", "Workers", "listening", "new_console", "parts_of"]
+__all__ = [
+    "SHOWN",
+    "LogJson",
+    "Scheduler",
+    "Settings",
+    "Workers",
+    "listening",
+    "new_console",
+    "parts_of",
+]
 
 SHOWN = 20
 """Faults that are printed one by one, at most."""
 
-Settings = Annotated[list[str], typer.Option("--set", metavar="A.B=C", help="Override a setting; may be repeated.")]
+Settings = Annotated[
+    list[str], typer.Option("--set", metavar="A.B=C", help="Override a setting; may be repeated.")
+]
 Scheduler = Annotated[
-    str, typer.Option(help="local (Dask workers on this machine), serial, or a Dask scheduler such as tcp://host:8786.")
+    str,
+    typer.Option(
+        help="local (Dask workers on this machine), serial, or a Dask scheduler such as tcp://host:8786."
+    ),
 ]
 LogJson = Annotated[
     str | None,
-    typer.Option("--log-json", metavar="PATH", help="Append events, one JSON object a line; - is standard error."),
+    typer.Option(
+        "--log-json",
+        metavar="PATH",
+        help="Append events, one JSON object a line; - is standard error.",
+    ),
 ]
 Workers = Annotated[int | None, typer.Option(min=1, help="Local workers; one per core by default.")]
 

@@ -16,7 +16,10 @@ __all__ = ["evaluate", "restore", "train"]
 
 def train(
     recipe: Annotated[
-        str, typer.Argument(help="Recipe: a YAML file, or a shipped one's name such as train/moe_ir_30g.")
+        str,
+        typer.Argument(
+            help="Recipe: a YAML file, or a shipped one's name such as train/moe_ir_30g."
+        ),
     ],
     manifest: Annotated[
         list[str],
@@ -27,10 +30,13 @@ def train(
         ),
     ],
     out: Annotated[
-        str, typer.Option("--out", "-o", help="Folder for weights, logs and the state to resume from.")
+        str,
+        typer.Option("--out", "-o", help="Folder for weights, logs and the state to resume from."),
     ] = "restorer",
     set_: Settings = [],  # noqa: B006
-    restart: Annotated[bool, typer.Option("--restart", help="Start anew, whatever is there.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Start anew, whatever is there.")
+    ] = False,
 ) -> None:
     """Train a restorer from manifests. The same command again goes on where the last one stopped."""
     from curate import restore
@@ -38,7 +44,9 @@ def train(
 
     with StepProgress(new_console(), "train") as steps:
         settings = restore.TrainRecipe.load(recipe, set_)
-        result = restore.train(settings, manifest, out, resume=not restart, progress=steps, notice=steps.say)
+        result = restore.train(
+            settings, manifest, out, resume=not restart, progress=steps, notice=steps.say
+        )
     if not result.leads:
         return
     if not result.trained:
@@ -48,38 +56,58 @@ def train(
     print(f"weights      {result.checkpoint}")
     print(f"best weights {result.best}")
     if "psnr" in result.metrics:
-        print(f"validation   PSNR {result.metrics['psnr_before']:.2f} -> {result.metrics['psnr']:.2f} dB")
+        print(
+            f"validation   PSNR {result.metrics['psnr_before']:.2f} -> {result.metrics['psnr']:.2f} dB"
+        )
 
 
 def evaluate(
     checkpoints: Annotated[
         list[str],
-        typer.Argument(metavar="CHECKPOINT...", help="Weights: model.safetensors of `curate train`, or NAME=FILE."),
+        typer.Argument(
+            metavar="CHECKPOINT...",
+            help="Weights: model.safetensors of `curate train`, or NAME=FILE.",
+        ),
     ],
     benchmark: Annotated[
         list[str],
         typer.Option(
-            "--benchmark", "-b", help="Folder of clean pictures, or manifest, of pairs too; or NAME=PLACE; repeated."
+            "--benchmark",
+            "-b",
+            help="Folder of clean pictures, or manifest, of pairs too; or NAME=PLACE; repeated.",
         ),
     ],
     degradation: Annotated[
-        list[str], typer.Option("--degradation", "-d", help="Such as denoise_25; may be repeated. Pairs need none.")
+        list[str],
+        typer.Option(
+            "--degradation", "-d", help="Such as denoise_25; may be repeated. Pairs need none."
+        ),
     ] = [],  # noqa: B006
     paper: Annotated[
         list[str],
         typer.Option(
-            "--table", "-t", metavar="N", help="Table of the HQ-50K paper, which says what to judge; repeated."
+            "--table",
+            "-t",
+            metavar="N",
+            help="Table of the HQ-50K paper, which says what to judge; repeated.",
         ),
     ] = [],  # noqa: B006
     by: Annotated[
         list[str],
-        typer.Option(help="What means are of: level, task, category, broad, texture; may be repeated."),
+        typer.Option(
+            help="What means are of: level, task, category, broad, texture; may be repeated."
+        ),
     ] = ["level"],  # noqa: B006
     metric: Annotated[
-        list[str], typer.Option(help="psnr, psnr_y, ssim, ssim_y or psnr_b; all by default; may be repeated.")
+        list[str],
+        typer.Option(help="psnr, psnr_y, ssim, ssim_y or psnr_b; all by default; may be repeated."),
     ] = [],  # noqa: B006
-    bands: Annotated[str, typer.Option(help="High-frequency ratios at which bands of texture part.")] = "0.005,0.02",
-    limit: Annotated[int | None, typer.Option(min=1, help="Pictures to take of each, from the first.")] = None,
+    bands: Annotated[
+        str, typer.Option(help="High-frequency ratios at which bands of texture part.")
+    ] = "0.005,0.02",
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Pictures to take of each, from the first.")
+    ] = None,
     tile: Annotated[
         int | None, typer.Option(min=16, help="Side of the pieces to restore at a time, in pixels.")
     ] = None,
@@ -93,19 +121,32 @@ def evaluate(
         ),
     ] = None,
     quantise: Annotated[
-        bool, typer.Option("--quantise/--no-quantise", help="Round outputs to bytes before they are compared.")
+        bool,
+        typer.Option(
+            "--quantise/--no-quantise", help="Round outputs to bytes before they are compared."
+        ),
     ] = True,
     bilateral: Annotated[
         bool, typer.Option("--bilateral", help="Filter outputs as MOE-IR_30G's document does.")
     ] = False,
     level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Of the intervals.")] = 0.95,
     form: Annotated[
-        str | None, typer.Option("--format", "-f", help="table, csv, md, tex or json; as --out ends, if not given.")
+        str | None,
+        typer.Option(
+            "--format", "-f", help="table, csv, md, tex or json; as --out ends, if not given."
+        ),
     ] = None,
-    out: Annotated[str | None, typer.Option("--out", "-o", help="File to write instead of printing.")] = None,
-    scores: Annotated[str | None, typer.Option(help="CSV file to write with the scores of each picture.")] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", help="File to write instead of printing.")
+    ] = None,
+    scores: Annotated[
+        str | None, typer.Option(help="CSV file to write with the scores of each picture.")
+    ] = None,
     routing: Annotated[
-        str | None, typer.Option(metavar="PNG", help="Picture to write of which experts were picked, and a CSV.")
+        str | None,
+        typer.Option(
+            metavar="PNG", help="Picture to write of which experts were picked, and a CSV."
+        ),
     ] = None,
 ) -> None:
     """Judge restorers: PSNR, SSIM and PSNR-B before and after, with intervals, beside what the HQ-50K paper reports.
@@ -120,10 +161,14 @@ def evaluate(
 
     form = form or (Path(out).suffix[1:] if out else "table")
     if form not in restorers.SCORE_TEXTS and (form != "table" or out):
-        raise CurateError(f"--format takes {', '.join(restorers.SCORE_TEXTS)}, or table without --out, not {form!r}")
+        raise CurateError(
+            f"--format takes {', '.join(restorers.SCORE_TEXTS)}, or table without --out, not {form!r}"
+        )
     benchmarks = _named(benchmark, restorers.name_of_source)
     if paper and degradation:
-        raise CurateError("a table says which degradations it is of: leave out either --table or --degradation")
+        raise CurateError(
+            "a table says which degradations it is of: leave out either --table or --degradation"
+        )
     edges = _edges(bands)
     with StepProgress(new_console(stderr=True), "evaluate") as steps:
         evaluation = restorers.evaluate(
@@ -140,7 +185,11 @@ def evaluate(
             ratio_of=lambda luma: high_frequency_ratios(luma, (PUBLISHED_CUTOFF,))[0],
             progress=steps,
         )
-    tables = [table for number in paper for table in restorers.paper_tables(evaluation, number, level=level)] or [
+    tables = [
+        table
+        for number in paper
+        for table in restorers.paper_tables(evaluation, number, level=level)
+    ] or [
         restorers.summary_table(evaluation, by=by, metrics=metric or None, bands=edges, level=level)
     ]
     if form == "table":
@@ -184,29 +233,42 @@ def _edges(text: str) -> list[float]:
 
 
 def restore(
-    inputs: Annotated[list[str], typer.Argument(metavar="IN...", help="Picture files and folders of them.")],
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="IN...", help="Picture files and folders of them.")
+    ],
     out: Annotated[str, typer.Option("--out", "-o", help="Folder, or a file for one input.")],
     checkpoint: Annotated[
-        str, typer.Option("--checkpoint", "-c", help="Weights: model.safetensors of `curate train`.")
+        str,
+        typer.Option("--checkpoint", "-c", help="Weights: model.safetensors of `curate train`."),
     ],
     form: Annotated[
-        str | None, typer.Option("--format", "-f", help="png, jpg, webp, tif, ...; the input's by default.")
+        str | None,
+        typer.Option("--format", "-f", help="png, jpg, webp, tif, ...; the input's by default."),
     ] = None,
     degrade: Annotated[
         str | None, typer.Option(help="Spoil the pictures first, such as denoise_25: for trials.")
     ] = None,
     task: Annotated[
         str | None,
-        typer.Option(help="What DAMoE is to do: sr, derain, denoise or dejpeg; found for each picture if not given."),
+        typer.Option(
+            help="What DAMoE is to do: sr, derain, denoise or dejpeg; found for each picture if not given."
+        ),
     ] = None,
     tile: Annotated[
         int | None, typer.Option(min=16, help="Side of the pieces to restore at a time, in pixels.")
     ] = None,
-    bilateral: Annotated[bool, typer.Option("--bilateral", help="Filter as MOE-IR_30G's document does.")] = False,
-    compare: Annotated[
-        bool, typer.Option("--compare", help="Also write before and after side by side, as NAME.compare.png.")
+    bilateral: Annotated[
+        bool, typer.Option("--bilateral", help="Filter as MOE-IR_30G's document does.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that are there already.")] = False,
+    compare: Annotated[
+        bool,
+        typer.Option(
+            "--compare", help="Also write before and after side by side, as NAME.compare.png."
+        ),
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace outputs that are there already.")
+    ] = False,
 ) -> None:
     """Restore pictures. A broken file is reported, and the others are restored; then the exit code is 1."""
     from curate import restore as restorers

@@ -39,13 +39,17 @@ class StageTally:
         self._marks = deque([(now, 0)])
         """Moments, about a second apart, and how many rows had been done in this run."""
 
-    def advanced(self, shard: str, rows_out: Mapping[str, int], waits: Sequence[Wait], now: float) -> None:
+    def advanced(
+        self, shard: str, rows_out: Mapping[str, int], waits: Sequence[Wait], now: float
+    ) -> None:
         """See engine.Progress."""
         if shard not in self._ended:  # word from a worker may be overtaken by its result
             self._under_way[shard], self._waits[shard] = rows_out, waits
             self._mark(now)
 
-    def shard_done(self, shard: str, rows_out: Mapping[str, int], resumed: bool, now: float) -> None:
+    def shard_done(
+        self, shard: str, rows_out: Mapping[str, int], resumed: bool, now: float
+    ) -> None:
         """See engine.Progress."""
         self.shard_failed(shard)
         self._ended.add(shard)
@@ -86,7 +90,12 @@ class StageTally:
     @property
     def slowest(self) -> list[Wait]:
         """What has been waited for longest, over all shards under way."""
-        waits = [(what, seconds) for waits in self._waits.values() for what, seconds in waits if seconds >= _LONG]
+        waits = [
+            (what, seconds)
+            for waits in self._waits.values()
+            for what, seconds in waits
+            if seconds >= _LONG
+        ]
         return sorted(waits, key=lambda wait: -wait[1])
 
     def rate(self, now: float) -> float:
@@ -119,7 +128,10 @@ class TalliedProgress(engine.Progress):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         pass
 
@@ -129,14 +141,18 @@ class TalliedProgress(engine.Progress):
             self._told = self._clock()
             self._tally = StageTally(stage, shards, rows, self._told)
 
-    def advanced(self, stage: str, shard: str, rows_out: Mapping[str, int], waits: Sequence[Wait]) -> None:
+    def advanced(
+        self, stage: str, shard: str, rows_out: Mapping[str, int], waits: Sequence[Wait]
+    ) -> None:
         """See engine.Progress."""
         with self._lock:
             if self._tally is not None:
                 self._tally.advanced(shard, rows_out, waits, self._clock())
                 self._tell(self._tally)
 
-    def shard_done(self, stage: str, shard: str, rows_out: dict[str, int], resumed: bool, seconds: float) -> None:
+    def shard_done(
+        self, stage: str, shard: str, rows_out: dict[str, int], resumed: bool, seconds: float
+    ) -> None:
         """See engine.Progress."""
         with self._lock:
             if self._tally is not None:
@@ -184,12 +200,16 @@ class Listeners(engine.Progress):
         for listener in self._listeners:
             listener.stage_started(stage, shards, rows)
 
-    def advanced(self, stage: str, shard: str, rows_out: Mapping[str, int], waits: Sequence[Wait]) -> None:
+    def advanced(
+        self, stage: str, shard: str, rows_out: Mapping[str, int], waits: Sequence[Wait]
+    ) -> None:
         """See engine.Progress."""
         for listener in self._listeners:
             listener.advanced(stage, shard, rows_out, waits)
 
-    def shard_done(self, stage: str, shard: str, rows_out: dict[str, int], resumed: bool, seconds: float) -> None:
+    def shard_done(
+        self, stage: str, shard: str, rows_out: dict[str, int], resumed: bool, seconds: float
+    ) -> None:
         """See engine.Progress."""
         for listener in self._listeners:
             listener.shard_done(stage, shard, rows_out, resumed, seconds)

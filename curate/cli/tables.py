@@ -32,7 +32,12 @@ __all__ = [
     "table",
 ]
 
-_BOUNDS = {"network": "network", "host": "slowest host", "order": "list's order", "measuring": "measuring"}
+_BOUNDS = {
+    "network": "network",
+    "host": "slowest host",
+    "order": "list's order",
+    "measuring": "measuring",
+}
 
 
 def reasons_table(rows_out: Mapping[str, int], kept: str = "kept") -> Table:
@@ -47,10 +52,19 @@ def reasons_table(rows_out: Mapping[str, int], kept: str = "kept") -> Table:
     ):
         out.add_column(column, justify=justify)  # type: ignore[arg-type]
     total = max(sum(rows_out.values()), 1)
-    out.add_row(kept, str(rows_out.get("ok", 0)), f"{rows_out.get('ok', 0) / total:.1%}", "", "", style="green")
+    out.add_row(
+        kept,
+        str(rows_out.get("ok", 0)),
+        f"{rows_out.get('ok', 0) / total:.1%}",
+        "",
+        "",
+        style="green",
+    )
     for reason in Reason:
         if count := rows_out.get(reason.value, 0):
-            out.add_row(reason.value, str(count), f"{count / total:.1%}", reason.stage, reason.meaning)
+            out.add_row(
+                reason.value, str(count), f"{count / total:.1%}", reason.stage, reason.meaning
+            )
     out.add_row("all", str(sum(rows_out.values())), "", "", "", style="bold")
     return out
 
@@ -59,7 +73,13 @@ def selection_tables(selection: Mapping[str, Any]) -> Iterator[RenderableType]:
     """How near the training split comes to its targets, and what the pool lacks for them."""
     shape, objective = selection["shape"], selection["objective"]
     rows = [
-        (name, *("" if shape[of].get(key) is None else f"{shape[of][key]:.3f}" for of in ("pool", "train", "target")))
+        (
+            name,
+            *(
+                "" if shape[of].get(key) is None else f"{shape[of][key]:.3f}"
+                for of in ("pool", "train", "target")
+            ),
+        )
         for name, key in (
             ("mean of log10", "mean"),
             ("deviation", "std"),
@@ -71,12 +91,25 @@ def selection_tables(selection: Mapping[str, Any]) -> Iterator[RenderableType]:
     ]
     diversity = selection["diversity"]
     classes = len(selection["categories"])
-    rows.append(("diversity", f"{diversity['pool']:.3f}", f"{diversity['train']:.3f}", f"{log10(classes or 1):.3f}"))
-    out = table(f"balance of {selection['frequency_column']}", ("", "pool", "train", "target"), rows)
+    rows.append(
+        (
+            "diversity",
+            f"{diversity['pool']:.3f}",
+            f"{diversity['train']:.3f}",
+            f"{log10(classes or 1):.3f}",
+        )
+    )
+    out = table(
+        f"balance of {selection['frequency_column']}", ("", "pool", "train", "target"), rows
+    )
     for column in out.columns[1:]:
         column.justify = "right"
     yield out
-    proof = "proven to be the least" if not objective["gap"] else f"at least {objective['bound']:,} by its dual"
+    proof = (
+        "proven to be the least"
+        if not objective["gap"]
+        else f"at least {objective['bound']:,} by its dual"
+    )
     yield f"weighted distance of both marginals from what the pool allows: {objective['value']:,} images, {proof}"
     if lacking := selection["shopping"]["categories"]:
         yield _shopping_table(lacking, selection["frequency_column"])
@@ -90,7 +123,9 @@ def _shopping_table(lacking: Sequence[Mapping[str, Any]], column: str) -> Table:
     ]  # fmt: skip
     title = "what the pool lacks, and the candidates that it takes"
     out = table(
-        title, ("sub-category", "train", "test", f"most of {column}", "if searched for", "such as before"), rows
+        title,
+        ("sub-category", "train", "test", f"most of {column}", "if searched for", "such as before"),
+        rows,
     )
     for place in (1, 2, 4, 5):
         out.columns[place].justify = "right"
@@ -116,7 +151,9 @@ def probe_summary(outcome: ProbeOutcome) -> Group:
         lines.append(f"besides, of the list's lines: {', '.join(passed_over)}")
     if outcome.images:
         lines += _forecast(outcome)
-    lines += [f"[yellow]{diagnosis.name}:[/] {escape(diagnosis.text)}." for diagnosis in outcome.diagnoses]
+    lines += [
+        f"[yellow]{diagnosis.name}:[/] {escape(diagnosis.text)}." for diagnosis in outcome.diagnoses
+    ]
     return Group(*lines)
 
 
@@ -128,7 +165,9 @@ def _forecast(outcome: ProbeOutcome) -> list[RenderableType]:
         "Labels are not in it (CLIP was not loaded), nor what duplicates and the balance of the selection take away.",
     ]
     if outcome.not_judged:
-        lines.append(f"The recipe's bounds on {', '.join(outcome.not_judged)} need labels: they were passed over.")
+        lines.append(
+            f"The recipe's bounds on {', '.join(outcome.not_judged)} need labels: they were passed over."
+        )
     return lines
 
 
@@ -144,9 +183,21 @@ def _estimates(outcome: ProbeOutcome) -> list[tuple[str, str, str]]:
             f"{e.share.likely:.2%}",
             "" if sure else f"{e.share.low:.2%} to {e.share.high:.2%} (95 %)",
         ),
-        ("images that pass", f"{e.images.likely:,.0f}", "" if sure else f"{e.images.low:,.0f} to {e.images.high:,.0f}"),
-        ("bytes read", size(e.bytes_read), "over the network, the heads of rejected files among them"),
-        ("bytes kept", size(e.bytes_kept), "on the disk, also of images that their measures reject later"),
+        (
+            "images that pass",
+            f"{e.images.likely:,.0f}",
+            "" if sure else f"{e.images.low:,.0f} to {e.images.high:,.0f}",
+        ),
+        (
+            "bytes read",
+            size(e.bytes_read),
+            "over the network, the heads of rejected files among them",
+        ),
+        (
+            "bytes kept",
+            size(e.bytes_kept),
+            "on the disk, also of images that their measures reject later",
+        ),
         ("time", span(e.hours), f"on this machine, bound by the {_BOUNDS[e.bound_by]}"),
         (
             "  fetching",
@@ -164,7 +215,9 @@ def _verdict(e: Estimate) -> str:
         return f"{wanted}, and none of the sample passes."
     candidates = f"about {e.needed.likely:,.0f} candidates at this share"
     if e.images.low >= e.wanted:
-        return f"{wanted}, and about {e.images.likely:,.0f} will pass: enough. They take {candidates}."
+        return (
+            f"{wanted}, and about {e.images.likely:,.0f} will pass: enough. They take {candidates}."
+        )
     if e.images.likely >= e.wanted:
         return f"{wanted}, and about {e.images.likely:,.0f} will pass: just enough, if the sample is right."
     more = e.wanted / e.images.likely - 1
@@ -183,7 +236,11 @@ def statistics_table(title: str, statistics: Statistics) -> Table:
         "diversity over sub-categories": (statistics.diversity, "{:.3f}"),
         "entropy over broad classes, nats": (statistics.natural_diversity, "{:.3f}"),
     }
-    return table(title, ("", ""), [(n, "-" if v is None else form.format(v)) for n, (v, form) in lines.items()])
+    return table(
+        title,
+        ("", ""),
+        [(n, "-" if v is None else form.format(v)) for n, (v, form) in lines.items()],
+    )
 
 
 def surveys_table(headings: Sequence[str], rows: Iterable[Sequence[str]], legend: str) -> Table:
@@ -206,8 +263,14 @@ def score_table(scores: ScoreTable) -> Table:
 
     grid = as_grid(scores)
     roomy = len(grid.across) <= 6
-    notes = scores.notes if roomy else (*scores.notes, "the intervals are in the other formats (--format)")
-    out = Table(title=scores.title, title_justify="left", title_style="bold", caption="; ".join(notes))
+    notes = (
+        scores.notes
+        if roomy
+        else (*scores.notes, "the intervals are in the other formats (--format)")
+    )
+    out = Table(
+        title=scores.title, title_justify="left", title_style="bold", caption="; ".join(notes)
+    )
     out.box, out.caption_justify = box.SIMPLE_HEAD, "left"
     out.padding = (0, 1) if roomy else (0, 0)
     for _ in grid.blocks[0][0]:
@@ -219,7 +282,9 @@ def score_table(scores: ScoreTable) -> Table:
         same = next((i for i, (a, b) in enumerate(zip_longest(heading, above)) if a != b), 0)
         width = len("0.1234" if metric.startswith("ssim") else "12.34")
         out.add_column(
-            "\n".join(["" if i < same else n for i, n in enumerate(heading)]), justify="right", overflow="fold"
+            "\n".join(["" if i < same else n for i, n in enumerate(heading)]),
+            justify="right",
+            overflow="fold",
         )
         out.columns[-1].min_width = width
         above = heading
@@ -261,11 +326,19 @@ def evaluation_tables(evaluation: LabelEvaluation) -> Iterator[Table | str]:
     for column in by_category.columns[3:6]:
         column.justify = "right"
     yield by_category
-    confusion = Table(title="shown \\ taken for", title_justify="left", title_style="bold", padding=0, pad_edge=True)
+    confusion = Table(
+        title="shown \\ taken for",
+        title_justify="left",
+        title_style="bold",
+        padding=0,
+        pad_edge=True,
+    )
     for name in ("", *map(str, range(1, len(rows) + 1))):
         confusion.add_column(name, justify="right", min_width=3)
     for n, counts in enumerate(evaluation.confusion.tolist()):
-        cells = [f"[bold]{count}[/]" if n == m else str(count or "·") for m, count in enumerate(counts)]
+        cells = [
+            f"[bold]{count}[/]" if n == m else str(count or "·") for m, count in enumerate(counts)
+        ]
         confusion.add_row(str(n + 1), *cells)
     yield confusion
     bins = [

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from curate.cli.options import LogJson, Scheduler, Settings, Workers, listening, new_console, parts_of
+from curate.cli.options import (
+    LogJson,
+    Scheduler,
+    Settings,
+    Workers,
+    listening,
+    new_console,
+    parts_of,
+)
 from curate.cli.run_summary import print_outcome
 from curate.errors import CurateError
 
@@ -16,30 +24,46 @@ if TYPE_CHECKING:
 __all__ = ["grow", "rebuild", "remove", "verify"]
 
 Lists = list[str]
-_BY = {"id": "by URL or id", "host": "by host", "sha256": "by bytes", "pixel_sha256": "by pixels", "phash": "by looks"}
+_BY = {
+    "id": "by URL or id",
+    "host": "by host",
+    "sha256": "by bytes",
+    "pixel_sha256": "by pixels",
+    "phash": "by looks",
+}
 Folders = Annotated[
     list[str],
     typer.Option(
-        "--folder", metavar="[NAME=]PATH", help="Folder of images that rows file:NAME/... mean; may be repeated."
+        "--folder",
+        metavar="[NAME=]PATH",
+        help="Folder of images that rows file:NAME/... mean; may be repeated.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 OwnRecipe = Annotated[
-    str | None, typer.Option(metavar="RECIPE", help="Recipe whose fetch and measure hold; its filters don't matter.")
+    str | None,
+    typer.Option(
+        metavar="RECIPE", help="Recipe whose fetch and measure hold; its filters don't matter."
+    ),
 ]
 
 
 def verify(
     source: Annotated[str, typer.Argument(help="Run folder, manifest, or list of URLs.")],
-    sample: Annotated[str, typer.Option(metavar="N|P%|all", help="Images to ask for again.")] = "1000",
+    sample: Annotated[
+        str, typer.Option(metavar="N|P%|all", help="Images to ask for again.")
+    ] = "1000",
     seed: Annotated[int, typer.Option(help="Another one draws other images.")] = 0,
     out: Annotated[
-        str | None, typer.Option("--out", "-o", help="Write a row for each image: .csv, .json or .parquet.")
+        str | None,
+        typer.Option("--out", "-o", help="Write a row for each image: .csv, .json or .parquet."),
     ] = None,
     folder: Folders = [],  # noqa: B006 - typer reads it, nobody changes it
     recipe: OwnRecipe = None,
     set_: Settings = [],  # noqa: B006
-    scheduler: Annotated[str, typer.Option(help="local (workers on this machine) or serial.")] = "local",
+    scheduler: Annotated[
+        str, typer.Option(help="local (workers on this machine) or serial.")
+    ] = "local",
     workers: Workers = None,
     json: Json = False,
 ) -> None:
@@ -72,14 +96,23 @@ def verify(
 
 
 def rebuild(
-    source: Annotated[str, typer.Argument(metavar="LIST", help="Published manifest or list of URLs.")],
-    out: Annotated[str, typer.Option("--out", "-o", help="Run folder to make: a path or any fsspec URL.")],
+    source: Annotated[
+        str, typer.Argument(metavar="LIST", help="Published manifest or list of URLs.")
+    ],
+    out: Annotated[
+        str, typer.Option("--out", "-o", help="Run folder to make: a path or any fsspec URL.")
+    ],
     accept: Annotated[
-        str, typer.Option(help="What must be as published: bytes, or picture, for copies in other bytes too.")
+        str,
+        typer.Option(
+            help="What must be as published: bytes, or picture, for copies in other bytes too."
+        ),
     ] = "bytes",
     retry: Annotated[
         str,
-        typer.Option(metavar="REASONS", help="Ask again for images of these reasons: transient, or dns,tls."),
+        typer.Option(
+            metavar="REASONS", help="Ask again for images of these reasons: transient, or dns,tls."
+        ),
     ] = "",
     folder: Folders = [],  # noqa: B006
     recipe: OwnRecipe = None,
@@ -116,11 +149,15 @@ def rebuild(
     for split, images in rebuilt.kept.items():
         print(f"{images:,} images in {out.rstrip('/')}/manifest/{split}.parquet")
     if any(share.state == "unreachable" for share in rebuilt.rot.states):
-        print(f"To ask again for what was unreachable:  curate rebuild {source} --out {out} --retry transient")
+        print(
+            f"To ask again for what was unreachable:  curate rebuild {source} --out {out} --retry transient"
+        )
 
 
 def grow(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder: a path or any fsspec URL.")],
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="Run folder: a path or any fsspec URL.")
+    ],
     input: Annotated[
         list[str],
         typer.Option(
@@ -138,21 +175,34 @@ def grow(
     from curate.pipeline import grow
 
     with listening(log_json) as progress:
-        growth = grow(run, input, settings=set_, scheduler=scheduler, workers=workers, progress=progress)
+        growth = grow(
+            run, input, settings=set_, scheduler=scheduler, workers=workers, progress=progress
+        )
     print_outcome(growth.outcome)
     print(f"grown by {growth.added:,} candidates, in {growth.shards:,} new shards")
 
 
 def remove(
-    source: Annotated[str, typer.Argument(metavar="RUN", help="Run folder, or one manifest (.parquet).")],
+    source: Annotated[
+        str, typer.Argument(metavar="RUN", help="Run folder, or one manifest (.parquet).")
+    ],
     ids: Annotated[Lists, typer.Option(metavar="FILE", help="List of ids, one a line.")] = [],  # noqa: B006
     urls: Annotated[Lists, typer.Option(metavar="FILE", help="List of URLs.")] = [],  # noqa: B006
-    hosts: Annotated[Lists, typer.Option(metavar="FILE", help="List of hosts; with their subdomains.")] = [],  # noqa: B006
-    hashes: Annotated[Lists, typer.Option(metavar="FILE", help="List of SHA-256 of image files.")] = [],  # noqa: B006
+    hosts: Annotated[
+        Lists, typer.Option(metavar="FILE", help="List of hosts; with their subdomains.")
+    ] = [],  # noqa: B006
+    hashes: Annotated[
+        Lists, typer.Option(metavar="FILE", help="List of SHA-256 of image files.")
+    ] = [],  # noqa: B006
     keep_copies: Annotated[
-        bool, typer.Option("--keep-copies", help="Keep the same pictures from elsewhere; by default they go, too.")
+        bool,
+        typer.Option(
+            "--keep-copies", help="Keep the same pictures from elsewhere; by default they go, too."
+        ),
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and change nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would go, and change nothing.")
+    ] = False,
     scheduler: Scheduler = "local",
     workers: Workers = None,
     log_json: LogJson = None,
@@ -161,7 +211,9 @@ def remove(
     from curate.pipeline import remove
 
     if not (ids or urls or hosts or hashes):
-        raise CurateError("say what to remove: --ids, --urls, --hosts or --hashes FILE, with one a line")
+        raise CurateError(
+            "say what to remove: --ids, --urls, --hosts or --hashes FILE, with one a line"
+        )
     with listening(log_json) as progress:
         removal = remove(
             source,
@@ -182,14 +234,22 @@ def remove(
 
 def _print_removal(removal: Removal, dry_run: bool) -> None:
     by = ", ".join(f"{removal.by[kind]:,} {told}" for kind, told in _BY.items() if removal.by[kind])
-    picked = " and ".join(f"{count:,} of {split}" for split, count in sorted(removal.picked.items()))
+    picked = " and ".join(
+        f"{count:,} of {split}" for split, count in sorted(removal.picked.items())
+    )
     went = "would go" if dry_run else "removed"
     print(f"{went}: {_count(len(removal.ids), 'candidate')}{f' ({by})' if by else ''}")
     if removal.ids:
-        shards = "" if removal.outcome is None else f", {_count(removal.shards, 'shard')} made again"
-        print(f"of the dataset: {picked or 'none'}; {removal.nbytes / 1e6:,.1f} MB of images{shards}")
+        shards = (
+            "" if removal.outcome is None else f", {_count(removal.shards, 'shard')} made again"
+        )
+        print(
+            f"of the dataset: {picked or 'none'}; {removal.nbytes / 1e6:,.1f} MB of images{shards}"
+        )
     if removal.copies:
-        print(f"{_count(removal.copies, 'copy', 'copies')} among them that no list names (--keep-copies keeps such)")
+        print(
+            f"{_count(removal.copies, 'copy', 'copies')} among them that no list names (--keep-copies keeps such)"
+        )
     if removal.unknown:
         print(f"{_count(removal.unknown, 'line')} of what isn't here")
 

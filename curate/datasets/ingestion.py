@@ -119,12 +119,16 @@ def _way(folder: str, out: str) -> str:
         ) from error
 
 
-def _run(executor: Executor, jobs: Sequence[Job], progress: Callable[[int, int], None] | None) -> list[Made]:
+def _run(
+    executor: Executor, jobs: Sequence[Job], progress: Callable[[int, int], None] | None
+) -> list[Made]:
     """What came of each job, in their order."""
     made: dict[int, Made] = {}
     for job, result in map_files(executor, make_rows, jobs):
         if isinstance(result, WorkerDied):
-            raise InputError(f"{job.folder}/{job.group.clean}, or a partner of it, takes down who decodes it")
+            raise InputError(
+                f"{job.folder}/{job.group.clean}, or a partner of it, takes down who decodes it"
+            )
         if isinstance(result, Exception):
             raise result
         made[job.number] = result
@@ -133,7 +137,9 @@ def _run(executor: Executor, jobs: Sequence[Job], progress: Callable[[int, int],
     return [made[job.number] for job in jobs]
 
 
-def _write(staging: Folder, name: str, layout: Layout, rows: list[dict[str, Any]]) -> dict[Split, int]:
+def _write(
+    staging: Folder, name: str, layout: Layout, rows: list[dict[str, Any]]
+) -> dict[Split, int]:
     if not rows:
         raise InputError(f"nothing of {name} is left: no image has a partner of its size")
     table = pa.Table.from_pylist(rows, arrow_schema((*MANIFEST, *PAIRED)))

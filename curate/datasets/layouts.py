@@ -61,14 +61,18 @@ class Layout:
     crop: Crop | None = None
 
 
-_BENCHMARK = tuple(Form(f"{folder}/{{name}}.*") for folder in (".", "HR", "GTmod12", "original_png", "original"))
+_BENCHMARK = tuple(
+    Form(f"{folder}/{{name}}.*") for folder in (".", "HR", "GTmod12", "original_png", "original")
+)
 _RAIN = (
     Form("gt/norain-{n:\\d+}.*", "rainy/rain-{n:\\d+}.*"),  # AirNet
     Form("norain-{n:\\d+}.*", "rain-{n:\\d+}.*"),  # PReNet's training sets
     Form("norain-{n:\\d+}.*", "rainy/rain-{n:\\d+}.*"),  # PReNet's tests
     Form("norain/norain-{n:\\d+}.*", "rain/rain-{n:\\d+}.*"),
     Form("norain/norain-{n:\\d+}.*", "rain/norain-{n:\\d+}.*"),
-    Form("norain/norain-{n:\\d+}.*", "rain/norain-{n:\\d+}x2.*"),  # Yang et al., who first published them
+    Form(
+        "norain/norain-{n:\\d+}.*", "rain/norain-{n:\\d+}x2.*"
+    ),  # Yang et al., who first published them
     Form("target/{n:\\d+}.*", "input/{n:\\d+}.*"),
 )
 
@@ -105,7 +109,10 @@ LAYOUTS: dict[str, Layout] = {
         whole={"train": 100},
     ),
     "GoPro": Layout(
-        (Form("{clip}/sharp/{frame}.*", "{clip}/blur/{frame}.*"), Form("target/{frame}.*", "input/{frame}.*")),
+        (
+            Form("{clip}/sharp/{frame}.*", "{clip}/blur/{frame}.*"),
+            Form("target/{frame}.*", "input/{frame}.*"),
+        ),
         "motion_blur",
         "deblur",
         whole={"train": 2103, "test": 1111},
@@ -125,7 +132,8 @@ LAYOUTS: dict[str, Layout] = {
     "Rain13K": Layout(
         (
             Form(
-                "{dataset:Rain\\d+[KHL]?|Test\\d+}/target/{name}.*", "{dataset:Rain\\d+[KHL]?|Test\\d+}/input/{name}.*"
+                "{dataset:Rain\\d+[KHL]?|Test\\d+}/target/{name}.*",
+                "{dataset:Rain\\d+[KHL]?|Test\\d+}/input/{name}.*",
             ),
             Form("target/{name}.*", "input/{name}.*"),
         ),
@@ -135,10 +143,16 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "Rain100L": Layout(_RAIN, "rain", "derain", whole={"train": 200, "test": 100}),
     "Rain100H": Layout(_RAIN, "rain", "derain", whole={"train": 1800, "test": 100}),
-    "BSD400": Layout((Form("{part:train|test}/{n:\\d+}.*"), Form("./{n}.*")), split="train", whole={"train": 400}),
+    "BSD400": Layout(
+        (Form("{part:train|test}/{n:\\d+}.*"), Form("./{n}.*")), split="train", whole={"train": 400}
+    ),
     "WED": Layout((Form("{n:\\d+}.*"),), split="train", whole={"train": 4744}),
-    "DIV2K": Layout((Form("DIV2K_{part:train|valid}_HR/{n:\\d+}.*"),), whole={"train": 800, "test": 100}),
-    "Flickr2K": Layout((Form("Flickr2K_HR/{n:\\d+}.*"), Form("./{n:\\d+}.*")), split="train", whole={"train": 2650}),
+    "DIV2K": Layout(
+        (Form("DIV2K_{part:train|valid}_HR/{n:\\d+}.*"),), whole={"train": 800, "test": 100}
+    ),
+    "Flickr2K": Layout(
+        (Form("Flickr2K_HR/{n:\\d+}.*"), Form("./{n:\\d+}.*")), split="train", whole={"train": 2650}
+    ),
     "Set5": _benchmark(5),
     "Set14": _benchmark(14),
     "CBSD68": _benchmark(68),
@@ -171,7 +185,10 @@ def pattern_of(form: str) -> re.Pattern[str]:
     before the form."""
     body = form.removeprefix("./").removesuffix(".*")
     where = r"[^/]+/" if form.startswith("./") else r"(?:[^/]+/)*?"
-    parts = (_field(part[1:-1]) if part[:1] == "{" else re.escape(part) for part in re.split(r"(\{[^}]*\})", body))
+    parts = (
+        _field(part[1:-1]) if part[:1] == "{" else re.escape(part)
+        for part in re.split(r"(\{[^}]*\})", body)
+    )
     suffix = _SUFFIX if form.endswith(".*") else ""
     return re.compile(f"(?P<where>{where}){''.join(parts)}{suffix}", re.IGNORECASE)
 

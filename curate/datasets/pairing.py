@@ -14,7 +14,9 @@ __all__ = ["Group", "Matched", "match"]
 
 Key = tuple[str, ...]
 
-_SPLIT = re.compile(r"(?:^|[^a-z]|rain)(train|test|val)(?:ing|id|idation)?[lh]?(?![a-z])", re.IGNORECASE)
+_SPLIT = re.compile(
+    r"(?:^|[^a-z]|rain)(train|test|val)(?:ing|id|idation)?[lh]?(?![a-z])", re.IGNORECASE
+)
 """A folder that is named for training or test: train, Test100, DIV2K_valid_HR, RainTrainL."""
 
 
@@ -52,7 +54,9 @@ class _Found:
         return {path for paths in (*self.clean.values(), *self.degraded.values()) for path in paths}
 
 
-def match(name: str, layout: Layout, folder: str, paths: Sequence[str], split: Split | None = None) -> Matched:
+def match(
+    name: str, layout: Layout, folder: str, paths: Sequence[str], split: Split | None = None
+) -> Matched:
     """Pair the files of a dataset.
 
     Args:
@@ -67,10 +71,16 @@ def match(name: str, layout: Layout, folder: str, paths: Sequence[str], split: S
     """
     paired = layout.degradation is not None
     candidates = [_find(layout, form, folder, paths) for form in layout.forms]
-    best = max(candidates, key=lambda c: (len(c.clean.keys() & c.degraded) if paired else 0, len(c.files)))
+    best = max(
+        candidates, key=lambda c: (len(c.clean.keys() & c.degraded) if paired else 0, len(c.files))
+    )
     if not best.files:
-        forms = "; ".join(" with ".join(filter(None, (form.clean, form.degraded))) for form in layout.forms)
-        raise InputError(f"{folder} holds no {name}: it was looked for as {re.sub(r':[^}]*', '', forms)}")
+        forms = "; ".join(
+            " with ".join(filter(None, (form.clean, form.degraded))) for form in layout.forms
+        )
+        raise InputError(
+            f"{folder} holds no {name}: it was looked for as {re.sub(r':[^}]*', '', forms)}"
+        )
     groups: list[Group] = []
     faults: list[str] = []
     for key in sorted(best.clean.keys() | best.degraded.keys()):
@@ -82,7 +92,11 @@ def match(name: str, layout: Layout, folder: str, paths: Sequence[str], split: S
         chosen = split or layout.split or _split(folder, clean[0])
         groups.append(Group(clean[0], tuple(degraded), own, chosen))
     groups.sort(key=lambda group: group.clean)
-    return Matched(tuple(groups), tuple(sorted(faults)), tuple(path for path in paths if path not in best.files))
+    return Matched(
+        tuple(groups),
+        tuple(sorted(faults)),
+        tuple(path for path in paths if path not in best.files),
+    )
 
 
 def _find(layout: Layout, form: Form, folder: str, paths: Iterable[str]) -> _Found:
@@ -127,7 +141,9 @@ def _rank(iso: str) -> tuple[float, str]:
     return (1e9 if value.startswith("H") else 0) + (numbers[0] if numbers else 1e12), repeat
 
 
-def _fault(clean: Sequence[str], degraded: Sequence[str], paired: bool, *, several: bool) -> str | None:
+def _fault(
+    clean: Sequence[str], degraded: Sequence[str], paired: bool, *, several: bool
+) -> str | None:
     if len(clean) > 1:
         return f"{' and '.join(clean)} have one name, and only one can be the clean image"
     if len(degraded) > 1 and not several:
@@ -150,4 +166,6 @@ def _split(folder: str, path: str) -> Split:
     for name in reversed(f"{folder}/{path}".split("/")[:-1]):
         if found := _SPLIT.search(name):
             return "train" if found[1].lower() == "train" else "test"
-    raise InputError(f"{folder}/{path}: no folder of it is named for training or test; say which with --split")
+    raise InputError(
+        f"{folder}/{path}: no folder of it is named for training or test; say which with --split"
+    )

@@ -112,7 +112,11 @@ def _row(job: Job, clean: _File, degraded: _File | None, measures: Row) -> Row:
     """A row that points at files where they lie."""
     row = measures | _names(job, clean.url, degraded.url if degraded else None)
     row |= _place("", f"{job.way}/{clean.path}", 0, clean.data)
-    return row | _place("degraded_", f"{job.way}/{degraded.path}", 0, degraded.data) if degraded else row
+    return (
+        row | _place("degraded_", f"{job.way}/{degraded.path}", 0, degraded.data)
+        if degraded
+        else row
+    )
 
 
 def _write_crops(job: Job, crop: Crop, clean: _File, degraded: _File) -> Iterator[Row]:
@@ -126,9 +130,14 @@ def _write_crops(job: Job, crop: Crop, clean: _File, degraded: _File) -> Iterato
         for y in positions(height, crop.size, crop.overlap):
             for x in positions(width, crop.size, crop.overlap):
                 box = (x, y, min(x + crop.size, width), min(y + crop.size, height))
-                parts = [to_png(Image.fromarray(image[box[1] : box[3], box[0] : box[2]])) for image in images]
+                parts = [
+                    to_png(Image.fromarray(image[box[1] : box[3], box[0] : box[2]]))
+                    for image in images
+                ]
                 place = f"#xywh={x},{y},{box[2] - x},{box[3] - y}"
-                row = _measures(parts[0], clean.path) | _names(job, clean.url + place, degraded.url + place)
+                row = _measures(parts[0], clean.path) | _names(
+                    job, clean.url + place, degraded.url + place
+                )
                 for of, part in zip(("clean", "degraded"), parts, strict=True):
                     offset = tar.add_bytes(f"{row['id']}.{of}.png", part)
                     row |= _place("" if of == "clean" else "degraded_", name, offset, part)

@@ -133,7 +133,9 @@ def _manifests(source: str) -> list[str]:
     except (ImportError, ValueError) as error:
         raise InputError(f"can't read {source}: {error}") from error
     if fs.isfile(root):
-        raise InputError(f"{source} is one file: name the folder that it is in, or a manifest (.parquet)")
+        raise InputError(
+            f"{source} is one file: name the folder that it is in, or a manifest (.parquet)"
+        )
     if not fs.exists(f"{root}/recipe.yaml"):
         return []
     return [f"{source.rstrip('/')}/manifest/{split}.parquet" for split in ("train", "test")]
@@ -150,7 +152,11 @@ def _read(manifests: list[str]) -> pa.Table:
 
 
 def _survey(
-    folder: str, paths: list[str], label: Label | None, executor: Executor | None, advance: Callable[..., None]
+    folder: str,
+    paths: list[str],
+    label: Label | None,
+    executor: Executor | None,
+    advance: Callable[..., None],
 ) -> Survey:
     fs, root = fsspec.core.url_to_fs(folder)
     tasks = [(i, fs.unstrip_protocol(f"{root}/{path}")) for i, path in enumerate(paths)]
@@ -169,7 +175,9 @@ def _survey(
     good = np.delete(measures, list(bad), axis=0)
     columns: dict[str, Any] = {name: good[:, column] for column, name in enumerate(_MEASURES)}
     if label is not None:
-        columns |= _label([f"{root}/{path}" for i, path in enumerate(paths) if i not in bad], label, advance)
+        columns |= _label(
+            [f"{root}/{path}" for i, path in enumerate(paths) if i not in bad], label, advance
+        )
         advance(len(bad))
     table = pa.table(columns)
     return Survey(folder, summarise(table), tuple(bad[i] for i in sorted(bad)))
@@ -181,7 +189,9 @@ def _check_labels(config: Label, folders: Iterable[str]) -> None:
 
     for folder in folders:
         if not isinstance(fsspec.core.url_to_fs(folder)[0], LocalFileSystem):
-            raise InputError(f"{folder} is on no local disk, and labels are of local files: make a run of it instead")
+            raise InputError(
+                f"{folder} is on no local disk, and labels are of local files: make a run of it instead"
+            )
     label_images([], config)  # loads the labeller, which is kept
 
 
@@ -193,7 +203,10 @@ def _label(files: list[str], config: Label, advance: Callable[..., None]) -> dic
     for start in range(0, len(files), 1000):
         labels += label_images(files[start : start + 1000], config)
         advance(len(labels) - start)
-    return {"category": [found.category for found in labels], "broad": [found.broad for found in labels]}
+    return {
+        "category": [found.category for found in labels],
+        "broad": [found.broad for found in labels],
+    }
 
 
 def _measure_file(task: tuple[int, str], report: Callable[[int], None]) -> tuple[float, ...]:
@@ -221,14 +234,20 @@ def _measure_file(task: tuple[int, str], report: Callable[[int], None]) -> tuple
 def rows(surveys: Sequence[Survey]) -> Iterator[dict[str, Any]]:
     """The surveys, then what the paper has, by column; None where there is nothing to say."""
     for survey in surveys:
-        yield {"dataset": survey.source, **asdict(survey.statistics), "bad_files": len(survey.bad_files)}
+        yield {
+            "dataset": survey.source,
+            **asdict(survey.statistics),
+            "bad_files": len(survey.bad_files),
+        }
     for name, statistics in PUBLISHED.items():
         yield {"dataset": f"{name} (paper)", **asdict(statistics), "bad_files": None}
 
 
 def cells(row: Mapping[str, Any]) -> list[str]:
     """A row as one reads it."""
-    return ["-" if row[name] is None else form.format(row[name]) for name, (_, form) in _COLUMNS.items()]
+    return [
+        "-" if row[name] is None else form.format(row[name]) for name, (_, form) in _COLUMNS.items()
+    ]
 
 
 def _csv(surveys: Sequence[Survey]) -> str:
@@ -243,7 +262,8 @@ def _csv(surveys: Sequence[Survey]) -> str:
 def _json(surveys: Sequence[Survey]) -> str:
     """Everything, each bad file with its reason."""
     found = [
-        {"dataset": s.source, **asdict(s.statistics), "bad_files": [asdict(f) for f in s.bad_files]} for s in surveys
+        {"dataset": s.source, **asdict(s.statistics), "bad_files": [asdict(f) for f in s.bad_files]}
+        for s in surveys
     ]
     published = [{"dataset": name, **asdict(statistics)} for name, statistics in PUBLISHED.items()]
     return json.dumps({"datasets": found, "published": published}, indent=2) + "\n"

@@ -99,7 +99,10 @@ def crops(
     photo: Photograph, rng: np.random.Generator, count: int, sides: tuple[int, int] = (256, 448)
 ) -> list[Image.Image]:
     """Several crops whose sides are drawn between two lengths, in pixels."""
-    return [crop(photo, rng, (int(rng.integers(*sides)), int(rng.integers(*sides)))) for _ in range(count)]
+    return [
+        crop(photo, rng, (int(rng.integers(*sides)), int(rng.integers(*sides))))
+        for _ in range(count)
+    ]
 
 
 def _folder(package: str, inside: str) -> Path:

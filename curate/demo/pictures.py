@@ -67,7 +67,9 @@ def _turned(picture: Image.Image) -> Image.Image:
 
 def _deep(picture: Image.Image) -> Image.Image:
     """Grey of 16 bits whose low byte isn't a copy of the high one."""
-    grey = np.asarray(picture.convert("RGB"), dtype=np.uint32) @ np.array([77, 150, 29], dtype=np.uint32)
+    grey = np.asarray(picture.convert("RGB"), dtype=np.uint32) @ np.array(
+        [77, 150, 29], dtype=np.uint32
+    )
     return Image.fromarray(grey.astype(np.uint16))
 
 
@@ -88,21 +90,44 @@ ENCODINGS: dict[str, Encoding] = {
     "jpeg70": _jpeg(70),
     "png": Encoding("image/png", ".png", "PNG"),
     "webp": Encoding("image/webp", ".webp", "WEBP", {"quality": 90, "method": 2}),
-    "webp-lossless": Encoding("image/webp", ".webp", "WEBP", {"lossless": True, "quality": 30, "method": 1}),
+    "webp-lossless": Encoding(
+        "image/webp", ".webp", "WEBP", {"lossless": True, "quality": 30, "method": 1}
+    ),
     "jpeg5": _jpeg(5),
     "jpeg10": _jpeg(10),
     "jpeg15": _jpeg(15, progressive=True),
     "webp5": Encoding("image/webp", ".webp", "WEBP", {"quality": 5, "method": 2}),
-    "jpeg-turned": Encoding("image/jpeg", ".jpg", "JPEG", {"quality": 92, "exif": _exif(6)}, _turned),
-    "jpeg-cmyk": Encoding("image/jpeg", ".jpg", "JPEG", {"quality": 92}, lambda picture: picture.convert("CMYK")),
-    "jpeg-grey": Encoding("image/jpeg", ".jpeg", "JPEG", {"quality": 92}, lambda picture: picture.convert("L")),
+    "jpeg-turned": Encoding(
+        "image/jpeg", ".jpg", "JPEG", {"quality": 92, "exif": _exif(6)}, _turned
+    ),
+    "jpeg-cmyk": Encoding(
+        "image/jpeg", ".jpg", "JPEG", {"quality": 92}, lambda picture: picture.convert("CMYK")
+    ),
+    "jpeg-grey": Encoding(
+        "image/jpeg", ".jpeg", "JPEG", {"quality": 92}, lambda picture: picture.convert("L")
+    ),
     "png16": Encoding("image/png", ".png", "PNG", prepare=_deep),
-    "png-palette": Encoding("image/png", ".png", "PNG", prepare=lambda picture: picture.quantize(64)),
+    "png-palette": Encoding(
+        "image/png", ".png", "PNG", prepare=lambda picture: picture.quantize(64)
+    ),
     "png-as-jpg": Encoding("image/jpeg", ".jpg", "PNG"),
-    "webp-animated": Encoding("image/webp", ".webp", "WEBP", {"save_all": True, "duration": 120, "quality": 70}),
+    "webp-animated": Encoding(
+        "image/webp", ".webp", "WEBP", {"save_all": True, "duration": 120, "quality": 70}
+    ),
     "gif-animated": Encoding("image/gif", ".gif", "GIF", {"save_all": True, "duration": 120}),
 }
-_GOOD = ("jpeg97", "jpeg97", "jpeg92", "jpeg92", "jpeg85", "jpeg70", "png", "png", "webp", "webp-lossless")
+_GOOD = (
+    "jpeg97",
+    "jpeg97",
+    "jpeg92",
+    "jpeg92",
+    "jpeg85",
+    "jpeg70",
+    "png",
+    "png",
+    "webp",
+    "webp-lossless",
+)
 _HARSH = ("jpeg5", "jpeg10", "jpeg15", "webp5")
 _ODD = (
     "jpeg-turned", "jpeg-cmyk", "jpeg-grey", "png16", "png-palette", "png-as-jpg", "webp-animated", "gif-animated",
@@ -156,7 +181,12 @@ def _size(rng: np.random.Generator) -> tuple[int, int]:
 
 
 def _drawing(
-    rng: np.random.Generator, category: str, size: tuple[int, int], encoding: str, fate: str, seed: int | None = None
+    rng: np.random.Generator,
+    category: str,
+    size: tuple[int, int],
+    encoding: str,
+    fate: str,
+    seed: int | None = None,
 ) -> Entry:
     seed = int(rng.integers(1_000_000)) if seed is None else seed
     drawings = DRAWINGS[category]
@@ -179,11 +209,19 @@ def _photographs(rng: np.random.Generator, crops_each: int) -> Iterator[Entry]:
     """Every shipped photograph whole, and crops of it."""
     for photo in photographs():
         for k in range(crops_each + 1):
-            size = (768, 768) if k == 0 else (int(rng.integers(256, 420)), int(rng.integers(256, 420)))
+            size = (
+                (768, 768) if k == 0 else (int(rng.integers(256, 420)), int(rng.integers(256, 420)))
+            )
             encoding = str(rng.choice(_GOOD))
             name = f"{photo.name}{f'-detail-{k}' if k else ''}{ENCODINGS[encoding].suffix}"
             picture = Picture(photo.category, int(rng.integers(2**31)), size, encoding, photo.name)
-            yield Entry(f"/photographs/{name}", picture, f"{photo.name}, {photo.credit}", photo.licence, "good")
+            yield Entry(
+                f"/photographs/{name}",
+                picture,
+                f"{photo.name}, {photo.credit}",
+                photo.licence,
+                "good",
+            )
 
 
 def _flawed(rng: np.random.Generator, good: list[Entry]) -> Iterator[Entry]:
@@ -212,7 +250,9 @@ def _oddities(rng: np.random.Generator) -> Iterator[Entry]:
     for path in _ODD_PATHS:
         entry = _drawing(rng, categories[rng.integers(16)], (400, 320), "jpeg92", "odd")
         yield replace(entry, path=path, caption=f'{entry.caption}, "quoted", and more')
-    yield replace(_drawing(rng, "Text Scene", (400, 320), "jpeg92", "private"), path="/private/diary.jpg")
+    yield replace(
+        _drawing(rng, "Text Scene", (400, 320), "jpeg92", "private"), path="/private/diary.jpg"
+    )
 
 
 def _misbehaving() -> Iterator[Entry]:

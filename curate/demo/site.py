@@ -85,7 +85,10 @@ class DemoSite:
         lines = self.urls()
         if Path(path).suffix == ".jsonl":
             rows = zip(self.entries, lines, strict=True)
-            lines = [json.dumps({"url": url, "caption": e.caption, "licence": e.licence}) for e, url in rows]
+            lines = [
+                json.dumps({"url": url, "caption": e.caption, "licence": e.licence})
+                for e, url in rows
+            ]
         write(path, "".join(f"{line}\n" for line in lines).encode())
 
     def prepare(self, progress: Callable[[int, int], None] | None = None) -> None:
@@ -108,7 +111,9 @@ class DemoSite:
         self._temporary = tempfile.TemporaryDirectory(prefix="curate-demo-")
         self._artists = ThreadPoolExecutor(2, "artist")
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="demo-site", daemon=True)
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="demo-site", daemon=True
+        )
         self._thread.start()
         try:
             asyncio.run_coroutine_threadsafe(self._open(), self._loop).result()
@@ -121,7 +126,10 @@ class DemoSite:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -139,7 +147,9 @@ class DemoSite:
     async def _open(self) -> None:
         app = web.Application()
         app.router.add_get("/{path:.*}", self._answer)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE, handler_cancellation=True)
+        self._runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=_GRACE, handler_cancellation=True
+        )
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, HOST, self.port).start()
@@ -165,7 +175,9 @@ class DemoSite:
         if entry is None:
             raise web.HTTPNotFound
         number = self.requests[path]
-        body = await asyncio.get_running_loop().run_in_executor(self._artists, self._bytes, entry.picture)
+        body = await asyncio.get_running_loop().run_in_executor(
+            self._artists, self._bytes, entry.picture
+        )
         media_type = ENCODINGS[entry.picture.encoding].media_type
         if entry.behaviour is None:
             return web.Response(body=body, content_type=media_type)
@@ -183,7 +195,9 @@ class DemoSite:
     @property
     def _elsewhere(self) -> str:
         """A picture that is served well."""
-        return self.url + next((entry.path for entry in self.entries if entry.behaviour is None), "/")
+        return self.url + next(
+            (entry.path for entry in self.entries if entry.behaviour is None), "/"
+        )
 
     def _bytes(self, picture: Picture) -> bytes:
         path = Path(self._folder or self._temporary.name) / fingerprint(picture)
@@ -210,7 +224,10 @@ class Canary:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._socket.shutdown(socket.SHUT_RDWR)
         self._thread.join()

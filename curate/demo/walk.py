@@ -44,10 +44,17 @@ def train_and_restore(
     from curate.restore import TrainRecipe, train
 
     manifest = out / "run/manifest"
-    result = train(TrainRecipe.load("train/demo"), [manifest / "train.parquet"], out / "restorer", progress=progress)
+    result = train(
+        TrainRecipe.load("train/demo"),
+        [manifest / "train.parquet"],
+        out / "restorer",
+        progress=progress,
+    )
     told = out / "restored.json"
     if result.trained or not told.exists():
-        restoration = _restore_largest(manifest / "test.parquet", result.checkpoint, out / "before-after.png")
+        restoration = _restore_largest(
+            manifest / "test.parquet", result.checkpoint, out / "before-after.png"
+        )
         atomic.write(told, json.dumps(asdict(restoration), indent=1).encode())
     return Restoration(**json.loads(told.read_text()))
 

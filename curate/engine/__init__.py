@@ -1,6 +1,13 @@
 """Shards, commit records and resume; runs a shard function serially or on Dask. Knows nothing of images."""
 
-from curate.engine.candidate_index import ShardIndex, Source, read_ids, read_index, resume_source, write_source
+from curate.engine.candidate_index import (
+    ShardIndex,
+    Source,
+    read_ids,
+    read_index,
+    resume_source,
+    write_source,
+)
 from curate.engine.commit_record import CommitRecord, distrust, forget
 from curate.engine.events import Progress, Wait
 from curate.engine.executor import (

@@ -46,7 +46,9 @@ def forget_kept(folder: RunFolder, path: str, digests: Collection[str]) -> None:
     try:
         with folder.open(path) as file:
             table = pq.read_table(file, page_checksum_verification=True)
-        others = table.filter(pc.invert(pc.is_in(table["sha256"], pa.array(sorted(digests), pa.string()))))
+        others = table.filter(
+            pc.invert(pc.is_in(table["sha256"], pa.array(sorted(digests), pa.string())))
+        )
     except (pa.ArrowException, OSError, KeyError):
         folder.remove(path)
         return

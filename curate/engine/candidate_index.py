@@ -79,7 +79,9 @@ def read_index(folder: RunFolder) -> ShardIndex | None:
         return None
     try:
         fields = json.loads(folder.read(_INDEX))
-        sources = [Source(**{**source, "shards": tuple(source["shards"])}) for source in fields["sources"]]
+        sources = [
+            Source(**{**source, "shards": tuple(source["shards"])}) for source in fields["sources"]
+        ]
         return ShardIndex(fields["config"], tuple(sources))
     except (ValueError, TypeError, KeyError) as error:
         raise RunError(
@@ -128,7 +130,11 @@ def write_source(
     index = read_index(folder)
     inputs = [source.input for source in (*before, *after)]
     inputs.insert(len(before), input)
-    if index is not None and (index.inputs, index.config) == (tuple(inputs), config) and _holds(folder, index):
+    if (
+        index is not None
+        and (index.inputs, index.config) == (tuple(inputs), config)
+        and _holds(folder, index)
+    ):
         begin()
         return _resume(folder, index, progress)
     progress.stage_started(STAGE, 0, 0)
@@ -138,8 +144,12 @@ def write_source(
     with folder.scratch() as scratch:
         for number, table in enumerate(tables, first):
             shard = f"part-{number:05d}"
-            outputs = {f"{STAGE}/{shard}.parquet": atomic.write(scratch / shard, encode_table(table))}
-            records.append(CommitRecord(STAGE, shard, input, config, len(table), count_reasons(table), outputs))
+            outputs = {
+                f"{STAGE}/{shard}.parquet": atomic.write(scratch / shard, encode_table(table))
+            }
+            records.append(
+                CommitRecord(STAGE, shard, input, config, len(table), count_reasons(table), outputs)
+            )
             end = time.monotonic()
             progress.shard_done(STAGE, shard, records[-1].rows_out, False, end - start)
             start = end
@@ -167,11 +177,15 @@ def resume_source(folder: RunFolder, progress: Progress) -> tuple[ShardIndex, St
     """
     index = read_index(folder)
     if index is None or not _holds(folder, index):
-        raise InputError(f"candidates of {folder} are missing or damaged: name their --input to have them read again")
+        raise InputError(
+            f"candidates of {folder} are missing or damaged: name their --input to have them read again"
+        )
     return _resume(folder, index, progress)
 
 
-def _resume(folder: RunFolder, index: ShardIndex, progress: Progress) -> tuple[ShardIndex, StageOutcome]:
+def _resume(
+    folder: RunFolder, index: ShardIndex, progress: Progress
+) -> tuple[ShardIndex, StageOutcome]:
     progress.stage_started(STAGE, len(index.shards), index.rows)
     records = _records(folder, index)
     for record in records:
@@ -180,7 +194,9 @@ def _resume(folder: RunFolder, index: ShardIndex, progress: Progress) -> tuple[S
     return index, summarise(STAGE, records, len(records))
 
 
-def _records(folder: RunFolder, index: ShardIndex, without: Sequence[str] = ()) -> list[CommitRecord]:
+def _records(
+    folder: RunFolder, index: ShardIndex, without: Sequence[str] = ()
+) -> list[CommitRecord]:
     left_out = frozenset(without)
     wanted = (shard for shard in index.shards if shard not in left_out)
     return [record for shard in wanted if (record := CommitRecord.read(folder, STAGE, shard))]

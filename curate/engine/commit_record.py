@@ -69,7 +69,11 @@ class CommitRecord:
             return False
         seen = _read_seen(folder, _seen_path(self.stage, self.shard))
         stamps = {path: folder.stamp(path) for path in self.outputs}  # before the bytes are read
-        unseen = [path for path, digest in self.outputs.items() if seen.get(path, "") != (stamps[path], digest)]
+        unseen = [
+            path
+            for path, digest in self.outputs.items()
+            if seen.get(path, "") != (stamps[path], digest)
+        ]
         if any(folder.sha256(path) != self.outputs[path] for path in unseen):
             return False
         if any(stamps[path] for path in unseen):
@@ -80,7 +84,10 @@ class CommitRecord:
         """Note that every output has the SHA-256 that it should have, and by what the file system shows that it has."""
         seen = {path: (stamp, self.outputs[path]) for path, stamp in stamps.items() if stamp}
         if seen:
-            folder.write(_seen_path(self.stage, self.shard), json.dumps(seen, indent=1, sort_keys=True).encode())
+            folder.write(
+                _seen_path(self.stage, self.shard),
+                json.dumps(seen, indent=1, sort_keys=True).encode(),
+            )
 
 
 def distrust(folder: RunFolder) -> None:
@@ -99,11 +106,19 @@ def _read_seen(folder: RunFolder, path: str) -> dict[str, tuple[str, str]]:
     if not folder.exists(path):
         return {}
     with suppress(ValueError, TypeError, AttributeError):
-        return {name: (stamp, digest) for name, (stamp, digest) in json.loads(folder.read(path)).items()}
+        return {
+            name: (stamp, digest) for name, (stamp, digest) in json.loads(folder.read(path)).items()
+        }
     return {}
 
 
-def forget(folder: RunFolder, stage: str, shards: Collection[str] | None = None, *, keep_outputs: bool = False) -> None:
+def forget(
+    folder: RunFolder,
+    stage: str,
+    shards: Collection[str] | None = None,
+    *,
+    keep_outputs: bool = False,
+) -> None:
     """Remove what a stage left, so that it is done anew and nothing old stands beside the new.
 
     Args:
@@ -116,7 +131,11 @@ def forget(folder: RunFolder, stage: str, shards: Collection[str] | None = None,
         shard = path.removeprefix(f"{stage}/").removesuffix(".json")
         if shards is not None and shard not in shards:
             continue
-        record = CommitRecord.read(folder, stage, shard) if shard == "whole" or shard.startswith("part-") else None
+        record = (
+            CommitRecord.read(folder, stage, shard)
+            if shard == "whole" or shard.startswith("part-")
+            else None
+        )
         for output in record.outputs if record and not keep_outputs else ():
             folder.remove(output)
         folder.remove(path)

@@ -33,10 +33,14 @@ class Progress:
     def stage_started(self, stage: str, shards: int, rows: int) -> None:
         """A stage begins."""
 
-    def advanced(self, stage: str, shard: str, rows_out: Mapping[str, int], waits: Sequence[Wait]) -> None:
+    def advanced(
+        self, stage: str, shard: str, rows_out: Mapping[str, int], waits: Sequence[Wait]
+    ) -> None:
         """How a shard under way stands, and what it has waited for longest. Takes the place of what was told before."""
 
-    def shard_done(self, stage: str, shard: str, rows_out: dict[str, int], resumed: bool, seconds: float) -> None:
+    def shard_done(
+        self, stage: str, shard: str, rows_out: dict[str, int], resumed: bool, seconds: float
+    ) -> None:
         """A shard is committed, after so many seconds of work; `resumed` when an earlier run had done it."""
 
     def shard_failed(self, stage: str, shard: str, error: str) -> None:

@@ -105,7 +105,9 @@ class DaskExecutor:
         import dask
         from distributed import Client
 
-        logging.getLogger("distributed").setLevel(logging.ERROR)  # a worker's death is reported by us, once
+        logging.getLogger("distributed").setLevel(
+            logging.ERROR
+        )  # a worker's death is reported by us, once
         logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # and the scheduler's
         # One thread each: the work is CPU-bound. A second death blames the task, and the runner looks into it.
         # A worker may be down 15 s after it was: it has died again since. Dask would take that for gone, and stop
@@ -157,7 +159,15 @@ class DaskExecutor:
                 key = f"{topic}-{index}"
                 needs = {resource: 1} if resource else None
                 future = self._client.submit(
-                    _work, function, task, topic, index, key=key, pure=False, priority=-index, resources=needs
+                    _work,
+                    function,
+                    task,
+                    topic,
+                    index,
+                    key=key,
+                    pure=False,
+                    priority=-index,
+                    resources=needs,
                 )
                 under_way[future] = index, task
                 finished.add(future)
@@ -186,7 +196,10 @@ class DaskExecutor:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._client.close()
         if self._cluster is not None:
@@ -295,7 +308,9 @@ def _ignore(task: Any, told: Any) -> None:
     """A task is done or it isn't: nothing to tell on the way."""
 
 
-def map_in_order(executor: Executor, function: Work[T], tasks: Iterable[T], resource: str | None = None) -> list[Any]:
+def map_in_order(
+    executor: Executor, function: Work[T], tasks: Iterable[T], resource: str | None = None
+) -> list[Any]:
     """What `function(task, report)` returns for each task, in their order, whatever order they end in.
 
     Raises:
@@ -307,7 +322,9 @@ def map_in_order(executor: Executor, function: Work[T], tasks: Iterable[T], reso
     with closing(numbered):
         for (number, _), result in numbered:
             if isinstance(result, WorkerDied):
-                raise RunError("a worker process died twice over the same work: is there memory enough?") from result
+                raise RunError(
+                    "a worker process died twice over the same work: is there memory enough?"
+                ) from result
             if isinstance(result, Exception):
                 raise result
             results[number] = result

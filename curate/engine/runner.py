@@ -63,7 +63,12 @@ class _Task:
 
 
 def run_stage(
-    folder: RunFolder, stage: Stage, shards: Sequence[str], rows: int, executor: Executor, progress: Progress
+    folder: RunFolder,
+    stage: Stage,
+    shards: Sequence[str],
+    rows: int,
+    executor: Executor,
+    progress: Progress,
 ) -> StageOutcome:
     """Bring every shard of a stage up to date.
 
@@ -124,7 +129,12 @@ def run_stage(
 
 
 def run_whole(
-    folder: RunFolder, name: str, build: Callable[[Shard], dict[str, int]], input: str, config: Any, progress: Progress
+    folder: RunFolder,
+    name: str,
+    build: Callable[[Shard], dict[str, int]],
+    input: str,
+    config: Any,
+    progress: Progress,
 ) -> StageOutcome:
     """Run a step that needs all shards at once, with the same resume: one commit record, `<name>/whole.json`.
 
@@ -144,14 +154,18 @@ def run_whole(
     if record is None or not resumed:
         shard = Shard("whole", folder)
         rows_out = build(shard)
-        record = CommitRecord(name, "whole", input, settings, sum(rows_out.values()), rows_out, shard.outputs)
+        record = CommitRecord(
+            name, "whole", input, settings, sum(rows_out.values()), rows_out, shard.outputs
+        )
         record.write(folder)
     progress.shard_done(name, "whole", record.rows_out, resumed, time.monotonic() - start)
     progress.stage_finished(name)
     return summarise(name, [record], resumed)
 
 
-def rows_of(folder: RunFolder, stages: Sequence[str], shard: str, columns: Collection[str] | None = None) -> pa.Table:
+def rows_of(
+    folder: RunFolder, stages: Sequence[str], shard: str, columns: Collection[str] | None = None
+) -> pa.Table:
     """The rows of a shard with the columns of several stages side by side; `reason` is the last one's.
 
     Args:
@@ -171,7 +185,9 @@ def rows_of(folder: RunFolder, stages: Sequence[str], shard: str, columns: Colle
                 part = _read_columns(file, columns, reasons=stage == stages[-1])
             except (pa.ArrowInvalid, OSError) as error:
                 told = " ".join(str(error).split())
-                raise RunError(f"{folder}/{path} is damaged ({told}): curate run with --verify mends it") from error
+                raise RunError(
+                    f"{folder}/{path} is damaged ({told}): curate run with --verify mends it"
+                ) from error
         if table is None:
             table = part
             continue
@@ -213,7 +229,9 @@ def input_of(folder: RunFolder, stages: Sequence[str], shards: Sequence[str]) ->
         for stage in stages:
             record = CommitRecord.read(folder, stage, shard)
             if record is None:
-                raise RunError(f"{folder} has no {stage} stage for {shard} yet: run that first, or `curate run`")
+                raise RunError(
+                    f"{folder} has no {stage} stage for {shard} yet: run that first, or `curate run`"
+                )
             outputs.append((f"{stage}/{shard}", record.outputs))
     return fingerprint(outputs)
 
@@ -244,7 +262,11 @@ def _perform(task: _Task, teller: Teller) -> tuple[CommitRecord, bool] | None:
     config = stage.fingerprint
     record = CommitRecord.read(folder, stage.name, task.shard)
     holds = record is not None and record.holds(folder, input, config)
-    if record is not None and holds and not (stage.redo and stage.redo(rows_of(folder, (stage.name,), task.shard))):
+    if (
+        record is not None
+        and holds
+        and not (stage.redo and stage.redo(rows_of(folder, (stage.name,), task.shard)))
+    ):
         return record, True
     shard = Shard(task.shard, folder, teller)
     rows = rows_of(folder, stage.after, task.shard)
@@ -259,7 +281,14 @@ def _perform(task: _Task, teller: Teller) -> tuple[CommitRecord, bool] | None:
     with shard.create(path) as sink:
         sink.write(encode_table(result))
     record = CommitRecord(
-        stage.name, task.shard, input, config, rows.num_rows, count_reasons(result), shard.outputs, sorted(task.exclude)
+        stage.name,
+        task.shard,
+        input,
+        config,
+        rows.num_rows,
+        count_reasons(result),
+        shard.outputs,
+        sorted(task.exclude),
     )
     record.write(folder)
     return record, False
@@ -267,7 +296,11 @@ def _perform(task: _Task, teller: Teller) -> tuple[CommitRecord, bool] | None:
 
 def _is_live(rows: pa.Table, exclude: Sequence[str]) -> pa.ChunkedArray:
     live = pc.is_null(rows["reason"])
-    return pc.and_(live, pc.invert(pc.is_in(rows["id"], pa.array(exclude, pa.string())))) if exclude else live
+    return (
+        pc.and_(live, pc.invert(pc.is_in(rows["id"], pa.array(exclude, pa.string()))))
+        if exclude
+        else live
+    )
 
 
 def _fill(before: pa.Table, done: pa.Table, schema: pa.Schema, exclude: Sequence[str]) -> pa.Table:
@@ -275,9 +308,17 @@ def _fill(before: pa.Table, done: pa.Table, schema: pa.Schema, exclude: Sequence
     place = pc.index_in(before["id"], done["id"].combine_chunks())
     absent = pc.is_null(place)
     own_reason = done["reason"].cast(pa.string()).combine_chunks().take(place)
-    deadly = pc.if_else(pc.is_in(before["id"], pa.array(exclude, pa.string())), Reason.CRASHED.value, before["reason"])
+    deadly = pc.if_else(
+        pc.is_in(before["id"], pa.array(exclude, pa.string())),
+        Reason.CRASHED.value,
+        before["reason"],
+    )
     reason = pc.if_else(absent, deadly, own_reason)
-    columns = {"id": before["id"], "status": pc.if_else(pc.is_null(reason), "ok", "rejected"), "reason": reason}
+    columns = {
+        "id": before["id"],
+        "status": pc.if_else(pc.is_null(reason), "ok", "rejected"),
+        "reason": reason,
+    }
     for column in schema:
         columns[column.name] = done[column.name].cast(column.type).combine_chunks().take(place)
     return pa.table(columns, metadata=done.schema.metadata)
@@ -289,7 +330,9 @@ def count_reasons(table: pa.Table) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _find_poison(task: _Task, attempt: Callable[[Iterable[_Task]], dict[str, Exception]]) -> tuple[str, ...] | None:
+def _find_poison(
+    task: _Task, attempt: Callable[[Iterable[_Task]], dict[str, Exception]]
+) -> tuple[str, ...] | None:
     """The rows that bring a shard down, found by halving; None when there are too many or none by themselves."""
     rows = rows_of(task.folder, task.stage.after, task.shard)
     suspects: list[tuple[str, ...]] = [tuple(rows.filter(_is_live(rows, ()))["id"].to_pylist())]
@@ -316,7 +359,9 @@ def _quarantine(task: _Task) -> CommitRecord:
     table = _fill(pa.table({"id": rows["id"], "reason": reason}), nothing, stage.schema, ())
     path = f"{stage.name}/{task.shard}.parquet"
     outputs = {path: folder.write(path, encode_table(table))}
-    record = CommitRecord(stage.name, task.shard, "", "", len(rows), count_reasons(table), outputs, quarantined=True)
+    record = CommitRecord(
+        stage.name, task.shard, "", "", len(rows), count_reasons(table), outputs, quarantined=True
+    )
     record.write(folder)
     return record
 

@@ -108,7 +108,9 @@ def installed() -> frozenset[str]:
         import pillow_heif
 
         # a worker has one thread; and what is measured is the image, never the thumbnail that came with it
-        pillow_heif.register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
+        pillow_heif.register_heif_opener(
+            decode_threads=1, thumbnails=False, depth_images=False, aux_images=False
+        )
     with suppress(ImportError):
         from pillow_jxl import JpegXLImagePlugin
 
@@ -152,7 +154,9 @@ def orientation(image: Image.Image) -> int:
     if image.format == "JXL" and not getattr(image, "jpeg", False):
         return 1
     value = image.getexif().get(0x0112, 1)
-    return int(value) if value in _UPRIGHT else 1  # int, since a damaged header gives it as a fraction
+    return (
+        int(value) if value in _UPRIGHT else 1
+    )  # int, since a damaged header gives it as a fraction
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

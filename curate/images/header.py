@@ -36,7 +36,9 @@ def read_header(head: bytes) -> Header:
     # no image has a side of 0: such a header is damaged, or means "see below"
     known = bool(facts.get("width") and facts.get("height"))
     animated = bool(facts["animated"]) if "animated" in facts else None
-    return Header(format_, facts["width"] if known else None, facts["height"] if known else None, animated)
+    return Header(
+        format_, facts["width"] if known else None, facts["height"] if known else None, animated
+    )
 
 
 class _Ends(Exception):  # noqa: N818 - no error
@@ -165,7 +167,9 @@ def _bmp(head: _Bytes) -> Facts:
         return
     width, height = head.little(18, 4), head.little(22, 4)
     if width < 1 << 31:
-        yield from _size(width, min(height, (1 << 32) - height))  # rows from the top have a negative height
+        yield from _size(
+            width, min(height, (1 << 32) - height)
+        )  # rows from the top have a negative height
 
 
 def _tiff(head: _Bytes) -> Facts:
@@ -219,7 +223,9 @@ def _properties_of(head: _Bytes, item: int, start: int, end: int) -> list[int]:
         at += id_length + 1
         if id_ == item:
             step = 2 if wide else 1
-            return [head.big(at + i * step, step) & (0x7FFF if wide else 0x7F) for i in range(count)]
+            return [
+                head.big(at + i * step, step) & (0x7FFF if wide else 0x7F) for i in range(count)
+            ]
         at += count * (2 if wide else 1)
     return []
 
@@ -228,7 +234,11 @@ def _jxl(head: _Bytes) -> Facts:
     """ISO/IEC 18181-1, a bare codestream or the first piece of one in boxes."""
     start = 0
     if head.at(0, 2) != b"\xff\x0a":
-        streams = (s + 4 * (k == b"jxlp") for k, s, _ in _boxes(head, 0, len(head)) if k in (b"jxlc", b"jxlp"))
+        streams = (
+            s + 4 * (k == b"jxlp")
+            for k, s, _ in _boxes(head, 0, len(head))
+            if k in (b"jxlc", b"jxlp")
+        )
         start = next(streams, len(head))
         if head.at(start, 2) != b"\xff\x0a":
             return

@@ -14,7 +14,13 @@ from curate.manifest.schema import (
     Column,
     arrow_schema,
 )
-from curate.manifest.table import Manifest, encode_manifest, open_manifests, read_manifest, write_manifest
+from curate.manifest.table import (
+    Manifest,
+    encode_manifest,
+    open_manifests,
+    read_manifest,
+    write_manifest,
+)
 
 __all__ = [
     "BROAD",

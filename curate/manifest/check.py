@@ -18,7 +18,15 @@ __all__ = ["Difference", "Fault", "compare", "find_faults"]
 _PLACE = {"tar", "offset", "nbytes", "sha256"}
 """Columns without which no bytes can be checked."""
 _COLUMNS = (*MANIFEST, *PAIRED)
-_SHARES = ("hf_ratio", "hf_ratio_032", "label_score", "label_margin", "border_share", "clipped_low", "clipped_high")
+_SHARES = (
+    "hf_ratio",
+    "hf_ratio_032",
+    "label_score",
+    "label_margin",
+    "border_share",
+    "clipped_low",
+    "clipped_high",
+)
 
 
 @dataclass(frozen=True)
@@ -95,14 +103,28 @@ def _find_broken_partners(manifest: Manifest) -> Iterator[Fault]:
 
 def _find_broken_values(table: pa.Table) -> Iterator[Fault]:
     """Values that contradict their meaning or each other."""
-    present = {c.name for c in _COLUMNS if c.name in table.column_names and table[c.name].type == c.type}
+    present = {
+        c.name for c in _COLUMNS if c.name in table.column_names and table[c.name].type == c.type
+    }
     rules = [
-        ("id", "not 16 hex digits", lambda v: pc.invert(pc.match_substring_regex(v, "^[0-9a-f]{16}$"))),
+        (
+            "id",
+            "not 16 hex digits",
+            lambda v: pc.invert(pc.match_substring_regex(v, "^[0-9a-f]{16}$")),
+        ),
         *(
-            (name, "not 64 hex digits", lambda v: pc.invert(pc.match_substring_regex(v, "^[0-9a-f]{64}$")))
+            (
+                name,
+                "not 64 hex digits",
+                lambda v: pc.invert(pc.match_substring_regex(v, "^[0-9a-f]{64}$")),
+            )
             for name in ("sha256", "pixel_sha256", "degraded_sha256")
         ),
-        ("split", "neither train nor test", lambda v: pc.invert(pc.is_in(v, pa.array(["train", "test"])))),
+        (
+            "split",
+            "neither train nor test",
+            lambda v: pc.invert(pc.is_in(v, pa.array(["train", "test"]))),
+        ),
         *(
             (name, "not positive", lambda v: pc.less_equal(v, 0))
             for name in ("width", "height", "nbytes", "degraded_nbytes")
@@ -127,10 +149,17 @@ def _find_broken_values(table: pa.Table) -> Iterator[Fault]:
                 yield Fault(row, "id", f"the same as in row {seen[id_]}")
     if {"width", "height", "pixels"} <= present:
         product = pc.multiply(table["width"].cast(pa.int64()), table["height"].cast(pa.int64()))
-        yield from (Fault(r, "pixels", "not width x height") for r in _rows(pc.not_equal(product, table["pixels"])))
+        yield from (
+            Fault(r, "pixels", "not width x height")
+            for r in _rows(pc.not_equal(product, table["pixels"]))
+        )
     if {"nbytes", "pixels", "bpp"} <= present:
-        bpp = pc.divide(pc.multiply(table["nbytes"].cast(pa.float64()), 8.0), table["pixels"].cast(pa.float64()))
-        right = pc.less_equal(pc.abs(pc.subtract(bpp, table["bpp"])), pc.multiply(bpp, 1e-9))  # never of NaN
+        bpp = pc.divide(
+            pc.multiply(table["nbytes"].cast(pa.float64()), 8.0), table["pixels"].cast(pa.float64())
+        )
+        right = pc.less_equal(
+            pc.abs(pc.subtract(bpp, table["bpp"])), pc.multiply(bpp, 1e-9)
+        )  # never of NaN
         yield from (Fault(row, "bpp", "not 8 x nbytes / pixels") for row in _rows(pc.invert(right)))
     yield from _find_half_pairs(table)
 
@@ -141,12 +170,16 @@ def _find_half_pairs(table: pa.Table) -> Iterator[Fault]:
     for of in ("", "degraded_"):
         if {f"{of}tar", f"{of}offset"} <= present:
             half = pc.xor(pc.is_null(table[f"{of}tar"]), pc.is_null(table[f"{of}offset"]))
-            yield from (Fault(row, f"{of}tar", "a place needs both tar and offset") for row in _rows(half))
+            yield from (
+                Fault(row, f"{of}tar", "a place needs both tar and offset") for row in _rows(half)
+            )
     if "degraded_sha256" in present:
         pairs = pc.is_valid(table["degraded_sha256"])
         for name in ("degraded_nbytes", "degradation", "task"):
             lacking = pc.and_(pairs, pc.is_null(table[name])) if name in present else pairs
-            yield from (Fault(row, name, "null, and the row is of a pair") for row in _rows(lacking))
+            yield from (
+                Fault(row, name, "null, and the row is of a pair") for row in _rows(lacking)
+            )
 
 
 def compare(first: Manifest, second: Manifest) -> Difference:
@@ -158,7 +191,9 @@ def compare(first: Manifest, second: Manifest) -> Difference:
     rows = [dict(zip(m.column("id"), m.table.to_pylist(), strict=True)) for m in (first, second)]
     both = [id_ for id_ in rows[0] if id_ in rows[1]]
     columns = sorted(set(first.table.column_names) | set(second.table.column_names))
-    if any(all(tar is None for tar in m.column("tar")) for m in (first, second)):  # one is published, without places
+    if any(
+        all(tar is None for tar in m.column("tar")) for m in (first, second)
+    ):  # one is published, without places
         columns = [name for name in columns if name not in PLACES]
     changed = {
         id_: differing

@@ -51,18 +51,32 @@ def merge(manifests: Sequence[Manifest], out: str | PurePath) -> Merged:
         if seen.isdisjoint(same):
             kept.append(row)
         seen.update(same)
-    test = {name for row in zip(ids, hashes, splits, strict=True) if row[2] == "test" for name in row[:2]}
+    test = {
+        name
+        for row in zip(ids, hashes, splits, strict=True)
+        if row[2] == "test"
+        for name in row[:2]
+    }
     found = ["test" if ids[row] in test or hashes[row] in test else splits[row] for row in kept]
     to_test = sum(new != splits[row] for new, row in zip(found, kept, strict=True))
     merged = table.take(pa.array(kept, pa.int64()))
-    merged = merged.set_column(merged.column_names.index("split"), "split", pa.array(found, pa.string()))
-    metadata = _shared(manifests) | {"merged": " ".join(manifest.fingerprint for manifest in manifests)}
+    merged = merged.set_column(
+        merged.column_names.index("split"), "split", pa.array(found, pa.string())
+    )
+    metadata = _shared(manifests) | {
+        "merged": " ".join(manifest.fingerprint for manifest in manifests)
+    }
     write_manifest(out, merged, metadata, root=".")
     return Merged(len(kept), len(table) - len(kept), to_test)
 
 
 def sample(
-    manifests: Sequence[Manifest], count: int, out: str | PurePath, *, seed: int = 0, by: str | None = None
+    manifests: Sequence[Manifest],
+    count: int,
+    out: str | PurePath,
+    *,
+    seed: int = 0,
+    by: str | None = None,
 ) -> Counter[str]:
     """Write `count` rows, drawn by a seeded hash of their ids, in the order that they had.
 
@@ -85,7 +99,9 @@ def sample(
     if not 0 < count <= len(table):
         raise ManifestError(f"can't draw {count} of {len(table)} rows: take 1 to {len(table)}")
     if by is not None and by not in table.column_names:
-        raise ManifestError(f"can't sample by {by!r}: the columns are {', '.join(table.column_names)}")
+        raise ManifestError(
+            f"can't sample by {by!r}: the columns are {', '.join(table.column_names)}"
+        )
     groups = [""] * len(table) if by is None else [str(value) for value in table[by].to_pylist()]
     hashes = [hashlib.sha256(f"{seed}:{id_}".encode()).digest() for id_ in table["id"].to_pylist()]
     # the first of each group, then the second of each, and so on: even for as long as a group lasts
@@ -94,9 +110,16 @@ def sample(
     for row in sorted(range(len(table)), key=hashes.__getitem__):
         turns[row] = turn[groups[row]]
         turn[groups[row]] += 1
-    drawn = sorted(heapq.nsmallest(count, range(len(table)), key=lambda row: (turns[row], hashes[row])))
+    drawn = sorted(
+        heapq.nsmallest(count, range(len(table)), key=lambda row: (turns[row], hashes[row]))
+    )
     told = f"{count} of {len(table)}, seed {seed}" + (f", by {by}" if by else "")
-    write_manifest(out, table.take(pa.array(drawn, pa.int64())), _shared(manifests) | {"sample": told}, root=".")
+    write_manifest(
+        out,
+        table.take(pa.array(drawn, pa.int64())),
+        _shared(manifests) | {"sample": told},
+        root=".",
+    )
     return Counter(groups[row] for row in drawn)
 
 
@@ -130,12 +153,19 @@ def way_to(root: str, out: str) -> str:
 
 def _relocated(manifest: Manifest, out: str) -> pa.Table:
     table = manifest.table
-    for column in (name for name, type_ in PLACES.items() if type_ == pa.string() and name in table.column_names):
+    for column in (
+        name
+        for name, type_ in PLACES.items()
+        if type_ == pa.string() and name in table.column_names
+    ):
         if table[column].null_count == len(table):
             continue
         way = way_to(manifest.root, out)
         names = table[column].unique().drop_null()
-        moved = pa.array([posixpath.normpath(posixpath.join(way, name)) for name in names.to_pylist()], pa.string())
+        moved = pa.array(
+            [posixpath.normpath(posixpath.join(way, name)) for name in names.to_pylist()],
+            pa.string(),
+        )
         tar = moved.take(pc.index_in(table[column], names).combine_chunks())
         table = table.set_column(table.column_names.index(column), column, tar)
     return table
@@ -144,4 +174,8 @@ def _relocated(manifest: Manifest, out: str) -> pa.Table:
 def _shared(manifests: Sequence[Manifest]) -> dict[str, str]:
     """What all of them tell of how they were made."""
     first, *others = (manifest.metadata for manifest in manifests)
-    return {key: value for key, value in first.items() if all(other.get(key) == value for other in others)}
+    return {
+        key: value
+        for key, value in first.items()
+        if all(other.get(key) == value for other in others)
+    }

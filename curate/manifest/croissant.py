@@ -33,7 +33,9 @@ _CONTEXT = {
 }
 
 
-def describe(name: str, description: str, files: Mapping[str, tuple[pa.Schema, str]], licences: list[str]) -> bytes:
+def describe(
+    name: str, description: str, files: Mapping[str, tuple[pa.Schema, str]], licences: list[str]
+) -> bytes:
     """The text of a `croissant.json` that stands beside manifests.
 
     What only the author knows (who made it, where it is published, how to cite it) is not in it.
@@ -75,7 +77,11 @@ def _records(split: str, schema: pa.Schema) -> dict[str, Any]:
     fields = []
     for field in schema:
         column = meanings.get(field.name)
-        told = (f"{column.meaning} ({column.unit})" if column.unit else column.meaning) if column else ""
+        told = (
+            (f"{column.meaning} ({column.unit})" if column.unit else column.meaning)
+            if column
+            else ""
+        )
         fields.append(
             {
                 "@type": "cr:Field",
@@ -83,7 +89,10 @@ def _records(split: str, schema: pa.Schema) -> dict[str, Any]:
                 "name": field.name,
                 "description": told or "a column of the input's own",
                 "dataType": _type(field.type),
-                "source": {"fileObject": {"@id": f"{split}.parquet"}, "extract": {"column": field.name}},
+                "source": {
+                    "fileObject": {"@id": f"{split}.parquet"},
+                    "extract": {"column": field.name},
+                },
             }
         )
     return {

@@ -30,7 +30,9 @@ _CLOSED: dict[str, str | bool | int | float | list[str]] = {
 }
 
 
-def query(sql: str, manifests: Sequence[Manifest], *, run: str | None = None, out: str | PurePath = "") -> pa.Table:
+def query(
+    sql: str, manifests: Sequence[Manifest], *, run: str | None = None, out: str | PurePath = ""
+) -> pa.Table:
     """What a statement gives.
 
     Args:
@@ -55,7 +57,9 @@ def query(sql: str, manifests: Sequence[Manifest], *, run: str | None = None, ou
             fs, path = fsspec.core.url_to_fs(f"{run}/ledger")
             connection.register("ledger_of_run", ds.dataset(path, filesystem=fs, format="parquet"))
             way = way_to(run, seen_from).replace("'", "''")
-            connection.sql(f"CREATE VIEW ledger AS SELECT * REPLACE ('{way}/' || tar AS tar) FROM ledger_of_run")
+            connection.sql(
+                f"CREATE VIEW ledger AS SELECT * REPLACE ('{way}/' || tar AS tar) FROM ledger_of_run"
+            )
             tables.append("ledger")
         try:
             result = connection.sql(sql)
@@ -77,9 +81,14 @@ def save(result: pa.Table, out: str | PurePath, manifests: Sequence[Manifest]) -
         case ".csv":
             import pandas as pd
 
-            atomic.write(out, result.to_pandas(types_mapper=pd.ArrowDtype).to_csv(index=False).encode())
+            atomic.write(
+                out, result.to_pandas(types_mapper=pd.ArrowDtype).to_csv(index=False).encode()
+            )
         case ".json":
-            lines = (json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in result.to_pylist())
+            lines = (
+                json.dumps(row, ensure_ascii=False, default=str) + "\n"
+                for row in result.to_pylist()
+            )
             atomic.write(out, "".join(lines).encode())
         case ".parquet" if _is_manifest(result):
             write_manifest(out, result, manifests[0].metadata, root=".")
@@ -88,10 +97,14 @@ def save(result: pa.Table, out: str | PurePath, manifests: Sequence[Manifest]) -
             pq.write_table(result, sink, compression="zstd")
             atomic.write(out, sink.getvalue())
         case _:
-            raise ManifestError(f"can't write {out}: name it {', '.join(SAVED[:-1])} or {SAVED[-1]}")
+            raise ManifestError(
+                f"can't write {out}: name it {', '.join(SAVED[:-1])} or {SAVED[-1]}"
+            )
 
 
 def _is_manifest(result: pa.Table) -> bool:
     """Whether every column that is never null is there, and isn't; rejected rows of a ledger have no split."""
     required = [column.name for column in MANIFEST if column.required]
-    return set(required) <= set(result.column_names) and not any(result[name].null_count for name in required)
+    return set(required) <= set(result.column_names) and not any(
+        result[name].null_count for name in required
+    )

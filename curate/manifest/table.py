@@ -30,7 +30,12 @@ __all__ = [
     "write_manifest",
 ]
 
-PLACES = {"tar": pa.string(), "offset": pa.int64(), "degraded_tar": pa.string(), "degraded_offset": pa.int64()}
+PLACES = {
+    "tar": pa.string(),
+    "offset": pa.int64(),
+    "degraded_tar": pa.string(),
+    "degraded_offset": pa.int64(),
+}
 """Columns that mean nothing on another machine; null in what is published."""
 
 _ROOT = "curate.root"
@@ -54,7 +59,9 @@ class Manifest:
         """SHA-256 of the ids and image hashes in order: which images these are, wherever they lie."""
         digest = hashlib.sha256()
         partners = self.column("degraded_sha256") if self.is_paired else [None] * len(self)
-        for id_, sha256, partner in zip(self.column("id"), self.column("sha256"), partners, strict=True):
+        for id_, sha256, partner in zip(
+            self.column("id"), self.column("sha256"), partners, strict=True
+        ):
             digest.update(f"{id_} {sha256}{f' {partner}' if partner else ''}\n".encode())
         return digest.hexdigest()
 
@@ -86,21 +93,31 @@ class Manifest:
         """
         sha256 = self.column("degraded_sha256")[row] if self.is_paired else None
         if sha256 is None:
-            raise ManifestError(f"{self.path} row {row} has no degraded image: pairs are made with  curate ingest")
+            raise ManifestError(
+                f"{self.path} row {row} has no degraded image: pairs are made with  curate ingest"
+            )
         data = self._read(row, "degraded_")
         if hashlib.sha256(data).hexdigest() != sha256:
             place = _join(self.root, self.column("degraded_tar")[row])
-            raise ManifestError(f"{self.path} row {row}: {place} isn't what was paired any more; ingest it again")
+            raise ManifestError(
+                f"{self.path} row {row}: {place} isn't what was paired any more; ingest it again"
+            )
         return data
 
     def _read(self, row: int, of: str) -> bytes:
-        tar, offset, nbytes = (self.column(f"{of}{name}")[row] for name in ("tar", "offset", "nbytes"))
+        tar, offset, nbytes = (
+            self.column(f"{of}{name}")[row] for name in ("tar", "offset", "nbytes")
+        )
         if tar is None:
-            raise ManifestError(f"{self.path} is a published manifest, without images: fetch them with  curate run")
+            raise ManifestError(
+                f"{self.path} is a published manifest, without images: fetch them with  curate run"
+            )
         url = _join(self.root, tar)
         try:
             fs, path = fsspec.core.url_to_fs(url)
-            data: bytes = fs.cat_file(path, start=offset, end=offset + nbytes)  # of a far one, these bytes only
+            data: bytes = fs.cat_file(
+                path, start=offset, end=offset + nbytes
+            )  # of a far one, these bytes only
         except FileNotFoundError as error:
             raise ManifestError(
                 f"{self.path} row {row}: {url} is not there; keep the manifest in its run folder"
@@ -108,7 +125,9 @@ class Manifest:
         except OSError as error:
             raise ManifestError(f"{self.path} row {row}: can't read {url}: {error}") from error
         if len(data) != nbytes:
-            raise ManifestError(f"{self.path} row {row}: {url} ends before byte {offset + nbytes}; fetch it again")
+            raise ManifestError(
+                f"{self.path} row {row}: {url} ends before byte {offset + nbytes}; fetch it again"
+            )
         return data
 
     def column(self, name: str) -> list[Any]:
@@ -119,7 +138,9 @@ class Manifest:
         """
         if name not in self._columns:
             if name not in self.table.column_names:
-                raise ManifestError(f"{self.path} has no column {name!r}; see  curate manifest validate {self.path}")
+                raise ManifestError(
+                    f"{self.path} has no column {name!r}; see  curate manifest validate {self.path}"
+                )
             self._columns[name] = self.table.column(name).to_pylist()
         return self._columns[name]
 
@@ -148,13 +169,23 @@ def read_manifest(path: str | PurePath) -> Manifest:
         raise ManifestError(f"no manifest at {url}") from error
     except (pa.ArrowException, ImportError, OSError, ValueError) as error:
         raise ManifestError(f"{url} is no readable Parquet file: {error}") from error
-    own = {key: value for key, value in (table.schema.metadata or {}).items() if key.startswith(b"curate.")}
-    raw = {key.decode(errors="replace"): value.decode(errors="replace") for key, value in own.items()}
+    own = {
+        key: value
+        for key, value in (table.schema.metadata or {}).items()
+        if key.startswith(b"curate.")
+    }
+    raw = {
+        key.decode(errors="replace"): value.decode(errors="replace") for key, value in own.items()
+    }
     version = raw.get(_VERSION)
     if version is None:
-        raise ManifestError(f"{url} is a Parquet file, but no manifest: it has no {_VERSION!r} in its metadata")
+        raise ManifestError(
+            f"{url} is a Parquet file, but no manifest: it has no {_VERSION!r} in its metadata"
+        )
     if version.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
-        raise ManifestError(f"{url} has schema {version}, this curate reads {SCHEMA_VERSION}: update curate")
+        raise ManifestError(
+            f"{url} has schema {version}, this curate reads {SCHEMA_VERSION}: update curate"
+        )
     metadata = {key.removeprefix("curate."): value for key, value in raw.items()}
     return Manifest(url, table.replace_schema_metadata(), metadata)
 
@@ -167,7 +198,10 @@ def open_manifests(source: str) -> list[Manifest]:
     """
     if source.endswith(".parquet"):
         return [read_manifest(source)]
-    return [read_manifest(f"{source.rstrip('/')}/manifest/{split}.parquet") for split in ("train", "test")]
+    return [
+        read_manifest(f"{source.rstrip('/')}/manifest/{split}.parquet")
+        for split in ("train", "test")
+    ]
 
 
 def encode_manifest(table: pa.Table, metadata: Mapping[str, str], *, root: str = "..") -> bytes:
@@ -188,7 +222,9 @@ def encode_manifest(table: pa.Table, metadata: Mapping[str, str], *, root: str =
     order = [name for name in known if name in table.column_names]
     order += [name for name in table.column_names if name not in known]
     try:
-        types = [known[name].type if name in known else table.schema.field(name).type for name in order]
+        types = [
+            known[name].type if name in known else table.schema.field(name).type for name in order
+        ]
         table = table.select(order).cast(pa.schema(list(zip(order, types, strict=True))))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise ManifestError(f"a column has the wrong type: {error}") from error
@@ -210,6 +246,8 @@ def encode_published(table: pa.Table, metadata: Mapping[str, str]) -> bytes:
     return encode_manifest(pa.table(columns), metadata, root=".")
 
 
-def write_manifest(path: str | PurePath, table: pa.Table, metadata: Mapping[str, str], *, root: str = "..") -> None:
+def write_manifest(
+    path: str | PurePath, table: pa.Table, metadata: Mapping[str, str], *, root: str = ".."
+) -> None:
     """Write a manifest to a path or fsspec URL; see `encode_manifest`."""
     atomic.write(path, encode_manifest(table, metadata, root=root))

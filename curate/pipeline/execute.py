@@ -19,7 +19,15 @@ from curate.pipeline.selection_step import SHOPPING, read_summary, write_report,
 from curate.pipeline.tombstones import bury
 from curate.recipe import Label, Recipe
 from curate.stages.candidates import CandidateReader
-from curate.stages.chain import FOLDERS, SHARD_STAGES, STAGES, forget_other_shards, placed, retried, retry_reasons
+from curate.stages.chain import (
+    FOLDERS,
+    SHARD_STAGES,
+    STAGES,
+    forget_other_shards,
+    placed,
+    retried,
+    retry_reasons,
+)
 from curate.stages.label.weights import find_gpus, prepare_labeller
 
 __all__ = ["STAGES", "RunOutcome", "plan", "run"]
@@ -56,7 +64,9 @@ class RunOutcome:
     @property
     def reasons(self) -> dict[str, int]:
         """Candidates by reason, those still in (after select: kept) under "ok"."""
-        return next((outcome.rows_out for outcome in reversed(self.stages) if outcome.stage != "report"), {})
+        return next(
+            (outcome.rows_out for outcome in reversed(self.stages) if outcome.stage != "report"), {}
+        )
 
     @property
     def places(self) -> dict[str, str]:
@@ -122,19 +132,29 @@ def run(
         paths = [str(path) for path in inputs]
         source = _source(folder, recipe, paths, redo_from, grow) if "candidates" in stages else None
         pins = named_picks(folder, recipe) if "select" in stages else {}
-        shard_stages = {name: build(recipe) for name, build in SHARD_STAGES.items() if name in stages}
+        shard_stages = {
+            name: build(recipe) for name, build in SHARD_STAGES.items() if name in stages
+        }
         if again and "fetch" in stages:
             shard_stages["fetch"] = retried(shard_stages["fetch"], again)
         bury(folder, recipe.select.dedup)
         progress.run_started(folder.url, recipe.name, fingerprint(recipe.essence()))
-        gpus = find_gpus() if scheduler == "local" and "label" in stages and recipe.label.device != "cpu" else ()
+        gpus = (
+            find_gpus()
+            if scheduler == "local" and "label" in stages and recipe.label.device != "cpu"
+            else ()
+        )
         with (
-            _executor(folder, scheduler, workers, gpus) if shard_stages or "select" in stages else nullcontext()
+            _executor(folder, scheduler, workers, gpus)
+            if shard_stages or "select" in stages
+            else nullcontext()
         ) as executor:
             if executor is not None and "label" in stages:
                 shard_stages["label"] = placed(shard_stages["label"], executor)
                 if grow or _needs_labels(folder, redo_from):
-                    engine.map_in_order(executor, _prepare_labeller, [recipe.label], shard_stages["label"].resource)
+                    engine.map_in_order(
+                        executor, _prepare_labeller, [recipe.label], shard_stages["label"].resource
+                    )
             index: ShardIndex | None
             begin = partial(_begin, folder, recipe, source, redo_from, grow)
             outcomes: list[StageOutcome] = []
@@ -145,14 +165,20 @@ def run(
                 begin()
                 index = engine.read_index(folder)
             if index is None:
-                raise RunError(f"{folder} has no candidates yet: run  curate run RECIPE --input URLS --out {folder}")
+                raise RunError(
+                    f"{folder} has no candidates yet: run  curate run RECIPE --input URLS --out {folder}"
+                )
             bury(folder, recipe.select.dedup)
             if executor is not None:
-                outcomes += _run_shards(folder, recipe, list(shard_stages.values()), index, executor, progress)
+                outcomes += _run_shards(
+                    folder, recipe, list(shard_stages.values()), index, executor, progress
+                )
             if "select" in stages:
                 assert executor is not None
                 pins = earlier_picks(folder) | pins
-                outcomes.append(write_selection(folder, recipe, index.shards, executor, progress, pins))
+                outcomes.append(
+                    write_selection(folder, recipe, index.shards, executor, progress, pins)
+                )
         if "report" in stages:
             outcomes.append(write_report(folder, progress))
         recipe_changes.end(folder)
@@ -184,10 +210,14 @@ def plan(
     found = {"candidates": f"{shards} shards, {index.rows} candidates"}
     for stage in SHARD_STAGES:
         committed = len(folder.names(FOLDERS[STAGES.index(stage)], ".json"))
-        found[stage] = "to do" if not committed else f"{committed} of {shards} shards, to be checked"
+        found[stage] = (
+            "to do" if not committed else f"{committed} of {shards} shards, to be checked"
+        )
     for stage in ("select", "report"):
         found[stage] = "there, to be checked" if folder.exists(f"{stage}/whole.json") else "to do"
-    if redo_from is not None and not recipe_changes.is_under_way(folder, recipe, _fingerprint(source), redo_from):
+    if redo_from is not None and not recipe_changes.is_under_way(
+        folder, recipe, _fingerprint(source), redo_from
+    ):
         anew = dict.fromkeys(STAGES[STAGES.index(redo_from) :], "to be made anew")
         found |= anew | ({"fetch": "to be made anew from what is there"} if "fetch" in anew else {})
     return found
@@ -203,7 +233,10 @@ def _run_shards(
 ) -> list[StageOutcome]:
     """Bring the shards up to date; once more without what has turned out to be a copy of what was removed."""
     while True:
-        done = [engine.run_stage(folder, stage, index.shards, index.rows, executor, progress) for stage in stages]
+        done = [
+            engine.run_stage(folder, stage, index.shards, index.rows, executor, progress)
+            for stage in stages
+        ]
         if not bury(folder, recipe.select.dedup):
             return done
 
@@ -226,7 +259,9 @@ def _check_stages(*names: str | None) -> None:
             raise RunError(f"no stage {name!r}: the stages are {', '.join(STAGES)}")
 
 
-def _begin(folder: RunFolder, recipe: Recipe, source: _Input | None, redo_from: str | None, grow: bool) -> None:
+def _begin(
+    folder: RunFolder, recipe: Recipe, source: _Input | None, redo_from: str | None, grow: bool
+) -> None:
     """Begin to change the run; before it grows, note what was picked."""
     if grow and source is not None and (source.is_new or redo_from is not None):
         note_picks(folder)
@@ -246,7 +281,11 @@ def _needs_labels(folder: RunFolder, redo_from: str | None) -> bool:
 
 
 def _source(
-    folder: RunFolder, recipe: Recipe, inputs: Sequence[str], redo_from: str | None, grow: bool = False
+    folder: RunFolder,
+    recipe: Recipe,
+    inputs: Sequence[str],
+    redo_from: str | None,
+    grow: bool = False,
 ) -> _Input | None:
     """What the candidates are to be read from; None where the run is to go on with those it has.
 
@@ -257,7 +296,9 @@ def _source(
     index = None if redo_from == "candidates" else engine.read_index(folder)
     if not inputs:
         if index is None:
-            raise InputError("name the candidates with --input: a list of URLs, or a folder of images")
+            raise InputError(
+                "name the candidates with --input: a list of URLs, or a folder of images"
+            )
         return None
     input = CandidateReader(inputs, recipe.candidates).fingerprint()
     sources = index.sources if index is not None else ()
@@ -270,13 +311,19 @@ def _source(
             "candidates to start anew with it, or choose another --out"
         )
     before, after = sources[:place], sources[place + 1 :]
-    known = partial(engine.read_ids, folder, [shard for source in before for shard in source.shards])
+    known = partial(
+        engine.read_ids, folder, [shard for source in before for shard in source.shards]
+    )
     reader = CandidateReader(inputs, recipe.candidates, known=known)
     return _Input(reader, input, before, after, is_new=place == len(sources))
 
 
 def _read_candidates(
-    folder: RunFolder, recipe: Recipe, source: _Input | None, progress: Progress, begin: Callable[[], None]
+    folder: RunFolder,
+    recipe: Recipe,
+    source: _Input | None,
+    progress: Progress,
+    begin: Callable[[], None],
 ) -> tuple[ShardIndex, StageOutcome]:
     if source is None:
         begin()

@@ -57,7 +57,9 @@ def grow(
     folder, _ = open_curated(out)
     before = engine.read_index(folder)
     if before is None:
-        raise RunError(f"{folder} has no candidates yet: run  curate run RECIPE --input URLS --out {folder}")
+        raise RunError(
+            f"{folder} has no candidates yet: run  curate run RECIPE --input URLS --out {folder}"
+        )
     recipe, redo_from = recipe_changes.revise(out, "select", settings)
     outcome = execute.run(
         recipe,

@@ -85,13 +85,18 @@ def judge(published: pa.Table, found: pa.Table) -> pa.Table:
     unknown = _mask(pc.and_(pc.is_null(pixels), pc.is_null(distance)))
     proof = _mask(pc.is_valid(published["sha256"]))
     rules = [
-        (State.SAME, _mask(pc.equal(found["sha256"], published["sha256"]))),  # also where this machine can't decode it
+        (
+            State.SAME,
+            _mask(pc.equal(found["sha256"], published["sha256"])),
+        ),  # also where this machine can't decode it
         (State.UNREACHABLE, _mask(pc.is_in(found["reason"], _TRANSIENT))),
         (State.GONE, _mask(pc.is_valid(found["reason"]))),
         (State.UNPROVEN, ~proof & (alike | unknown)),
         (State.RECODED, alike),
     ]
-    state = np.select([where for _, where in rules], [str(state) for state, _ in rules], str(State.CHANGED))
+    state = np.select(
+        [where for _, where in rules], [str(state) for state, _ in rules], str(State.CHANGED)
+    )
     columns = {name: published[name] for name in VERDICTS.names if name in published.column_names}
     columns |= {name: found[name] for name in ("reason", "http_status", "final_url")}
     columns |= {f"{name}_now": found[name] for name in ("sha256", "width", "height")}
@@ -172,7 +177,9 @@ def tally(verdicts: pa.Table, published: pa.Table) -> Rot:
     asked, listed = len(verdicts), len(published)
     states, reasons = verdicts["state"].to_pylist(), verdicts["reason"].to_pylist()
     by_state = Counter(states)
-    because = Counter((state, reason) for state, reason in zip(states, reasons, strict=True) if reason)
+    because = Counter(
+        (state, reason) for state, reason in zip(states, reasons, strict=True) if reason
+    )
     shares = []
     for state in State:
         if count := by_state[state.value]:
@@ -201,6 +208,9 @@ def _worst(verdicts: pa.Table, published: pa.Table, column: str) -> tuple[Place,
     is_lost = pc.is_in(verdicts["state"], pa.array([State.GONE.value, State.CHANGED.value]))
     lost = Counter(verdicts.filter(is_lost)[column].to_pylist())
     places = [
-        Place(name or "-", asked[name], count, wilson(count, asked[name], listed[name])) for name, count in lost.items()
+        Place(name or "-", asked[name], count, wilson(count, asked[name], listed[name]))
+        for name, count in lost.items()
     ]
-    return tuple(sorted(places, key=lambda place: (-place.share.low, -place.lost, place.name))[:WORST])
+    return tuple(
+        sorted(places, key=lambda place: (-place.share.low, -place.lost, place.name))[:WORST]
+    )

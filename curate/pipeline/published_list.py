@@ -32,7 +32,14 @@ __all__ = ["Published", "asking", "read_published"]
 
 _CLAIMS = {"claimed_width", "claimed_height"}
 _ALIASES = {alias for names in COLUMN_NAMES.values() for alias in names} - _CLAIMS
-_NOT_OWN = {*PLACES, *LOCAL.names, *_ALIASES, *(column.name for column in PAIRED), "status", "reason"}
+_NOT_OWN = {
+    *PLACES,
+    *LOCAL.names,
+    *_ALIASES,
+    *(column.name for column in PAIRED),
+    "status",
+    "reason",
+}
 _TYPES = {column.name: column.type for column in MANIFEST if column.name not in PLACES}
 _PIECE = 8192
 """Rows that are read at once."""
@@ -80,24 +87,35 @@ def read_published(source: str, folders: Sequence[str] = ()) -> Published:
     is_run = RunFolder(source).exists("manifest/train.parquet")
     fs, path = fsspec.core.url_to_fs(source)
     if not fs.exists(path):
-        raise InputError(f"there is nothing at {source}: name a manifest, a list of URLs, or a run folder")
+        raise InputError(
+            f"there is nothing at {source}: name a manifest, a list of URLs, or a run folder"
+        )
     paths = manifests if is_run else [source]
     metadata = _metadata(paths[0])
     find = _finder(folders, cache(lambda: _places_of_run(source) if is_run else {}))
     reader = CandidateReader(paths, Candidates(keep=()), find)
-    own = {name: type_ for name, type_ in reader.columns().items() if name not in _TYPES and name not in _NOT_OWN}
+    own = {
+        name: type_
+        for name, type_ in reader.columns().items()
+        if name not in _TYPES and name not in _NOT_OWN
+    }
     candidates, facts = _read(reader, {**_TYPES, **own}, source)
     _refuse_places(candidates, source, find)
     facts = _complete(facts, candidates, source)
     for name in (name for name, type_ in own.items() if type_ is None):
         with suppress(pa.ArrowInvalid):  # numbers, if it can be
-            facts = facts.set_column(facts.column_names.index(name), name, facts[name].cast(pa.float64()))
+            facts = facts.set_column(
+                facts.column_names.index(name), name, facts[name].cast(pa.float64())
+            )
     known = fingerprint([reader.fingerprint(), sorted(folders)])
     return Published(source, candidates, facts, metadata, reader.notes(), known)
 
 
 def asking(
-    published: Published, recipe: Recipe | str | PathLike[str] | None, run: str, settings: Sequence[str]
+    published: Published,
+    recipe: Recipe | str | PathLike[str] | None,
+    run: str,
+    settings: Sequence[str],
 ) -> Recipe:
     """The recipe that asks for published images again: by its manners and bounds, and without filters.
 
@@ -136,7 +154,9 @@ def _measure(published: Published) -> Measure:
         raise RecipeError(
             f"{published.source} has a recipe that can't be understood: name one with --recipe"
         ) from error
-    return Measure.parse(settings, where=f"the recipe of {published.source} (name one with --recipe)")
+    return Measure.parse(
+        settings, where=f"the recipe of {published.source} (name one with --recipe)"
+    )
 
 
 def _metadata(path: str) -> Mapping[str, str]:
@@ -157,7 +177,9 @@ def _metadata(path: str) -> Mapping[str, str]:
         return {}
     manifest = read_manifest(path)
     if manifest.is_paired:
-        raise ManifestError(f"{path} is of pairs of images, which no URL gives: make it anew with  curate ingest")
+        raise ManifestError(
+            f"{path} is of pairs of images, which no URL gives: make it anew with  curate ingest"
+        )
     return manifest.metadata
 
 
@@ -173,7 +195,9 @@ def _places_of_run(run: str) -> dict[str, str]:
     return places
 
 
-def _finder(folders: Sequence[str], known: Callable[[], Mapping[str, str]]) -> Callable[[str], str | None]:
+def _finder(
+    folders: Sequence[str], known: Callable[[], Mapping[str, str]]
+) -> Callable[[str], str | None]:
     """Finds the file that a URL `file:NAME/...` stands for. What it names lies in its folder, and isn't hidden.
 
     Args:
@@ -187,12 +211,16 @@ def _finder(folders: Sequence[str], known: Callable[[], Mapping[str, str]]) -> C
         fs, root = fsspec.core.url_to_fs(path)
         if not fs.isdir(root):
             raise InputError(f"no folder at {path}: --folder takes PATH, or NAME=PATH")
-        roots[f"file:{name if named else posixpath.basename(root)}/"] = str(fs.unstrip_protocol(root)).rstrip("/")
+        roots[f"file:{name if named else posixpath.basename(root)}/"] = str(
+            fs.unstrip_protocol(root)
+        ).rstrip("/")
 
     def find(url: str) -> str | None:
         for prefix, root in roots.items():
             below = url.removeprefix(prefix)
-            if below != url and not any(part in ("", "..") or part.startswith(".") for part in below.split("/")):
+            if below != url and not any(
+                part in ("", "..") or part.startswith(".") for part in below.split("/")
+            ):
                 return f"{root}/{below}"
         return known().get(url) if url.startswith("file:") else None
 
@@ -202,9 +230,15 @@ def _finder(folders: Sequence[str], known: Callable[[], Mapping[str, str]]) -> C
 def _refuse_places(candidates: pa.Table, source: str, find: Callable[[str], str | None]) -> None:
     """Refuse what is no list, and files whose folder isn't known."""
     urls, places = candidates["url"].to_pylist(), candidates["local_path"].to_pylist()
-    if any(place is not None and find(url) is None for url, place in zip(urls, places, strict=True)):
+    if any(
+        place is not None and find(url) is None for url, place in zip(urls, places, strict=True)
+    ):
         raise InputError(f"{source} holds images: name a manifest, a list of URLs, or a run folder")
-    nowhere = [url for url, place in zip(urls, places, strict=True) if place is None and url.startswith("file:")]
+    nowhere = [
+        url
+        for url, place in zip(urls, places, strict=True)
+        if place is None and url.startswith("file:")
+    ]
     if nowhere:
         raise InputError(
             f"{len(nowhere):,} of {len(urls):,} images of {source} are files of a folder, such as {nowhere[0]}: "
@@ -212,7 +246,9 @@ def _refuse_places(candidates: pa.Table, source: str, find: Callable[[str], str 
         )
 
 
-def _read(reader: CandidateReader, types: Mapping[str, pa.DataType | None], source: str) -> tuple[pa.Table, pa.Table]:
+def _read(
+    reader: CandidateReader, types: Mapping[str, pa.DataType | None], source: str
+) -> tuple[pa.Table, pa.Table]:
     """The candidates, and the columns of these types, text where none is told.
 
     A piece at a time: as objects they take much memory.
@@ -221,7 +257,10 @@ def _read(reader: CandidateReader, types: Mapping[str, pa.DataType | None], sour
     candidates, facts = [], []
     while piece := list(islice(rows, _PIECE)):
         candidates.append(pa.Table.from_pylist([row for _, row in piece], schema=schema(())))
-        columns = {n: _column([raw.get(n) for raw, _ in piece], t, f"{source}: {n}") for n, t in types.items()}
+        columns = {
+            n: _column([raw.get(n) for raw, _ in piece], t, f"{source}: {n}")
+            for n, t in types.items()
+        }
         facts.append(pa.table(columns))
     if not candidates:
         raise InputError(f"{source} names no images")
@@ -259,7 +298,9 @@ def _column(values: list[Any], type_: pa.DataType | None, where: str) -> pa.Arra
     type_ = type_ or pa.string()
     try:
         if pa.types.is_string(type_) or any(isinstance(value, str) for value in values):
-            return pa.array([None if value in (None, "") else str(value) for value in values], pa.string()).cast(type_)
+            return pa.array(
+                [None if value in (None, "") else str(value) for value in values], pa.string()
+            ).cast(type_)
         return pa.array(values, type_)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
         raise InputError(f"{where} holds what is no {type_}: {error}") from error

@@ -30,7 +30,10 @@ _STAGE = "rebuild"
 _SUMMARY = f"{_STAGE}/summary.json"
 
 # what must be as it was published -> the states that are kept
-_ACCEPTED = {"bytes": (State.SAME, State.UNPROVEN), "picture": (State.SAME, State.UNPROVEN, State.RECODED)}
+_ACCEPTED = {
+    "bytes": (State.SAME, State.UNPROVEN),
+    "picture": (State.SAME, State.UNPROVEN, State.RECODED),
+}
 _REASONS = {State.RECODED: Reason.RECODED, State.CHANGED: Reason.CHANGED}
 _LEDGER = {column.name: column.type for column in LEDGER}
 _OF_CANDIDATES = frozenset(schema(()).names)
@@ -107,7 +110,10 @@ def rebuild(
         progress.run_started(folder.url, recipe.name, fingerprint(recipe.essence()))
         fetch, measure = (SHARD_STAGES[name](recipe) for name in ("fetch", "measure"))
         folder.write(RECIPE, recipe.to_yaml().encode())
-        tables, notes = published.tables(recipe.candidates.shard_size), lambda: dict(published.passed_over)
+        tables, notes = (
+            published.tables(recipe.candidates.shard_size),
+            lambda: dict(published.passed_over),
+        )
         index, _ = engine.write_source(folder, tables, notes, published.fingerprint, form, progress)
         with engine.open_executor(scheduler, workers) as executor:
             for stage in (retried(fetch, again) if again else fetch, measure):
@@ -124,7 +130,9 @@ def _check_folder(folder: RunFolder, published: Published, form: str) -> None:
         )
 
 
-def _write(folder: RunFolder, published: Published, shards: Sequence[str], accept: str, progress: Progress) -> Rebuilt:
+def _write(
+    folder: RunFolder, published: Published, shards: Sequence[str], accept: str, progress: Progress
+) -> Rebuilt:
     """The ledger, the manifests and the summary, unless they are there."""
     ledgers, verdicts, start = {}, [], 0
     for shard in shards:
@@ -138,7 +146,9 @@ def _write(folder: RunFolder, published: Published, shards: Sequence[str], accep
     rejected = engine.count_reasons(whole.filter(pc.equal(whole["status"], "rejected")))
     splits = {split: kept.filter(pc.equal(kept["split"], split)) for split in ("train", "test")}
     rot = tally(pa.concat_tables(verdicts), published.facts)
-    rebuilt = Rebuilt(rot, {s: len(t) for s, t in splits.items()}, rejected, dict(published.passed_over))
+    rebuilt = Rebuilt(
+        rot, {s: len(t) for s, t in splits.items()}, rejected, dict(published.passed_over)
+    )
 
     def build(shard: Shard) -> dict[str, int]:
         for name, ledger in ledgers.items():
@@ -164,7 +174,9 @@ def _ledger(facts: pa.Table, found: pa.Table, verdicts: pa.Table, accept: str) -
     measured = [column.name for column in MANIFEST if column.stage == "measure"]
     # other cut-offs of the frequency ratio are columns of their own
     measured += [name for name in found.column_names if name not in {*_LEDGER, *_OF_CANDIDATES}]
-    columns = {name: facts[name] for name in facts.column_names} | {name: found[name] for name in FETCHED.names}
+    columns = {name: facts[name] for name in facts.column_names} | {
+        name: found[name] for name in FETCHED.names
+    }
     for name in measured:
         if name in facts.column_names:
             known = pc.if_else(same, facts[name], pa.scalar(None, facts[name].type))
@@ -175,10 +187,18 @@ def _ledger(facts: pa.Table, found: pa.Table, verdicts: pa.Table, accept: str) -
     # bytes that nobody could measure, neither here nor where they were published, can't be in a manifest
     kept = reduce(pc.and_, (pc.is_valid(columns[name]) for name in _REQUIRED), accepted)
     columns["status"] = pc.if_else(kept, "kept", "rejected")
-    columns["reason"] = pc.if_else(kept, pa.scalar(None, pa.string()), pc.coalesce(found["reason"], _reasons(verdicts)))
-    columns |= {"state": verdicts["state"], "distance": verdicts["distance"], "published_sha256": facts["sha256"]}
+    columns["reason"] = pc.if_else(
+        kept, pa.scalar(None, pa.string()), pc.coalesce(found["reason"], _reasons(verdicts))
+    )
+    columns |= {
+        "state": verdicts["state"],
+        "distance": verdicts["distance"],
+        "published_sha256": facts["sha256"],
+    }
     names = dict.fromkeys([*_LEDGER, *columns])
-    return pa.table({name: columns[name].cast(_LEDGER.get(name, columns[name].type)) for name in names})
+    return pa.table(
+        {name: columns[name].cast(_LEDGER.get(name, columns[name].type)) for name in names}
+    )
 
 
 def _reasons(verdicts: pa.Table) -> pa.ChunkedArray:

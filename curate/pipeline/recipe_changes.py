@@ -25,7 +25,13 @@ _REDO = ".redo"
 
 # recipe section or setting -> the first stage that it matters to; what isn't named here matters to every stage. Some
 # filters matter to fetch, see Recipe.early_bounds
-_FIRST_STAGE = {"fetch": "fetch", "measure": "measure", "filters": "label", "label": "label", "select": "select"}
+_FIRST_STAGE = {
+    "fetch": "fetch",
+    "measure": "measure",
+    "filters": "label",
+    "label": "label",
+    "select": "select",
+}
 _FIRST_STAGE |= {"select.benchmarks": "match", "seed": "select", "name": "select"}
 
 
@@ -44,7 +50,9 @@ def open_run(out: str | PathLike[str]) -> tuple[RunFolder, Recipe]:
         raise RunError(f"{folder}/{RECIPE} is damaged: {' '.join(str(error).split())}") from error
 
 
-def revise(out: str | PathLike[str], stage: str, settings: Iterable[str]) -> tuple[Recipe, str | None]:
+def revise(
+    out: str | PathLike[str], stage: str, settings: Iterable[str]
+) -> tuple[Recipe, str | None]:
     """The recipe of an existing run with `a.b=c` overrides, and what `run` must redo from to do `stage` with it.
 
     That is nothing where the overrides change no result: more connections are no reason to download all again.
@@ -59,11 +67,15 @@ def revise(out: str | PathLike[str], stage: str, settings: Iterable[str]) -> tup
     if first is not None and STAGES.index(first) < STAGES.index(stage):
         options = " ".join(f"--set {setting}" for setting in settings)
         again = f"curate run RECIPE --input URLS --out {out} --from {first} {options}"
-        raise RunError(f"{', '.join(settings)} matters to the {first} stage already: start there, with  {again}")
+        raise RunError(
+            f"{', '.join(settings)} matters to the {first} stage already: start there, with  {again}"
+        )
     return recipe, first
 
 
-def settle(folder: RunFolder, recipe: Recipe | str | PathLike[str] | None, redo_from: str | None) -> Recipe:
+def settle(
+    folder: RunFolder, recipe: Recipe | str | PathLike[str] | None, redo_from: str | None
+) -> Recipe:
     """The recipe to run.
 
     Raises:
@@ -80,7 +92,9 @@ def settle(folder: RunFolder, recipe: Recipe | str | PathLike[str] | None, redo_
     if known is not None:
         changes = _changes(known.essence(), recipe.essence())
         first = _first_stage(known, recipe)
-        if first is not None and (redo_from is None or STAGES.index(first) < STAGES.index(redo_from)):
+        if first is not None and (
+            redo_from is None or STAGES.index(first) < STAGES.index(redo_from)
+        ):
             told = "; ".join(f"{key}: {old} -> {new}" for key, (old, new) in changes.items())
             raise RunError(
                 f"the recipe differs from the one {folder} was made with ({told}): add --from {first} to make "
@@ -94,10 +108,15 @@ def _check_categories(recipe: Recipe) -> None:
     """Refuse settings for a category that the taxonomy doesn't have: a slip of the pen would unbalance in silence."""
     known = load_taxonomy(recipe.label.taxonomy).names
     overrides = recipe.select.test.overrides.keys() - TestSplit().overrides.keys()
-    for setting, names in (("category_weights", recipe.select.category_weights), ("test.overrides", overrides)):
+    for setting, names in (
+        ("category_weights", recipe.select.category_weights),
+        ("test.overrides", overrides),
+    ):
         for name in names:
             if name not in known:
-                raise RecipeError(f"select.{setting}: no category {name!r}; the taxonomy has {', '.join(known)}")
+                raise RecipeError(
+                    f"select.{setting}: no category {name!r}; the taxonomy has {', '.join(known)}"
+                )
 
 
 def begin(folder: RunFolder, recipe: Recipe, source: str | None, redo_from: str | None) -> None:
@@ -116,7 +135,9 @@ def begin(folder: RunFolder, recipe: Recipe, source: str | None, redo_from: str 
         return
     if redo_from == "candidates":
         folder.remove(PICKS)
-    for name in FOLDERS[max(1, STAGES.index(redo_from)) :]:  # candidates are replaced when they are read
+    for name in FOLDERS[
+        max(1, STAGES.index(redo_from)) :
+    ]:  # candidates are replaced when they are read
         engine.forget(folder, name, keep_outputs=name == "fetched")  # see curate.stages.fetch.reuse
     folder.write(_REDO, _mark(recipe, source, redo_from))
 
@@ -138,13 +159,18 @@ def _mark(recipe: Recipe, source: str | None, redo_from: str) -> bytes:
 def _first_stage(old: Recipe, new: Recipe) -> str | None:
     """The first stage that the difference of two recipes matters to; None if there is none."""
     changes = _changes(old.essence(), new.essence())
-    stages = [_FIRST_STAGE.get(key) or _FIRST_STAGE.get(key.split(".")[0], "candidates") for key in changes]
+    stages = [
+        _FIRST_STAGE.get(key) or _FIRST_STAGE.get(key.split(".")[0], "candidates")
+        for key in changes
+    ]
     if old.early_bounds != new.early_bounds:
         stages.append("fetch")
     return min(stages, key=STAGES.index, default=None)
 
 
-def _changes(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:
+def _changes(
+    old: dict[str, Any], new: dict[str, Any], prefix: str = ""
+) -> dict[str, tuple[Any, Any]]:
     """Dotted key -> (old, new) for each setting that differs."""
     found: dict[str, tuple[Any, Any]] = {}
     for key in old | new:

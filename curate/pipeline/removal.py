@@ -19,7 +19,15 @@ from curate.manifest import read_manifest, write_manifest
 from curate.pipeline import execute, recipe_changes
 from curate.pipeline.earlier_picks import note_picks
 from curate.pipeline.execute import RunOutcome
-from curate.pipeline.tombstones import FACTS, Tombstones, bury, marked, marks_of, names_of, read_facts
+from curate.pipeline.tombstones import (
+    FACTS,
+    Tombstones,
+    bury,
+    marked,
+    marks_of,
+    names_of,
+    read_facts,
+)
 from curate.recipe import Dedup, Recipe
 from curate.stages.candidates.urls import candidate_id, normalise_url, without_credentials
 from curate.storage import atomic
@@ -95,7 +103,9 @@ def remove(
         return _remove_from_manifest(str(source), entries, keep_copies, dry_run)
     removal = _mark(source, entries, keep_copies, dry_run)
     if not dry_run:
-        removal.outcome = execute.run(None, (), source, scheduler=scheduler, workers=workers, progress=progress)
+        removal.outcome = execute.run(
+            None, (), source, scheduler=scheduler, workers=workers, progress=progress
+        )
     return removal
 
 
@@ -114,7 +124,9 @@ def open_curated(out: str | PathLike[str]) -> tuple[RunFolder, Recipe]:
     return folder, recipe
 
 
-def _mark(out: str | PathLike[str], entries: Sequence[Tombstones], keep_copies: bool, dry_run: bool) -> Removal:
+def _mark(
+    out: str | PathLike[str], entries: Sequence[Tombstones], keep_copies: bool, dry_run: bool
+) -> Removal:
     """Write the tombstones of a removal, so that the run's next turn carries it out."""
     folder, recipe = open_curated(out)
     with folder.lock():
@@ -130,12 +142,16 @@ def _mark(out: str | PathLike[str], entries: Sequence[Tombstones], keep_copies: 
     return removal
 
 
-def _remove_from_manifest(path: str, entries: Sequence[Tombstones], keep_copies: bool, dry_run: bool) -> Removal:
+def _remove_from_manifest(
+    path: str, entries: Sequence[Tombstones], keep_copies: bool, dry_run: bool
+) -> Removal:
     """Write a manifest anew, without some rows and copies of these; tars stay as they are."""
     manifest = read_manifest(path)
     here = manifest.table.column_names
     columns = {
-        column.name: manifest.table[column.name] if column.name in here else pa.nulls(len(manifest), column.type)
+        column.name: manifest.table[column.name]
+        if column.name in here
+        else pa.nulls(len(manifest), column.type)
         for column in FACTS
     }
     removal, _ = _look([pa.table(columns, FACTS)], entries, Tombstones(), Dedup(), keep_copies)
@@ -148,7 +164,11 @@ def _remove_from_manifest(path: str, entries: Sequence[Tombstones], keep_copies:
 
 
 def _look(
-    parts: Iterable[pa.Table], entries: Sequence[Tombstones], known: Tombstones, dedup: Dedup, keep_copies: bool
+    parts: Iterable[pa.Table],
+    entries: Sequence[Tombstones],
+    known: Tombstones,
+    dedup: Dedup,
+    keep_copies: bool,
 ) -> tuple[Removal, Tombstones]:
     """What of some tables of facts has to go, and the tombstones that it needs; the tables are read twice."""
     listed = stones = Tombstones(frozenset().union(*(entry.marks for entry in entries)))
@@ -191,7 +211,9 @@ def _picked(folder: RunFolder, ids: set[str]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for split in ("train", "test"):
         if folder.exists(f"manifest/{split}.parquet"):
-            counts[split] = len(ids & set(read_manifest(f"{folder.url}/manifest/{split}.parquet").column("id")))
+            counts[split] = len(
+                ids & set(read_manifest(f"{folder.url}/manifest/{split}.parquet").column("id"))
+            )
     return +counts
 
 

@@ -42,13 +42,17 @@ class Sample:
         """
         if str(text).strip() == "all":
             return cls(1.0, 1, sys.maxsize)
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(%?)", str(text).strip().replace(",", "").replace("_", ""))
+        match = re.fullmatch(
+            r"(\d+(?:\.\d+)?)\s*(%?)", str(text).strip().replace(",", "").replace("_", "")
+        )
         number = float(match[1]) if match else 0.0
         if match and match[2] and 0 < number <= 100:
             return cls(number / 100, at_least, at_most)
         if match and not match[2] and number >= 1 and number.is_integer():
             return cls(0.0, int(number), int(number))
-        raise InputError(f"--sample takes a share such as 1%, a number such as 2000, or all, not {str(text)!r}")
+        raise InputError(
+            f"--sample takes a share such as 1%, a number such as 2000, or all, not {str(text)!r}"
+        )
 
     def size(self, listed: int) -> int:
         """Candidates to draw from a list of so many."""
@@ -116,7 +120,9 @@ def _lowest(pool: list[pa.Table], count: int) -> pa.Table:
 def _remote_hosts(table: pa.Table) -> dict[str, int]:
     remote = table.filter(pc.and_(pc.is_null(table["local_path"]), pc.is_null(table["reason"])))
     counts = remote["host"].drop_null().value_counts()
-    return dict(zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True))
+    return dict(
+        zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True)
+    )
 
 
 _CONFIDENCE = 1.959964

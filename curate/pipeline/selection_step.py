@@ -94,7 +94,9 @@ def write_selection(
             selection.decisions.take(pa.array(np.arange(end - size, end)))
             for size, end in zip(sizes, accumulate(sizes), strict=True)
         )
-        writings = (_Writing(folder, block, part) for block, part in zip(blocks, decided, strict=True))
+        writings = (
+            _Writing(folder, block, part) for block, part in zip(blocks, decided, strict=True)
+        )
         kept, counts = [], Counter[str]()
         for part in engine.map_in_order(executor, _write, writings):
             kept.append(part.kept)
@@ -104,10 +106,16 @@ def write_selection(
         with whole.create(SHOPPING) as sink:
             sink.write(shopping_csv(selection.summary["shopping"]["rows"]))
         with whole.create(_SUMMARY) as sink:
-            sink.write(json.dumps(selection.summary | {"benchmarks": benchmarks.coverage()}, indent=1).encode())
+            sink.write(
+                json.dumps(
+                    selection.summary | {"benchmarks": benchmarks.coverage()}, indent=1
+                ).encode()
+            )
         return dict(sorted(counts.items()))
 
-    return engine.run_whole(folder, "select", build, engine.input_of(folder, SHARD_FOLDERS, shards), settings, progress)
+    return engine.run_whole(
+        folder, "select", build, engine.input_of(folder, SHARD_FOLDERS, shards), settings, progress
+    )
 
 
 def _matched(folder: RunFolder, recipe: Recipe, shards: Sequence[str]) -> Benchmarks:
@@ -163,7 +171,9 @@ def _read(task: _Reading, report: Report) -> _Open:
             vectors.append(read_embeddings(Shard(name, task.folder), name, rows)[mine.to_numpy()])
         candidates += len(rows)
     table = pa.concat_tables(parts).combine_chunks()
-    return _Open(table, _stack(vectors) if vectors else np.zeros((len(table), 0), np.float32), candidates)
+    return _Open(
+        table, _stack(vectors) if vectors else np.zeros((len(table), 0), np.float32), candidates
+    )
 
 
 def _is_open(rows: pa.Table, pins: Collection[str]) -> pa.ChunkedArray:
@@ -226,8 +236,17 @@ def _ledger(facts: pa.Table, decided: pa.Table) -> pa.Table:
     decisions["status"] = pc.coalesce(decisions["status"], "rejected")
     columns = {name: facts[name] for name in facts.column_names} | decisions
     # where this machine keeps its files is nobody's business; keypoints were measured by an older version
-    order = [*types, *(name for name in columns if name not in types and name not in (*LOCAL.names, "keypoints"))]
-    return pa.table({name: columns[name].cast(types.get(name, columns[name].type)) for name in order})
+    order = [
+        *types,
+        *(
+            name
+            for name in columns
+            if name not in types and name not in (*LOCAL.names, "keypoints")
+        ),
+    ]
+    return pa.table(
+        {name: columns[name].cast(types.get(name, columns[name].type)) for name in order}
+    )
 
 
 def _write_manifests(whole: Shard, kept: pa.Table, recipe: Recipe) -> None:
@@ -239,7 +258,11 @@ def _write_manifests(whole: Shard, kept: pa.Table, recipe: Recipe) -> None:
     }
     known = [column.name for column in MANIFEST]
     # columns of the input's own come along when there is anything in them
-    own = [n for n in kept.column_names if n not in (*known, "status", "reason") and kept[n].null_count < len(kept)]
+    own = [
+        n
+        for n in kept.column_names
+        if n not in (*known, "status", "reason") and kept[n].null_count < len(kept)
+    ]
     for split in ("train", "test"):
         table = kept.filter(pc.equal(kept["split"], split)).select([*known, *own])
         with whole.create(f"manifest/{split}.parquet") as sink:
@@ -257,4 +280,6 @@ def write_report(folder: RunFolder, progress: Progress) -> StageOutcome:
         build_report(whole)
         return {}
 
-    return engine.run_whole(folder, "report", build, fingerprint(selected.outputs), {"version": 3}, progress)
+    return engine.run_whole(
+        folder, "report", build, fingerprint(selected.outputs), {"version": 3}, progress
+    )

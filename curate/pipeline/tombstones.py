@@ -33,7 +33,17 @@ from curate.stages.candidates.urls import candidate_id, normalise_url
 from curate.stages.fetch.log import log_path
 from curate.stages.select.duplicates import looks_like
 
-__all__ = ["FACTS", "LOG", "TOMBSTONES", "Tombstones", "bury", "marked", "marks_of", "names_of", "read_facts"]
+__all__ = [
+    "FACTS",
+    "LOG",
+    "TOMBSTONES",
+    "Tombstones",
+    "bury",
+    "marked",
+    "marks_of",
+    "names_of",
+    "read_facts",
+]
 
 TOMBSTONES = "tombstones.parquet"
 LOG = "log/removals.jsonl"
@@ -95,7 +105,9 @@ class Tombstones:
         try:
             with folder.open(TOMBSTONES) as file:
                 table = pq.read_table(file, page_checksum_verification=True)
-            return cls(frozenset(zip(table["kind"].to_pylist(), table["value"].to_pylist(), strict=True)))
+            return cls(
+                frozenset(zip(table["kind"].to_pylist(), table["value"].to_pylist(), strict=True))
+            )
         except (pa.ArrowException, OSError, KeyError) as error:
             told = " ".join(str(error).split())
             raise RunError(
@@ -106,7 +118,9 @@ class Tombstones:
     def write(self, folder: RunFolder) -> None:
         """Make them those of a run."""
         kinds, values = zip(*sorted(self.marks), strict=True) if self.marks else ((), ())
-        table = pa.table({"kind": pa.array(kinds, pa.string()), "value": pa.array(values, pa.string())})
+        table = pa.table(
+            {"kind": pa.array(kinds, pa.string()), "value": pa.array(values, pa.string())}
+        )
         folder.write(TOMBSTONES, engine.encode_table(table))
 
 
@@ -123,7 +137,11 @@ def read_facts(folder: RunFolder, shard: str) -> pa.Table:
     others = [_read(folder, path) for path in paths]
     columns = {}
     for field in FACTS:
-        values = table[field.name] if field.name in table.column_names else pa.nulls(len(table), field.type)
+        values = (
+            table[field.name]
+            if field.name in table.column_names
+            else pa.nulls(len(table), field.type)
+        )
         for other in others if field.name not in ("id", "reason") else ():
             if other is not None and field.name in other.column_names:
                 place = pc.index_in(table["id"], other["id"].combine_chunks())
@@ -146,14 +164,18 @@ def marked(facts: pa.Table, stones: Tombstones, dedup: Dedup) -> dict[str, str]:
     end_ids, end_hosts = _ends(facts)
     hits = {
         "id": pc.or_(_is_in(facts["id"], stones.of("id")), _is_in(end_ids, stones.of("id"))),
-        "host": pc.or_(_is_under(facts["host"], stones.of("host")), _is_under(end_hosts, stones.of("host"))),
+        "host": pc.or_(
+            _is_under(facts["host"], stones.of("host")), _is_under(end_hosts, stones.of("host"))
+        ),
         "sha256": _is_in(facts["sha256"], stones.of("sha256")),
     }
     if dedup.exact:
         hits["pixel_sha256"] = _is_in(facts["pixel_sha256"], stones.of("pixel_sha256"))
     if dedup.perceptual is not None:
         hashes = np.array([int(value, 16) for value in sorted(stones.of("phash"))], np.uint64)
-        hits["phash"] = pa.array(looks_like(facts["phash"], hashes, dedup.perceptual, dedup.mirrored))
+        hits["phash"] = pa.array(
+            looks_like(facts["phash"], hashes, dedup.perceptual, dedup.mirrored)
+        )
     here = pc.invert(pc.fill_null(pc.equal(facts["reason"], Reason.REMOVED.value), False))
     found: dict[str, str] = {}
     for kind, hit in hits.items():
@@ -166,9 +188,17 @@ def names_of(facts: pa.Table) -> set[tuple[str, str]]:
     """All marks of the kinds id, host and sha256 that would fit any of some rows."""
     end_ids, end_hosts = _ends(facts)
     ids = {*facts["id"].to_pylist(), *end_ids.drop_null().to_pylist()}
-    hosts = {name for host in (*facts["host"].unique().to_pylist(), *end_hosts.to_pylist()) for name in _above(host)}
+    hosts = {
+        name
+        for host in (*facts["host"].unique().to_pylist(), *end_hosts.to_pylist())
+        for name in _above(host)
+    }
     digests = facts["sha256"].drop_null().to_pylist()
-    return {*(("id", id_) for id_ in ids), *(("host", name) for name in hosts), *(("sha256", d) for d in digests)}
+    return {
+        *(("id", id_) for id_ in ids),
+        *(("host", name) for name in hosts),
+        *(("sha256", d) for d in digests),
+    }
 
 
 def marks_of(facts: pa.Table, kinds: Iterable[str]) -> Tombstones:
@@ -201,7 +231,9 @@ def bury(folder: RunFolder, dedup: Dedup) -> int:
             rows = facts.filter(pc.is_in(facts["id"], pa.array(by, pa.string())))
             found[shard], digests[shard] = by, set(rows["sha256"].drop_null().to_pylist())
             # who has the bytes or the looks of what was removed is known by its own URL and bytes from now on
-            copies = rows.filter(pa.array([by[id_] not in ("id", "host") for id_ in rows["id"].to_pylist()]))
+            copies = rows.filter(
+                pa.array([by[id_] not in ("id", "host") for id_ in rows["id"].to_pylist()])
+            )
             stones |= marks_of(rows, ["id"]) | marks_of(copies, ["sha256"])
     if found:
         stones.write(folder)
@@ -209,7 +241,9 @@ def bury(folder: RunFolder, dedup: Dedup) -> int:
     for shard in found:
         for stage in ("matched", "labelled", "measured"):
             engine.forget(folder, stage, [shard])
-        engine.forget(folder, "fetched", [shard], keep_outputs=True)  # see curate.stages.fetch.reuse
+        engine.forget(
+            folder, "fetched", [shard], keep_outputs=True
+        )  # see curate.stages.fetch.reuse
         for kept in ("embeddings", "keypoints"):
             forget_kept(folder, f"{kept}/{shard}.parquet", digests[shard])
         record, data = _without(folder, shard, stones)
@@ -256,7 +290,9 @@ def _log(folder: RunFolder, found: Mapping[str, Mapping[str, str]]) -> None:
     at = datetime.now(UTC).isoformat(timespec="seconds")
     for shard, by in found.items():
         for id_, kind in by.items():
-            lines.write(json.dumps({"at": at, "id": id_, "shard": shard, "by": kind}).encode() + b"\n")
+            lines.write(
+                json.dumps({"at": at, "id": id_, "shard": shard, "by": kind}).encode() + b"\n"
+            )
     folder.write(LOG, lines.getvalue())
 
 
@@ -267,7 +303,9 @@ def _read(folder: RunFolder, path: str) -> pa.Table | None:
     try:
         with folder.open(path) as file:
             parquet = pq.ParquetFile(file, page_checksum_verification=True)
-            return parquet.read([name for name in FACTS.names if name in parquet.schema_arrow.names])
+            return parquet.read(
+                [name for name in FACTS.names if name in parquet.schema_arrow.names]
+            )
     except (pa.ArrowException, OSError):
         return None
 
@@ -290,9 +328,13 @@ def _above(host: str | None) -> list[str]:
     return [".".join(labels[place:]) for place in range(len(labels))]
 
 
-def _is_under(hosts: pa.Array | pa.ChunkedArray, names: frozenset[str]) -> pa.Array | pa.ChunkedArray:
+def _is_under(
+    hosts: pa.Array | pa.ChunkedArray, names: frozenset[str]
+) -> pa.Array | pa.ChunkedArray:
     """Whether hosts, or what they are subdomains of, are among some names."""
-    return _is_in(hosts, [host for host in hosts.unique().to_pylist() if not names.isdisjoint(_above(host))])
+    return _is_in(
+        hosts, [host for host in hosts.unique().to_pylist() if not names.isdisjoint(_above(host))]
+    )
 
 
 def _is_in(column: pa.Array | pa.ChunkedArray, values: Iterable[str]) -> pa.Array | pa.ChunkedArray:

@@ -41,7 +41,9 @@ class Verification:
     def reached(self) -> int:
         """Images of the sample that came, whatever they were."""
         away = (State.GONE, State.UNREACHABLE)
-        return self.rot.asked - sum(share.images for share in self.rot.states if share.state in away)
+        return self.rot.asked - sum(
+            share.images for share in self.rot.states if share.state in away
+        )
 
     def to_json(self) -> str:
         """What has become of it, as one JSON object; without the rows."""
@@ -82,14 +84,18 @@ def verify(
         CurateError: for everything that the caller can mend.
     """
     if scheduler not in ("local", "serial"):
-        raise RunError(f"what is verified is kept on this machine: --scheduler is local or serial, not {scheduler!r}")
+        raise RunError(
+            f"what is verified is kept on this machine: --scheduler is local or serial, not {scheduler!r}"
+        )
     if out is not None and PurePath(out).suffix not in SAVED:
         raise InputError(f"can't write {out}: name it {', '.join(SAVED[:-1])} or {SAVED[-1]}")
     wanted = Sample.parse(sample, at_least=1, at_most=sys.maxsize)
     published = read_published(str(source), [str(folder) for folder in folders])
     recipe = asking(published, recipe, str(source), settings)
     drawn, _ = draw(published.tables(recipe.candidates.shard_size), wanted, seed)
-    asked = pc.is_in(published.facts["id"], drawn["id"].combine_chunks())  # in the dataset's order, not by lot
+    asked = pc.is_in(
+        published.facts["id"], drawn["id"].combine_chunks()
+    )  # in the dataset's order, not by lot
     facts, candidates = published.facts.filter(asked), published.candidates.filter(asked)
     found = _ask(candidates, facts, recipe, scheduler, workers, progress or Progress())
     verdicts = judge(facts, found)
@@ -99,11 +105,18 @@ def verify(
 
 
 def _ask(
-    candidates: pa.Table, facts: pa.Table, recipe: Recipe, scheduler: str, workers: int | None, progress: Progress
+    candidates: pa.Table,
+    facts: pa.Table,
+    recipe: Recipe,
+    scheduler: str,
+    workers: int | None,
+    progress: Progress,
 ) -> pa.Table:
     """What fetch and measure find of candidates, in their order."""
     count = 1 if scheduler == "serial" else workers or engine.local_workers()
-    rows = min(recipe.candidates.shard_size, -(-len(candidates) // count))  # every worker has something to do
+    rows = min(
+        recipe.candidates.shard_size, -(-len(candidates) // count)
+    )  # every worker has something to do
     with (
         tempfile.TemporaryDirectory(prefix="curate-verify-") as path,
         engine.open_executor(scheduler, workers) as executor,
@@ -113,8 +126,12 @@ def _ask(
         tables = (candidates.slice(start, rows) for start in range(0, len(candidates), rows))
         index, _ = engine.write_source(folder, tables, dict, "", "", progress)
         for name in ("fetch", "measure"):
-            engine.run_stage(folder, SHARD_STAGES[name](recipe), index.shards, index.rows, executor, progress)
-        return pa.concat_tables([engine.rows_of(folder, FOLDERS[:3], shard) for shard in index.shards])
+            engine.run_stage(
+                folder, SHARD_STAGES[name](recipe), index.shards, index.rows, executor, progress
+            )
+        return pa.concat_tables(
+            [engine.rows_of(folder, FOLDERS[:3], shard) for shard in index.shards]
+        )
 
 
 def _check_room(path: str, facts: pa.Table) -> None:

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from curate.restore.evaluation.expert_usage import save_routes
     from curate.restore.evaluation.formats import SCORE_TEXTS, scores_csv
     from curate.restore.evaluation.paper_tables import degradations_for
-    from curate.restore.evaluation.scoring import Evaluation, Score, evaluate, name_of_checkpoint, name_of_source
+    from curate.restore.evaluation.scoring import (
+        Evaluation,
+        Score,
+        evaluate,
+        name_of_checkpoint,
+        name_of_source,
+    )
     from curate.restore.evaluation.tables import ScoreRow, ScoreTable, paper_tables, summary_table
     from curate.restore.inference.before_after import comparison
     from curate.restore.inference.restore_files import Restored, restore_files

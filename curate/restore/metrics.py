@@ -70,11 +70,17 @@ def ssim(a_HWC: Image, b_HWC: Image) -> float:
     taps /= taps.sum()
 
     def blur(x_HWC: NDArray[np.float64]) -> NDArray[np.float64]:
-        return correlate1d(correlate1d(x_HWC, taps, axis=0, mode="reflect"), taps, axis=1, mode="reflect")
+        return correlate1d(
+            correlate1d(x_HWC, taps, axis=0, mode="reflect"), taps, axis=1, mode="reflect"
+        )
 
     a, b = a_HWC.astype(np.float64), b_HWC.astype(np.float64)
     mean_a, mean_b = blur(a), blur(b)
-    variance_a, variance_b, covariance = blur(a * a) - mean_a**2, blur(b * b) - mean_b**2, blur(a * b) - mean_a * mean_b
+    variance_a, variance_b, covariance = (
+        blur(a * a) - mean_a**2,
+        blur(b * b) - mean_b**2,
+        blur(a * b) - mean_a * mean_b,
+    )
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
     similarity = luminance * (2 * covariance + c2) / (variance_a + variance_b + c2)

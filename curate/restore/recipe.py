@@ -97,7 +97,9 @@ class Validation(Config):
 class TrainRecipe(Config):
     """Everything that a training needs, with nothing hidden in code, save the pictures."""
 
-    incidental: ClassVar[frozenset[str]] = frozenset({"workers", "cache_mb", "devices", "save_every"})
+    incidental: ClassVar[frozenset[str]] = frozenset(
+        {"workers", "cache_mb", "devices", "save_every"}
+    )
 
     name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
     """Name of the recipe, kept in the checkpoint."""
@@ -148,10 +150,20 @@ class TrainRecipe(Config):
             if self.losses.ms_ssim and phase.crop <= 96:
                 raise ValueError(f"losses.ms_ssim needs crops over 96 pixels, not {phase.crop}")
             if unknown := [name for name in phase.degradations if name not in known]:
-                raise ValueError(f"a phase weighs {', '.join(unknown)}, which nothing draws; known: {', '.join(known)}")
+                raise ValueError(
+                    f"a phase weighs {', '.join(unknown)}, which nothing draws; known: {', '.join(known)}"
+                )
         if not self.losses.aux and any(phase.aux_only for phase in self.phases):
             raise ValueError("a phase that is aux_only needs losses.aux over 0")
-        terms = (self.losses.l1, self.losses.l2, self.losses.ms_ssim, self.losses.fft, self.losses.vgg)
+        terms = (
+            self.losses.l1,
+            self.losses.l2,
+            self.losses.ms_ssim,
+            self.losses.fft,
+            self.losses.vgg,
+        )
         if not any(terms):
-            raise ValueError("at least one of the losses l1, l2, ms_ssim, fft and vgg needs a weight")
+            raise ValueError(
+                "at least one of the losses l1, l2, ms_ssim, fft and vgg needs a weight"
+            )
         return self

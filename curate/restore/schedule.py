@@ -100,5 +100,7 @@ class Schedule:
                 return phase.lr * (step + 1) / phase.warmup
             else:
                 progress = (step - phase.warmup) / max(steps - phase.warmup, 1)
-                return phase.lr_end + (phase.lr - phase.lr_end) * 0.5 * (1 + math.cos(math.pi * progress))
+                return phase.lr_end + (phase.lr - phase.lr_end) * 0.5 * (
+                    1 + math.cos(math.pi * progress)
+                )
         return self.phases[-1].lr_end

@@ -47,13 +47,17 @@ NAMES = dict(zip(FOLDERS, STAGES, strict=True))
 
 def _fetch_stage(recipe: Recipe) -> Stage:
     function = FetchShard(recipe.fetch, recipe.early_bounds)
-    return Stage("fetched", function, FETCH_SCHEMA, FOLDERS[:1], function.settings, repeatable=False)
+    return Stage(
+        "fetched", function, FETCH_SCHEMA, FOLDERS[:1], function.settings, repeatable=False
+    )
 
 
 def retried(stage: Stage, reasons: tuple[str, ...]) -> Stage:
     """The fetch stage, going back to shards that have rows of some reasons."""
     assert isinstance(stage.function, FetchShard)
-    return replace(stage, function=replace(stage.function, retry=reasons), redo=partial(_has_reason, reasons))
+    return replace(
+        stage, function=replace(stage.function, retry=reasons), redo=partial(_has_reason, reasons)
+    )
 
 
 def _has_reason(reasons: tuple[str, ...], table: pa.Table) -> bool:
@@ -87,7 +91,9 @@ def retry_reasons(names: Sequence[str]) -> tuple[str, ...]:
                 f"{name!r} can't be tried again: name transient ({', '.join(transient)}), or one of "
                 f"{', '.join(of_fetch)}"
             )
-    return tuple(dict.fromkeys(r for name in names for r in (transient if name == "transient" else [name])))
+    return tuple(
+        dict.fromkeys(r for name in names for r in (transient if name == "transient" else [name]))
+    )
 
 
 def placed(stage: Stage, executor: Executor) -> Stage:
@@ -114,7 +120,9 @@ def placed(stage: Stage, executor: Executor) -> Stage:
 
 def _measure_stage(recipe: Recipe) -> Stage:
     function = MeasureShard(recipe.measure)
-    return Stage("measured", function, function.schema, FOLDERS[:2], recipe.measure.essence(), version=2)
+    return Stage(
+        "measured", function, function.schema, FOLDERS[:2], recipe.measure.essence(), version=2
+    )
 
 
 def _label_stage(recipe: Recipe) -> Stage:

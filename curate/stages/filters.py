@@ -27,11 +27,15 @@ def rejections(rows: pa.Table, filters: Filters) -> pa.ChunkedArray:
     reason = pa.chunked_array([pa.nulls(len(rows), pa.string())])
     for bound in filters.bounds:
         if bound.column in rows.column_names:
-            broken = pc.and_(pc.is_null(reason), pc.fill_null(_breaks(rows[bound.column], bound), False))
+            broken = pc.and_(
+                pc.is_null(reason), pc.fill_null(_breaks(rows[bound.column], bound), False)
+            )
             reason = pc.if_else(broken, bound.reason.value, reason)
     if set(_SIZES) <= set(rows.column_names):
         small = pc.fill_null(pc.equal(reason, Reason.TOO_SMALL.value), False)
-        reason = pc.if_else(pc.and_(small, _thumbnails(rows)), Reason.SMALLER_THAN_CLAIMED.value, reason)
+        reason = pc.if_else(
+            pc.and_(small, _thumbnails(rows)), Reason.SMALLER_THAN_CLAIMED.value, reason
+        )
     return reason
 
 
@@ -43,9 +47,13 @@ def _breaks(column: pa.ChunkedArray, bound: Bound) -> pa.ChunkedArray:
 
 
 def _thumbnails(rows: pa.Table) -> pa.ChunkedArray:
-    width, height, claimed_width, claimed_height = (rows[name].cast(pa.float64()) for name in _SIZES)
+    width, height, claimed_width, claimed_height = (
+        rows[name].cast(pa.float64()) for name in _SIZES
+    )
     claimed = pc.multiply(claimed_width, claimed_height)
-    return pc.fill_null(pc.less(pc.multiply(width, height), pc.multiply(claimed, THUMBNAIL_SHARE)), False)
+    return pc.fill_null(
+        pc.less(pc.multiply(width, height), pc.multiply(claimed, THUMBNAIL_SHARE)), False
+    )
 
 
 @dataclass(frozen=True)
@@ -69,5 +77,9 @@ class FilterAndLabel:
         of_labels = rejections(labelled, self.filters)
         labelled = labelled.set_column(1, "reason", pc.coalesce(labelled["reason"], of_labels))
         place = pc.index_in(rows["id"], labelled["id"].combine_chunks())
-        columns = {name: labelled[name].combine_chunks().take(place) for name in labelled.column_names}
-        return pa.table(columns | {"id": rows["id"], "reason": pc.coalesce(reason, columns["reason"])})
+        columns = {
+            name: labelled[name].combine_chunks().take(place) for name in labelled.column_names
+        }
+        return pa.table(
+            columns | {"id": rows["id"], "reason": pc.coalesce(reason, columns["reason"])}
+        )

@@ -20,7 +20,16 @@ from curate.errors import InputError, RunError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["TEMPORARY", "Sink", "create", "explain", "list_files", "read_images", "read_lines", "write"]
+__all__ = [
+    "TEMPORARY",
+    "Sink",
+    "create",
+    "explain",
+    "list_files",
+    "read_images",
+    "read_lines",
+    "write",
+]
 
 TEMPORARY = ".tmp-"
 """What the names of unfinished files start with."""
@@ -118,7 +127,9 @@ def read_images(open_file: Callable[[str], IO[bytes]], rows: pa.Table) -> Iterat
             tars[tar].seek(offset)
             data = tars[tar].read(nbytes)
             if hashlib.sha256(data).hexdigest() != sha256:
-                raise RunError(f"{tar} is damaged at {id_}: curate run with --verify mends what can be mended")
+                raise RunError(
+                    f"{tar} is damaged at {id_}: curate run with --verify mends what can be mended"
+                )
             yield data
 
 
@@ -131,8 +142,14 @@ def read_lines(path: str) -> Iterator[tuple[int, str]]:
     try:
         with fsspec.open(path, "rt", encoding="utf-8-sig") as file:
             lines = file.read().splitlines()
-    except (OSError, ImportError, ValueError) as error:  # ValueError: no text, or no such file system
-        raise InputError(f"can't read {path}: {getattr(error, 'strerror', None) or error}") from error
+    except (
+        OSError,
+        ImportError,
+        ValueError,
+    ) as error:  # ValueError: no text, or no such file system
+        raise InputError(
+            f"can't read {path}: {getattr(error, 'strerror', None) or error}"
+        ) from error
     return ((number, text) for number, line in enumerate(lines, 1) if (text := line.strip()))
 
 
@@ -140,7 +157,9 @@ def explain(error: OSError, url: str) -> Exception:
     """The error to raise instead: a RunError when the place can't be written, whoever tries again."""
     # an object store's client may tell what is wrong by the type alone
     if error.errno in _FATAL or isinstance(error, FileNotFoundError | PermissionError):
-        return RunError(f"can't write {url}: {error.strerror or error}; make room there or choose another place")
+        return RunError(
+            f"can't write {url}: {error.strerror or error}; make room there or choose another place"
+        )
     return error
 
 
@@ -171,5 +190,12 @@ def list_files(path: str) -> list[tuple[str, int]]:
     if not fs.isdir(root):
         raise InputError(f"no folder at {path}")
     files = fs.find(root, detail=True)
-    below = ((str(PurePosixPath(name).relative_to(root)), int(info["size"])) for name, info in files.items())
-    return sorted((name, size) for name, size in below if not any(p.startswith(".") for p in PurePosixPath(name).parts))
+    below = (
+        (str(PurePosixPath(name).relative_to(root)), int(info["size"]))
+        for name, info in files.items()
+    )
+    return sorted(
+        (name, size)
+        for name, size in below
+        if not any(p.startswith(".") for p in PurePosixPath(name).parts)
+    )

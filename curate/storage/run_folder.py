@@ -60,8 +60,15 @@ class RunFolder:
         self._fs.invalidate_cache()
         if not self._fs.isdir(f"{self._path}/{folder}"):
             return []
-        found = (str(path).rsplit("/", 1)[-1] for path in self._fs.ls(f"{self._path}/{folder}", detail=False))
-        return sorted(f"{folder}/{n}" for n in found if n.endswith(suffix) and not n.startswith(atomic.TEMPORARY))
+        found = (
+            str(path).rsplit("/", 1)[-1]
+            for path in self._fs.ls(f"{self._path}/{folder}", detail=False)
+        )
+        return sorted(
+            f"{folder}/{n}"
+            for n in found
+            if n.endswith(suffix) and not n.startswith(atomic.TEMPORARY)
+        )
 
     def open(self, name: str) -> BufferedReader:
         """Open a file for reading.
@@ -72,7 +79,9 @@ class RunFolder:
         try:
             return cast(BufferedReader, self._fs.open(f"{self._path}/{name}", "rb"))
         except FileNotFoundError as error:
-            raise RunError(f"{self.url} has no {name}: run the stage that makes it first") from error
+            raise RunError(
+                f"{self.url} has no {name}: run the stage that makes it first"
+            ) from error
 
     def read(self, name: str) -> bytes:
         """All bytes of a file."""
@@ -131,7 +140,9 @@ class RunFolder:
         try:
             if self.is_local:
                 Path(self._path).mkdir(parents=True, exist_ok=True)
-            path = Path(tempfile.mkdtemp(prefix=atomic.TEMPORARY, dir=self._path if self.is_local else None))
+            path = Path(
+                tempfile.mkdtemp(prefix=atomic.TEMPORARY, dir=self._path if self.is_local else None)
+            )
         except OSError as error:
             raise atomic.explain(error, self.url) from error
         try:

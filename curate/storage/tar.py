@@ -47,7 +47,9 @@ class TarWriter:
             while data := file.read(_CHUNK):
                 self._write(data)
         if self._position != offset + nbytes:
-            raise OSError(f"{source} changed while it was written: {self._position - offset} bytes, not {nbytes}")
+            raise OSError(
+                f"{source} changed while it was written: {self._position - offset} bytes, not {nbytes}"
+            )
         self._pad(tarfile.BLOCKSIZE)
         return offset
 
@@ -101,7 +103,11 @@ def recover(file: IO[bytes], digests: Mapping[str, tuple[str, int]], folder: Pat
         name = member.name.partition(".")[0]
         digest, nbytes = digests.get(name, ("", -1))
         # where it isn't what it should be, the next header may be anywhere, within what seems to be its bytes too
-        if name not in found and member.size == nbytes and _copy(file, nbytes, folder / name) == digest:
+        if (
+            name not in found
+            and member.size == nbytes
+            and _copy(file, nbytes, folder / name) == digest
+        ):
             found.add(name)
             position += -(-nbytes // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
     return found

@@ -47,14 +47,19 @@ class FakeLabeller:
     def embed(self, images: Iterable[io.BytesIO]) -> Iterator[NDArray[np.float32]]:
         """The unit vector of the mean colour, from sums of integers."""
         for image in images:
-            colour = np.asarray(Image.open(image).convert("RGB"), np.int64).sum(axis=(0, 1)).astype(np.float64)
+            colour = (
+                np.asarray(Image.open(image).convert("RGB"), np.int64)
+                .sum(axis=(0, 1))
+                .astype(np.float64)
+            )
             yield (colour / np.linalg.norm(colour)).astype(np.float32)
 
     def classify(self, embeddings_ND: NDArray[np.float32]) -> list[LabelResult]:
         """Red: animals, green: food, blue: maps."""
         names = (("Outdoor", "Animals"), ("Indoor", "Food"), ("Artificial", "Map"))
         return [
-            LabelResult(*names[int(row.argmax())], round(float(row.max()), 3), 0.5, self.name) for row in embeddings_ND
+            LabelResult(*names[int(row.argmax())], round(float(row.max()), 3), 0.5, self.name)
+            for row in embeddings_ND
         ]
 
 
@@ -74,7 +79,9 @@ def draw_pictures(folder: Path) -> None:
     for number in range(8):
         noise = rng.integers(0, 60, (56 + 8 * (number % 2), 64, 3))
         noise[..., number % 3] += 120 + 8 * number
-        Image.fromarray(noise.clip(0, 255).astype(np.uint8)).save(folder / f"{number}.jpg", quality=60 + 5 * number)
+        Image.fromarray(noise.clip(0, 255).astype(np.uint8)).save(
+            folder / f"{number}.jpg", quality=60 + 5 * number
+        )
     (folder / "again.jpg").write_bytes((folder / "0.jpg").read_bytes())
     Image.new("RGB", (64, 64), "teal").save(folder / "flat.png")
     (folder / "page.jpg").write_bytes(b"<!doctype html><title>moved</title>")
@@ -93,11 +100,15 @@ def make_run(out: Path) -> None:
         pictures = Path(scratch, "site")
         pictures.mkdir()
         draw_pictures(pictures)
-        server = ThreadingHTTPServer(("127.0.0.1", PORT), functools.partial(Quiet, directory=str(pictures)))
+        server = ThreadingHTTPServer(
+            ("127.0.0.1", PORT), functools.partial(Quiet, directory=str(pictures))
+        )
         threading.Thread(target=server.serve_forever, daemon=True).start()
         urls = [f"http://127.0.0.1:{PORT}/{path.name}" for path in sorted(pictures.iterdir())]
         list_of_urls = out.with_name("urls.txt")
-        list_of_urls.write_text("\n".join([*urls, f"http://127.0.0.1:{PORT}/missing.jpg", "ftp://a.example/b"]) + "\n")
+        list_of_urls.write_text(
+            "\n".join([*urls, f"http://127.0.0.1:{PORT}/missing.jpg", "ftp://a.example/b"]) + "\n"
+        )
         curate.run(curate.Recipe(**SETTINGS), list_of_urls, out, scheduler="serial")
         server.shutdown()
         server.server_close()
@@ -107,7 +118,11 @@ def digests(run: Path) -> dict[str, str]:
     """SHA-256 of every file of a run folder but the volatile ones."""
     files = sorted(path for path in run.rglob("*") if path.is_file() and path.name != ".lock")
     named = {str(path.relative_to(run)): path for path in files}
-    return {n: hashlib.sha256(p.read_bytes()).hexdigest() for n, p in named.items() if not n.startswith("log/")}
+    return {
+        n: hashlib.sha256(p.read_bytes()).hexdigest()
+        for n, p in named.items()
+        if not n.startswith("log/")
+    }
 
 
 if __name__ == "__main__":

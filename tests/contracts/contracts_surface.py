@@ -45,7 +45,9 @@ DEGRADATIONS = (
 
 def python_names() -> dict[str, Any]:
     """Public names of `curate`: parameters with defaults, and the attributes of classes."""
-    return {name: _describe(getattr(curate, name)) for name in curate.__all__ if name != "__version__"}
+    return {
+        name: _describe(getattr(curate, name)) for name in curate.__all__ if name != "__version__"
+    }
 
 
 def _describe(value: Any) -> Any:
@@ -68,7 +70,8 @@ def _return_type(function: Callable[..., Any]) -> Any:
 
 def _parameters(function: Callable[..., Any]) -> list[str]:
     return [
-        f"{p.kind.name.lower()} {p.name}" + ("" if p.default is p.empty else f" = {_default(p.default)}")
+        f"{p.kind.name.lower()} {p.name}"
+        + ("" if p.default is p.empty else f" = {_default(p.default)}")
         for p in inspect.signature(function).parameters.values()
     ]
 
@@ -100,15 +103,24 @@ def _commands(group: Any, prefix: str) -> Iterator[tuple[str, Any]]:
 def _option(parameter: Any) -> str:
     names = "/".join([*parameter.opts, *parameter.secondary_opts])
     facts = {"flag": parameter.is_flag} if parameter.param_type_name == "option" else {}
-    facts |= {"required": parameter.required, "nargs": parameter.nargs, "default": parameter.default or None}
+    facts |= {
+        "required": parameter.required,
+        "nargs": parameter.nargs,
+        "default": parameter.default or None,
+    }
     facts["repeated"] = getattr(parameter, "multiple", False)
-    told = ", ".join(f"{name} {value}" for name, value in facts.items() if value not in (None, False))
+    told = ", ".join(
+        f"{name} {value}" for name, value in facts.items() if value not in (None, False)
+    )
     return f"{parameter.param_type_name} {names}: {told}"
 
 
 def settings() -> dict[str, Any]:
     """Every setting of a recipe with its default, by its dotted name."""
-    return {kind.__name__: dict(sorted(_settings(kind.model_json_schema()))) for kind in (Recipe, TrainRecipe)}
+    return {
+        kind.__name__: dict(sorted(_settings(kind.model_json_schema())))
+        for kind in (Recipe, TrainRecipe)
+    }
 
 
 def _settings(schema: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -125,14 +137,21 @@ def fingerprints() -> dict[str, str]:
             if (name, stage) != ("demo", "label"):  # names the bundled weights by their hash
                 found[f"{name} {stage}"] = SHARD_STAGES[stage](Recipe.load(name)).fingerprint
     for name in TRAINING_RECIPES:
-        found[f"train/{name}"] = fingerprint(TrainRecipe.load(f"train/{name}").model_dump(mode="json"))
+        found[f"train/{name}"] = fingerprint(
+            TrainRecipe.load(f"train/{name}").model_dump(mode="json")
+        )
     return found
 
 
 def events() -> dict[str, Any]:
     """Events of `--log-json` with their fields, and the callbacks of Progress with their parameters."""
-    callbacks = {name: _parameters(f) for name, f in vars(Progress).items() if not name.startswith("_")}
-    return {"log": {name: sorted(fields) for name, (_, fields) in EVENTS.items()}, "progress": callbacks}
+    callbacks = {
+        name: _parameters(f) for name, f in vars(Progress).items() if not name.startswith("_")
+    }
+    return {
+        "log": {name: sorted(fields) for name, (_, fields) in EVENTS.items()},
+        "progress": callbacks,
+    }
 
 
 def tables() -> dict[str, Any]:
@@ -140,7 +159,10 @@ def tables() -> dict[str, Any]:
     columns = {"manifest": MANIFEST, "ledger": LEDGER, "paired": PAIRED}
     return {
         "schema": SCHEMA_VERSION,
-        **{name: [f"{c.name} {c.type} {c.required}" for c in table] for name, table in columns.items()},
+        **{
+            name: [f"{c.name} {c.type} {c.required}" for c in table]
+            for name, table in columns.items()
+        },
         "reasons": [f"{reason.value} {reason.stage} {reason.transient}" for reason in Reason],
         "checkpoint": sorted(CheckpointInfo.model_fields),
         "checkpoint_metadata": _metadata_keys(),
@@ -158,7 +180,9 @@ def _metadata_keys() -> list[str]:
 def golden_numbers() -> dict[str, Any]:
     """Numbers that follow from the code alone: parameters, keys of weights, names of degradations."""
     models = {name: build_model(name) for name in MODELS}
-    parameters = {name: sum(p.numel() for p in model.parameters()) for name, model in models.items()}
+    parameters = {
+        name: sum(p.numel() for p in model.parameters()) for name, model in models.items()
+    }
     weights = {name: fingerprint(sorted(model.state_dict())) for name, model in models.items()}
     degradations = {name: parse_degradation(name) for name in DEGRADATIONS}
     known = {name: f"{d.name} {d.task} {d.multiple} {d.grid}" for name, d in degradations.items()}

@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from contracts_run import RUN, digests, fake_labeller
 
 import curate
+from tests.contracts.contracts_run import RUN, digests, fake_labeller
 
 STAGES = ("candidates", "fetched", "measured", "labelled", "matched", "select", "report")
 
@@ -22,7 +22,9 @@ def run(tmp_path: Path) -> Path:
 def test_run_of_an_older_version_resumes_with_nothing_done_twice(run: Path) -> None:
     before = digests(run)
     outcome = curate.run(None, out=run, scheduler="serial")
-    assert [(o.stage, o.shards) for o in outcome.stages] == [(o.stage, o.resumed) for o in outcome.stages]
+    assert [(o.stage, o.shards) for o in outcome.stages] == [
+        (o.stage, o.resumed) for o in outcome.stages
+    ]
     assert [o.stage for o in outcome.stages] == [
         "candidates",
         "fetched",
@@ -63,7 +65,9 @@ def assert_same_rows(old: pa.Table, new: pa.Table, name: str) -> None:
         before, after = old[column].combine_chunks(), new[column].combine_chunks()
         if pa.types.is_floating(field.type):
             assert before.is_null().equals(after.is_null()), f"{name}: {column}"
-            np.testing.assert_allclose(after.drop_null(), before.drop_null(), rtol=1e-9, err_msg=column)
+            np.testing.assert_allclose(
+                after.drop_null(), before.drop_null(), rtol=1e-9, err_msg=column
+            )
         else:
             assert after.equals(before), f"{name}: {column}"
 

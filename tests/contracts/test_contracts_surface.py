@@ -1,7 +1,8 @@
 import json
 
 import pytest
-from contracts_surface import PARTS, SURFACE, read_off
+
+from tests.contracts.contracts_surface import PARTS, SURFACE, read_off
 
 PINNED = json.loads(SURFACE.read_text())
 

@@ -23,7 +23,10 @@ def entries() -> list[Entry]:
 @pytest.fixture
 def site(entries: list[Entry]) -> Iterator[DemoSite]:
     """A site of its own for every test: three good pictures and all trouble, drawn so small that it takes no time."""
-    good = [Entry(f"/good/{k}.jpg", Picture("Map", k, SMALL, "jpeg92"), "a map", "MIT", "good") for k in range(3)]
+    good = [
+        Entry(f"/good/{k}.jpg", Picture("Map", k, SMALL, "jpeg92"), "a map", "MIT", "good")
+        for k in range(3)
+    ]
     trouble = [entry for entry in entries if entry.behaviour or entry.fate == "private"]
     small = [replace(entry, picture=replace(entry.picture, size=SMALL)) for entry in trouble]
     with DemoSite(port=0, entries=good + small) as site:

@@ -1,14 +1,10 @@
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from curate.engine import DaskExecutor, RunFolder, write_source
-
-sys.path.insert(0, str(Path(__file__).parent))  # workers unpickle the stage functions by name
-
-from engine_stages import Recorder, candidates
+from tests.engine.example_stages import Recorder, candidates
 
 
 @pytest.fixture

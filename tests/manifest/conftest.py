@@ -80,7 +80,9 @@ def run():
 
 def _picture(number, width, height, form, **options):
     """Bytes of a picture, and its mode and orientation."""
-    pixels = np.random.default_rng(number).integers(0, 256, (height // 8 + 1, width // 8 + 1, 3), np.uint8)
+    pixels = np.random.default_rng(number).integers(
+        0, 256, (height // 8 + 1, width // 8 + 1, 3), np.uint8
+    )
     image = Image.fromarray(pixels).resize((width, height))
     if number == 2:
         image = image.convert("RGBA")
@@ -113,14 +115,34 @@ def pictures(tmp_path_factory):
             url = f"http://site/{number}"
             info = tarfile.TarInfo(url.rpartition("/")[2])
             info.size = len(data)
-            row = dict(rows()[0], url=url, id=hashlib.sha256(url.encode()).hexdigest()[:16], host="site")
-            row |= {"sha256": hashlib.sha256(data).hexdigest(), "nbytes": len(data), "format": form, "mode": mode}
-            row |= {"orientation": orientation, "width": width, "height": height, "pixels": width * height}
-            row |= {"bpp": 8 * len(data) / (width * height), "category": CATEGORIES[number], "caption": "a, \u00fc"}
+            row = dict(
+                rows()[0], url=url, id=hashlib.sha256(url.encode()).hexdigest()[:16], host="site"
+            )
+            row |= {
+                "sha256": hashlib.sha256(data).hexdigest(),
+                "nbytes": len(data),
+                "format": form,
+                "mode": mode,
+            }
+            row |= {
+                "orientation": orientation,
+                "width": width,
+                "height": height,
+                "pixels": width * height,
+            }
+            row |= {
+                "bpp": 8 * len(data) / (width * height),
+                "category": CATEGORIES[number],
+                "caption": "a, \u00fc",
+            }
             row |= {"tar": "images/part-00000.tar", "offset": tar.offset + tarfile.BLOCKSIZE}
             placed.append(row | {"split": "train" if number < 4 else "test"})
             tar.addfile(info, io.BytesIO(data))
     for split in ("train", "test"):
-        table = pa.Table.from_pylist([row for row in placed if row["split"] == split], arrow_schema())
-        write_manifest(folder / f"manifest/{split}.parquet", table, {"recipe_name": "demo", "seed": "1"})
+        table = pa.Table.from_pylist(
+            [row for row in placed if row["split"] == split], arrow_schema()
+        )
+        write_manifest(
+            folder / f"manifest/{split}.parquet", table, {"recipe_name": "demo", "seed": "1"}
+        )
     return folder

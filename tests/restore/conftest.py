@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from restore_samples import DAMOE, TINY, draw, encode, make_manifest
 
 from curate.restore.checkpoints.checkpoint import CheckpointInfo, save_model
 from curate.restore.models import build_model
+from tests.restore.samples import DAMOE, TINY, draw, encode, make_manifest
 
 
 @pytest.fixture(autouse=True)

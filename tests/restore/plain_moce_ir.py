@@ -19,7 +19,9 @@ from curate.restore.models.complexity_experts import balance_loss
 __all__ = ["plain_moce_ir"]
 
 
-def plain_moce_ir(model: Any, image_B3HW: Tensor, route: int | Sequence[int]) -> tuple[Tensor, Tensor]:
+def plain_moce_ir(
+    model: Any, image_B3HW: Tensor, route: int | Sequence[int]
+) -> tuple[Tensor, Tensor]:
     """The restored images, whose sides are multiples of 64, and the mean balance loss, drawing noise in training."""
     x = _conv(model.patch_embed, image_B3HW)
     skips = []
@@ -33,7 +35,9 @@ def plain_moce_ir(model: Any, image_B3HW: Tensor, route: int | Sequence[int]) ->
     edges = F.conv2d(x, model.frequency.high_pass_C133, padding=1, groups=x.shape[1])
     frequency = F.gelu(edges).mean((2, 3))
     frequency = F.linear(frequency, model.frequency.mlp[0].weight, model.frequency.mlp[0].bias)
-    frequency = F.linear(F.gelu(frequency), model.frequency.mlp[2].weight, model.frequency.mlp[2].bias)
+    frequency = F.linear(
+        F.gelu(frequency), model.frequency.mlp[2].weight, model.frequency.mlp[2].bias
+    )
     losses = []
     for level in (2, 1, 0):
         x = torch.cat([F.pixel_shuffle(_conv(model.up[level][0], x), 2), skips[level]], dim=1)
@@ -66,7 +70,10 @@ def _decoder(
         loss = balance_loss(logits, noisy, mixture.complexity_n, 1 / len(mixture.experts))
     choice = [route] * len(x) if isinstance(route, int) else list(route)
     gate = noisy.softmax(1)[torch.arange(len(x)), choice]
-    experts = [_expert(mixture.experts[k], routed[i : i + 1], shared[i : i + 1]) for i, k in enumerate(choice)]
+    experts = [
+        _expert(mixture.experts[k], routed[i : i + 1], shared[i : i + 1])
+        for i, k in enumerate(choice)
+    ]
     routed = _conv(mixture.out, gate[:, None, None, None] * torch.cat(experts))
     q = _conv(block.cross.q[1], _conv(block.cross.q[0], routed))
     k, v = _conv(block.cross.kv[1], _conv(block.cross.kv[0], shared)).chunk(2, dim=1)
@@ -82,9 +89,13 @@ def _expert(expert: Any, x: Tensor, shared: Tensor) -> Tensor:
 
     def tiles(x: Tensor) -> Tensor:
         x = F.pad(x, (0, -width % tile, 0, -height % tile))
-        return x.reshape(*x.shape[:2], x.shape[2] // tile, tile, x.shape[3] // tile, tile).transpose(3, 4)
+        return x.reshape(
+            *x.shape[:2], x.shape[2] // tile, tile, x.shape[3] // tile, tile
+        ).transpose(3, 4)
 
-    convolved = torch.fft.irfft2(torch.fft.rfft2(tiles(q)) * torch.fft.rfft2(tiles(k)), s=(tile, tile))
+    convolved = torch.fft.irfft2(
+        torch.fft.rfft2(tiles(q)) * torch.fft.rfft2(tiles(k)), s=(tile, tile)
+    )
     convolved = convolved.transpose(3, 4).flatten(4, 5).flatten(2, 3)[..., :height, :width]
     mixed = _conv(mixer.out, _norm(mixer.norm, convolved) * v)
     return x + _conv(expert.widen, mixed * F.silu(_conv(expert.reduce_shared, shared)))
@@ -105,7 +116,9 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, temperature: Tensor) -> Tensor:
     batch, channels, height, width = v.shape
     heads = len(temperature)
     q, k, v = (x.reshape(batch, heads, channels // heads, height * width) for x in (q, k, v))
-    weights = (F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).transpose(-2, -1) * temperature).softmax(-1)
+    weights = (
+        F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).transpose(-2, -1) * temperature
+    ).softmax(-1)
     return (weights @ v).reshape(batch, channels, height, width)
 
 
@@ -115,4 +128,6 @@ def _feed_forward(feed_forward: Any, x: Tensor) -> Tensor:
 
 
 def _conv(conv: Any, x: Tensor) -> Tensor:
-    return F.conv2d(x.contiguous(), conv.weight, conv.bias, padding=conv.padding, groups=conv.groups)
+    return F.conv2d(
+        x.contiguous(), conv.weight, conv.bias, padding=conv.padding, groups=conv.groups
+    )

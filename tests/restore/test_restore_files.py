@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
-from restore_samples import draw, encode
 
 from curate.cli import app
 from curate.errors import RestoreError
@@ -15,6 +14,7 @@ from curate.restore import Restored, restore_files, restore_image
 from curate.restore.checkpoints.checkpoint import load_model
 from curate.restore.data.degradations import generator, parse_degradation
 from curate.restore.inference.restore_image import restore_array
+from tests.restore.samples import draw, encode
 
 
 def test_one_broken_file_does_not_stop_the_others(checkpoint: Path, tmp_path: Path) -> None:
@@ -37,7 +37,9 @@ def test_one_broken_file_does_not_stop_the_others(checkpoint: Path, tmp_path: Pa
     assert results[1].error.startswith("can't be read: decode_failed")
     assert sorted(p.name for p in out.rglob("*") if p.is_file()) == ["a.png", "c.webp", "d.png"]
     assert [(done, total) for done, total, _ in told] == [(i, 4) for i in range(1, 5)]
-    assert np.array_equal(np.asarray(Image.open(out / "a.png")), np.asarray(restore_image(checkpoint, draw(0))))
+    assert np.array_equal(
+        np.asarray(Image.open(out / "a.png")), np.asarray(restore_image(checkpoint, draw(0)))
+    )
 
 
 def test_exif_colour_profile_and_transparency_stay(checkpoint: Path, tmp_path: Path) -> None:
@@ -61,9 +63,12 @@ def test_exif_colour_profile_and_transparency_stay(checkpoint: Path, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("mode", "space", "kept"), [("L", b"GRAY", True), ("RGB", b"GRAY", False), ("CMYK", b"CMYK", False)]
+    ("mode", "space", "kept"),
+    [("L", b"GRAY", True), ("RGB", b"GRAY", False), ("CMYK", b"CMYK", False)],
 )
-def test_a_profile_stays_where_it_fits(checkpoint: Path, tmp_path: Path, mode: str, space: bytes, kept: bool) -> None:
+def test_a_profile_stays_where_it_fits(
+    checkpoint: Path, tmp_path: Path, mode: str, space: bytes, kept: bool
+) -> None:
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     profile[16:20] = space
     Image.fromarray(draw(0)).convert(mode).save(tmp_path / "in.tif", icc_profile=bytes(profile))
@@ -93,7 +98,9 @@ def test_grey_comes_out_grey_and_in_8_bits(checkpoint: Path, tmp_path: Path, mod
             assert np.array_equal(np.asarray(out.getchannel("A")), draw(1)[..., 0])
 
 
-def test_transparency_becomes_white_where_the_format_has_none(checkpoint: Path, tmp_path: Path) -> None:
+def test_transparency_becomes_white_where_the_format_has_none(
+    checkpoint: Path, tmp_path: Path
+) -> None:
     image = Image.fromarray(draw(0))
     image.putalpha(0)
     image.save(tmp_path / "in.png")
@@ -111,9 +118,12 @@ def test_exif_too_damaged_to_be_written_again_is_left_out(checkpoint: Path, tmp_
 
 
 @pytest.mark.parametrize(
-    ("format_", "pillow"), [("png", "PNG"), (".JPG", "JPEG"), ("webp", "WEBP"), ("tif", "TIFF"), ("avif", "AVIF")]
+    ("format_", "pillow"),
+    [("png", "PNG"), (".JPG", "JPEG"), ("webp", "WEBP"), ("tif", "TIFF"), ("avif", "AVIF")],
 )
-def test_all_outputs_get_the_format_asked_for(checkpoint: Path, tmp_path: Path, format_: str, pillow: str) -> None:
+def test_all_outputs_get_the_format_asked_for(
+    checkpoint: Path, tmp_path: Path, format_: str, pillow: str
+) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in/a.png").write_bytes(encode(draw(0)))
     (tmp_path / "in/b.bmp").write_bytes(encode(draw(1), "BMP"))
@@ -134,7 +144,9 @@ def test_folders_may_hold_what_cameras_and_scanners_write(checkpoint: Path, tmp_
 
 
 @pytest.mark.parametrize("format_", ["gif", "psd", "x y", ""])
-def test_formats_that_are_not_written_are_refused(checkpoint: Path, tmp_path: Path, format_: str) -> None:
+def test_formats_that_are_not_written_are_refused(
+    checkpoint: Path, tmp_path: Path, format_: str
+) -> None:
     (tmp_path / "a.png").write_bytes(encode(draw(0)))
     with pytest.raises(RestoreError, match="that can be written: say png, jpg"):
         restore_files(checkpoint, [tmp_path / "a.png"], tmp_path / "out", format=format_)
@@ -147,7 +159,8 @@ def test_nothing_is_replaced_unless_that_is_said(checkpoint: Path, tmp_path: Pat
     restore_files(checkpoint, [tmp_path / "in"], tmp_path / "out")
     (tmp_path / "out/a.png").write_bytes(b"mine")
     with pytest.raises(
-        RestoreError, match=r"a\.png and 1 more are there already: choose another output, or say --overwrite"
+        RestoreError,
+        match=r"a\.png and 1 more are there already: choose another output, or say --overwrite",
     ):
         restore_files(checkpoint, [tmp_path / "in"], tmp_path / "out")
     assert (tmp_path / "out/a.png").read_bytes() == b"mine"
@@ -160,7 +173,9 @@ def test_nothing_is_replaced_unless_that_is_said(checkpoint: Path, tmp_path: Pat
 def test_what_lies_in_the_output_folder_is_no_input(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(encode(draw(0)))
     for _ in range(2):
-        results = restore_files(checkpoint, [tmp_path], tmp_path / "restored", overwrite=True, compare=True)
+        results = restore_files(
+            checkpoint, [tmp_path], tmp_path / "restored", overwrite=True, compare=True
+        )
         assert [r.source.name for r in results] == ["a.png"]
     assert sorted(p.name for p in (tmp_path / "restored").iterdir()) == ["a.compare.png", "a.png"]
 
@@ -170,12 +185,16 @@ def test_a_strip_shows_before_and_after(checkpoint: Path, tmp_path: Path) -> Non
     restore_files(checkpoint, [tmp_path / "a.png"], tmp_path / "out", compare=True)
     with Image.open(tmp_path / "out/a.compare.png") as strip:
         assert strip.width == 2 * 480 + 3 * 12
-    restore_files(checkpoint, [tmp_path / "a.png"], tmp_path / "trial", compare=True, degrade="denoise_50")
+    restore_files(
+        checkpoint, [tmp_path / "a.png"], tmp_path / "trial", compare=True, degrade="denoise_50"
+    )
     with Image.open(tmp_path / "trial/a.compare.png") as strip:
         assert strip.width == 3 * 480 + 4 * 12, "the clean one too"
 
 
-def test_each_picture_may_have_its_own_task(checkpoints: dict[str, Path], checkpoint: Path, tmp_path: Path) -> None:
+def test_each_picture_may_have_its_own_task(
+    checkpoints: dict[str, Path], checkpoint: Path, tmp_path: Path
+) -> None:
     (tmp_path / "in").mkdir()
     for n in range(2):
         (tmp_path / f"in/{n}.png").write_bytes(encode(draw(n)))
@@ -234,13 +253,18 @@ def test_animated_inputs_give_their_first_frame(checkpoint: Path, tmp_path: Path
 
 
 def test_the_command_names_what_is_broken(
-    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in/a.png").write_bytes(encode(draw(0)))
     (tmp_path / "in/b.png").write_bytes(b"broken")
     out = str(tmp_path / "out")
-    monkeypatch.setattr(sys, "argv", ["curate", "restore", str(tmp_path / "in"), "-o", out, "-c", str(checkpoint)])
+    monkeypatch.setattr(
+        sys, "argv", ["curate", "restore", str(tmp_path / "in"), "-o", out, "-c", str(checkpoint)]
+    )
     with pytest.raises(SystemExit) as end:
         app.main()
     said = capsys.readouterr()

@@ -52,7 +52,13 @@ def late_size_jpeg(before: int, side: int = 64) -> bytes:
 
 def settings(**changes: Any) -> Fetch:
     """A recipe's fetch settings, with the site's address opened, no time lost, and no robots.txt asked for."""
-    known = {"allow_networks": (f"{SITE}/32",), "backoff": 0.01, "deadline": 20, "max_bytes": 200_000, "robots": False}
+    known = {
+        "allow_networks": (f"{SITE}/32",),
+        "backoff": 0.01,
+        "deadline": 20,
+        "max_bytes": 200_000,
+        "robots": False,
+    }
     return Fetch(**known | changes)
 
 
@@ -73,8 +79,17 @@ class Visit:
 
     async def answer(self, body: bytes = b"", status: int = 200, **headers: object) -> None:
         """A whole answer; headers are given as content_type="image/jpeg", and None leaves a default one out."""
-        fields = {"content_length": len(body), "content_type": "image/jpeg", "connection": "close", **headers}
-        lines = [f"{name.replace('_', '-')}: {value}\r\n" for name, value in fields.items() if value is not None]
+        fields = {
+            "content_length": len(body),
+            "content_type": "image/jpeg",
+            "connection": "close",
+            **headers,
+        }
+        lines = [
+            f"{name.replace('_', '-')}: {value}\r\n"
+            for name, value in fields.items()
+            if value is not None
+        ]
         await self.send(f"HTTP/1.1 {status} Whatever\r\n{''.join(lines)}\r\n".encode() + body)
 
 
@@ -118,7 +133,10 @@ class HostileSite:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(10)
@@ -129,7 +147,9 @@ class HostileSite:
             await asyncio.start_server(self._visit, SITE, 0),
             await asyncio.start_server(self._canary, CANARY, 0),
         ]
-        self.port, self.canary_port = (server.sockets[0].getsockname()[1] for server in self._servers)
+        self.port, self.canary_port = (
+            server.sockets[0].getsockname()[1] for server in self._servers
+        )
         ready.set()
         await self._stop.wait()
         for server in self._servers:
@@ -139,7 +159,9 @@ class HostileSite:
         """Listen on `tls_port` too, with a certificate that nobody vouches for."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(_own_certificate(folder))
-        started = asyncio.run_coroutine_threadsafe(asyncio.start_server(self._visit, SITE, 0, ssl=context), self._loop)
+        started = asyncio.run_coroutine_threadsafe(
+            asyncio.start_server(self._visit, SITE, 0, ssl=context), self._loop
+        )
         self._servers.append(started.result(10))
         self.tls_port = self._servers[-1].sockets[0].getsockname()[1]
 
@@ -151,7 +173,10 @@ class HostileSite:
         try:
             request, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             path = request.split(" ")[1].lstrip("/")
-            headers = {k.strip().lower(): v.strip() for k, _, v in (line.partition(":") for line in lines if line)}
+            headers = {
+                k.strip().lower(): v.strip()
+                for k, _, v in (line.partition(":") for line in lines if line)
+            }
             self.agents.add(headers.get("user-agent", ""))
             path = self.robots_path if path == "robots.txt" else path
             self.hits[path] += 1
@@ -161,7 +186,9 @@ class HostileSite:
                 path = rest
             path = "status/404" if self.gone else path
             name = path.partition("?")[0].partition("/")[0]
-            await _while_connected(reader, ROUTES[name](Visit(path, headers, earlier, self, writer)))
+            await _while_connected(
+                reader, ROUTES[name](Visit(path, headers, earlier, self, writer))
+            )
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass  # the visitor left, or the site closes
         finally:
@@ -313,7 +340,9 @@ async def resets_once(visit: Visit) -> None:
 @route
 async def busy(visit: Visit) -> None:
     """busy/3: 429 once, with a Retry-After of so many seconds."""
-    await visit.answer(picture(), 200 if visit.earlier else 429, retry_after=visit.path.rpartition("/")[2])
+    await visit.answer(
+        picture(), 200 if visit.earlier else 429, retry_after=visit.path.rpartition("/")[2]
+    )
 
 
 @route
@@ -493,13 +522,19 @@ def _own_certificate(folder: Path) -> Path:
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, SITE)])
     now = datetime.now(UTC)
     certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(1), now + timedelta(1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address(SITE))]), critical=False)
+        x509.CertificateBuilder(
+            name, name, key.public_key(), 1, now - timedelta(1), now + timedelta(1)
+        )
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(IPv4Address(SITE))]), critical=False
+        )
         .sign(key, hashes.SHA256())
     )
     pem = serialization.Encoding.PEM
     path = folder / "certificate.pem"
-    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    private = key.private_bytes(
+        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
     path.write_bytes(private + certificate.public_bytes(pem))
     return path
 

@@ -6,9 +6,8 @@ import itertools
 import random
 from typing import Any
 
-from hostile import ROUTES, HostileSite
-
 from curate.errors import Reason
+from tests.site.hostile import ROUTES, HostileSite
 
 End = Reason | None
 """None for bytes."""
@@ -32,13 +31,21 @@ MIN_SIDE = 48
 SLOW = ("silent", "slow-headers", "drip", "stalls", "head-only/20000")
 """Paths that take a whole deadline, and so are a fifth as frequent as others."""
 
-_OF_FETCH = frozenset({None, *(reason for reason in Reason if reason.stage in ("fetch", "candidates"))})
+_OF_FETCH = frozenset(
+    {None, *(reason for reason in Reason if reason.stage in ("fetch", "candidates"))}
+)
 
 ENDS: dict[str, frozenset[End]] = {
     path: frozenset(ends)
     for paths, ends in (
-        ("ok wakes unclosed-length chunked gzipped format/PNG format/WEBP format/GIF format/BMP format/TIFF", [None]),
-        ("numbered/{} sized/300 redirect/3 redirect-in-utf8 fails-once resets-once busy/0 nap", [None]),
+        (
+            "ok wakes unclosed-length chunked gzipped format/PNG format/WEBP format/GIF format/BMP format/TIFF",
+            [None],
+        ),
+        (
+            "numbered/{} sized/300 redirect/3 redirect-in-utf8 fails-once resets-once busy/0 nap",
+            [None],
+        ),
         ("tagged?all drawn/60/PNG drawn/60/JPEG/chunked late-size/60/45000", [None]),
         ("sized/40 drawn/20/JPEG/chunked late-size/20/45000", [Reason.TOO_SMALL]),
         ("ok?private", [Reason.ROBOTS]),
@@ -73,7 +80,10 @@ assert {path.partition("?")[0].partition("/")[0] for path in ENDS} == ROUTES.key
 
 def mix(site: HostileSite, count: int, seed: int = 0) -> dict[str, frozenset[End]]:
     """So many different URLs of all routes, in a random order -> the ends that they promise."""
-    rounds = ([path for path in ENDS if path not in SLOW or number % 5 == 0] for number in itertools.count())
+    rounds = (
+        [path for path in ENDS if path not in SLOW or number % 5 == 0]
+        for number in itertools.count()
+    )
     paths = [*itertools.islice(itertools.chain.from_iterable(rounds), count)]
     random.Random(seed).shuffle(paths)
     return {

@@ -74,9 +74,13 @@ def choose_larger(pool: Pool, smaller: Pool, count: int, terms: Terms) -> Choice
     return _choose_size(pool, smaller, pool.has(smaller), count, terms)
 
 
-def _choose_size(pool: Pool, like: Pool, must_N: NDArray[np.bool_], count: int, terms: Terms) -> Choice:
+def _choose_size(
+    pool: Pool, like: Pool, must_N: NDArray[np.bool_], count: int, terms: Terms
+) -> Choice:
     if count > len(pool):
-        raise RunError(f"there are {len(pool):,} images, and a subset wants {count:,}: ask for fewer")
+        raise RunError(
+            f"there are {len(pool):,} images, and a subset wants {count:,}: ask for fewer"
+        )
     group_N = pool.groups(terms.categories)
     there_C, must_C, like_C = (
         np.bincount(groups, minlength=len(terms.categories))
@@ -98,7 +102,9 @@ def choose_low(pool: Pool, like: Pool, aspect: str, target: float, terms: Terms)
     measure = MEASURES[aspect]
     value_N, group_N = pool.column(measure), pool.groups(terms.categories)
     counts_C = np.bincount(like.groups(terms.categories), minlength=len(terms.categories))
-    held = {name: mean for name, mean in _means(pool, like, terms.tolerance).items() if name != measure}
+    held = {
+        name: mean for name, mean in _means(pool, like, terms.tolerance).items() if name != measure
+    }
     aim = MeanBetween(value_N, (1 - terms.tolerance) * target, (1 + terms.tolerance) * target)
     lots_N = pool.lots(terms.seed)
     if (reached := pick(lots_N, group_N, counts_C, [*held.values(), aim])) is not None:
@@ -115,7 +121,11 @@ def choose_low(pool: Pool, like: Pool, aspect: str, target: float, terms: Terms)
         and found.bound < lowest.bound * (1 - 1e-3)
     }
     under_C = np.bincount(group_N[value_N <= target], minlength=len(terms.categories))
-    lacking = {name: int(n) for name, n in zip(terms.categories, np.maximum(counts_C - under_C, 0), strict=True) if n}
+    lacking = {
+        name: int(n)
+        for name, n in zip(terms.categories, np.maximum(counts_C - under_C, 0), strict=True)
+        if n
+    }
     return Choice(pool, lowest.row_N, lowest.bound * target / count, freed, lacking)
 
 
@@ -128,7 +138,8 @@ def choose_concentrated(pool: Pool, like: Pool, target: float, terms: Terms) -> 
     """
     group_N = pool.groups(terms.categories)
     there_C, like_C = (
-        np.bincount(g, minlength=len(terms.categories)) for g in (group_N, like.groups(terms.categories))
+        np.bincount(g, minlength=len(terms.categories))
+        for g in (group_N, like.groups(terms.categories))
     )
     rank_C = np.argsort(np.argsort(-there_C, kind="stable"), kind="stable")
     lots_N, means = pool.lots(terms.seed), list(_means(pool, like, terms.tolerance).values())
@@ -140,7 +151,9 @@ def choose_concentrated(pool: Pool, like: Pool, target: float, terms: Terms) -> 
     low, high = 1e-3, 1.0  # counts(high) are the reference's
     for _ in range(_STEPS):  # the least concentrated that is at the target or under it
         middle = (low + high) / 2
-        low, high = (middle, high) if diversity(counts(middle).tolist()) <= target else (low, middle)
+        low, high = (
+            (middle, high) if diversity(counts(middle).tolist()) <= target else (low, middle)
+        )
     reached = diversity(counts(low).tolist()) <= target
     best = pick(lots_N, group_N, counts(low), means)
     if best is not None:

@@ -50,7 +50,9 @@ class Place:
         except OSError as error:
             raise RunError(f"can't read {self.url}: {error}") from error
         if hashlib.sha256(data).hexdigest() != self.sha256:
-            raise RunError(f"{self.url} is damaged at {self.id}: curate run with --verify mends what can be mended")
+            raise RunError(
+                f"{self.url} is damaged at {self.id}: curate run with --verify mends what can be mended"
+            )
         try:
             with open_image(io.BytesIO(data)) as image:
                 return to_rgb(image)
@@ -127,7 +129,10 @@ class Workshop:
     """
 
     def __init__(
-        self, executor: Executor, facts: Collection[Fact], progress: Callable[[int, int], None] | None = None
+        self,
+        executor: Executor,
+        facts: Collection[Fact],
+        progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self._executor = executor
         self._facts = tuple(facts)
@@ -148,7 +153,9 @@ class Workshop:
         @cache
         def mean(quality: int) -> float:
             sizes = self._map(_size, [(place, Compress(quality)) for place in places])
-            return sum(8 * size / place.pixels for size, place in zip(sizes, places, strict=True)) / len(places)
+            return sum(
+                8 * size / place.pixels for size, place in zip(sizes, places, strict=True)
+            ) / len(places)
 
         low, high = 1, _HIGHEST
         while low < high:
@@ -161,7 +168,9 @@ class Workshop:
         waiting: dict[int, Any] = {}
         following = 0
         self._known += len(tasks)
-        for (number, (place, _)), result in self._executor.map(work, list(enumerate(tasks)), lambda task, report: None):
+        for (number, (place, _)), result in self._executor.map(
+            work, list(enumerate(tasks)), lambda task, report: None
+        ):
             if isinstance(result, WorkerDied):
                 raise RunError(f"{place.id} kills the worker that copies it: {result}")
             if isinstance(result, Exception):
@@ -186,7 +195,9 @@ def _size(task: tuple[int, tuple[Place, Change]], report: Callable[[Any], None])
     return len(change(place.decode()))
 
 
-def _copy(task: tuple[int, tuple[Place, tuple[Change, tuple[Fact, ...]]]], report: Callable[[Any], None]) -> Copy:
+def _copy(
+    task: tuple[int, tuple[Place, tuple[Change, tuple[Fact, ...]]]], report: Callable[[Any], None]
+) -> Copy:
     _, (place, (change, facts)) = task
     data = change(place.decode())
     try:
@@ -194,12 +205,16 @@ def _copy(task: tuple[int, tuple[Place, tuple[Change, tuple[Fact, ...]]]], repor
         with open_image(io.BytesIO(data)) as image:
             lossless = len(data) if image.format == "PNG" else len(to_png(to_rgb(image)))
     except ImageError as error:  # of a picture of one pixel, say
-        raise RunError(f"a copy of {place.id} by {change.told} can't be measured: {error}") from error
+        raise RunError(
+            f"a copy of {place.id} by {change.told} can't be measured: {error}"
+        ) from error
     return Copy(data, _columns(measures), lossless)
 
 
 def _columns(measures: Measures) -> dict[str, Any]:
     named = {field.name: getattr(measures, field.name) for field in fields(measures)}
-    return {name: value for name, value in named.items() if name not in ("keypoints", "cutoffs", "facts")} | dict(
-        measures.facts
-    )
+    return {
+        name: value
+        for name, value in named.items()
+        if name not in ("keypoints", "cutoffs", "facts")
+    } | dict(measures.facts)

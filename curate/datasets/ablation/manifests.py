@@ -42,11 +42,16 @@ class Writer:
     def write(self, name: str, pool: Pool) -> pa.Table:
         """Rows of the run, all as training images; returns them."""
         table = pool.table
-        table = table.set_column(table.column_names.index("split"), "split", pa.array(["train"] * len(table)))
+        table = table.set_column(
+            table.column_names.index("split"), "split", pa.array(["train"] * len(table))
+        )
         known = {column.name for column in MANIFEST}
-        table = table.select([n for n in table.column_names if n in known or table[n].null_count < len(table)])
+        table = table.select(
+            [n for n in table.column_names if n in known or table[n].null_count < len(table)]
+        )
         seen = gather(
-            [Manifest(f"{self._folder}/manifest/train.parquet", table, {"root": ".."})], f"{self._out}/{name}"
+            [Manifest(f"{self._folder}/manifest/train.parquet", table, {"root": ".."})],
+            f"{self._out}/{name}",
         )
         self._encode(name, seen, "chosen")
         return table
@@ -62,7 +67,12 @@ class Writer:
                 tar = TarWriter(sink)
                 for row, copy in zip(rows[start : start + _PER_TAR], copies, strict=False):
                     new = derived_row(row, f"{name}&{change.told}", copy.data, **copy.facts)
-                    new |= {"copy_of": row["id"], "split": "train", "tar": tar_name, "lossless": copy.lossless}
+                    new |= {
+                        "copy_of": row["id"],
+                        "split": "train",
+                        "tar": tar_name,
+                        "lossless": copy.lossless,
+                    }
                     new["offset"] = tar.add_bytes(name_of(new), copy.data)
                     found.append(new)
                 tar.close()
@@ -74,7 +84,10 @@ class Writer:
         """Where images lie."""
         names = ("id", "tar", "offset", "nbytes", "sha256", "pixels")
         columns = (pool.table[name].to_pylist() for name in names)
-        return [Place(id_, f"{self._folder}/{tar}", *rest) for id_, tar, *rest in zip(*columns, strict=True)]
+        return [
+            Place(id_, f"{self._folder}/{tar}", *rest)
+            for id_, tar, *rest in zip(*columns, strict=True)
+        ]
 
     def with_lossless(self, pool: Pool) -> pa.Table:
         """The rows with a column `lossless`: bytes of their pixels as PNG. No image is decoded for it twice."""

@@ -74,7 +74,11 @@ class Pool:
 
     def groups(self, categories: Sequence[str]) -> NDArray[np.int64]:
         """Each row's category by its place in the list."""
-        return pc.index_in(self.table["category"], pa.array(categories, pa.string())).to_numpy().astype(np.int64)
+        return (
+            pc.index_in(self.table["category"], pa.array(categories, pa.string()))
+            .to_numpy()
+            .astype(np.int64)
+        )
 
     def lots(self, seed: int) -> NDArray[np.float64]:
         """A seeded hash of each id, 0 to 1: the same for all subsets, so that they have images in common."""
@@ -82,7 +86,9 @@ class Pool:
 
     def has(self, other: Pool) -> NDArray[np.bool_]:
         """Which rows another pool has, too."""
-        there: NDArray[np.bool_] = pc.is_in(self.table["id"], other.table["id"].combine_chunks()).to_numpy()
+        there: NDArray[np.bool_] = pc.is_in(
+            self.table["id"], other.table["id"].combine_chunks()
+        ).to_numpy()
         return there
 
     def where(self, mask_N: NDArray[np.bool_]) -> Pool:
@@ -114,16 +120,26 @@ def read_pool(
         LabelError: if rejected images have to be labelled, and the labeller can't be loaded.
     """
     if CommitRecord.read(folder, "select", "whole") is None:
-        raise RunError(f"{folder} has no dataset yet: run  curate run  or  curate select {folder}  first")
+        raise RunError(
+            f"{folder} has no dataset yet: run  curate run  or  curate select {folder}  first"
+        )
     lifted = {aspect: _lifted(recipe.filters, aspect) for aspect in aspects}
     parts, hashes, rejected = [], [], {aspect: [] for aspect in lifted}  # type: ignore[var-annotated]
     for name in folder.names("ledger", ".parquet"):
         with folder.open(name) as file:
             ledger = pq.read_table(file, page_checksum_verification=True)
-        good = pc.or_kleene(pc.equal(ledger["split"], "train"), pc.equal(ledger["reason"], Reason.SURPLUS.value))
+        good = pc.or_kleene(
+            pc.equal(ledger["split"], "train"), pc.equal(ledger["reason"], Reason.SURPLUS.value)
+        )
         parts.append(_measured(ledger.filter(pc.fill_null(good, False))))
-        passed = pc.is_in(ledger["reason"], pa.array([Reason.SURPLUS, Reason.DUPLICATE, Reason.CONTAMINATED]))
-        hashes.append(ledger.filter(pc.or_(passed, pc.is_null(ledger["reason"]))).select(list(DUPLICATE_COLUMNS)))
+        passed = pc.is_in(
+            ledger["reason"], pa.array([Reason.SURPLUS, Reason.DUPLICATE, Reason.CONTAMINATED])
+        )
+        hashes.append(
+            ledger.filter(pc.or_(passed, pc.is_null(ledger["reason"]))).select(
+                list(DUPLICATE_COLUMNS)
+            )
+        )
         for aspect, (filters, reasons) in lifted.items():
             rows = ledger.filter(pc.is_in(ledger["reason"], pa.array(reasons, pa.string())))
             rejected[aspect].append(rows.filter(pc.is_null(rejections(rows, filters))))
@@ -135,15 +151,21 @@ def read_pool(
         found = _measured(whole)
         fit = _vetted(_first_by_lot(found, _LOOKED_AT * images, seed), known, folder, recipe)
         told = Rejected(fit, len(found), len(whole) - len(found))
-        pools[aspect] = Pool(_by_id(pa.concat_tables([base.table, fit.select(base.table.column_names)])), told)
+        pools[aspect] = Pool(
+            _by_id(pa.concat_tables([base.table, fit.select(base.table.column_names)])), told
+        )
     return base, pools
 
 
 def _lifted(filters: Filters, aspect: str) -> tuple[Filters, list[str]]:
     """The filters without the minima of an aspect, and the reasons that these give."""
     columns = _LIFTED[aspect]
-    reasons = sorted({b.reason.value for b in filters.bounds if b.test == "min" and b.column in columns})
-    return filters.model_copy(update={"min": {c: v for c, v in filters.min.items() if c not in columns}}), reasons
+    reasons = sorted(
+        {b.reason.value for b in filters.bounds if b.test == "min" and b.column in columns}
+    )
+    return filters.model_copy(
+        update={"min": {c: v for c, v in filters.min.items() if c not in columns}}
+    ), reasons
 
 
 def _measured(rows: pa.Table) -> pa.Table:
@@ -177,7 +199,9 @@ def _vetted(rows: pa.Table, known: pa.Table, folder: RunFolder, recipe: Recipe) 
     own_N = np.arange(len(known), len(known) + len(rows))
     alone_N = ~np.isin(clusters.label_N[own_N], taken) & (clusters.best_N[own_N] == own_N)
     rows = rows.filter(pa.array(alone_N))
-    rows = rows.filter(pc.is_null(_matches(rows, folder, Benchmarks.load(recipe.select.benchmarks))))
+    rows = rows.filter(
+        pc.is_null(_matches(rows, folder, Benchmarks.load(recipe.select.benchmarks)))
+    )
     rows = _labelled(rows, folder, recipe.label)
     return rows.filter(pc.is_null(rejections(rows.select(LABELS.names), recipe.filters)))
 
@@ -206,7 +230,11 @@ def _labelled(rows: pa.Table, folder: RunFolder, config: Label) -> pa.Table:
     rows = rows.filter(pa.array(good_N))
     vectors = [embedding for embedding in found if not isinstance(embedding, ImageError)]
     results = labeller.classify(np.array(vectors, np.float32).reshape(-1, labeller.dim))
-    values = [[getattr(r, n) for r in results] for n in ("broad", "category", "score", "margin", "model")]
+    values = [
+        [getattr(r, n) for r in results] for n in ("broad", "category", "score", "margin", "model")
+    ]
     for field, column in zip(LABELS, values, strict=True):
-        rows = rows.set_column(rows.column_names.index(field.name), field.name, pa.array(column, field.type))
+        rows = rows.set_column(
+            rows.column_names.index(field.name), field.name, pa.array(column, field.type)
+        )
     return rows

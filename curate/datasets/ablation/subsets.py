@@ -10,7 +10,14 @@ from os import PathLike
 import pyarrow as pa
 
 from curate import engine
-from curate.datasets.ablation.choice import Choice, Terms, choose_concentrated, choose_larger, choose_low, choose_part
+from curate.datasets.ablation.choice import (
+    Choice,
+    Terms,
+    choose_concentrated,
+    choose_larger,
+    choose_low,
+    choose_part,
+)
 from curate.datasets.ablation.copies import Compress, Resize, Workshop
 from curate.datasets.ablation.manifests import Writer, lossless_bpp
 from curate.datasets.ablation.pool import Pool, read_pool
@@ -52,12 +59,18 @@ class Ablation:
             raise RunError("a subset has 1 image at least: see --images and --sizes")
         for aspect, target in (self.targets or {}).items():
             if aspect not in ASPECTS or not target > 0:
-                raise RunError(f"--target takes {', '.join(ASPECTS)} and a number over 0, not {aspect}={target:g}")
+                raise RunError(
+                    f"--target takes {', '.join(ASPECTS)} and a number over 0, not {aspect}={target:g}"
+                )
         for aspect in self.chosen:
             if aspect not in COPIED:
-                raise RunError(f"--choose takes {' or '.join(COPIED)}, not {aspect!r}: the others are always chosen")
+                raise RunError(
+                    f"--choose takes {' or '.join(COPIED)}, not {aspect!r}: the others are always chosen"
+                )
         if not 0.01 <= self.tolerance < 1:  # to meet less than that exactly may take for ever
-            raise RunError(f"--tolerance is a share from 0.01 to 1, such as 0.05, not {self.tolerance:g}")
+            raise RunError(
+                f"--tolerance is a share from 0.01 to 1, such as 0.05, not {self.tolerance:g}"
+            )
 
     @property
     def ladder(self) -> list[int]:
@@ -102,8 +115,12 @@ def ablate(
     wanted = wanted or Ablation()
     folder, recipe = open_run(run)
     with new_folder(str(out)) as place:
-        base, pools = read_pool(folder, recipe, ["frequency", *wanted.chosen], wanted.images, wanted.seed)
-        categories = sorted({name for pool in (base, *pools.values()) for name in pool.categories()})
+        base, pools = read_pool(
+            folder, recipe, ["frequency", *wanted.chosen], wanted.images, wanted.seed
+        )
+        categories = sorted(
+            {name for pool in (base, *pools.values()) for name in pool.categories()}
+        )
         terms = Terms(categories, wanted.tolerance, wanted.seed)
         sizes = _choose_sizes(base, wanted, terms)
         reference = sizes["full"].rows
@@ -112,7 +129,9 @@ def ablate(
             writer = Writer(folder, place, str(out).rstrip("/"), workshop)
             judge = _Judge(writer.with_lossless(reference), wanted)
             found = {}
-            for name, choice in (sizes | _choose_aspects(base, pools, reference, judge.targets, terms)).items():
+            for name, choice in (
+                sizes | _choose_aspects(base, pools, reference, judge.targets, terms)
+            ).items():
                 writer.write(name, choice.rows)
                 found[name] = judge(name, "chosen", writer.with_lossless(choice.rows), choice)
             for aspect in (a for a in COPIED if a in judge.targets and a not in wanted.chosen):
@@ -126,7 +145,10 @@ def ablate(
         subsets = [found[name] for name in dict.fromkeys([*ABLATIONS, *sizes]) if name in found]
         settings = {**asdict(wanted), "sizes": wanted.ladder, "chosen": sorted(wanted.chosen)}
         place.write("summary.csv", csv_of(subsets))
-        place.write("summary.json", json_of(subsets, settings | {"targets": judge.targets, "recipe": recipe.name}))
+        place.write(
+            "summary.json",
+            json_of(subsets, settings | {"targets": judge.targets, "recipe": recipe.name}),
+        )
     return subsets
 
 
@@ -151,13 +173,19 @@ def _choose_sizes(base: Pool, wanted: Ablation, terms: Terms) -> dict[str, Choic
 
 
 def _choose_aspects(
-    base: Pool, pools: Mapping[str, Pool], reference: Pool, targets: Mapping[str, float], terms: Terms
+    base: Pool,
+    pools: Mapping[str, Pool],
+    reference: Pool,
+    targets: Mapping[str, float],
+    terms: Terms,
 ) -> dict[str, Choice]:
     found = {}
     if "diversity" in targets:
         found["low_diversity"] = choose_concentrated(base, reference, targets["diversity"], terms)
     for aspect in (aspect for aspect in pools if aspect in targets):
-        found[f"low_{aspect}"] = choose_low(pools[aspect], reference, aspect, targets[aspect], terms)
+        found[f"low_{aspect}"] = choose_low(
+            pools[aspect], reference, aspect, targets[aspect], terms
+        )
     return found
 
 
@@ -173,14 +201,21 @@ class _Judge:
         statistics, self._tolerance = summarise(reference), wanted.tolerance
         self._lossless_bpp = lossless_bpp(reference)
         self.reference = {aspect: getattr(statistics, name) for aspect, name in COLUMN_OF.items()}
-        paper = {a: getattr(ABLATIONS[f"low_{a}"], c) / getattr(ABLATIONS["full"], c) for a, c in COLUMN_OF.items()}
+        paper = {
+            a: getattr(ABLATIONS[f"low_{a}"], c) / getattr(ABLATIONS["full"], c)
+            for a, c in COLUMN_OF.items()
+        }
         usual = {aspect: share * self.reference[aspect] for aspect, share in paper.items()}
         usual["resolution"] = self.reference["resolution"] / 9  # a third of each side
         # the paper's proportion is of PNG files; what was served may have fewer bits than that
         usual["bpp"] = min(paper["bpp"] * self._lossless_bpp, self.reference["bpp"] / 2)
         # of what the reference has nothing, such as diversity of one category, there can't be less
         given = dict(wanted.targets or {})
-        self.targets = {aspect: target for aspect, target in (usual | given).items() if aspect in given or target > 0}
+        self.targets = {
+            aspect: target
+            for aspect, target in (usual | given).items()
+            if aspect in given or target > 0
+        }
         for aspect, target in self.targets.items():
             if target >= self.reference[aspect] * (1 - wanted.tolerance):
                 raise RunError(
@@ -188,22 +223,40 @@ class _Judge:
                     f"set a lower one with --target {aspect}=..."
                 )
 
-    def __call__(self, name: str, made: str, rows: pa.Table, choice: Choice | None = None) -> Subset:
+    def __call__(
+        self, name: str, made: str, rows: pa.Table, choice: Choice | None = None
+    ) -> Subset:
         """What a subset is like; its rows have a column `lossless`."""
         statistics, lossless = summarise(rows), lossless_bpp(rows)
         aspect = name.removeprefix("low_") if name.startswith("low_") else None
-        others = {c: self.reference[a] for a, c in COLUMN_OF.items() if a != aspect and self.reference[a]}
-        shares = {column: getattr(statistics, column) / value - 1 for column, value in others.items()}
-        if statistics.bpp == lossless:  # PNG files tell nothing of compression; their pixels can be compared
+        others = {
+            c: self.reference[a] for a, c in COLUMN_OF.items() if a != aspect and self.reference[a]
+        }
+        shares = {
+            column: getattr(statistics, column) / value - 1 for column, value in others.items()
+        }
+        if (
+            statistics.bpp == lossless
+        ):  # PNG files tell nothing of compression; their pixels can be compared
             shares["lossless_bpp"] = lossless / self._lossless_bpp - 1
             shares.pop("bpp", None)
-        off = {column: round(share, 6) for column, share in shares.items() if abs(share) > self._tolerance + 1e-9}
+        off = {
+            column: round(share, 6)
+            for column, share in shares.items()
+            if abs(share) > self._tolerance + 1e-9
+        }
         target: float | None = None
         reached = True
         if aspect:
             target = self.targets[aspect]
-            reached = bool(getattr(statistics, COLUMN_OF[aspect]) <= target * (1 + self._tolerance + 1e-9))
-        told = (choice.lowest, choice.freed, choice.lacking) if choice and not reached else (None, {}, {})
+            reached = bool(
+                getattr(statistics, COLUMN_OF[aspect]) <= target * (1 + self._tolerance + 1e-9)
+            )
+        told = (
+            (choice.lowest, choice.freed, choice.lacking)
+            if choice and not reached
+            else (None, {}, {})
+        )
         rejected = choice.pool.rejected if choice else None
         return Subset(
             name, made, statistics, lossless, aspect, target, reached, off, *told,

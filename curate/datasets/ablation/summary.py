@@ -12,12 +12,27 @@ from typing import Any
 from curate.manifest.paper_statistics import ABLATIONS
 from curate.manifest.statistics import Statistics
 
-__all__ = ["ASPECTS", "COLUMN_OF", "HEADINGS", "LEGEND", "Subset", "cells", "csv_of", "json_of", "rows"]
+__all__ = [
+    "ASPECTS",
+    "COLUMN_OF",
+    "HEADINGS",
+    "LEGEND",
+    "Subset",
+    "cells",
+    "csv_of",
+    "json_of",
+    "rows",
+]
 
 ASPECTS = ("resolution", "bpp", "frequency", "diversity")
 """The four that Table 9 ablates."""
 
-COLUMN_OF = {"resolution": "pixels", "bpp": "bpp", "frequency": "hf_ratio_032", "diversity": "diversity"}
+COLUMN_OF = {
+    "resolution": "pixels",
+    "bpp": "bpp",
+    "frequency": "hf_ratio_032",
+    "diversity": "diversity",
+}
 """Aspect -> which of the statistics it is."""
 
 _COLUMNS = {
@@ -79,7 +94,9 @@ def rows(subsets: Sequence[Subset]) -> Iterator[dict[str, Any]]:
 
 def cells(row: dict[str, Any]) -> list[str]:
     """A row as one reads it."""
-    return ["-" if row[name] is None else form.format(row[name]) for name, (_, form) in _COLUMNS.items()]
+    return [
+        "-" if row[name] is None else form.format(row[name]) for name, (_, form) in _COLUMNS.items()
+    ]
 
 
 def csv_of(subsets: Sequence[Subset]) -> bytes:
@@ -95,4 +112,6 @@ def json_of(subsets: Sequence[Subset], settings: dict[str, Any]) -> bytes:
     """Everything."""
     paper = {name: asdict(statistics) for name, statistics in ABLATIONS.items()}
     found = [asdict(subset) for subset in subsets]
-    return (json.dumps({"settings": settings, "subsets": found, "paper": paper}, indent=1) + "\n").encode()
+    return (
+        json.dumps({"settings": settings, "subsets": found, "paper": paper}, indent=1) + "\n"
+    ).encode()

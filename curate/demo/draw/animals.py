@@ -55,7 +55,9 @@ def herd(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     level = rng.uniform(0.35, 0.6)
     c = Canvas(rng, size, (255, 255, 255))
     sky(c, level + 0.02)
-    grass(c, level, jitter(rng, ((96, 128, 60), (140, 136, 70), (80, 112, 76))[rng.integers(3)]), 500)
+    grass(
+        c, level, jitter(rng, ((96, 128, 60), (140, 136, 70), (80, 112, 76))[rng.integers(3)]), 500
+    )
     build, count = _BUILDS[rng.integers(len(_BUILDS))], int(rng.choice([1, 2, 3, 5, 7]))
     coat = _COATS[rng.integers(len(_COATS))]
     big = {1: 0.5, 2: 0.36, 3: 0.32}.get(count, 0.22) * c.unit
@@ -63,12 +65,20 @@ def herd(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     for k, y in enumerate(np.sort(rng.uniform(max(level + 0.1, 0.6), 0.95, count))):
         x = (slots[k] + rng.uniform(0.35, 0.65)) / count * c.wide
         _four_legged(
-            c, x, float(y), big * (0.35 + 0.75 * float(y)), build, jitter(rng, coat, 14), bool(rng.random() < 0.5)
+            c,
+            x,
+            float(y),
+            big * (0.35 + 0.75 * float(y)),
+            build,
+            jitter(rng, coat, 14),
+            bool(rng.random() < 0.5),
         )
     return c.finish()
 
 
-def _four_legged(c: Canvas, x: float, y: float, long: float, build: _Build, coat: Colour, flip: bool) -> None:
+def _four_legged(
+    c: Canvas, x: float, y: float, long: float, build: _Build, coat: Colour, flip: bool
+) -> None:
     rng, dark = c.rng, mix(coat, _BLACK, 0.45)
     at = (x, y - (build.legs + build.body / 2) * long)
 
@@ -80,11 +90,18 @@ def _four_legged(c: Canvas, x: float, y: float, long: float, build: _Build, coat
     half, reach = build.body / 2, build.legs + build.body / 2
     for hip, colour in ((-0.36, dark), (0.3, dark), (-0.44, coat), (0.38, coat)):
         step = rng.normal(0, 0.05)
-        leg = smooth([[hip, 0], [hip + 0.02, 0.5 * reach], [hip + step, 0.97 * reach]], closed=False)
+        leg = smooth(
+            [[hip, 0], [hip + 0.02, 0.5 * reach], [hip + step, 0.97 * reach]], closed=False
+        )
         put(ribbon(leg, [0.16, 0.08, 0.055]), shaded(colour, build.texture, 0.08))
         put(ellipse(hip + step + 0.015, reach - 0.01, 0.045, 0.022), mix(dark, _BLACK, 0.6))
-    tail = smooth([[-0.48, -half * 0.6], [-0.6, 0], [-0.55 - build.tail / 3, build.tail * 0.7]], closed=False)
-    put(ribbon(tail, [0.05, 0.04 + build.tail / 6, 0.02]), shaded(dark if build.tail > 0.2 else coat, "fur", 0.1))
+    tail = smooth(
+        [[-0.48, -half * 0.6], [-0.6, 0], [-0.55 - build.tail / 3, build.tail * 0.7]], closed=False
+    )
+    put(
+        ribbon(tail, [0.05, 0.04 + build.tail / 6, 0.02]),
+        shaded(dark if build.tail > 0.2 else coat, "fur", 0.1),
+    )
     back = [
         [-0.5, -half * 0.6],
         [-0.2, -half * 0.95],
@@ -99,7 +116,9 @@ def _four_legged(c: Canvas, x: float, y: float, long: float, build: _Build, coat
     if rng.random() < 0.4 and build.texture == "fur":
         for _ in range(rng.integers(3, 8)):
             put(
-                blob(rng, rng.uniform(-0.38, 0.38), rng.uniform(-0.55, 0.45) * half, 0.07, 0.05, 0.5),
+                blob(
+                    rng, rng.uniform(-0.38, 0.38), rng.uniform(-0.55, 0.45) * half, 0.07, 0.05, 0.5
+                ),
                 shaded(mix(coat, (250, 246, 240), 0.75), "fur"),
             )
     nx, ny = 0.46 + build.neck[0], -half * 0.5 - build.neck[1]
@@ -112,7 +131,10 @@ def _four_legged(c: Canvas, x: float, y: float, long: float, build: _Build, coat
     )
     for side in (-1, 1):
         ear = place(
-            [[0, 0], [0.035, -build.ears], [0.06, 0]], nx - 0.04 + 0.03 * side, ny - 0.6 * build.head, turn=0.35 * side
+            [[0, 0], [0.035, -build.ears], [0.06, 0]],
+            nx - 0.04 + 0.03 * side,
+            ny - 0.6 * build.head,
+            turn=0.35 * side,
         )
         put(ear, dark if side < 0 else hair)
         if build.horns:
@@ -126,7 +148,13 @@ def _four_legged(c: Canvas, x: float, y: float, long: float, build: _Build, coat
             )
             put(ribbon(horn, [0.03, 0.012]), (222, 206, 176))
     put(ellipse(nx, ny, build.head, build.head * 0.9), hair)
-    put(ribbon([[nx, ny], [nx + build.muzzle, ny + 0.6 * build.muzzle]], [build.head * 1.7, build.head * 0.95]), hair)
+    put(
+        ribbon(
+            [[nx, ny], [nx + build.muzzle, ny + 0.6 * build.muzzle]],
+            [build.head * 1.7, build.head * 0.95],
+        ),
+        hair,
+    )
     put(
         ellipse(nx + build.muzzle, ny + 0.6 * build.muzzle, 0.35 * build.head, 0.45 * build.head),
         mix(dark, (90, 60, 60), 0.3),
@@ -140,13 +168,23 @@ def birds(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     c = Canvas(
         rng,
         size,
-        Paint(mix(palette.light, palette.pick(rng), 0.25), mix(palette.light, palette.pick(rng), 0.6), "cloud", 0.03),
+        Paint(
+            mix(palette.light, palette.pick(rng), 0.25),
+            mix(palette.light, palette.pick(rng), 0.6),
+            "cloud",
+            0.03,
+        ),
     )
     green = jitter(rng, (84, 118, 70))
     for _ in range(rng.integers(1, 4)):
         y, slope = rng.uniform(0.45, 0.9), rng.normal(0, 0.12)
         twig = smooth(
-            [[-0.05, y], [0.3 * c.wide, y + slope], [0.7 * c.wide, y + 0.5 * slope], [c.wide * 1.05, y + slope]],
+            [
+                [-0.05, y],
+                [0.3 * c.wide, y + slope],
+                [0.7 * c.wide, y + 0.5 * slope],
+                [c.wide * 1.05, y + slope],
+            ],
             closed=False,
         )
         c.fill(ribbon(twig, [0.035, 0.012]), shaded((92, 66, 50), "brush", 0.12))
@@ -156,12 +194,22 @@ def birds(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
                 shaded(jitter(rng, green), "fur", 0.06),
             )
         for k in rng.choice(np.arange(3, len(twig) - 3), rng.integers(1, 4), replace=False):
-            _bird(c, twig[k, 0], twig[k, 1], rng.uniform(0.1, 0.2) * c.unit, palette, bool(rng.random() < 0.5))
+            _bird(
+                c,
+                twig[k, 0],
+                twig[k, 1],
+                rng.uniform(0.1, 0.2) * c.unit,
+                palette,
+                bool(rng.random() < 0.5),
+            )
     return c.finish()
 
 
 def _bird(c: Canvas, x: float, y: float, r: float, palette: Palette, flip: bool) -> None:
-    coat, breast = jitter(c.rng, palette.pick(c.rng)), jitter(c.rng, palette.colours[c.rng.integers(3, 6)])
+    coat, breast = (
+        jitter(c.rng, palette.pick(c.rng)),
+        jitter(c.rng, palette.colours[c.rng.integers(3, 6)]),
+    )
 
     def put(shape: Points, paint: Colour | Paint) -> None:
         c.fill(place(shape, x, y - 0.95 * r, r, flip=flip), paint)
@@ -206,8 +254,16 @@ def _bird(c: Canvas, x: float, y: float, r: float, palette: Palette, flip: bool)
 def faces(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     """The face of a cat, a bear, a fox or an owl, hair by hair."""
     palette = choose_palette(rng)
-    c = Canvas(rng, size, Paint(palette.pick(rng), mix(palette.dark, palette.pick(rng), 0.4), "cloud", 0.04))
-    kind, coat, r = int(rng.integers(4)), jitter(rng, _COATS[rng.integers(len(_COATS))], 14), 0.33 * c.unit
+    c = Canvas(
+        rng,
+        size,
+        Paint(palette.pick(rng), mix(palette.dark, palette.pick(rng), 0.4), "cloud", 0.04),
+    )
+    kind, coat, r = (
+        int(rng.integers(4)),
+        jitter(rng, _COATS[rng.integers(len(_COATS))], 14),
+        0.33 * c.unit,
+    )
     at, pale = (c.wide / 2 + rng.normal(0, 0.03), 0.52), mix(coat, (255, 246, 232), 0.6)
 
     def put(shape: Points, paint: Colour | Paint) -> None:
@@ -225,23 +281,38 @@ def faces(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     put(blob(rng, 0, 0, 1.05, 0.95, 0.04), shaded(coat, "fur", 0.12))
     angle = rng.uniform(0, 2 * np.pi, 900)
     for a, reach in zip(angle, np.sqrt(rng.uniform(0.12, 1, 900)), strict=True):
-        root, out = np.array([np.cos(a), 0.92 * np.sin(a)]) * reach, np.array([np.cos(a), np.sin(a) + 0.3])
+        root, out = (
+            np.array([np.cos(a), 0.92 * np.sin(a)]) * reach,
+            np.array([np.cos(a), np.sin(a) + 0.3]),
+        )
         put(ribbon([root, root + 0.09 * out], [0.018, 0.004]), jitter(rng, coat, 20))
     for flip in (False, True):
         c.fill(place(ellipse(0.42, -0.12, 0.34 if kind == 3 else 0.24), *at, r, flip=flip), pale)
         c.fill(place(ellipse(0.42, -0.12, 0.24 if kind == 3 else 0.16), *at, r, flip=flip), _BLACK)
         iris = palette.colours[4] if kind != 1 else (110, 70, 40)
-        c.fill(place(ellipse(0.42, -0.12, 0.2 if kind == 3 else 0.14), *at, r, flip=flip), shaded(iris, "fur", 0.1))
+        c.fill(
+            place(ellipse(0.42, -0.12, 0.2 if kind == 3 else 0.14), *at, r, flip=flip),
+            shaded(iris, "fur", 0.1),
+        )
         c.fill(place(ellipse(0.42, -0.12, 0.1 if kind else 0.04, 0.12), *at, r, flip=flip), _BLACK)
         c.fill(place(ellipse(0.46, -0.18, 0.035), *at, r), (255, 255, 255))
     if kind == 3:
         put(np.array([[-0.12, 0.1], [0.12, 0.1], [0, 0.45]]), shaded((220, 160, 60), "paper"))
         return c.finish()
     put(blob(rng, 0, 0.45, 0.42, 0.34, 0.05), shaded(pale, "fur", 0.08))
-    put(smooth([[-0.15, 0.25], [0.15, 0.25], [0, 0.42]]), mix(_BLACK, (190, 110, 110), 0.5 * (kind == 0)))
+    put(
+        smooth([[-0.15, 0.25], [0.15, 0.25], [0, 0.42]]),
+        mix(_BLACK, (190, 110, 110), 0.5 * (kind == 0)),
+    )
     for flip in (False, True):
-        c.line(place(smooth([[0, 0.42], [0.1, 0.58], [0.27, 0.52]], closed=False), *at, r, flip=flip), _BLACK, 0.03 * r)
+        c.line(
+            place(smooth([[0, 0.42], [0.1, 0.58], [0.27, 0.52]], closed=False), *at, r, flip=flip),
+            _BLACK,
+            0.03 * r,
+        )
         for k in range(4 * (kind != 1)):
             whisker = [[0.25, 0.42 + 0.05 * k], [0.7, 0.34 + 0.1 * k], [1.2, 0.32 + 0.16 * k]]
-            c.line(place(smooth(whisker, closed=False), *at, r, flip=flip), (250, 248, 240), 0.012 * r)
+            c.line(
+                place(smooth(whisker, closed=False), *at, r, flip=flip), (250, 248, 240), 0.012 * r
+            )
     return c.finish()

@@ -25,7 +25,9 @@ def skylines(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
         x = rng.uniform(-0.1, 0)
         while x < c.wide:
             width, top = rng.uniform(0.07, 0.2), rng.uniform(0.12, 0.6) + 0.12 * near
-            front = mix(low, jitter(rng, mix(palette.pick(rng), palette.dark, 0.3)), 0.25 + 0.7 * near)
+            front = mix(
+                low, jitter(rng, mix(palette.pick(rng), palette.dark, 0.3)), 0.25 + 0.7 * near
+            )
             _tower(c, x, top, width, front, lit * (near > 0.3))
             x += width * rng.uniform(0.85, 1.3)
     return c.finish()
@@ -33,19 +35,28 @@ def skylines(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
 
 def _tower(c: Canvas, x: float, top: float, width: float, front: Colour, lit: float) -> None:
     rng, kind = c.rng, c.rng.integers(4)
-    c.fill(rectangle(x, top, x + width, 1.01), Paint(front, mix(front, (20, 16, 30), 0.35), "stone", 0.04, 0))
+    c.fill(
+        rectangle(x, top, x + width, 1.01),
+        Paint(front, mix(front, (20, 16, 30), 0.35), "stone", 0.04, 0),
+    )
     if kind == 0:
         c.fill(rectangle(x + 0.25 * width, top - 0.04, x + 0.75 * width, top), front)
         c.line([[x + width / 2, top], [x + width / 2, top - 0.14]], front, 0.004)
     elif kind == 1:
-        c.fill([[x, top], [x + width / 2, top - 0.6 * width], [x + width, top]], mix(front, (20, 16, 30), 0.2))
+        c.fill(
+            [[x, top], [x + width / 2, top - 0.6 * width], [x + width, top]],
+            mix(front, (20, 16, 30), 0.2),
+        )
     step = rng.uniform(0.02, 0.04)
     pane = (0.6 * step, 0.55 * step) if kind < 3 else (width, 0.4 * step)
     dark = mix(front, (24, 26, 50), 0.5)
     for wy in np.arange(top + 0.6 * step, 1, step):
         for wx in np.arange(x + 0.4 * step, x + width - 0.7 * step, step if kind < 3 else 2):
             right = min(wx + pane[0], x + width - 0.3 * step)
-            c.fill(rectangle(wx, wy, right, wy + pane[1]), jitter(rng, _LAMP, 16) if rng.random() < lit else dark)
+            c.fill(
+                rectangle(wx, wy, right, wy + pane[1]),
+                jitter(rng, _LAMP, 16) if rng.random() < lit else dark,
+            )
 
 
 def houses(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
@@ -59,7 +70,15 @@ def houses(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
         for x in rng.uniform(0, c.wide, rng.integers(2, 6)):
             tree(c, x, level, rng.uniform(0.4, 0.7), jitter(rng, green), int(rng.integers(2)))
         grass(c, level, green, 250)
-        _house(c, c.wide * rng.uniform(0.15, 0.3), level + 0.04, 0.55 * c.wide, 0.34, palette.pick(rng), palette.dark)
+        _house(
+            c,
+            c.wide * rng.uniform(0.15, 0.3),
+            level + 0.04,
+            0.55 * c.wide,
+            0.34,
+            palette.pick(rng),
+            palette.dark,
+        )
         return c.finish()
     x = rng.uniform(-0.1, 0)
     while x < c.wide:
@@ -75,7 +94,9 @@ def houses(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
         )
         x += width + (rng.random() < 0.2) * 0.05
     stone = jitter(rng, (168, 160, 150))
-    c.fill(rectangle(0, level, c.wide, 1), Paint(stone, mix(stone, (30, 26, 40), 0.4), "stone", 0.09))
+    c.fill(
+        rectangle(0, level, c.wide, 1), Paint(stone, mix(stone, (30, 26, 40), 0.4), "stone", 0.09)
+    )
     for y in level + (1 - level) * np.linspace(0.05, 1, 7) ** 1.5:
         for x in np.arange(rng.uniform(-0.05, 0), c.wide, 0.09 * (0.5 + y - level)):
             c.line([[x, y - 0.012], [x - 0.004, y]], mix(stone, (30, 26, 40), 0.5), 0.002)
@@ -83,12 +104,19 @@ def houses(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     return c.finish()
 
 
-def _house(c: Canvas, x: float, y: float, width: float, tall: float, colour: Colour, roof: Colour) -> None:
+def _house(
+    c: Canvas, x: float, y: float, width: float, tall: float, colour: Colour, roof: Colour
+) -> None:
     rng, wall = c.rng, jitter(c.rng, mix(colour, (240, 230, 214), 0.25), 12)
     texture = ("stone", "stone", "brush", "weave")[rng.integers(4)]
     c.fill(rectangle(x, y - tall, x + width, y), shaded(wall, texture, 0.08))
-    tile, peak = jitter(rng, mix(roof, (150, 70, 52), 0.5)), rng.uniform(0.35, 0.7) * min(width, 0.36)
-    gable: Points = np.array([[x - 0.015, y - tall], [x + width / 2, y - tall - peak], [x + width + 0.015, y - tall]])
+    tile, peak = (
+        jitter(rng, mix(roof, (150, 70, 52), 0.5)),
+        rng.uniform(0.35, 0.7) * min(width, 0.36),
+    )
+    gable: Points = np.array(
+        [[x - 0.015, y - tall], [x + width / 2, y - tall - peak], [x + width + 0.015, y - tall]]
+    )
     if rng.random() < 0.5:
         gable = np.array(
             [
@@ -108,10 +136,18 @@ def _house(c: Canvas, x: float, y: float, width: float, tall: float, colour: Col
     frame, glass = (250, 246, 236), mix(colour, (40, 56, 80), 0.75)
     for floor in range(floors):
         for column in range(columns):
-            wx, wy = x + (column + 0.25) * width / columns, y - tall + (floor + 0.25) * tall / floors
+            wx, wy = (
+                x + (column + 0.25) * width / columns,
+                y - tall + (floor + 0.25) * tall / floors,
+            )
             right, bottom = wx + 0.5 * width / columns, wy + 0.58 * tall / floors
             if floor == floors - 1 and column == door:
-                c.outlined(rectangle(wx, wy, right, y), shaded(jitter(rng, roof, 30), "wood", 0.09), frame, 0.006)
+                c.outlined(
+                    rectangle(wx, wy, right, y),
+                    shaded(jitter(rng, roof, 30), "wood", 0.09),
+                    frame,
+                    0.006,
+                )
                 continue
             pane = Paint(mix(glass, (210, 230, 240), 0.35), glass, "cloud", 0.03)
             c.outlined(rectangle(wx, wy, right, bottom), pane, frame, 0.006)
@@ -133,20 +169,36 @@ def facades(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
         c.shadow(rectangle(0, y, c.wide, y + 0.06 * tall), 0, 0.04 * tall, 0.01)
         c.fill(rectangle(0, y, c.wide, y + 0.06 * tall), shaded(trim, "stone", 0.05))
         for bay in range(bays):
-            x0, x1, y0, y1 = (bay + 0.27) * wide, (bay + 0.73) * wide, y + 0.25 * tall, y + 0.88 * tall
+            x0, x1, y0, y1 = (
+                (bay + 0.27) * wide,
+                (bay + 0.73) * wide,
+                y + 0.25 * tall,
+                y + 0.88 * tall,
+            )
             window = rectangle(x0, y0, x1, y1)
             if arched:
                 window = np.concatenate(
                     [
-                        ellipse((x0 + x1) / 2, y0 + 0.06 * tall, (x1 - x0) / 2, 0.14 * tall, start=0.5, end=1),
+                        ellipse(
+                            (x0 + x1) / 2,
+                            y0 + 0.06 * tall,
+                            (x1 - x0) / 2,
+                            0.14 * tall,
+                            start=0.5,
+                            end=1,
+                        ),
                         [[x1, y1], [x0, y1]],
                     ]
                 )
             c.shadow(window, 0.008, 0.008, 0.006)
-            pane = Paint(mix(glass, (200, 222, 236), 0.2 + 0.5 * rng.random()), glass, "cloud", 0.04)
+            pane = Paint(
+                mix(glass, (200, 222, 236), 0.2 + 0.5 * rng.random()), glass, "cloud", 0.04
+            )
             c.outlined(window, pane, trim, 0.05 * wide)
             for part in (0.33, 0.66):
-                c.line([[x0 + part * (x1 - x0), y0], [x0 + part * (x1 - x0), y1]], trim, 0.015 * wide)
+                c.line(
+                    [[x0 + part * (x1 - x0), y0], [x0 + part * (x1 - x0), y1]], trim, 0.015 * wide
+                )
             c.line([[x0, (y0 + y1) / 2], [x1, (y0 + y1) / 2]], trim, 0.015 * wide)
             if balcony:
                 for rail in np.linspace(x0 - 0.1 * wide, x1 + 0.1 * wide, 12):
@@ -165,27 +217,42 @@ def facades(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
 
 def bricks(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     """A brick wall with its mortar, sometimes with a window."""
-    brick = jitter(rng, ((160, 84, 62), (186, 116, 82), (128, 78, 70), (196, 170, 138))[rng.integers(4)], 14)
+    brick = jitter(
+        rng, ((160, 84, 62), (186, 116, 82), (128, 78, 70), (196, 170, 138))[rng.integers(4)], 14
+    )
     mortar = jitter(rng, ((206, 196, 180), (120, 112, 106))[rng.integers(2)])
     c = Canvas(rng, size, Paint(mortar, texture="stone", contrast=0.08))
     tall, spread = rng.uniform(0.03, 0.09) * c.unit, rng.uniform(6, 26)
     wide, gap = tall * rng.uniform(2, 3), tall * rng.uniform(0.08, 0.18)
     for row, y in enumerate(np.arange(0, 1, tall)):
         for x in np.arange(-wide * (0.5 * (row % 2) + 0.5), c.wide, wide):
-            block = rectangle(x + gap, y + gap, x + wide, y + tall) + rng.normal(0, 0.02 * tall, (4, 2))
+            block = rectangle(x + gap, y + gap, x + wide, y + tall) + rng.normal(
+                0, 0.02 * tall, (4, 2)
+            )
             c.fill(block, shaded(jitter(rng, brick, spread), "stone", 0.08))
     if rng.random() < 0.5:
         x0, y0 = c.wide * rng.uniform(0.2, 0.35), rng.uniform(0.15, 0.3)
         x1, y1 = x0 + 0.4 * c.wide, y0 + 0.5
         c.outlined(
-            rectangle(x0, y0, x1, y1), Paint((190, 214, 226), (60, 76, 96), "cloud", 0.08), (246, 242, 234), 0.03
+            rectangle(x0, y0, x1, y1),
+            Paint((190, 214, 226), (60, 76, 96), "cloud", 0.08),
+            (246, 242, 234),
+            0.03,
         )
         c.line([[(x0 + x1) / 2, y0], [(x0 + x1) / 2, y1]], (246, 242, 234), 0.02)
         c.line([[x0, (y0 + y1) / 2], [x1, (y0 + y1) / 2]], (246, 242, 234), 0.02)
-        c.fill(rectangle(x0 - 0.04, y1 + 0.01, x1 + 0.04, y1 + 0.05), shaded((200, 194, 184), "stone", 0.08))
+        c.fill(
+            rectangle(x0 - 0.04, y1 + 0.01, x1 + 0.04, y1 + 0.05),
+            shaded((200, 194, 184), "stone", 0.08),
+        )
     else:
         c.shadow(
-            [[-0.1, -0.1], [c.wide * rng.uniform(0.3, 1.2), -0.1], [c.wide * rng.uniform(-0.2, 0.6), 1.1], [-0.1, 1.1]],
+            [
+                [-0.1, -0.1],
+                [c.wide * rng.uniform(0.3, 1.2), -0.1],
+                [c.wide * rng.uniform(-0.2, 0.6), 1.1],
+                [-0.1, 1.1],
+            ],
             0,
             0,
             0.01,
@@ -218,31 +285,54 @@ def temples(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     for x in np.linspace(mid - 0.9 * half, mid + 0.9 * half, columns):
         r = 0.42 * half / columns
         shaft = ribbon([[x, top], [x, level - 0.03]], [1.7 * r, 2 * r])
-        c.fill(shaft, Paint(mix(stone, (255, 255, 250), 0.4), mix(stone, palette.dark, 0.4), "stone", 0.05, 0))
+        c.fill(
+            shaft,
+            Paint(
+                mix(stone, (255, 255, 250), 0.4), mix(stone, palette.dark, 0.4), "stone", 0.05, 0
+            ),
+        )
         for groove in (-0.5, -0.15, 0.2, 0.55):
             c.line(
-                [[x + groove * r, top + 0.02], [x + groove * r, level - 0.05]], mix(stone, palette.dark, 0.35), 0.12 * r
+                [[x + groove * r, top + 0.02], [x + groove * r, level - 0.05]],
+                mix(stone, palette.dark, 0.35),
+                0.12 * r,
             )
         for y in (top - 0.005, level - 0.045):
             c.fill(rectangle(x - 1.3 * r, y, x + 1.3 * r, y + 0.02), shaded(stone, "stone"))
     c.fill(rectangle(mid - half, top - 0.06, mid + half, top), shaded(stone, "stone", 0.07))
     if rng.random() < 0.5:
         c.fill(
-            [[mid - 1.05 * half, top - 0.06], [mid, top - 0.06 - 0.34 * half], [mid + 1.05 * half, top - 0.06]],
+            [
+                [mid - 1.05 * half, top - 0.06],
+                [mid, top - 0.06 - 0.34 * half],
+                [mid + 1.05 * half, top - 0.06],
+            ],
             shaded(stone, "stone", 0.07),
         )
         c.fill(
-            [[mid - 0.8 * half, top - 0.08], [mid, top - 0.07 - 0.24 * half], [mid + 0.8 * half, top - 0.08]],
+            [
+                [mid - 0.8 * half, top - 0.08],
+                [mid, top - 0.07 - 0.24 * half],
+                [mid + 0.8 * half, top - 0.08],
+            ],
             shaded(mix(stone, palette.dark, 0.3), "stone", 0.1),
         )
     else:
         dome = ellipse(mid, top - 0.06, 0.6 * half, min(0.55 * half, 0.28), start=0.5, end=1)
-        c.fill(dome, Paint(mix(palette.pick(rng), (250, 250, 240), 0.3), palette.dark, "stone", 0.06, 0.3))
+        c.fill(
+            dome,
+            Paint(mix(palette.pick(rng), (250, 250, 240), 0.3), palette.dark, "stone", 0.06, 0.3),
+        )
         for k in np.linspace(-0.9, 0.9, 9):
-            arc = ellipse(mid, top - 0.06, 0.6 * half * k, min(0.55 * half, 0.28), start=0.5, end=0.75)
+            arc = ellipse(
+                mid, top - 0.06, 0.6 * half * k, min(0.55 * half, 0.28), start=0.5, end=0.75
+            )
             c.line(arc, mix(stone, palette.dark, 0.5), 0.004)
         peak = top - 0.06 - min(0.55 * half, 0.28)
-        c.fill([[mid - 0.012, peak + 0.01], [mid, peak - 0.08], [mid + 0.012, peak + 0.01]], palette.dark)
+        c.fill(
+            [[mid - 0.012, peak + 0.01], [mid, peak - 0.08], [mid + 0.012, peak + 0.01]],
+            palette.dark,
+        )
     return c.finish()
 
 
@@ -272,7 +362,10 @@ def bridges(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
             c.line(np.stack([left + (right - left) * t, sag], 1), iron, 0.008)
         for x in towers:
             for side in (-0.02, 0.02):
-                c.fill(rectangle(x + side - 0.008, top - 0.02, x + side + 0.008, level + 0.05), shaded(iron, "paper"))
+                c.fill(
+                    rectangle(x + side - 0.008, top - 0.02, x + side + 0.008, level + 0.05),
+                    shaded(iron, "paper"),
+                )
             for y in np.arange(top, level, 0.08):
                 c.line([[x - 0.02, y], [x + 0.02, y + 0.04]], iron, 0.006)
         return c.finish()
@@ -281,14 +374,23 @@ def bridges(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     for x in np.arange(0, c.wide, step):
         arch = np.concatenate(
             [
-                ellipse(x + step / 2, level, 0.41 * step, min(0.38 * step, level - deck - 0.02), start=0.5, end=1),
+                ellipse(
+                    x + step / 2,
+                    level,
+                    0.41 * step,
+                    min(0.38 * step, level - deck - 0.02),
+                    start=0.5,
+                    end=1,
+                ),
                 [[x + 0.91 * step, level + 0.04], [x + 0.09 * step, level + 0.04]],
             ]
         )
         c.fill(arch, Paint(mix(low, deep, 0.2), mix(deep, (10, 20, 30), 0.4), "water", 0.07))
         c.line(arch[:-2], mix(stone, palette.dark, 0.5), 0.01)
         c.fill(
-            place(smooth(arch[:-2] - (x + step / 2, level)) * (1, -0.5), x + step / 2, level + 0.04),
+            place(
+                smooth(arch[:-2] - (x + step / 2, level)) * (1, -0.5), x + step / 2, level + 0.04
+            ),
             Paint(mix(deep, (10, 20, 30), 0.3), texture="water", contrast=0.08),
         )
     for x in np.arange(0, c.wide, 0.03):

@@ -60,9 +60,17 @@ class Paint:
     angle: float = np.pi / 2
 
 
-def shaded(colour: Colour, texture: str = "paper", contrast: float = 0.06, shade: float = 0.25) -> Paint:
+def shaded(
+    colour: Colour, texture: str = "paper", contrast: float = 0.06, shade: float = 0.25
+) -> Paint:
     """A surface lit from the top left."""
-    return Paint(mix(colour, (255, 250, 235), shade / 2), mix(colour, (20, 15, 40), shade), texture, contrast, 1.1)
+    return Paint(
+        mix(colour, (255, 250, 235), shade / 2),
+        mix(colour, (20, 15, 40), shade),
+        texture,
+        contrast,
+        1.1,
+    )
 
 
 class Canvas:
@@ -71,7 +79,9 @@ class Canvas:
     `detail` multiplies the contrast of every texture: some pictures are smooth and some are rough.
     """
 
-    def __init__(self, rng: np.random.Generator, size: tuple[int, int], ground: Colour | Paint) -> None:
+    def __init__(
+        self, rng: np.random.Generator, size: tuple[int, int], ground: Colour | Paint
+    ) -> None:
         self.rng = rng
         self.wide = size[0] / size[1]
         self.detail = float(np.clip(rng.lognormal(0, 0.55), 0.3, 2.2))
@@ -104,14 +114,21 @@ class Canvas:
     def line(self, path: Outline, colour: Colour, width: float) -> None:
         """A line of even width through the points."""
         points = np.asarray(path, dtype=np.float64) * self._scale
-        self._draw.line(points.ravel().tolist(), fill=colour, width=max(1, round(width * self._scale)), joint="curve")
+        self._draw.line(
+            points.ravel().tolist(),
+            fill=colour,
+            width=max(1, round(width * self._scale)),
+            joint="curve",
+        )
 
     def outlined(self, shape: Points, paint: Colour | Paint, ink: Colour, width: float) -> None:
         """A filled shape with an outline."""
         self.fill(shape, paint)
         self.line(np.concatenate([shape, shape[:2]]), ink, width)
 
-    def shadow(self, shape: Outline, dx: float, dy: float, blur: float, strength: float = 0.35) -> None:
+    def shadow(
+        self, shape: Outline, dx: float, dy: float, blur: float, strength: float = 0.35
+    ) -> None:
         """Darken what lies under a shape moved by (dx, dy); `blur` in units."""
         points = (np.asarray(shape, dtype=np.float64) + (dx, dy)) * self._scale
         radius = float(blur * self._scale)
@@ -119,7 +136,9 @@ class Canvas:
             mask, box = cut
             self._image.paste((25, 18, 40), box[:2], mask.filter(ImageFilter.BoxBlur(radius)))
 
-    def glow(self, x: float, y: float, radius: float, colour: Colour, strength: float = 0.6) -> None:
+    def glow(
+        self, x: float, y: float, radius: float, colour: Colour, strength: float = 0.6
+    ) -> None:
         """Light that fades with the distance from (x, y)."""
         side = max(2, round(2 * radius * self._scale))
         ramp = np.linspace(-1, 1, side, dtype=np.float32) ** 2
@@ -148,9 +167,13 @@ class Canvas:
         box = font(face, size).getbbox(words, anchor="mm")
         reach = round(2 * max(abs(v) for v in box)) + 4
         mask = Image.new("L", (reach, reach))
-        ImageDraw.Draw(mask).text((reach / 2, reach / 2), words, fill=255, font=font(face, size), anchor="mm")
+        ImageDraw.Draw(mask).text(
+            (reach / 2, reach / 2), words, fill=255, font=font(face, size), anchor="mm"
+        )
         mask = mask.rotate(turn, Image.Resampling.BICUBIC)
-        self._image.paste(colour, (round(x * self._scale - reach / 2), round(y * self._scale - reach / 2)), mask)
+        self._image.paste(
+            colour, (round(x * self._scale - reach / 2), round(y * self._scale - reach / 2)), mask
+        )
 
     def text_width(self, words: str, height: float, face: str = "sans") -> float:
         """The width of the words in units."""
@@ -176,29 +199,40 @@ class Canvas:
     def _cut(self, points: Points, margin: float, level: int) -> tuple[Image.Image, Box] | None:
         """A polygon in pixels as a mask of its bounding box and a margin; None where that lies outside the picture."""
         left, top = np.maximum(np.floor(points.min(axis=0) - margin).astype(int), 0).tolist()
-        right, bottom = np.minimum(np.ceil(points.max(axis=0) + margin).astype(int) + 1, self._image.size).tolist()
+        right, bottom = np.minimum(
+            np.ceil(points.max(axis=0) + margin).astype(int) + 1, self._image.size
+        ).tolist()
         if right <= left or bottom <= top:
             return None
         mask = Image.new("L", (right - left, bottom - top))
         ImageDraw.Draw(mask).polygon((points - (left, top)).ravel().tolist(), fill=level)
         return mask, (left, top, right, bottom)
 
-    def _patch(self, paint: Paint, left: int, top: int, right: int, bottom: int) -> NDArray[np.uint8]:
-        tone = self._field(paint.texture, left, top, right, bottom) * (255 * paint.contrast * self.detail)
+    def _patch(
+        self, paint: Paint, left: int, top: int, right: int, bottom: int
+    ) -> NDArray[np.uint8]:
+        tone = self._field(paint.texture, left, top, right, bottom) * (
+            255 * paint.contrast * self.detail
+        )
         patch = tone[..., None] + np.asarray(paint.colour, dtype=np.float32)
         if paint.to is not None:
             down, across = np.sin(paint.angle), np.cos(paint.angle)
             y, x = np.linspace(0, 1, bottom - top), np.linspace(0, 1, right - left)
             share = y[:, None] * down + x[None, :] * across - min(down, 0) - min(across, 0)
             share /= abs(down) + abs(across)
-            patch += share.astype(np.float32)[..., None] * (np.asarray(paint.to, dtype=np.float32) - paint.colour)
+            patch += share.astype(np.float32)[..., None] * (
+                np.asarray(paint.to, dtype=np.float32) - paint.colour
+            )
         return np.clip(patch, 0, 255).astype(np.uint8)
 
     def _field(self, texture: str, left: int, top: int, right: int, bottom: int) -> fields.Field:
         if texture not in self._tiles:
             self._tiles[texture] = _tile(texture, int(self.rng.integers(_VARIANTS)))
         tile = self._tiles[texture]
-        rows, columns = np.arange(top, bottom) % tile.shape[0], np.arange(left, right) % tile.shape[1]
+        rows, columns = (
+            np.arange(top, bottom) % tile.shape[0],
+            np.arange(left, right) % tile.shape[1],
+        )
         return tile[rows[:, None], columns[None, :]]
 
 

@@ -8,7 +8,17 @@ from PIL import Image
 from curate.demo.draw.canvas import Canvas, Paint
 from curate.demo.draw.colours import Colour, Palette, choose_palette, jitter
 from curate.demo.draw.people import HAIR, SKIN
-from curate.demo.draw.shapes import Points, ellipse, place, rectangle, ridge, rounded, smooth, star, xy
+from curate.demo.draw.shapes import (
+    Points,
+    ellipse,
+    place,
+    rectangle,
+    ridge,
+    rounded,
+    smooth,
+    star,
+    xy,
+)
 
 __all__ = ["effects", "pages", "strips"]
 
@@ -55,7 +65,9 @@ def strips(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     rows, cast = -(-count // columns), [_Look(rng, palette) for _ in range(2)]
     for k in range(rows * columns):
         x, y = 0.02 + (k % columns) * (c.wide - 0.03) / columns, 0.02 + (k // columns) * 0.97 / rows
-        _panel(c, x, y, x + (c.wide - 0.03) / columns - 0.015, y + 0.97 / rows - 0.02, palette, cast)
+        _panel(
+            c, x, y, x + (c.wide - 0.03) / columns - 0.015, y + 0.97 / rows - 0.02, palette, cast
+        )
     return c.finish()
 
 
@@ -67,7 +79,12 @@ def effects(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     for k in range(rays):
         a, b = (2 * np.pi * (k + e) / rays for e in (0, 0.5))
         c.fill(
-            [[x, y], [x + 3 * np.cos(a), y + 3 * np.sin(a)], [x + 3 * np.cos(b), y + 3 * np.sin(b)]], palette.colours[4]
+            [
+                [x, y],
+                [x + 3 * np.cos(a), y + 3 * np.sin(a)],
+                [x + 3 * np.cos(b), y + 3 * np.sin(b)],
+            ],
+            palette.colours[4],
         )
     _dots(c, rectangle(0, 0, c.wide, 1), palette.pick(rng), rng.uniform(0.012, 0.035), True)
     r, spikes = 0.4 * c.unit, int(rng.integers(9, 20))
@@ -80,7 +97,12 @@ def effects(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
         c.text(x + offset * height, y + offset * height, word, height, colour, "oblique", turn=turn)
     for _ in range(rng.integers(4, 16)):
         at = (rng.uniform(0, c.wide), rng.random())
-        c.outlined(star(*xy(at), 0.03, 0.012, int(rng.integers(4, 7)), rng.uniform(0, 3)), palette.light, _INK, 0.003)
+        c.outlined(
+            star(*xy(at), 0.03, 0.012, int(rng.integers(4, 7)), rng.uniform(0, 3)),
+            palette.light,
+            _INK,
+            0.003,
+        )
     c.line(np.concatenate([c.whole, c.whole[:2]]), _INK, 0.03)
     return c.finish()
 
@@ -94,7 +116,10 @@ class _Look:
     """What makes a character the same in every panel."""
 
     def __init__(self, rng: np.random.Generator, palette: Palette) -> None:
-        grey = len(set(palette.colours[2])) == 1 or max(palette.colours[2]) - min(palette.colours[2]) < 6
+        grey = (
+            len(set(palette.colours[2])) == 1
+            or max(palette.colours[2]) - min(palette.colours[2]) < 6
+        )
         self.skin: Colour = palette.light if grey else SKIN[rng.integers(6)]
         self.hair: Colour = palette.colours[rng.integers(0, 3)] if grey else HAIR[rng.integers(6)]
         self.coat = jitter(rng, palette.pick(rng))
@@ -113,11 +138,20 @@ def _dots(c: Canvas, within: Points, colour: Colour, pitch: float, fading: bool)
 
 
 def _panel(
-    c: Canvas, left: float, top: float, right: float, bottom: float, palette: Palette, cast: list[_Look]
+    c: Canvas,
+    left: float,
+    top: float,
+    right: float,
+    bottom: float,
+    palette: Palette,
+    cast: list[_Look],
 ) -> None:
     rng, frame = c.rng, rectangle(left, top, right, bottom)
     wide, tall = right - left, bottom - top
-    c.fill(frame, Paint(jitter(rng, palette.colours[rng.integers(2, 6)]), texture="paper", contrast=0.01))
+    c.fill(
+        frame,
+        Paint(jitter(rng, palette.colours[rng.integers(2, 6)]), texture="paper", contrast=0.01),
+    )
     setting, ink = rng.integers(4), jitter(rng, palette.pick(rng))
     if setting == 0:
         _dots(c, frame, ink, rng.uniform(0.01, 0.022), True)
@@ -133,9 +167,17 @@ def _panel(
                 c.fill(rectangle(x + 0.01, wy, min(x + 0.02, right), wy + 0.012), palette.light)
     else:
         for k in np.linspace(0, 1, 30):
-            edge = np.array([left + k * wide, top]) if k < 0.5 else np.array([right, top + (k - 0.5) * 2 * tall])
+            edge = (
+                np.array([left + k * wide, top])
+                if k < 0.5
+                else np.array([right, top + (k - 0.5) * 2 * tall])
+            )
             middle = np.array([left + 0.4 * wide, bottom - 0.3 * tall])
-            c.line([edge, edge + (middle - edge) * rng.uniform(0.3, 0.7)], _INK, rng.uniform(0.001, 0.005))
+            c.line(
+                [edge, edge + (middle - edge) * rng.uniform(0.3, 0.7)],
+                _INK,
+                rng.uniform(0.001, 0.005),
+            )
     count = 1 if wide < 0.7 * tall else int(rng.integers(1, 3))
     for k in range(count):
         r = min(wide / (count + 0.3), tall) * 0.27
@@ -153,7 +195,9 @@ def _panel(
     c.line(np.concatenate([frame, frame[:2]]), _INK, 0.008)
 
 
-def _figure(c: Canvas, x: float, bottom: float, r: float, look: _Look, flip: bool, tall: float) -> None:
+def _figure(
+    c: Canvas, x: float, bottom: float, r: float, look: _Look, flip: bool, tall: float
+) -> None:
     """Head and shoulders, cut by the lower edge of the panel."""
     y, pen = bottom - min(1.75 * r, 0.55 * tall), 0.05 * r
 
@@ -162,18 +206,27 @@ def _figure(c: Canvas, x: float, bottom: float, r: float, look: _Look, flip: boo
         shape[:, 1] = np.minimum(shape[:, 1], bottom)
         c.outlined(shape, paint, _INK, pen)
 
-    put(smooth([[-0.25, 0.8], [0.25, 0.8], [1.1, 1.2], [1.25, 3], [-1.25, 3], [-1.1, 1.2]]), look.coat)
+    put(
+        smooth([[-0.25, 0.8], [0.25, 0.8], [1.1, 1.2], [1.25, 3], [-1.25, 3], [-1.1, 1.2]]),
+        look.coat,
+    )
     put(rectangle(-0.2, 0.6, 0.2, 1.0), look.skin)
     if look.style == 1:
         put(smooth([[-0.8, 0.7], [-0.95, -0.4], [0, -1.2], [0.95, -0.4], [0.8, 0.7]]), look.hair)
-    put(smooth([[-0.75, -0.3], [0, -0.95], [0.75, -0.3], [0.6, 0.5], [0, 0.92], [-0.6, 0.5]]), look.skin)
+    put(
+        smooth([[-0.75, -0.3], [0, -0.95], [0.75, -0.3], [0.6, 0.5], [0, 0.92], [-0.6, 0.5]]),
+        look.skin,
+    )
     mood = c.rng.uniform(-0.14, 0.16)
     for side in (-0.28, 0.34):
         c.fill(place(ellipse(side, -0.05, 0.13, 0.18), x, y, r, flip=flip), (255, 255, 255))
         c.fill(place(ellipse(side + 0.04, -0.03, 0.06, 0.09), x, y, r, flip=flip), _INK)
         c.line(
             place(
-                [[side - 0.15, -0.36 + mood * np.sign(side)], [side + 0.15, -0.36 - mood * np.sign(side)]],
+                [
+                    [side - 0.15, -0.36 + mood * np.sign(side)],
+                    [side + 0.15, -0.36 - mood * np.sign(side)],
+                ],
                 x,
                 y,
                 r,
@@ -187,13 +240,29 @@ def _figure(c: Canvas, x: float, bottom: float, r: float, look: _Look, flip: boo
         put(ellipse(0.05, 0.56, 0.17, 0.11 + 0.4 * abs(mood)), (120, 30, 40))
     else:
         c.line(
-            place(smooth([[-0.22, 0.55], [0.05, 0.55 + mood], [0.3, 0.53]], closed=False), x, y, r, flip=flip),
+            place(
+                smooth([[-0.22, 0.55], [0.05, 0.55 + mood], [0.3, 0.53]], closed=False),
+                x,
+                y,
+                r,
+                flip=flip,
+            ),
             _INK,
             1.4 * pen,
         )
     if look.style == 2:
         put(
-            smooth([[-1.1, -0.5], [-0.6, -0.62], [-0.5, -1.2], [0.5, -1.2], [0.6, -0.62], [1.1, -0.5], [0, -0.4]]),
+            smooth(
+                [
+                    [-1.1, -0.5],
+                    [-0.6, -0.62],
+                    [-0.5, -1.2],
+                    [0.5, -1.2],
+                    [0.6, -0.62],
+                    [1.1, -0.5],
+                    [0, -0.4],
+                ]
+            ),
             look.hair,
         )
     else:
@@ -223,7 +292,10 @@ def _balloon(c: Canvas, left: float, top: float, wide: float, tall: float, words
     lines = [line for line in lines if line]
     height = min(0.1 * tall, 0.64 * wide / (0.68 * max(len(line) for line in lines)))
     width = max(c.text_width(line, height, "bold") for line in lines) + 1.4 * height
-    x, y = left + wide * c.rng.uniform(0.42, 0.58), top + 0.05 * tall + (0.5 + 0.65 * len(lines)) * height
+    x, y = (
+        left + wide * c.rng.uniform(0.42, 0.58),
+        top + 0.05 * tall + (0.5 + 0.65 * len(lines)) * height,
+    )
     body = rounded(
         x - width / 2,
         y - (0.3 + 0.62 * len(lines)) * height,
@@ -232,7 +304,13 @@ def _balloon(c: Canvas, left: float, top: float, wide: float, tall: float, words
         0.8 * height,
     )
     foot = y + (0.25 + 0.6 * len(lines)) * height
-    tail = np.array([[x - 0.4 * height, foot], [x + 0.5 * height, foot], [x + 0.9 * height, foot + 1.3 * height]])
+    tail = np.array(
+        [
+            [x - 0.4 * height, foot],
+            [x + 0.5 * height, foot],
+            [x + 0.9 * height, foot + 1.3 * height],
+        ]
+    )
     for shape in (body, tail):
         c.line(np.concatenate([shape, shape[:2]]), _INK, 0.16 * height)
     for shape in (body, tail):

@@ -30,7 +30,9 @@ def noise(rng: np.random.Generator, shape: Shape, slope: float, softness: float 
     return _filtered(rng, shape, gain)
 
 
-def hatching(rng: np.random.Generator, shape: Shape, angle: float, length: float, width: float = 0.8) -> Field:
+def hatching(
+    rng: np.random.Generator, shape: Shape, angle: float, length: float, width: float = 0.8
+) -> Field:
     """Strokes in one direction, like fur, grass, brush marks or brushed metal.
 
     `length` and `width` are in pixels, `angle` is in radians.
@@ -38,18 +40,26 @@ def hatching(rng: np.random.Generator, shape: Shape, angle: float, length: float
     fy, fx = _frequencies(shape)
     along = fx * np.cos(angle) + fy * np.sin(angle)
     across = fy * np.cos(angle) - fx * np.sin(angle)
-    return _filtered(rng, shape, np.exp(-2 * np.pi**2 * ((along * length) ** 2 + (across * width) ** 2)))
+    return _filtered(
+        rng, shape, np.exp(-2 * np.pi**2 * ((along * length) ** 2 + (across * width) ** 2))
+    )
 
 
 def weave(rng: np.random.Generator, shape: Shape, thread: int) -> Field:
     """Plain weave: warp over weft over warp, each thread round and a little uneven. `thread` in pixels."""
     y, x = np.indices(shape)
     over = (y // thread + x // thread) % 2
-    warp = np.sin(np.pi * (x % thread + 0.5) / thread) * (0.6 + 0.4 * np.sin(np.pi * (y % thread + 0.5) / thread))
-    weft = np.sin(np.pi * (y % thread + 0.5) / thread) * (0.6 + 0.4 * np.sin(np.pi * (x % thread + 0.5) / thread))
+    warp = np.sin(np.pi * (x % thread + 0.5) / thread) * (
+        0.6 + 0.4 * np.sin(np.pi * (y % thread + 0.5) / thread)
+    )
+    weft = np.sin(np.pi * (y % thread + 0.5) / thread) * (
+        0.6 + 0.4 * np.sin(np.pi * (x % thread + 0.5) / thread)
+    )
     rows = rng.normal(0, 0.12, shape[0] // thread + 1)[y // thread]
     columns = rng.normal(0, 0.12, shape[1] // thread + 1)[x // thread]
-    return _standard(np.where(over, warp + columns, weft - 0.15 + rows) + 0.12 * noise(rng, shape, 0))
+    return _standard(
+        np.where(over, warp + columns, weft - 0.15 + rows) + 0.12 * noise(rng, shape, 0)
+    )
 
 
 def knit(rng: np.random.Generator, shape: Shape, stitch: int) -> Field:
@@ -81,9 +91,14 @@ def cells(
     height, width = shape
     across = spacing * stretch
     gy, gx = np.mgrid[-spacing : height + spacing : spacing, -across : width + across : across]
-    points = np.stack([gy, gx / stretch], axis=-1).reshape(-1, 2) + rng.uniform(-0.45, 0.45, (gy.size, 2)) * spacing
+    points = (
+        np.stack([gy, gx / stretch], axis=-1).reshape(-1, 2)
+        + rng.uniform(-0.45, 0.45, (gy.size, 2)) * spacing
+    )
     y, x = np.indices(shape)
-    distance, nearest = cKDTree(points).query(np.stack([y, x / stretch], axis=-1).reshape(-1, 2), k=2)
+    distance, nearest = cKDTree(points).query(
+        np.stack([y, x / stretch], axis=-1).reshape(-1, 2), k=2
+    )
     border = (distance[:, 1] - distance[:, 0]) / 2
     return (
         nearest[:, 0].reshape(shape),

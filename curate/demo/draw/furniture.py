@@ -13,7 +13,13 @@ from curate.demo.draw.shapes import Points, ellipse, place, rectangle, ribbon, r
 
 __all__ = ["WOODS", "bed", "bookcase", "chair", "chest", "exhibit", "lamp", "room", "sofa", "table"]
 
-WOODS: tuple[Colour, ...] = ((150, 100, 60), (196, 150, 98), (96, 62, 46), (214, 186, 146), (120, 72, 48))
+WOODS: tuple[Colour, ...] = (
+    (150, 100, 60),
+    (196, 150, 98),
+    (96, 62, 46),
+    (214, 186, 146),
+    (120, 72, 48),
+)
 Piece = Callable[[Canvas, float, float, float, Palette], None]
 
 
@@ -32,11 +38,24 @@ def room(c: Canvas, palette: Palette, level: float) -> Colour:
                 c.fill(ellipse(x, y, 0.13 * step, points=13), print_)
             elif kind == 1:
                 for turn in range(4):
-                    c.fill(place(ellipse(0.16, 0, 0.15, 0.06, points=13), x, y, step, turn=turn * np.pi / 2), print_)
+                    c.fill(
+                        place(
+                            ellipse(0.16, 0, 0.15, 0.06, points=13),
+                            x,
+                            y,
+                            step,
+                            turn=turn * np.pi / 2,
+                        ),
+                        print_,
+                    )
             elif kind == 2 and row == 0:
                 c.fill(rectangle(x - 0.2 * step, 0, x + 0.1 * step, level), print_)
             elif kind == 3:
-                c.line([[x - 0.5 * step, y], [x, y - 0.5 * step], [x + 0.5 * step, y]], print_, 0.07 * step)
+                c.line(
+                    [[x - 0.5 * step, y], [x, y - 0.5 * step], [x + 0.5 * step, y]],
+                    print_,
+                    0.07 * step,
+                )
     c.fill(
         rectangle(0, level, c.wide, 1),
         Paint(mix(wood, palette.light, 0.15), mix(wood, (30, 16, 20), 0.25), "wood", 0.06),
@@ -46,7 +65,9 @@ def room(c: Canvas, palette: Palette, level: float) -> Colour:
         c.line([[0, y], [c.wide, y]], mix(wood, (30, 16, 20), 0.45), 0.003)
         for x in np.arange(rng.uniform(-0.3, 0), c.wide, rng.uniform(0.3, 0.5)):
             c.line(
-                [[x, y], [x - 0.01, level + (1 - level) * ((k - 1) / 6) ** 1.6]], mix(wood, (30, 16, 20), 0.45), 0.003
+                [[x, y], [x - 0.01, level + (1 - level) * ((k - 1) / 6) ** 1.6]],
+                mix(wood, (30, 16, 20), 0.45),
+                0.003,
             )
     c.fill(rectangle(0, level - 0.035, c.wide, level), shaded(mix(palette.light, wall, 0.2)))
     return wall
@@ -55,7 +76,10 @@ def room(c: Canvas, palette: Palette, level: float) -> Colour:
 def chair(c: Canvas, x: float, y: float, r: float, palette: Palette) -> None:
     """A wooden chair, its back turned to the left; `r` is about its height."""
     rng = c.rng
-    wood, seat = jitter(rng, WOODS[rng.integers(5)]), shaded(jitter(rng, palette.pick(rng)), "weave", 0.09)
+    wood, seat = (
+        jitter(rng, WOODS[rng.integers(5)]),
+        shaded(jitter(rng, palette.pick(rng)), "weave", 0.09),
+    )
     timber, flip, rails = shaded(wood, "wood", 0.08), rng.random() < 0.5, rng.integers(2, 6)
 
     def put(shape: Points, paint: Colour | Paint) -> None:
@@ -63,19 +87,44 @@ def chair(c: Canvas, x: float, y: float, r: float, palette: Palette) -> None:
 
     c.shadow(place(ellipse(0.02, -0.02, 0.36, 0.05), x, y, r), 0, 0, 0.02 * r, 0.45)
     for foot, top in ((0.12, 0.1), (-0.1, -0.12)):
-        put(ribbon([[foot, -0.45], [top + 0.04, -0.08]], [0.045, 0.03]), Paint(mix(wood, (20, 10, 20), 0.45)))
-    put(ribbon(smooth([[-0.3, -0.02], [-0.25, -0.45], [-0.33, -1]], closed=False), [0.035, 0.055, 0.035]), timber)
-    put(ribbon(smooth([[-0.06, -0.42], [-0.02, -0.6], [-0.09, -0.97]], closed=False), [0.04, 0.035]), timber)
+        put(
+            ribbon([[foot, -0.45], [top + 0.04, -0.08]], [0.045, 0.03]),
+            Paint(mix(wood, (20, 10, 20), 0.45)),
+        )
+    put(
+        ribbon(
+            smooth([[-0.3, -0.02], [-0.25, -0.45], [-0.33, -1]], closed=False),
+            [0.035, 0.055, 0.035],
+        ),
+        timber,
+    )
+    put(
+        ribbon(
+            smooth([[-0.06, -0.42], [-0.02, -0.6], [-0.09, -0.97]], closed=False), [0.04, 0.035]
+        ),
+        timber,
+    )
     for h in np.linspace(-0.95, -0.58, rails):
         put(ribbon([[-0.31, h], [-0.07, h + 0.02]], 0.05 if rails > 3 else 0.09), timber)
     put(ribbon([[0.27, -0.45], [0.29, -0.01]], [0.055, 0.035]), timber)
-    put(smooth(np.repeat([[-0.3, -0.44], [-0.05, -0.52], [0.34, -0.51], [0.31, -0.42]], 2, axis=0), steps=4), seat)
+    put(
+        smooth(
+            np.repeat([[-0.3, -0.44], [-0.05, -0.52], [0.34, -0.51], [0.31, -0.42]], 2, axis=0),
+            steps=4,
+        ),
+        seat,
+    )
     put(rectangle(-0.3, -0.445, 0.31, -0.4), timber)
 
 
 def sofa(c: Canvas, x: float, y: float, r: float, palette: Palette) -> None:
     rng = c.rng
-    cover = shaded(jitter(rng, palette.pick(rng)), ("weave", "knit", "fur", "paper")[rng.integers(4)], 0.08, 0.35)
+    cover = shaded(
+        jitter(rng, palette.pick(rng)),
+        ("weave", "knit", "fur", "paper")[rng.integers(4)],
+        0.08,
+        0.35,
+    )
     seats, half = int(rng.integers(1, 4)), 0.0
     half = 0.28 + 0.2 * seats
 
@@ -116,7 +165,15 @@ def table(c: Canvas, x: float, y: float, r: float, palette: Palette) -> None:
     c.shadow(place(ellipse(0, -0.02, half + 0.05, 0.06), x, y, r), 0, 0, 0.03 * r, 0.4)
     if rng.random() < 0.4:
         c.fill(
-            place(ribbon(smooth([[0, -0.55], [0, -0.2], [0, -0.03]], closed=False), [0.16, 0.07, 0.1]), x, y, r), timber
+            place(
+                ribbon(
+                    smooth([[0, -0.55], [0, -0.2], [0, -0.03]], closed=False), [0.16, 0.07, 0.1]
+                ),
+                x,
+                y,
+                r,
+            ),
+            timber,
         )
         c.fill(place(ellipse(0, -0.03, 0.26, 0.04), x, y, r), timber)
         c.fill(place(ellipse(0, -0.57, half, 0.1), x, y, r), Paint(mix(wood, (20, 10, 10), 0.4)))
@@ -124,15 +181,35 @@ def table(c: Canvas, x: float, y: float, r: float, palette: Palette) -> None:
     else:
         for side in (-1, 1):
             c.fill(
-                place(ribbon([[side * 0.78 * half, -0.6], [side * 0.76 * half, -0.1]], [0.06, 0.04]), x, y, r),
+                place(
+                    ribbon([[side * 0.78 * half, -0.6], [side * 0.76 * half, -0.1]], [0.06, 0.04]),
+                    x,
+                    y,
+                    r,
+                ),
                 Paint(mix(wood, (20, 10, 10), 0.5)),
             )
-            c.fill(place(ribbon([[side * 0.9 * half, -0.6], [side * 0.92 * half, 0]], [0.07, 0.05]), x, y, r), timber)
+            c.fill(
+                place(
+                    ribbon([[side * 0.9 * half, -0.6], [side * 0.92 * half, 0]], [0.07, 0.05]),
+                    x,
+                    y,
+                    r,
+                ),
+                timber,
+            )
         c.fill(
             place(rectangle(-0.95 * half, -0.62, 0.95 * half, -0.52), x, y, r),
             Paint(mix(wood, (20, 10, 10), 0.25), texture="wood"),
         )
-        top = [[-0.85 * half, -0.72], [0.85 * half, -0.72], [half, -0.63], [half, -0.6], [-half, -0.6], [-half, -0.63]]
+        top = [
+            [-0.85 * half, -0.72],
+            [0.85 * half, -0.72],
+            [half, -0.63],
+            [half, -0.6],
+            [-half, -0.6],
+            [-half, -0.63],
+        ]
         c.fill(place(top, x, y, r), timber)
     for _ in range(rng.integers(0, 3)):
         at, cup = (
@@ -141,7 +218,18 @@ def table(c: Canvas, x: float, y: float, r: float, palette: Palette) -> None:
         )
         c.fill(
             place(
-                smooth([[-0.06, -0.16], [0.06, -0.16], [0.08, -0.05], [0.04, 0], [-0.04, 0], [-0.08, -0.05]]), *at, r
+                smooth(
+                    [
+                        [-0.06, -0.16],
+                        [0.06, -0.16],
+                        [0.08, -0.05],
+                        [0.04, 0],
+                        [-0.04, 0],
+                        [-0.08, -0.05],
+                    ]
+                ),
+                *at,
+                r,
             ),
             cup,
         )
@@ -150,35 +238,65 @@ def table(c: Canvas, x: float, y: float, r: float, palette: Palette) -> None:
 
 def bed(c: Canvas, x: float, y: float, r: float, palette: Palette) -> None:
     rng = c.rng
-    timber, sheet = shaded(jitter(rng, WOODS[rng.integers(5)]), "wood", 0.08), shaded(palette.light, "weave", 0.04)
-    quilt, colours = jitter(rng, palette.pick(rng)), [jitter(rng, palette.colours[k]) for k in (1, 2, 3, 4)]
+    timber, sheet = (
+        shaded(jitter(rng, WOODS[rng.integers(5)]), "wood", 0.08),
+        shaded(palette.light, "weave", 0.04),
+    )
+    quilt, colours = (
+        jitter(rng, palette.pick(rng)),
+        [jitter(rng, palette.colours[k]) for k in (1, 2, 3, 4)],
+    )
     c.shadow(place(rectangle(-0.8, -0.1, 0.8, 0.02), x, y, r), 0, 0, 0.03 * r, 0.5)
     c.fill(place(rounded(-0.84, -0.95, -0.74, 0, 0.04), x, y, r), timber)
     c.fill(place(rectangle(-0.8, -0.2, 0.8, -0.06), x, y, r), timber)
     c.fill(place(rounded(-0.76, -0.42, 0.78, -0.15, 0.07), x, y, r), sheet)
     c.fill(
-        place(rounded(-0.72, -0.56, -0.38, -0.38, 0.08), x, y, r), shaded(mix(palette.light, quilt, 0.2), "paper", 0.03)
+        place(rounded(-0.72, -0.56, -0.38, -0.38, 0.08), x, y, r),
+        shaded(mix(palette.light, quilt, 0.2), "paper", 0.03),
     )
-    cover = smooth([[-0.4, -0.46], [0.2, -0.5], [0.76, -0.46], [0.81, -0.2], [0.6, -0.1], [0.1, -0.13], [-0.35, -0.1]])
+    cover = smooth(
+        [
+            [-0.4, -0.46],
+            [0.2, -0.5],
+            [0.76, -0.46],
+            [0.81, -0.2],
+            [0.6, -0.1],
+            [0.1, -0.13],
+            [-0.35, -0.1],
+        ]
+    )
     c.fill(place(cover, x, y, r), shaded(quilt, "knit", 0.08, 0.35))
     for u in np.linspace(-0.3, 0.68, 8):
         for v in (-0.41, -0.3, -0.19):
-            c.fill(place(rectangle(u, v, u + 0.09, v + 0.07), x, y, r), shaded(colours[rng.integers(4)], "weave", 0.08))
+            c.fill(
+                place(rectangle(u, v, u + 0.09, v + 0.07), x, y, r),
+                shaded(colours[rng.integers(4)], "weave", 0.08),
+            )
     c.fill(place(rounded(0.76, -0.55, 0.85, 0, 0.04), x, y, r), timber)
 
 
 def chest(c: Canvas, x: float, y: float, r: float, palette: Palette) -> None:
     """A chest of drawers or a wardrobe."""
-    rng, wood = c.rng, jitter(c.rng, mix(WOODS[c.rng.integers(5)], palette.pick(c.rng), 0.35 * c.rng.random()))
-    half, tall, rows, columns = rng.uniform(0.25, 0.5), rng.uniform(0.55, 1), rng.integers(1, 6), rng.integers(1, 3)
+    rng, wood = (
+        c.rng,
+        jitter(c.rng, mix(WOODS[c.rng.integers(5)], palette.pick(c.rng), 0.35 * c.rng.random())),
+    )
+    half, tall, rows, columns = (
+        rng.uniform(0.25, 0.5),
+        rng.uniform(0.55, 1),
+        rng.integers(1, 6),
+        rng.integers(1, 3),
+    )
     c.shadow(place(rectangle(-half, -0.08, half, 0.02), x, y, r), 0, 0, 0.03 * r, 0.5)
     c.fill(place(rectangle(-half, -tall, half, -0.06), x, y, r), shaded(wood, "wood", 0.08))
     c.fill(
-        place(rectangle(-half - 0.03, -tall - 0.03, half + 0.03, -tall + 0.015), x, y, r), shaded(wood, "wood", 0.05)
+        place(rectangle(-half - 0.03, -tall - 0.03, half + 0.03, -tall + 0.015), x, y, r),
+        shaded(wood, "wood", 0.05),
     )
     for side in (-0.9, 0.9):
         c.fill(
-            place(ribbon([[side * half, -0.07], [side * half, 0]], [0.06, 0.04]), x, y, r), mix(wood, (20, 10, 10), 0.5)
+            place(ribbon([[side * half, -0.07], [side * half, 0]], [0.06, 0.04]), x, y, r),
+            mix(wood, (20, 10, 10), 0.5),
         )
     wide, high = 2 * half / columns, (tall - 0.1) / rows
     for row in range(rows):
@@ -202,7 +320,10 @@ def bookcase(c: Canvas, x: float, y: float, r: float, palette: Palette) -> None:
     rng, wood = c.rng, jitter(c.rng, WOODS[c.rng.integers(5)])
     half, tall, rows = rng.uniform(0.28, 0.48), rng.uniform(0.8, 1.15), rng.integers(3, 6)
     c.shadow(place(rectangle(-half, -0.06, half, 0.02), x, y, r), 0, 0, 0.03 * r, 0.5)
-    c.fill(place(rectangle(-half - 0.03, -tall - 0.03, half + 0.03, 0), x, y, r), shaded(wood, "wood", 0.07))
+    c.fill(
+        place(rectangle(-half - 0.03, -tall - 0.03, half + 0.03, 0), x, y, r),
+        shaded(wood, "wood", 0.07),
+    )
     c.fill(place(rectangle(-half, -tall, half, -0.05), x, y, r), Paint(mix(wood, (16, 8, 16), 0.6)))
     high = (tall - 0.05) / rows
     for row in range(rows):
@@ -212,20 +333,30 @@ def bookcase(c: Canvas, x: float, y: float, r: float, palette: Palette) -> None:
             if rng.random() < 0.92:
                 _book(
                     c,
-                    place(rectangle(0, -high * rng.uniform(0.55, 0.88), thick, 0), left, floor, turn=-lean),
+                    place(
+                        rectangle(0, -high * rng.uniform(0.55, 0.88), thick, 0),
+                        left,
+                        floor,
+                        turn=-lean,
+                    ),
                     x,
                     y,
                     r,
                     palette,
                 )
             left += thick + 0.003 + 0.3 * lean * high
-        c.fill(place(rectangle(-half, floor, half, floor + 0.025), x, y, r), shaded(wood, "wood", 0.07))
+        c.fill(
+            place(rectangle(-half, floor, half, floor + 0.025), x, y, r), shaded(wood, "wood", 0.07)
+        )
 
 
 def _book(c: Canvas, spine: Points, x: float, y: float, r: float, palette: Palette) -> None:
     cover = jitter(c.rng, palette.colours[c.rng.integers(0, 6)], 22)
     shape = place(spine, x, y, r)
-    c.fill(shape, Paint(mix(cover, (255, 250, 240), 0.15), mix(cover, (16, 8, 16), 0.3), "weave", 0.04, 0))
+    c.fill(
+        shape,
+        Paint(mix(cover, (255, 250, 240), 0.15), mix(cover, (16, 8, 16), 0.3), "weave", 0.04, 0),
+    )
     for share in (0.15, 0.22, 0.8):
         a, b = shape[0] + (shape[3] - shape[0]) * share, shape[1] + (shape[2] - shape[1]) * share
         c.line([a, b], mix(cover, (250, 220, 150), 0.6), 0.006 * r)
@@ -242,7 +373,17 @@ def lamp(c: Canvas, x: float, y: float, r: float, palette: Palette) -> None:
     narrow = rng.uniform(0.08, 0.2)
     c.fill(
         place(
-            np.array([[-narrow, top - 0.12], [narrow, top - 0.12], [0.25, top + 0.18], [-0.25, top + 0.18]]), x, y, r
+            np.array(
+                [
+                    [-narrow, top - 0.12],
+                    [narrow, top - 0.12],
+                    [0.25, top + 0.18],
+                    [-0.25, top + 0.18],
+                ]
+            ),
+            x,
+            y,
+            r,
         ),
         Paint(mix(shade, (255, 244, 200), 0.6), shade, "weave", 0.06),
     )
@@ -258,9 +399,17 @@ def exhibit(piece: Piece) -> Callable[[np.random.Generator, tuple[int, int]], Im
         count = int(rng.choice([1, 1, 1, 2, 3]))
         for k in range(count):
             x = (k + rng.uniform(0.42, 0.58)) / count * c.wide
-            piece(c, x, rng.uniform(0.82, 0.93), rng.uniform(0.55, 0.72) * c.unit / (1, 1.6, 2.4)[count - 1], palette)
+            piece(
+                c,
+                x,
+                rng.uniform(0.82, 0.93),
+                rng.uniform(0.55, 0.72) * c.unit / (1, 1.6, 2.4)[count - 1],
+                palette,
+            )
         return c.finish()
 
     drawing.__name__ = drawing.__qualname__ = f"{piece.__name__}s"
-    drawing.__doc__ = f"One to three pieces of furniture of a kind in a bare room: {piece.__name__}."
+    drawing.__doc__ = (
+        f"One to three pieces of furniture of a kind in a bare room: {piece.__name__}."
+    )
     return drawing

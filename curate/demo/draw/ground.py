@@ -17,7 +17,10 @@ __all__ = ["bark", "clouds", "fireworks", "gravel", "rubble", "stars", "tinted"]
 def tinted(field: fields.Field, dark: Colour, light: Colour) -> Image.Image:
     """A field as a picture between two colours, reached at minus and plus two deviations."""
     share = np.clip(field / 4 + 0.5, 0, 1)[..., None]
-    pixels = np.asarray(dark, dtype=np.float32) * (1 - share) + np.asarray(light, dtype=np.float32) * share
+    pixels = (
+        np.asarray(dark, dtype=np.float32) * (1 - share)
+        + np.asarray(light, dtype=np.float32) * share
+    )
     return Image.fromarray(pixels.astype(np.uint8))
 
 
@@ -25,15 +28,24 @@ def gravel(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     """Pebbles on the ground, from sand to cobbles."""
     shape, spacing = (size[1], size[0]), float(np.exp(rng.uniform(np.log(5), np.log(60))))
     number, distance, border = fields.cells(rng, shape, spacing, rng.uniform(1, 1.6))
-    base = jitter(rng, ((150, 140, 128), (170, 140, 104), (112, 112, 120), (190, 180, 160))[rng.integers(4)])
+    base = jitter(
+        rng, ((150, 140, 128), (170, 140, 104), (112, 112, 120), (190, 180, 160))[rng.integers(4)]
+    )
     colours = np.clip(
-        np.asarray(base) + rng.normal(0, 26, (number.max() + 1, 1)) + rng.normal(0, 7, (number.max() + 1, 3)), 10, 245
+        np.asarray(base)
+        + rng.normal(0, 26, (number.max() + 1, 1))
+        + rng.normal(0, 7, (number.max() + 1, 3)),
+        10,
+        245,
     )
     dome = np.clip(border / spacing * 4, 0, 1) ** 0.5 * (1.1 - 0.5 * distance / spacing)
     light = 0.25 + 0.8 * dome + 0.25 * np.gradient(dome, axis=0) * spacing / 6
     rough = fields.noise(rng, shape, 0.6) * rng.uniform(2, 14)
     return finish(
-        rng, Image.fromarray(np.clip(colours[number] * light[..., None] + rough[..., None], 0, 255).astype(np.uint8))
+        rng,
+        Image.fromarray(
+            np.clip(colours[number] * light[..., None] + rough[..., None], 0, 255).astype(np.uint8)
+        ),
     )
 
 
@@ -42,7 +54,11 @@ def rubble(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     shape, spacing = (size[1], size[0]), rng.uniform(30, 90)
     number, _, border = fields.cells(rng, shape, spacing, rng.uniform(1.4, 2.4))
     base = jitter(rng, ((140, 132, 122), (168, 144, 112), (116, 110, 116))[rng.integers(3)])
-    colours = np.asarray(base) + rng.normal(0, 16, (number.max() + 1, 1)) + rng.normal(0, 6, (number.max() + 1, 3))
+    colours = (
+        np.asarray(base)
+        + rng.normal(0, 16, (number.max() + 1, 1))
+        + rng.normal(0, 6, (number.max() + 1, 3))
+    )
     edge = np.clip(border / 6, 0, 1)[..., None]
     grain = fields.noise(rng, shape, rng.uniform(0.4, 1.1))
     relief = grain - np.roll(grain, (2, 2), (0, 1))
@@ -55,14 +71,18 @@ def rubble(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
 def bark(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     """Furrowed bark."""
     shape = (size[1], size[0])
-    plates = fields.hatching(rng, shape, np.pi / 2 + rng.normal(0, 0.05), rng.uniform(16, 60), rng.uniform(2.5, 7))
+    plates = fields.hatching(
+        rng, shape, np.pi / 2 + rng.normal(0, 0.05), rng.uniform(16, 60), rng.uniform(2.5, 7)
+    )
     furrows = (
         1.6 * (np.abs(plates) - 0.6)
         + 0.5 * fields.noise(rng, shape, 0.9)
         + 0.3 * fields.hatching(rng, shape, np.pi / 2, 8)
     )
     base = jitter(rng, ((120, 92, 70), (150, 140, 126), (96, 76, 66))[rng.integers(3)])
-    return finish(rng, tinted(furrows, mix(base, (16, 12, 14), 0.75), mix(base, (250, 240, 220), 0.4)))
+    return finish(
+        rng, tinted(furrows, mix(base, (16, 12, 14), 0.75), mix(base, (250, 240, 220), 0.4))
+    )
 
 
 def clouds(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
@@ -73,12 +93,18 @@ def clouds(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     cover = np.clip(body - rng.uniform(-0.8, 0.6), 0, None)
     share = (1 - np.exp(-1.6 * cover))[..., None]
     lit = np.clip(0.75 + 0.12 * (body - np.roll(body, height // 40 + 1, axis=0)), 0.3, 1)[..., None]
-    high, low = mix((52, 104, 176), palette.dark, 0.3 * rng.random()), mix((186, 208, 222), palette.pick(rng), 0.4)
+    high, low = (
+        mix((52, 104, 176), palette.dark, 0.3 * rng.random()),
+        mix((186, 208, 222), palette.pick(rng), 0.4),
+    )
     ramp = np.linspace(0, 1, height)[:, None, None]
     blue = np.asarray(high) * (1 - ramp) + np.asarray(low) * ramp
     white = mix((255, 252, 246), palette.colours[4], 0.25)
     return finish(
-        rng, Image.fromarray(np.clip(blue * (1 - share) + np.asarray(white) * lit * share, 0, 255).astype(np.uint8))
+        rng,
+        Image.fromarray(
+            np.clip(blue * (1 - share) + np.asarray(white) * lit * share, 0, 255).astype(np.uint8)
+        ),
     )
 
 
@@ -111,18 +137,25 @@ def fireworks(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     palette = choose_palette(rng)
     c = Canvas(rng, size, Paint((14, 14, 34), (52, 38, 70), "cloud", 0.03))
     for _ in range(rng.integers(2, 9)):
-        x, y, r = rng.uniform(0.1, 0.9) * c.wide, rng.uniform(0.1, 0.65), rng.uniform(0.08, 0.32) * c.unit
+        x, y, r = (
+            rng.uniform(0.1, 0.9) * c.wide,
+            rng.uniform(0.1, 0.65),
+            rng.uniform(0.08, 0.32) * c.unit,
+        )
         colour = jitter(rng, mix(palette.colours[rng.integers(2, 6)], (255, 240, 200), 0.3), 20)
         c.glow(x, y, 1.6 * r, colour, 0.35)
         for _ in range(rng.integers(20, 90)):
             angle, reach = rng.uniform(0, 2 * np.pi), r * rng.uniform(0.5, 1.05)
             tip = np.array([np.cos(angle), np.sin(angle)]) * reach
             path = smooth(
-                [[x, y], [x + 0.6 * tip[0], y + 0.6 * tip[1]], [x + tip[0], y + tip[1] + 0.15 * r]], closed=False
+                [[x, y], [x + 0.6 * tip[0], y + 0.6 * tip[1]], [x + tip[0], y + tip[1] + 0.15 * r]],
+                closed=False,
             )
             c.fill(ribbon(path, [0.0005, 0.004]), jitter(rng, colour, 20))
             c.fill(blob(rng, *xy(path[-1]), 0.004), (255, 250, 230))
     c.fill(close(c, ridge(rng, c.wide, 0.92, 0.02, 0.8)), (8, 8, 18))
     for _ in range(rng.integers(20, 120)):
-        c.fill(blob(rng, rng.uniform(0, c.wide), rng.uniform(0.92, 1), 0.004), shaded((255, 210, 130)))
+        c.fill(
+            blob(rng, rng.uniform(0, c.wide), rng.uniform(0.92, 1), 0.004), shaded((255, 210, 130))
+        )
     return c.finish()

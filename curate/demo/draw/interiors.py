@@ -33,13 +33,23 @@ def living_rooms(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image
             continue
         frame = rectangle(px, py, px + w, py + h)
         c.shadow(frame, 0.005, 0.01, 0.008)
-        c.outlined(frame, Paint(palette.pick(rng), palette.pick(rng), "cloud", 0.06), WOODS[rng.integers(5)], 0.012)
+        c.outlined(
+            frame,
+            Paint(palette.pick(rng), palette.pick(rng), "cloud", 0.06),
+            WOODS[rng.integers(5)],
+            0.012,
+        )
         c.fill(blob(rng, px + w / 2, py + 0.55 * h, 0.25 * w, rough=0.4), palette.pick(rng))
     rug = place(ellipse(0, 0, 0.55 * c.wide * rng.uniform(0.6, 1), 0.11), c.wide / 2, 0.9)
     for share in (1, 0.85, 0.7, 0.4):
-        c.fill((rug - rug.mean(axis=0)) * share + rug.mean(axis=0), shaded(jitter(rng, palette.pick(rng)), "knit", 0.1))
+        c.fill(
+            (rug - rug.mean(axis=0)) * share + rug.mean(axis=0),
+            shaded(jitter(rng, palette.pick(rng)), "knit", 0.1),
+        )
     scale = c.unit * rng.uniform(0.42, 0.52)
-    (sofa, bed, sofa)[rng.integers(3)](c, c.wide * rng.uniform(0.35, 0.6), 0.86, scale * 0.95, palette)
+    (sofa, bed, sofa)[rng.integers(3)](
+        c, c.wide * rng.uniform(0.35, 0.6), 0.86, scale * 0.95, palette
+    )
     for piece in (lamp, chest, chair, bookcase, table, plant):
         if rng.random() < 0.45:
             piece(
@@ -74,7 +84,13 @@ def _window(c: Canvas, x: float, y: float, wide: float, tall: float) -> None:
         for fold in np.linspace(0, 0.07, 5):
             c.fill(
                 rectangle(left + fold, y - 0.03, left + fold + 0.018, y + tall + 0.05),
-                Paint(mix(cloth, (255, 250, 240), 0.25), mix(cloth, (20, 10, 30), 0.35), "weave", 0.05, 0),
+                Paint(
+                    mix(cloth, (255, 250, 240), 0.25),
+                    mix(cloth, (20, 10, 30), 0.35),
+                    "weave",
+                    0.05,
+                    0,
+                ),
             )
     c.line([[x - 0.1, y - 0.03], [x + wide + 0.1, y - 0.03]], (90, 66, 50), 0.01)
 
@@ -98,13 +114,19 @@ def kitchens(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     """A tiled wall, a worktop with cupboards, jars and pans."""
     palette, level = choose_palette(rng), rng.uniform(0.52, 0.62)
     c = Canvas(rng, size, palette.light)
-    tile, grout = jitter(rng, mix(palette.pick(rng), (250, 250, 244), 0.5)), mix(palette.light, (120, 120, 120), 0.3)
+    tile, grout = (
+        jitter(rng, mix(palette.pick(rng), (250, 250, 244), 0.5)),
+        mix(palette.light, (120, 120, 120), 0.3),
+    )
     c.fill(rectangle(0, 0, c.wide, level), grout)
     step, second = rng.uniform(0.04, 0.08), jitter(rng, palette.pick(rng))
     for row, y in enumerate(np.arange(0, level, step)):
         for column, x in enumerate(np.arange(0, c.wide, step)):
             colour = second if (row + column) % 4 == 0 and rng.random() < 0.6 else tile
-            c.fill(rectangle(x + 0.003, y + 0.003, x + step, y + step), shaded(jitter(rng, colour, 6), "paper", 0.03))
+            c.fill(
+                rectangle(x + 0.003, y + 0.003, x + step, y + step),
+                shaded(jitter(rng, colour, 6), "paper", 0.03),
+            )
     shelf, wood = rng.uniform(0.2, 0.3), jitter(rng, WOODS[rng.integers(5)])
     c.shadow(rectangle(0, shelf, c.wide, shelf + 0.03), 0, 0.02, 0.015)
     c.fill(rectangle(0, shelf, c.wide, shelf + 0.03), shaded(wood, "wood", 0.08))
@@ -124,7 +146,10 @@ def kitchens(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
                         0,
                     ),
                 )
-                c.fill(rectangle(x - half, base - tall - 0.008, x + half, base - tall + 0.012), shaded(palette.dark))
+                c.fill(
+                    rectangle(x - half, base - tall - 0.008, x + half, base - tall + 0.012),
+                    shaded(palette.dark),
+                )
     for x in np.arange(rng.uniform(0.1, 0.3), c.wide, 0.25):
         c.line([[x, shelf + 0.03], [x, shelf + 0.1]], (60, 56, 60), 0.006)
         c.fill(ellipse(x, shelf + 0.15, 0.055), shaded((70, 66, 72), "brush", 0.08, 0.5))
@@ -134,7 +159,12 @@ def kitchens(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     c.fill(rectangle(0, level + 0.04, c.wide, 0.93), shaded(front, "wood", 0.04))
     for x in np.arange(rng.uniform(-0.2, 0), c.wide, wide):
         door = rectangle(x + 0.012, level + 0.06, x + wide - 0.012, 0.91)
-        c.outlined(door, shaded(mix(front, (255, 250, 240), 0.15), "wood", 0.05), mix(front, palette.dark, 0.5), 0.005)
+        c.outlined(
+            door,
+            shaded(mix(front, (255, 250, 240), 0.15), "wood", 0.05),
+            mix(front, palette.dark, 0.5),
+            0.005,
+        )
         c.outlined(
             (door - door.mean(0)) * (0.7, 0.8) + door.mean(0),
             shaded(front, "wood", 0.05),
@@ -166,7 +196,8 @@ def corridors(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
         Paint(mix(wall, (255, 255, 250), 0.5), mix(wall, (255, 255, 250), 0.2)),
     )
     c.fill(
-        quad((0, 0, 0), (0, 0, 1), (0, 1, 1), (0, 1, 0)), Paint(wall, mix(wall, palette.dark, 0.35), "paper", 0.04, 0)
+        quad((0, 0, 0), (0, 0, 1), (0, 1, 1), (0, 1, 0)),
+        Paint(wall, mix(wall, palette.dark, 0.35), "paper", 0.04, 0),
     )
     c.fill(
         quad((1, 0, 0), (1, 0, 1), (1, 1, 1), (1, 1, 0)),
@@ -183,12 +214,16 @@ def corridors(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
         for tile in range(tiles):
             corners = ((tile, row), (tile + 1, row), (tile + 1, row + 1), (tile, row + 1))
             floor = quad(*((u / tiles, 1.0, v / rows) for u, v in corners))
-            c.fill(floor, Paint(dark if (row + tile) % 2 else light, texture="stone", contrast=0.05))
+            c.fill(
+                floor, Paint(dark if (row + tile) % 2 else light, texture="stone", contrast=0.05)
+            )
     doors, colour = int(rng.integers(2, 6)), jitter(rng, palette.pick(rng))
     for k in range(doors):
         for side in (0, 1):
             near, back = (k + 0.25) / doors, (k + 0.7) / doors
-            door = np.array(quad((side, 0.3, near), (side, 0.3, back), (side, 1, back), (side, 1, near)))
+            door = np.array(
+                quad((side, 0.3, near), (side, 0.3, back), (side, 1, back), (side, 1, near))
+            )
             c.outlined(
                 door,
                 Paint(mix(colour, palette.dark, 0.25 * side), texture="wood", contrast=0.08),

@@ -8,7 +8,19 @@ from PIL import Image
 from curate.demo.draw import fields
 from curate.demo.draw.canvas import Canvas, Paint
 from curate.demo.draw.colours import Colour, Palette, choose_palette, jitter, mix
-from curate.demo.draw.shapes import Points, blob, ellipse, place, rectangle, ribbon, ridge, rounded, smooth, star, xy
+from curate.demo.draw.shapes import (
+    Points,
+    blob,
+    ellipse,
+    place,
+    rectangle,
+    ribbon,
+    ridge,
+    rounded,
+    smooth,
+    star,
+    xy,
+)
 from curate.demo.draw.words import place_name
 
 __all__ = ["contours", "islands", "streets", "tramways"]
@@ -65,7 +77,11 @@ def streets(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     land = mix(palette.light, (240, 236, 226), 0.5)
     c = Canvas(rng, size, land)
     turn, block = rng.uniform(-0.6, 0.6), rng.uniform(0.06, 0.16)
-    built, road, edge = mix(land, palette.colours[3], 0.35), (255, 253, 246), mix(land, palette.dark, 0.3)
+    built, road, edge = (
+        mix(land, palette.colours[3], 0.35),
+        (255, 253, 246),
+        mix(land, palette.dark, 0.3),
+    )
 
     def street(a: Points, b: Points, width: float, colour: Colour) -> None:
         c.line([a, b], edge, width + 0.004)
@@ -73,7 +89,10 @@ def streets(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
 
     reach = 1.2 * max(1, c.wide)
     lines = [
-        np.sort(np.arange(-reach, reach, block) + rng.normal(0, 0.12 * block, len(np.arange(-reach, reach, block))))
+        np.sort(
+            np.arange(-reach, reach, block)
+            + rng.normal(0, 0.12 * block, len(np.arange(-reach, reach, block)))
+        )
         for _ in range(2)
     ]
     middle = (c.wide / 2, 0.5)
@@ -91,22 +110,38 @@ def streets(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
             for _ in range(rng.integers(2, 9)):
                 x0, y0 = rng.uniform(u0 + 0.008, u1 - 0.02), rng.uniform(v0 + 0.008, v1 - 0.02)
                 house = rectangle(
-                    x0, y0, min(x0 + rng.uniform(0.01, 0.04), u1 - 0.006), min(y0 + rng.uniform(0.01, 0.04), v1 - 0.006)
+                    x0,
+                    y0,
+                    min(x0 + rng.uniform(0.01, 0.04), u1 - 0.006),
+                    min(y0 + rng.uniform(0.01, 0.04), v1 - 0.006),
                 )
                 c.fill(place(house, *middle, turn=turn), jitter(rng, built, 5))
     for axis, line in enumerate(lines):
         for k, u in enumerate(line):
-            ends = np.array([[u, -reach], [u, reach]]) if axis == 0 else np.array([[-reach, u], [reach, u]])
+            ends = (
+                np.array([[u, -reach], [u, reach]])
+                if axis == 0
+                else np.array([[-reach, u], [reach, u]])
+            )
             a, b = place(ends, *middle, turn=turn)
             great = k % 4 == 0
-            street(a, b, 0.022 if great else 0.009, mix(road, (250, 214, 130), 0.8) if great else road)
+            street(
+                a, b, 0.022 if great else 0.009, mix(road, (250, 214, 130), 0.8) if great else road
+            )
     if rng.random() < 0.7:
-        river = ridge(rng, 1.4, 0, 0.14, 1.8)[:, ::-1] * (1, 1.1) + (c.wide * rng.uniform(0.25, 0.75), -0.1)
+        river = ridge(rng, 1.4, 0, 0.14, 1.8)[:, ::-1] * (1, 1.1) + (
+            c.wide * rng.uniform(0.25, 0.75),
+            -0.1,
+        )
         c.fill(ribbon(river, rng.uniform(0.04, 0.11)), edge)
         c.fill(ribbon(river, rng.uniform(0.035, 0.09)), (164, 204, 224))
     for _ in range(rng.integers(0, 3)):
         path = smooth(
-            [[rng.uniform(0, c.wide), -0.05], [rng.uniform(0, c.wide), 0.5], [rng.uniform(0, c.wide), 1.05]],
+            [
+                [rng.uniform(0, c.wide), -0.05],
+                [rng.uniform(0, c.wide), 0.5],
+                [rng.uniform(0, c.wide), 1.05],
+            ],
             closed=False,
         )
         c.line(path, edge, 0.03)
@@ -134,11 +169,20 @@ def contours(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     ground = fields.noise(rng, shape, rng.uniform(1.9, 2.4), 2.0)
     interval = rng.uniform(0.1, 0.3)
     steep = np.hypot(*np.gradient(ground))
-    line = np.abs(ground / interval - np.round(ground / interval)) * interval / np.maximum(steep, 1e-4)
+    line = (
+        np.abs(ground / interval - np.round(ground / interval)) * interval / np.maximum(steep, 1e-4)
+    )
     fifth = np.round(ground / interval) % 5 == 0
     ink = np.clip(np.where(fifth, 2.3, 1.3) - line, 0, 1)[..., None]
     tints = np.asarray(
-        [(146, 190, 206), (206, 222, 180), (236, 226, 180), (222, 190, 140), (190, 150, 120), (250, 248, 244)],
+        [
+            (146, 190, 206),
+            (206, 222, 180),
+            (236, 226, 180),
+            (222, 190, 140),
+            (190, 150, 120),
+            (250, 248, 244),
+        ],
         dtype=np.float32,
     )
     tints += 0.3 * (np.asarray(palette.colours[::-1]) - tints)
@@ -154,15 +198,26 @@ def contours(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
         x, y = rng.uniform(0.06, 0.94) * c.wide, rng.uniform(0.06, 0.94)
         c.fill([[x, y - 0.01], [x + 0.009, y + 0.006], [x - 0.009, y + 0.006]], palette.dark)
         _label(
-            c, x, y + 0.022, f"{place_name(rng)} {rng.integers(200, 3900)}", 0.022, palette.dark, palette.light, "book"
+            c,
+            x,
+            y + 0.022,
+            f"{place_name(rng)} {rng.integers(200, 3900)}",
+            0.022,
+            palette.dark,
+            palette.light,
+            "book",
         )
     if rng.random() < 0.6:
         c.line(
-            smooth([[rng.uniform(0, c.wide), t] for t in np.linspace(-0.1, 1.1, 7)], closed=False), (186, 60, 50), 0.006
+            smooth([[rng.uniform(0, c.wide), t] for t in np.linspace(-0.1, 1.1, 7)], closed=False),
+            (186, 60, 50),
+            0.006,
         )
     for t in np.arange(0, c.wide, 0.2):
         c.line([[t, 0], [t, 1]], mix(palette.dark, palette.light, 0.4), 0.0012)
-        c.line([[0, t / c.wide], [c.wide, t / c.wide]], mix(palette.dark, palette.light, 0.4), 0.0012)
+        c.line(
+            [[0, t / c.wide], [c.wide, t / c.wide]], mix(palette.dark, palette.light, 0.4), 0.0012
+        )
     _furniture(c, palette)
     return c.finish()
 
@@ -172,13 +227,23 @@ def islands(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     palette = choose_palette(rng)
     paper = mix((232, 212, 170), palette.light, 0.4 * rng.random())
     c = Canvas(rng, size, Paint(paper, mix(paper, (150, 110, 70), 0.2), "cloud", 0.03))
-    ink, sea = mix(palette.dark, (70, 46, 30), 0.6), mix(paper, (110, 160, 170), rng.uniform(0.1, 0.6))
+    ink, sea = (
+        mix(palette.dark, (70, 46, 30), 0.6),
+        mix(paper, (110, 160, 170), rng.uniform(0.1, 0.6)),
+    )
     c.fill(c.whole, Paint(sea, mix(sea, paper, 0.3), "cloud", 0.03))
     for _ in range(rng.integers(40, 220)):
         x, y = rng.uniform(0, c.wide), rng.random()
         c.line(
             smooth(
-                [[x, y], [x + 0.008, y - 0.006], [x + 0.016, y], [x + 0.024, y - 0.006], [x + 0.032, y]], closed=False
+                [
+                    [x, y],
+                    [x + 0.008, y - 0.006],
+                    [x + 0.016, y],
+                    [x + 0.024, y - 0.006],
+                    [x + 0.032, y],
+                ],
+                closed=False,
             ),
             mix(sea, ink, 0.5),
             0.0018,
@@ -196,7 +261,10 @@ def islands(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
             outer = (coast - (x, y)) * share + (x, y)
             c.line(np.concatenate([outer, outer[:2]]), mix(sea, ink, tone), 0.0025)
         c.outlined(
-            coast, Paint(mix(paper, (250, 240, 210), 0.5), mix(paper, (150, 160, 96), 0.4), "stone", 0.03), ink, 0.005
+            coast,
+            Paint(mix(paper, (250, 240, 210), 0.5), mix(paper, (150, 160, 96), 0.4), "stone", 0.03),
+            ink,
+            0.005,
         )
         for _ in range(int(60 * r)):
             at = (x + rng.normal(0, 0.32 * r), y + rng.normal(0, 0.28 * r))
@@ -208,11 +276,18 @@ def islands(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
                     c.line(place([[k, -0.62 + 1.2 * k], [k + 0.02, -0.05]], *at, 0.05), ink, 0.0015)
             else:
                 c.line([at, (at[0], at[1] - 0.02)], ink, 0.003)
-                c.outlined(ellipse(at[0], at[1] - 0.026, 0.011, 0.014), mix(paper, (96, 120, 70), 0.6), ink, 0.002)
+                c.outlined(
+                    ellipse(at[0], at[1] - 0.026, 0.011, 0.014),
+                    mix(paper, (96, 120, 70), 0.6),
+                    ink,
+                    0.002,
+                )
         _label(c, x, y + 0.2 * r, place_name(rng), max(0.026, 0.12 * r), ink, paper, "italic")
     if rng.random() < 0.6:
         route = smooth(
-            [[rng.uniform(0.1, 0.9) * c.wide, rng.uniform(0.1, 0.9)] for _ in range(5)], closed=False, steps=24
+            [[rng.uniform(0.1, 0.9) * c.wide, rng.uniform(0.1, 0.9)] for _ in range(5)],
+            closed=False,
+            steps=24,
         )
         for k in range(0, len(route) - 3, 6):
             c.line(route[k : k + 4], (176, 50, 40), 0.006)
@@ -241,7 +316,10 @@ def tramways(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
         c.line(path, mix(palette.light, (130, 180, 220), 0.6), 0.07)
     compass = np.array([[1, 0], [1, 1], [0, 1], [-1, 1], [-1, 0], [-1, -1], [0, -1], [1, -1]])
     for k in range(int(rng.integers(3, 9))):
-        heading, at = int(rng.integers(8)), np.array([rng.uniform(0.2, 0.8) * c.wide, rng.uniform(0.2, 0.8)]).round(1)
+        heading, at = (
+            int(rng.integers(8)),
+            np.array([rng.uniform(0.2, 0.8) * c.wide, rng.uniform(0.2, 0.8)]).round(1),
+        )
         stops = [at]
         for _ in range(int(rng.integers(8, 22))):
             ahead = at + compass[heading] * step
@@ -259,7 +337,9 @@ def tramways(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
             c.fill(ellipse(*xy(stop), 0.013 if n % 3 else 0.018), ink)
             c.fill(ellipse(*xy(stop), 0.008 if n % 3 else 0.011), (255, 255, 255))
             if n % 2 == k % 2:
-                c.text(stop[0] + 0.02, stop[1] - 0.02, place_name(rng), 0.019, ink, "sans", anchor="ls")
+                c.text(
+                    stop[0] + 0.02, stop[1] - 0.02, place_name(rng), 0.019, ink, "sans", anchor="ls"
+                )
     words = f"{place_name(rng)} Trams"
     c.fill(rounded(0.03, 0.03, 0.07 + c.text_width(words, 0.03, "bold"), 0.1, 0.01), ink)
     c.text(0.05, 0.066, words, 0.03, palette.light, "bold", anchor="lm")

@@ -12,10 +12,28 @@ from curate.demo.draw.canvas import Canvas, Paint, shaded
 from curate.demo.draw.colours import Colour, Palette, choose_palette, jitter, mix
 from curate.demo.draw.shapes import Points, blob, ellipse, place, ribbon, ridge, smooth
 
-__all__ = ["close", "dunes", "flowers", "forest", "grass", "leaf", "leaves", "mountains", "sea", "sky", "tree"]
+__all__ = [
+    "close",
+    "dunes",
+    "flowers",
+    "forest",
+    "grass",
+    "leaf",
+    "leaves",
+    "mountains",
+    "sea",
+    "sky",
+    "tree",
+]
 
 _WHITE = (255, 252, 245)
-_GREENS: tuple[Colour, ...] = ((58, 94, 52), (92, 122, 54), (44, 82, 66), (128, 138, 62), (76, 108, 84))
+_GREENS: tuple[Colour, ...] = (
+    (58, 94, 52),
+    (92, 122, 54),
+    (44, 82, 66),
+    (128, 138, 62),
+    (76, 108, 84),
+)
 _SKIES: tuple[tuple[Colour, Colour], ...] = (
     ((92, 150, 205), (222, 232, 230)), ((64, 110, 170), (250, 214, 180)), ((36, 44, 92), (236, 140, 112)),
     ((120, 160, 170), (238, 232, 210)), ((150, 170, 190), (226, 226, 220)), ((18, 26, 58), (86, 84, 130)),
@@ -28,7 +46,11 @@ def sky(c: Canvas, horizon: float = 1.0) -> tuple[Colour, Colour]:
     high, low = (jitter(rng, colour, 8) for colour in _SKIES[rng.integers(len(_SKIES))])
     c.fill(c.whole * (1, horizon), Paint(high, low, "cloud", rng.uniform(0.005, 0.05)))
     if rng.random() < 0.6:
-        x, y, r = rng.uniform(0.15, 0.85) * c.wide, rng.uniform(0.15, 0.7) * horizon, rng.uniform(0.03, 0.08) * c.unit
+        x, y, r = (
+            rng.uniform(0.15, 0.85) * c.wide,
+            rng.uniform(0.15, 0.7) * horizon,
+            rng.uniform(0.03, 0.08) * c.unit,
+        )
         c.glow(x, y, 6 * r, (255, 236, 190), 0.7)
         c.fill(ellipse(x, y, r), mix(low, (255, 246, 214), 0.85))
     for _ in range(rng.integers(0, 6)):
@@ -59,13 +81,17 @@ def grass(c: Canvas, level: float, colour: Colour, blades: int = 700) -> None:
     """A meadow from `level` down: a lawn with single blades that grow towards the viewer."""
     rng = c.rng
     ground = ridge(rng, c.wide, level, 0.012 * rng.random(), 2)
-    c.fill(close(c, ground), Paint(mix(colour, (230, 224, 150), 0.25), mix(colour, (10, 30, 20), 0.35), "grass", 0.09))
+    c.fill(
+        close(c, ground),
+        Paint(mix(colour, (230, 224, 150), 0.25), mix(colour, (10, 30, 20), 0.35), "grass", 0.09),
+    )
     for y in np.sort(rng.uniform(level, 1.06, blades)):
         near = (y - level) / max(1.02 - level, 0.05)
         x, height = rng.uniform(0, c.wide), (0.012 + 0.07 * near) * rng.uniform(0.5, 1.3)
         lean = rng.normal(0, 0.35) * height
         blade = ribbon(
-            [[x, y], [x + 0.3 * lean, y - 0.6 * height], [x + lean, y - height]], [0.004 + 0.005 * near, 0.004, 0.0005]
+            [[x, y], [x + 0.3 * lean, y - 0.6 * height], [x + lean, y - height]],
+            [0.004 + 0.005 * near, 0.004, 0.0005],
         )
         c.fill(blade, jitter(rng, mix(colour, (214, 214, 120), 0.35 * rng.random()), 14))
 
@@ -94,16 +120,26 @@ def tree(c: Canvas, x: float, y: float, height: float, colour: Colour, kind: int
         for step in np.linspace(0.25, 1, 6):
             half = 0.3 * height * (1.1 - step) * rng.uniform(0.85, 1.15)
             jag = np.linspace(-1, 1, 13)
-            edge = np.stack([x + jag * half, y - height * (step - 0.14) + rng.normal(0, 0.012, 13) * height], 1)
-            c.fill([*edge, [x, y - height * (step + 0.12)]], shaded(jitter(rng, colour, 6), "fur", 0.12))
+            edge = np.stack(
+                [x + jag * half, y - height * (step - 0.14) + rng.normal(0, 0.012, 13) * height], 1
+            )
+            c.fill(
+                [*edge, [x, y - height * (step + 0.12)]],
+                shaded(jitter(rng, colour, 6), "fur", 0.12),
+            )
         return
     if kind == 2:
         for branch in range(9):
             side, root = (-1) ** branch, y - height * rng.uniform(0.3, 0.85)
-            tip = (x + side * height * rng.uniform(0.12, 0.34), root - height * rng.uniform(0.1, 0.3))
+            tip = (
+                x + side * height * rng.uniform(0.12, 0.34),
+                root - height * rng.uniform(0.1, 0.3),
+            )
             c.fill(
                 ribbon(
-                    smooth([[x, root], [(x + tip[0]) / 2, root - 0.04 * height], tip], closed=False),
+                    smooth(
+                        [[x, root], [(x + tip[0]) / 2, root - 0.04 * height], tip], closed=False
+                    ),
                     [0.02 * height, 0.003],
                 ),
                 bark,
@@ -115,9 +151,20 @@ def tree(c: Canvas, x: float, y: float, height: float, colour: Colour, kind: int
         dx, dy = radius * across * np.cos(angle), radius * 0.36 * np.sin(angle)
         # leaves drawn later lie higher and further left, where the light comes from
         light = np.clip(0.5 - dx - 1.1 * dy + 0.2 * rng.normal() - 0.3 * (k < 50), 0, 1)
-        clump = blob(rng, x + dx * height, y - (0.64 - dy) * height, rng.uniform(0.05, 0.09) * height, rough=0.4)
+        clump = blob(
+            rng,
+            x + dx * height,
+            y - (0.64 - dy) * height,
+            rng.uniform(0.05, 0.09) * height,
+            rough=0.4,
+        )
         c.fill(
-            clump, shaded(mix(mix(colour, (14, 30, 30), 0.45), mix(colour, (240, 226, 120), 0.3), light), "fur", 0.1)
+            clump,
+            shaded(
+                mix(mix(colour, (14, 30, 30), 0.45), mix(colour, (240, 226, 120), 0.3), light),
+                "fur",
+                0.1,
+            ),
         )
 
 
@@ -129,13 +176,22 @@ def mountains(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     count = rng.integers(3, 6)
     for k in range(count):
         near = (k + 1) / count
-        skyline = ridge(rng, c.wide, 0.36 + 0.35 * near, rng.uniform(0.05, 0.1) * (1.3 - 0.7 * near), 1.25, 240)
+        skyline = ridge(
+            rng, c.wide, 0.36 + 0.35 * near, rng.uniform(0.05, 0.1) * (1.3 - 0.7 * near), 1.25, 240
+        )
         c.fill(
             close(c, skyline),
-            Paint(mix(low, rock, 0.25 + 0.7 * near), mix(low, rock, 0.05 + 0.6 * near), "stone", 0.09 * near),
+            Paint(
+                mix(low, rock, 0.25 + 0.7 * near),
+                mix(low, rock, 0.05 + 0.6 * near),
+                "stone",
+                0.09 * near,
+            ),
         )
         if near < 0.8 and rng.random() < 0.6:
-            snow = np.clip(0.42 + 0.2 * near - skyline[:, 1], 0, None) * rng.uniform(0.25, 0.6, len(skyline))
+            snow = np.clip(0.42 + 0.2 * near - skyline[:, 1], 0, None) * rng.uniform(
+                0.25, 0.6, len(skyline)
+            )
             c.fill(
                 np.concatenate([skyline, (skyline + np.stack([0 * snow, snow], 1))[::-1]]),
                 Paint(_WHITE, mix(low, _WHITE, 0.6), "stone"),
@@ -171,7 +227,14 @@ def forest(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     kinds = rng.choice(4, size=rng.integers(1, 3), p=[0.4, 0.35, 0.1, 0.15])
     for y in np.sort(rng.uniform(0.74, 1.0, rng.integers(4, 12))):
         kind = int(kinds[rng.integers(len(kinds))])
-        tree(c, rng.uniform(0, c.wide), y, rng.uniform(0.5, 0.8) * y, jitter(rng, greens[rng.integers(4)], 10), kind)
+        tree(
+            c,
+            rng.uniform(0, c.wide),
+            y,
+            rng.uniform(0.5, 0.8) * y,
+            jitter(rng, greens[rng.integers(4)], 10),
+            kind,
+        )
     return c.finish()
 
 
@@ -181,7 +244,10 @@ def sea(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     c = Canvas(rng, size, _WHITE)
     high, low = sky(c, level)
     deep = mix(high, (14, 60, 86), rng.uniform(0.4, 0.8))
-    c.fill(c.whole * (1, 1 - level) + (0, level), Paint(mix(low, deep, 0.5), deep, "water", rng.uniform(0.04, 0.12)))
+    c.fill(
+        c.whole * (1, 1 - level) + (0, level),
+        Paint(mix(low, deep, 0.5), deep, "water", rng.uniform(0.04, 0.12)),
+    )
     for y in np.sort(level + (1 - level) * rng.random(220) ** 0.7):
         near = (y - level) / (1 - level)
         x, width = rng.uniform(0, c.wide), (0.02 + 0.12 * near) * rng.uniform(0.4, 1.4)
@@ -213,9 +279,16 @@ def dunes(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
         light = mix(low, sand, 0.4 + 0.6 * near)
         c.fill(close(c, line), Paint(light, mix(light, (130, 80, 60), 0.25), "water", 0.05))
         dark = line + np.stack(
-            [0 * line[:, 0], rng.uniform(0.03, 0.12) * np.abs(np.gradient(line[:, 1]) * 60).clip(0, 1)], 1
+            [
+                0 * line[:, 0],
+                rng.uniform(0.03, 0.12) * np.abs(np.gradient(line[:, 1]) * 60).clip(0, 1),
+            ],
+            1,
         )
-        c.fill(np.concatenate([line, dark[::-1]]), Paint(mix(light, (96, 56, 60), 0.5), texture="water", contrast=0.04))
+        c.fill(
+            np.concatenate([line, dark[::-1]]),
+            Paint(mix(light, (96, 56, 60), 0.5), texture="water", contrast=0.04),
+        )
     return c.finish()
 
 
@@ -230,7 +303,10 @@ def flowers(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
         grass(c, level, green, 500)
     else:
         level = -0.1
-        c.fill(c.whole, Paint(mix(green, (200, 210, 150), 0.4), mix(green, (10, 24, 20), 0.5), "cloud", 0.05))
+        c.fill(
+            c.whole,
+            Paint(mix(green, (200, 210, 150), 0.4), mix(green, (10, 24, 20), 0.5), "cloud", 0.05),
+        )
     petals = rng.integers(5, 14)
     for y in np.sort(rng.uniform(level + 0.1, 1.05, rng.integers(14, 60))):
         r = (0.018 + 0.075 * (y - level) ** 1.5) * rng.uniform(0.6, 1.2)
@@ -238,18 +314,29 @@ def flowers(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     return c.finish()
 
 
-def _flower(c: Canvas, x: float, y: float, r: float, palette: Palette, petals: int, green: Colour) -> None:
+def _flower(
+    c: Canvas, x: float, y: float, r: float, palette: Palette, petals: int, green: Colour
+) -> None:
     rng = c.rng
-    stem = smooth([[x, y], [x + rng.normal(0, r / 2), y + 2 * r], [x + rng.normal(0, r), y + 6 * r]], closed=False)
+    stem = smooth(
+        [[x, y], [x + rng.normal(0, r / 2), y + 2 * r], [x + rng.normal(0, r), y + 6 * r]],
+        closed=False,
+    )
     c.fill(ribbon(stem, 0.13 * r), jitter(rng, mix(green, (20, 40, 20), 0.3), 8))
     for side in (-1, 1):
         c.fill(
             place(leaf(2 * r, 0.6 * r), *stem[10], turn=-np.pi / 2 + side * rng.uniform(0.5, 1.2)),
             jitter(rng, green, 10),
         )
-    colour, start, squash = jitter(rng, palette.colours[rng.integers(1, 6)], 14), rng.uniform(0, 6), rng.uniform(0.6, 1)
+    colour, start, squash = (
+        jitter(rng, palette.colours[rng.integers(1, 6)], 14),
+        rng.uniform(0, 6),
+        rng.uniform(0.6, 1),
+    )
     for k in range(petals):
-        outline = place(leaf(r, 2.6 * r / petals + 0.15 * r), 0, 0, turn=start + 2 * np.pi * k / petals) * (1, squash)
+        outline = place(
+            leaf(r, 2.6 * r / petals + 0.15 * r), 0, 0, turn=start + 2 * np.pi * k / petals
+        ) * (1, squash)
         c.fill(outline + (x, y), shaded(jitter(rng, colour, 9), "brush", 0.07))
     c.fill(ellipse(x, y, 0.3 * r, 0.3 * r * squash), shaded((212, 160, 50), "paper", 0.14))
 
@@ -263,7 +350,9 @@ def leaves(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     count = int(np.clip(9 * c.wide / long**2, 120, 900))
     for k in range(count):
         depth = k / count
-        colour = jitter(rng, mix(mix(green, (8, 20, 20), 0.6), mix(green, (236, 232, 140), 0.35), depth), 10)
+        colour = jitter(
+            rng, mix(mix(green, (8, 20, 20), 0.6), mix(green, (236, 232, 140), 0.35), depth), 10
+        )
         x, y, turn, length = (
             rng.uniform(-0.1, c.wide + 0.1),
             rng.uniform(-0.1, 1.1),
@@ -279,6 +368,9 @@ def leaves(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
             c.line(place([[0, 0], [length, 0]], x, y, turn=turn), rib, 0.02 * long)
             for t in np.linspace(0.15, 0.8, 6):
                 for side in (-0.33, 0.33):
-                    vein = [[t * length, 0], [(t + 0.14) * length, side * thin * length * np.sin(np.pi * t**0.8)]]
+                    vein = [
+                        [t * length, 0],
+                        [(t + 0.14) * length, side * thin * length * np.sin(np.pi * t**0.8)],
+                    ]
                     c.line(place(vein, x, y, turn=turn), rib, 0.008 * long)
     return c.finish()

@@ -46,7 +46,11 @@ def still_life(piece: Piece, c: Canvas, palette: Palette, most: int, scale: floa
     places = (rng.permutation(count) + rng.uniform(0.35, 0.65, count)) / count * c.wide
     for x, y in zip(places, np.sort(rng.uniform(level + 0.06, 0.94, count)), strict=True):
         piece(
-            c, float(x), float(y), scale * c.unit * (1, 1, 0.85, 0.72, 0.6)[count - 1] * rng.uniform(0.85, 1.1), palette
+            c,
+            float(x),
+            float(y),
+            scale * c.unit * (1, 1, 0.85, 0.72, 0.6)[count - 1] * rng.uniform(0.85, 1.1),
+            palette,
         )
     return c.finish()
 
@@ -54,7 +58,10 @@ def still_life(piece: Piece, c: Canvas, palette: Palette, most: int, scale: floa
 def plant(c: Canvas, x: float, y: float, r: float, palette: Palette) -> None:
     """A plant in a pot whose foot stands at (x, y)."""
     rng = c.rng
-    pot, green = jitter(rng, mix(palette.pick(rng), (186, 104, 70), 0.5)), jitter(rng, (84, 122, 66), 20)
+    pot, green = (
+        jitter(rng, mix(palette.pick(rng), (186, 104, 70), 0.5)),
+        jitter(rng, (84, 122, 66), 20),
+    )
     long, thin, count = rng.uniform(0.35, 0.75), rng.uniform(0.12, 0.5), int(rng.integers(14, 46))
     c.shadow(place(ellipse(0.06, 0, 0.3, 0.05), x, y, r), 0, 0, 0.03 * r, 0.5)
     for k, angle in enumerate(rng.uniform(-np.pi * 0.98, -np.pi * 0.02, count)):
@@ -64,11 +71,17 @@ def plant(c: Canvas, x: float, y: float, r: float, palette: Palette) -> None:
             mix(green, (20, 30, 10), 0.4),
             0.015 * r,
         )
-        blade = place(leaf(long * rng.uniform(0.5, 1), thin * long), *stem, turn=angle + rng.normal(0, 0.3))
+        blade = place(
+            leaf(long * rng.uniform(0.5, 1), thin * long), *stem, turn=angle + rng.normal(0, 0.3)
+        )
         c.fill(
             place(blade, x, y, r),
             shaded(
-                jitter(rng, mix(mix(green, (10, 30, 20), 0.5), mix(green, (226, 230, 140), 0.3), k / count), 8),
+                jitter(
+                    rng,
+                    mix(mix(green, (10, 30, 20), 0.5), mix(green, (226, 230, 140), 0.3), k / count),
+                    8,
+                ),
                 "fur",
                 0.08,
             ),
@@ -101,9 +114,14 @@ def clocks(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
             else ["12", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11"]
         )
         c.shadow(place(ellipse(0.1, 0, 0.55, 0.06), x, y, r), 0, 0, 0.03 * r, 0.5)
-        frame = rounded(-0.56, -1.12, 0.56, 0, 0.1) if rng.random() < 0.4 else ellipse(0, -0.56, 0.56)
+        frame = (
+            rounded(-0.56, -1.12, 0.56, 0, 0.1) if rng.random() < 0.4 else ellipse(0, -0.56, 0.56)
+        )
         for side in (-1, 1):
-            c.fill(place(ribbon([[0.3 * side, -0.15], [0.38 * side, 0]], 0.08), x, y, r), mix(case, (20, 10, 10), 0.5))
+            c.fill(
+                place(ribbon([[0.3 * side, -0.15], [0.38 * side, 0]], 0.08), x, y, r),
+                mix(case, (20, 10, 10), 0.5),
+            )
         c.fill(place(frame, x, y, r), shaded(case, "wood", 0.08, 0.4))
         c.fill(
             place(ellipse(0, -0.56, 0.47), x, y, r),
@@ -113,7 +131,12 @@ def clocks(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
             angle = k * np.pi / 30
             dial = np.array([np.sin(angle), -np.cos(angle)])
             c.line(
-                place([dial * 0.45 + (0, -0.56), dial * (0.43 if k % 5 else 0.4) + (0, -0.56)], x, y, r),
+                place(
+                    [dial * 0.45 + (0, -0.56), dial * (0.43 if k % 5 else 0.4) + (0, -0.56)],
+                    x,
+                    y,
+                    r,
+                ),
                 palette.dark,
                 0.008 * r if k % 5 else 0.018 * r,
             )
@@ -132,7 +155,9 @@ def clocks(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
             (0.38, 0.008, rng.uniform(0, 6.3)),
         ):
             c.line(
-                place([[0, -0.56], [reach * np.sin(angle), -0.56 - reach * np.cos(angle)]], x, y, r),
+                place(
+                    [[0, -0.56], [reach * np.sin(angle), -0.56 - reach * np.cos(angle)]], x, y, r
+                ),
                 palette.dark if width > 0.01 else (190, 50, 40),
                 width * r,
             )
@@ -154,7 +179,9 @@ def book_piles(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
             ink = mix(cover, palette.light if sum(cover) < 380 else palette.dark, 0.8)
             c.fill(
                 place(rounded(off - half, -level - thick, off + half, -level, 0.02), x, y, r),
-                Paint(mix(cover, (255, 250, 240), 0.2), mix(cover, (14, 8, 14), 0.35), "weave", 0.06),
+                Paint(
+                    mix(cover, (255, 250, 240), 0.2), mix(cover, (14, 8, 14), 0.35), "weave", 0.06
+                ),
             )
             title = " ".join(
                 ("Atlas", "Ferns", "On Light", "Tales", "Grammar", "The Sea", "Optics", "Rivers")[k]
@@ -170,7 +197,11 @@ def book_piles(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
             )
             for side in (-0.9, -0.84, 0.84, 0.9):
                 c.line(
-                    place([[off + side * half, -level - thick], [off + side * half, -level]], x, y, r), ink, 0.01 * r
+                    place(
+                        [[off + side * half, -level - thick], [off + side * half, -level]], x, y, r
+                    ),
+                    ink,
+                    0.01 * r,
                 )
             level += thick
 
@@ -188,7 +219,15 @@ def guitars(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
             c.fill(place(shape, x, y - 0.35 * r, r, turn=turn), paint)
 
         waist = rng.uniform(0.16, 0.22)
-        side = [[0, 0.34], [0.24, 0.27], [0.3, 0.08], [waist, -0.1], [0.22, -0.28], [0.12, -0.38], [0, -0.4]]
+        side = [
+            [0, 0.34],
+            [0.24, 0.27],
+            [0.3, 0.08],
+            [waist, -0.1],
+            [0.22, -0.28],
+            [0.12, -0.38],
+            [0, -0.4],
+        ]
         body = smooth([*side, *[[-u, v] for u, v in side[-2:0:-1]]])
         c.shadow(place(body, x, y - 0.35 * r, r, turn=turn), 0.03 * r, 0.03 * r, 0.03 * r, 0.45)
         put(body, mix(wood, (30, 14, 10), 0.6))

@@ -17,13 +17,22 @@ __all__ = ["charts", "circuits", "fractals", "mosaics", "rosettes", "spectra", "
 def _coloured(share: np.ndarray, palette: Palette, order: np.ndarray) -> np.ndarray:
     """Map values from 0 to 1 onto the palette's colours in the given order, (h, w, 3)."""
     stops = np.asarray(palette.colours, dtype=np.float32)[order]
-    return np.stack([np.interp(share, np.linspace(0, 1, len(stops)), stops[:, k]) for k in range(3)], axis=-1)
+    return np.stack(
+        [np.interp(share, np.linspace(0, 1, len(stops)), stops[:, k]) for k in range(3)], axis=-1
+    )
 
 
 def fractals(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     """A Julia set."""
     palette, (width, height) = choose_palette(rng), size
-    seeds = (-0.8 + 0.156j, -0.4 + 0.6j, 0.285 + 0.01j, -0.70176 - 0.3842j, -0.835 - 0.2321j, -0.1 + 0.651j)
+    seeds = (
+        -0.8 + 0.156j,
+        -0.4 + 0.6j,
+        0.285 + 0.01j,
+        -0.70176 - 0.3842j,
+        -0.835 - 0.2321j,
+        -0.1 + 0.651j,
+    )
     seed, zoom = seeds[rng.integers(6)] + complex(*rng.normal(0, 0.004, 2)), rng.uniform(0.35, 1.4)
     y, x = np.mgrid[0:height, 0:width].astype(np.float32) / height - 0.5
     z = ((x - 0.5 * (width / height - 1)) * 2.4 * zoom + 1j * y * 2.4 * zoom).astype(np.complex64)
@@ -38,7 +47,9 @@ def fractals(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     count[inside] = 90
     share = np.clip(np.log1p(count) / np.log(91), 0, 1)
     return Image.fromarray(
-        _coloured((share * rng.uniform(1, 3)) % 1.0001, palette, rng.permutation(6)).astype(np.uint8)
+        _coloured((share * rng.uniform(1, 3)) % 1.0001, palette, rng.permutation(6)).astype(
+            np.uint8
+        )
     )
 
 
@@ -47,14 +58,26 @@ def charts(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     palette = choose_palette(rng)
     c = Canvas(rng, size, (252, 252, 250))
     ink, grey, kind = (40, 40, 48), (214, 214, 214), int(rng.integers(4))
-    c.text(c.wide / 2, 0.05, title(rng).capitalize() + f", {rng.integers(1900, 2020)}", 0.045, ink, "sans")
+    c.text(
+        c.wide / 2,
+        0.05,
+        title(rng).capitalize() + f", {rng.integers(1900, 2020)}",
+        0.045,
+        ink,
+        "sans",
+    )
     left, right, top, bottom = 0.1, c.wide - 0.05, 0.12, 0.88
     if kind == 3:
         shares, angle = rng.dirichlet(np.ones(int(rng.integers(4, 9))) * 2), 0.0
         for k, share in enumerate(shares):
-            wedge = [[c.wide / 2, 0.52], *ellipse(c.wide / 2, 0.52, 0.34 * c.unit, start=angle, end=angle + share)]
+            wedge = [
+                [c.wide / 2, 0.52],
+                *ellipse(c.wide / 2, 0.52, 0.34 * c.unit, start=angle, end=angle + share),
+            ]
             c.outlined(np.array(wedge), jitter(rng, palette.colours[k % 6]), (252, 252, 250), 0.005)
-            at = ellipse(c.wide / 2, 0.52, 0.4 * c.unit, start=angle + share / 2, end=1, points=1)[0]
+            at = ellipse(c.wide / 2, 0.52, 0.4 * c.unit, start=angle + share / 2, end=1, points=1)[
+                0
+            ]
             c.text(*xy(at), f"{100 * share:.0f}%", 0.03, ink, "sans")
             angle += share
         return c.finish(clean=True)
@@ -71,13 +94,20 @@ def charts(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
         if kind == 0:
             w = 0.8 * (t[1] - t[0]) / series
             for x, h in zip(t, heights, strict=True):
-                c.fill(rectangle(x + (s - series / 2) * w, h, x + (s + 1 - series / 2) * w, bottom), colour)
+                c.fill(
+                    rectangle(x + (s - series / 2) * w, h, x + (s + 1 - series / 2) * w, bottom),
+                    colour,
+                )
         elif kind == 1:
             c.line(np.stack([t, heights], 1), colour, 0.006)
             for x, h in zip(t, heights, strict=True):
                 c.fill(ellipse(x, h, 0.009), colour)
         else:
-            cloud = rng.normal(size=(120, 2)) @ np.array([[1.0, rng.uniform(-1, 1)], [0, 0.6]]) * (0.12 * c.wide, 0.1)
+            cloud = (
+                rng.normal(size=(120, 2))
+                @ np.array([[1.0, rng.uniform(-1, 1)], [0, 0.6]])
+                * (0.12 * c.wide, 0.1)
+            )
             for x, h in cloud + (rng.uniform(0.4, 0.7) * c.wide, rng.uniform(0.35, 0.65)):
                 if left < x < right and top < h < bottom:
                     c.fill(ellipse(x, h, 0.007), colour)
@@ -110,7 +140,11 @@ def rosettes(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     c = Canvas(rng, size, palette.dark if dark else palette.light)
     t = np.linspace(0, 2 * np.pi, 720)
     for _ in range(int(rng.integers(1, 5))):
-        x, y, r = rng.uniform(0.2, 0.8) * c.wide, rng.uniform(0.2, 0.8), rng.uniform(0.25, 0.6) * c.unit
+        x, y, r = (
+            rng.uniform(0.2, 0.8) * c.wide,
+            rng.uniform(0.2, 0.8),
+            rng.uniform(0.25, 0.6) * c.unit,
+        )
         lobes, deep, colour = (
             int(rng.integers(3, 13)),
             rng.uniform(0.1, 0.5),
@@ -150,7 +184,9 @@ def circuits(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
             step * rng.integers(4, 9),
         )
         for u in np.arange(x + step / 2, x + w, step):
-            c.fill(rectangle(u, y - 0.7 * step, u + 0.45 * step, y + h + 0.7 * step), (200, 200, 204))
+            c.fill(
+                rectangle(u, y - 0.7 * step, u + 0.45 * step, y + h + 0.7 * step), (200, 200, 204)
+            )
         c.fill(rectangle(x, y, x + w, y + h), (34, 34, 38))
         c.fill(ellipse(x + 0.8 * step, y + 0.8 * step, 0.3 * step), (70, 70, 74))
         c.text(
@@ -167,9 +203,16 @@ def circuits(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
 def washes(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     """Soft gradients and ribbons: almost no fine detail."""
     palette, shape = choose_palette(rng), (size[1], size[0])
-    share = fields.noise(rng, shape, rng.uniform(2.5, 3.5), 6) / 5 + np.linspace(0.1, 0.9, shape[0])[:, None]
+    share = (
+        fields.noise(rng, shape, rng.uniform(2.5, 3.5), 6) / 5
+        + np.linspace(0.1, 0.9, shape[0])[:, None]
+    )
     c = Canvas(rng, size, palette.light)
-    c.cover(Image.fromarray(_coloured(np.clip(share, 0, 1), palette, rng.permutation(6)).astype(np.uint8)))
+    c.cover(
+        Image.fromarray(
+            _coloured(np.clip(share, 0, 1), palette, rng.permutation(6)).astype(np.uint8)
+        )
+    )
     for _ in range(int(rng.integers(0, 5))):
         path = smooth(
             [
@@ -182,7 +225,10 @@ def washes(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
             steps=30,
         )
         for width in np.linspace(0.2, 0.02, 7):
-            c.fill(ribbon(path, [width, 0.4 * width, width]), mix(palette.pick(rng), palette.light, 1 - 4 * width))
+            c.fill(
+                ribbon(path, [width, 0.4 * width, width]),
+                mix(palette.pick(rng), palette.light, 1 - 4 * width),
+            )
     return c.finish(clean=True)
 
 
@@ -191,5 +237,9 @@ def spectra(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     shape, slope = (size[1], size[0]), rng.uniform(0.2, 2.5)
     shared, colour = fields.noise(rng, shape, slope), rng.uniform(0, 0.8)
     channels = [(1 - colour) * shared + colour * fields.noise(rng, shape, slope) for _ in range(3)]
-    pixels = np.asarray(choose_palette(rng).pick(rng)) * 0.5 + 64 + rng.uniform(14, 46) * np.stack(channels, axis=-1)
+    pixels = (
+        np.asarray(choose_palette(rng).pick(rng)) * 0.5
+        + 64
+        + rng.uniform(14, 46) * np.stack(channels, axis=-1)
+    )
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))

@@ -48,9 +48,19 @@ def geometry(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
         for column in range(columns):
             _tile(c, left + (column + 0.5) * cell, (row + 0.5) * cell + 0.02, cell / 2, palette)
     words = title(rng).upper()
-    _headline(c, c.wide * 0.06, 1 - 0.62 * foot, words, 0.6 * c.wide, 0.1, palette, dark=True, anchor="lm")
+    _headline(
+        c, c.wide * 0.06, 1 - 0.62 * foot, words, 0.6 * c.wide, 0.1, palette, dark=True, anchor="lm"
+    )
     set_lines(c, (0.06 * c.wide, 1 - 0.38 * foot, 0.94 * c.wide, 0.98), 0.016, palette.dark, "sans")
-    c.text(c.wide * 0.94, 1 - 0.62 * foot, str(rng.integers(1919, 2030)), 0.06, palette.colours[2], "bold", anchor="rm")
+    c.text(
+        c.wide * 0.94,
+        1 - 0.62 * foot,
+        str(rng.integers(1919, 2030)),
+        0.06,
+        palette.colours[2],
+        "bold",
+        anchor="rm",
+    )
     return c.finish()
 
 
@@ -114,7 +124,9 @@ def typography(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
             y += 0.9 * height
     elif kind == 1:
         letter, y = "ABGKMQRS&?!58"[rng.integers(13)], rng.uniform(0.38, 0.48)
-        for k, colour in enumerate((palette.colours[2], palette.colours[3], palette.dark if dark else palette.light)):
+        for k, colour in enumerate(
+            (palette.colours[2], palette.colours[3], palette.dark if dark else palette.light)
+        ):
             c.text(
                 c.wide / 2 + 0.02 * (k - 1),
                 y + 0.02 * (k - 1),
@@ -129,12 +141,28 @@ def typography(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
             colour = mix(palette.colours[1 if dark else 4], ground, 0.8 * row / rows)
             height = min(0.72 / rows, 0.1 * 0.9 * c.wide / c.text_width(word, 0.1, "bold"))
             c.text(
-                0.05 * c.wide + 0.02 * row, 0.05 + (row + 0.8) * 0.78 / rows, word, height, colour, "bold", anchor="ls"
+                0.05 * c.wide + 0.02 * row,
+                0.05 + (row + 0.8) * 0.78 / rows,
+                word,
+                height,
+                colour,
+                "bold",
+                anchor="ls",
             )
-    c.line([[0.06 * c.wide, 0.86], [0.94 * c.wide, 0.86]], palette.dark if dark else palette.light, 0.004)
+    c.line(
+        [[0.06 * c.wide, 0.86], [0.94 * c.wide, 0.86]],
+        palette.dark if dark else palette.light,
+        0.004,
+    )
     for column in range(2):
         x = (0.06 + 0.46 * column) * c.wide
-        set_lines(c, (x, 0.87, x + 0.42 * c.wide, 0.98), 0.02, palette.dark if dark else palette.light, "sans")
+        set_lines(
+            c,
+            (x, 0.87, x + 0.42 * c.wide, 0.98),
+            0.02,
+            palette.dark if dark else palette.light,
+            "sans",
+        )
     return c.finish()
 
 
@@ -144,32 +172,59 @@ def travel(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     c = Canvas(rng, size, palette.light)
     edge, foot = 0.035, 0.8
     c.fill(c.whole, Paint(palette.colours[4], palette.colours[3], "paper", 0.03))
-    x, y, r = rng.uniform(0.25, 0.75) * c.wide, rng.uniform(0.2, 0.42), rng.uniform(0.08, 0.2) * c.unit
+    x, y, r = (
+        rng.uniform(0.25, 0.75) * c.wide,
+        rng.uniform(0.2, 0.42),
+        rng.uniform(0.08, 0.2) * c.unit,
+    )
     if rng.random() < 0.5:
         for k in range(28):
             a, b = 2 * np.pi * k / 28, 2 * np.pi * (k + 0.5) / 28
             c.fill(
-                [[x, y], [x + 2 * np.cos(a), y + 2 * np.sin(a)], [x + 2 * np.cos(b), y + 2 * np.sin(b)]],
+                [
+                    [x, y],
+                    [x + 2 * np.cos(a), y + 2 * np.sin(a)],
+                    [x + 2 * np.cos(b), y + 2 * np.sin(b)],
+                ],
                 mix(palette.colours[4], palette.light, 0.35),
             )
     c.fill(ellipse(x, y, r), palette.light)
     for near in (0.25, 0.5, 0.75):
         colour = palette.colours[3 - round(near * 3)]
         line = ridge(rng, c.wide, 0.4 + 0.36 * near, 0.05, rng.uniform(1.2, 2))
-        c.fill(close(c, line), Paint(mix(colour, palette.light, 0.15), mix(colour, palette.dark, 0.3), "paper", 0.05))
+        c.fill(
+            close(c, line),
+            Paint(mix(colour, palette.light, 0.15), mix(colour, palette.dark, 0.3), "paper", 0.05),
+        )
         for _ in range(rng.integers(0, 12) if near > 0.4 else 0):
             root = line[rng.integers(len(line))]
             tree(c, root[0], root[1] + 0.04, 0.16 * near, palette.dark, 0)
     if rng.random() < 0.5:
         middle = c.wide * rng.uniform(0.35, 0.65)
-        road = smooth([[middle, 0.6], [middle + 0.1, 0.68], [middle - 0.1, 0.76], [middle + 0.05, 0.9]], closed=False)
+        road = smooth(
+            [[middle, 0.6], [middle + 0.1, 0.68], [middle - 0.1, 0.76], [middle + 0.05, 0.9]],
+            closed=False,
+        )
         c.line(road, palette.light, 0.012)
     c.fill(rectangle(0, foot, c.wide, 1), Paint(palette.light, texture="paper", contrast=0.02))
-    height = _headline(c, c.wide / 2, foot + 0.07, place_name(rng).upper(), 0.8 * c.wide, 0.1, palette, dark=True)
-    c.text(c.wide / 2, foot + 0.085 + 0.5 * height, f"the {title(rng)} by rail", 0.032, palette.colours[2], "italic")
+    height = _headline(
+        c, c.wide / 2, foot + 0.07, place_name(rng).upper(), 0.8 * c.wide, 0.1, palette, dark=True
+    )
+    c.text(
+        c.wide / 2,
+        foot + 0.085 + 0.5 * height,
+        f"the {title(rng)} by rail",
+        0.032,
+        palette.colours[2],
+        "italic",
+    )
     for a, b, e in ((0, 0, edge), (edge * 1.3, edge * 1.3, 0.005)):
         frame = rectangle(a, b, c.wide - a, 1 - b)
-        c.line(np.concatenate([frame, frame[:2]]), palette.light if e == edge else palette.colours[2], e)
+        c.line(
+            np.concatenate([frame, frame[:2]]),
+            palette.light if e == edge else palette.colours[2],
+            e,
+        )
     return c.finish()
 
 
@@ -184,7 +239,11 @@ def concerts(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     elif kind == 1:
         t = np.linspace(0, 1, 120)
         for level in np.arange(0.22, 0.8, rng.uniform(0.012, 0.03)):
-            hump = 0.16 * np.exp(-(((t - 0.5) / 0.16) ** 2)) * np.abs(ridge(rng, 1, 0, 0.8, 1.2, 120)[:, 1])
+            hump = (
+                0.16
+                * np.exp(-(((t - 0.5) / 0.16) ** 2))
+                * np.abs(ridge(rng, 1, 0, 0.8, 1.2, 120)[:, 1])
+            )
             line = np.stack([t * c.wide, level - hump], 1)
             c.fill(
                 np.concatenate([line, [[c.wide, level + 0.1], [0, level + 0.1]]]),
@@ -195,7 +254,11 @@ def concerts(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
         for k in range(int(rng.integers(16, 60))):
             angle = rng.uniform(0, 2 * np.pi)
             drop = place(
-                ellipse(0.3, 0, rng.uniform(0.05, 0.3), rng.uniform(0.01, 0.05)), x, y, 0.9 * c.unit, turn=angle
+                ellipse(0.3, 0, rng.uniform(0.05, 0.3), rng.uniform(0.01, 0.05)),
+                x,
+                y,
+                0.9 * c.unit,
+                turn=angle,
             )
             c.fill(drop, Paint(palette.colours[2 + k % 4], texture="paper", contrast=0.06))
     c.fill(rectangle(0, 0, c.wide, 0.17), palette.dark)
@@ -225,7 +288,9 @@ def films(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     c.fill(ellipse(x, y, r), Paint(palette.light, palette.colours[4], "stone", 0.05))
     for _ in range(rng.integers(3, 30)):
         c.fill(
-            rectangle(0, (h := y + r * rng.uniform(-0.2, 1)), c.wide, h + rng.uniform(0.001, 0.008)),
+            rectangle(
+                0, (h := y + r * rng.uniform(-0.2, 1)), c.wide, h + rng.uniform(0.001, 0.008)
+            ),
             mix(palette.colours[3], palette.colours[1], rng.random()),
         )
     c.fill(
@@ -253,7 +318,14 @@ def films(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
         ]
         c.fill(place(smooth(figure, steps=4), fx, 0.72, tall), palette.dark)
     for _ in range(rng.integers(0, 9)):
-        tree(c, rng.uniform(0, c.wide), 0.72, rng.uniform(0.15, 0.4), palette.dark, int(rng.choice([0, 2])))
+        tree(
+            c,
+            rng.uniform(0, c.wide),
+            0.72,
+            rng.uniform(0.15, 0.4),
+            palette.dark,
+            int(rng.choice([0, 2])),
+        )
     c.fill(rectangle(0, 0.72, c.wide, 1), palette.dark)
     _headline(c, x, 0.79, f"THE {title(rng).upper()}", 0.86 * c.wide, 0.12, palette, dark=False)
     set_lines(

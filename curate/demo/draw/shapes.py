@@ -37,7 +37,10 @@ def rounded(left: float, top: float, right: float, bottom: float, radius: float)
     radius = min(radius, abs(right - left) / 2, abs(bottom - top) / 2)
     xs, ys = (right - radius, left + radius), (bottom - radius, top + radius)
     centres = ((xs[0], ys[0]), (xs[1], ys[0]), (xs[1], ys[1]), (xs[0], ys[1]))
-    corners = [ellipse(x, y, radius, start=k / 4, end=(k + 1) / 4, points=9) for k, (x, y) in enumerate(centres)]
+    corners = [
+        ellipse(x, y, radius, start=k / 4, end=(k + 1) / 4, points=9)
+        for k, (x, y) in enumerate(centres)
+    ]
     return np.concatenate(corners)
 
 
@@ -59,14 +62,22 @@ def ellipse(
 
 
 def blob(
-    rng: np.random.Generator, x: float, y: float, rx: float, ry: float | None = None, rough: float = 0.15
+    rng: np.random.Generator,
+    x: float,
+    y: float,
+    rx: float,
+    ry: float | None = None,
+    rough: float = 0.15,
 ) -> Points:
     """A closed smooth outline around an ellipse; `rough` is the spread of its radius."""
     angle = np.linspace(0, 2 * np.pi, 65)[:-1]
     radius = np.ones_like(angle)
     for wave in range(2, 8):
         radius += rough / wave * rng.normal() * np.cos(wave * angle + rng.uniform(0, 2 * np.pi))
-    return np.stack([x + rx * radius * np.cos(angle), y + (rx if ry is None else ry) * radius * np.sin(angle)], axis=1)
+    return np.stack(
+        [x + rx * radius * np.cos(angle), y + (rx if ry is None else ry) * radius * np.sin(angle)],
+        axis=1,
+    )
 
 
 def star(x: float, y: float, outer: float, inner: float, spikes: int, turn: float = 0) -> Points:
@@ -84,7 +95,9 @@ def smooth(points: Outline, *, closed: bool = True, steps: int = 8) -> Points:
         knots, before, after, after2 = knots[:-1], before[:-1], after[:-1], after2[:-1]
     t = np.linspace(0, 1, steps, endpoint=False)[None, :, None]
     p0, p1, p2, p3 = (p[:, None, :] for p in (before, knots, after, after2))
-    curve = p1 + 0.5 * t * (p2 - p0 + t * (2 * p0 - 5 * p1 + 4 * p2 - p3 + t * (3 * (p1 - p2) + p3 - p0)))
+    curve = p1 + 0.5 * t * (
+        p2 - p0 + t * (2 * p0 - 5 * p1 + 4 * p2 - p3 + t * (3 * (p1 - p2) + p3 - p0))
+    )
     curve = curve.reshape(-1, 2)
     return curve if closed else np.concatenate([curve, np.asarray(points, dtype=np.float64)[-1:]])
 
@@ -93,14 +106,24 @@ def ribbon(path: Outline, widths: float | Sequence[float]) -> Points:
     """The outline of a stroke along a path; several widths are spread evenly over its length."""
     line = np.asarray(path, dtype=np.float64)
     along = np.gradient(line, axis=0)
-    across = np.stack([-along[:, 1], along[:, 0]], axis=1) / np.maximum(np.hypot(*along.T), 1e-9)[:, None]
+    across = (
+        np.stack([-along[:, 1], along[:, 0]], axis=1)
+        / np.maximum(np.hypot(*along.T), 1e-9)[:, None]
+    )
     knots = np.atleast_1d(np.asarray(widths, dtype=np.float64))
-    half = np.interp(np.linspace(0, 1, len(line)), np.linspace(0, 1, len(knots)), knots)[:, None] / 2
+    half = (
+        np.interp(np.linspace(0, 1, len(line)), np.linspace(0, 1, len(knots)), knots)[:, None] / 2
+    )
     return np.concatenate([line + across * half, (line - across * half)[::-1]])
 
 
 def ridge(
-    rng: np.random.Generator, right: float, level: float, height: float, slope: float = 1.4, points: int = 160
+    rng: np.random.Generator,
+    right: float,
+    level: float,
+    height: float,
+    slope: float = 1.4,
+    points: int = 160,
 ) -> Points:
     """A skyline from x = 0 to `right` around y = `level`: a 1/f^slope walk with standard deviation `height`."""
     waves = np.arange(1, points // 2 + 1)
@@ -110,7 +133,9 @@ def ridge(
     return np.stack([np.linspace(-0.01, right + 0.01, points), level + walk - walk.mean()], axis=1)
 
 
-def place(shape: Outline, x: float, y: float, scale: float = 1, *, turn: float = 0, flip: bool = False) -> Points:
+def place(
+    shape: Outline, x: float, y: float, scale: float = 1, *, turn: float = 0, flip: bool = False
+) -> Points:
     """A shape around the origin, mirrored, scaled, turned (radians, clockwise on screen) and put at (x, y)."""
     points = np.asarray(shape, dtype=np.float64) * (-scale if flip else scale, scale)
     cos, sin = np.cos(turn), np.sin(turn)

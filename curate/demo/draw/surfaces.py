@@ -32,7 +32,9 @@ def cloth(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
             columns, rows = ((np.arange(n) - start) % sett < band for n in (width, height))
             share = 0.45 * (columns[None, :, None].astype(np.float32) + rows[:, None, None])
             pixels += share * (colour - pixels)
-    folds = fields.hatching(rng, (height, width), rng.uniform(0, np.pi), height / 3, height / 14) * rng.uniform(0, 0.16)
+    folds = fields.hatching(
+        rng, (height, width), rng.uniform(0, np.pi), height / 3, height / 14
+    ) * rng.uniform(0, 0.16)
     pixels *= 1 + folds[..., None] + weave[..., None] * rng.uniform(0.04, 0.2)
     return finish(rng, Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)))
 
@@ -47,7 +49,9 @@ def knitwear(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     unit = np.concatenate([unit, unit[:, ::-1]], axis=1)
     chart = np.tile(unit, (rows // len(unit) + 1, columns // unit.shape[1] + 1))
     chart[(np.arange(len(chart)) // len(unit)) % 2 == rng.integers(2)] = 0
-    inks = np.asarray([jitter(rng, palette.colours[k]) for k in rng.permutation(6)[:3]], dtype=np.float32)
+    inks = np.asarray(
+        [jitter(rng, palette.colours[k]) for k in rng.permutation(6)[:3]], dtype=np.float32
+    )
     y, x = np.indices((height, width))
     pixels = inks[chart[(y / (0.8 * stitch)).astype(int), x // stitch]]
     pixels *= 1 + rng.uniform(0.12, 0.3) * stitches[..., None]
@@ -70,12 +74,20 @@ def boards(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
                         if (row + column) % 2
                         else rectangle(x, y + a, x + step, y + b)
                     )
-                    c.fill(strip, shaded(jitter(rng, wood, 12), "wood" if (row + column) % 2 == 0 else "grass", 0.07))
+                    c.fill(
+                        strip,
+                        shaded(
+                            jitter(rng, wood, 12),
+                            "wood" if (row + column) % 2 == 0 else "grass",
+                            0.07,
+                        ),
+                    )
         return c.finish()
     for y in np.arange(0, 1, plank):
         for x in np.arange(-rng.uniform(0, long), c.wide, long):
             c.fill(
-                rectangle(x, y, x + long - 0.004, y + plank - 0.004), shaded(jitter(rng, wood, 10), "wood", 0.08, 0.1)
+                rectangle(x, y, x + long - 0.004, y + plank - 0.004),
+                shaded(jitter(rng, wood, 10), "wood", 0.08, 0.1),
             )
             for end in (x + 0.02, x + long - 0.03):
                 for nail in (0.25, 0.75):
@@ -95,12 +107,21 @@ def tiles(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
         for column, x in enumerate(np.arange(step / 2, c.wide + step, step)):
             angle = (row + column) % 2 * np.pi / petals if turn else 0.0
             c.fill(
-                place(rectangle(-0.49, -0.49, 0.49, 0.49), x, y, step), shaded(jitter(rng, inks[0], 3), "paper", 0.03)
+                place(rectangle(-0.49, -0.49, 0.49, 0.49), x, y, step),
+                shaded(jitter(rng, inks[0], 3), "paper", 0.03),
             )
             for corner in ((-0.49, -0.49), (0.49, -0.49), (0.49, 0.49), (-0.49, 0.49)):
                 quarter = np.arctan2(-corner[1], -corner[0]) / (2 * np.pi)
                 c.fill(
-                    place([corner, *ellipse(*corner, 0.24, start=quarter - 0.125, end=quarter + 0.125)], x, y, step),
+                    place(
+                        [
+                            corner,
+                            *ellipse(*corner, 0.24, start=quarter - 0.125, end=quarter + 0.125),
+                        ],
+                        x,
+                        y,
+                        step,
+                    ),
                     inks[1],
                 )
             if kind == 0:
@@ -110,7 +131,9 @@ def tiles(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
             for k in range(petals):
                 c.fill(place(petal, x, y, step, turn=angle + 2 * np.pi * k / petals), inks[3])
                 c.line(
-                    place([[0.08, 0], [0.32, 0]], x, y, step, turn=angle + 2 * np.pi * k / petals), inks[0], 0.02 * step
+                    place([[0.08, 0], [0.32, 0]], x, y, step, turn=angle + 2 * np.pi * k / petals),
+                    inks[0],
+                    0.02 * step,
                 )
             c.fill(place(ellipse(0, 0, 0.09), x, y, step), inks[4])
     return c.finish()
@@ -148,7 +171,9 @@ def carpets(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
             r = 0.46 * (1 - 2 * margin) / rows
             for k, spikes in enumerate(rng.choice([4, 6, 8, 12, 16], 5)):
                 share = 1 - 0.19 * k
-                c.fill(star(x, y, r * share, r * share * 0.75, int(spikes)), inks[(k + column % 2) % 5])
+                c.fill(
+                    star(x, y, r * share, r * share * 0.75, int(spikes)), inks[(k + column % 2) % 5]
+                )
     c.roughen("paper" if rng.random() < 0.5 else "weave", rng.uniform(0.04, 0.12))
     return c.finish()
 

@@ -18,23 +18,44 @@ def book_pages(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     palette = choose_palette(rng)
     paper, ink = jitter(rng, (242, 234, 214), 6), mix(palette.dark, (20, 18, 18), 0.7)
     c = Canvas(
-        rng, size, Paint(paper, mix(paper, (150, 120, 80), rng.uniform(0, 0.25)), "paper", 0.02, rng.uniform(0, 1.5))
+        rng,
+        size,
+        Paint(
+            paper,
+            mix(paper, (150, 120, 80), rng.uniform(0, 0.25)),
+            "paper",
+            0.02,
+            rng.uniform(0, 1.5),
+        ),
     )
-    face, height = ("book", "serif", "bookbold", "plain")[rng.integers(4)], rng.uniform(0.018, 0.042)
+    face, height = (
+        ("book", "serif", "bookbold", "plain")[rng.integers(4)],
+        rng.uniform(0.018, 0.042),
+    )
     columns = 2 if c.wide > 1.1 else 1
     for k in range(columns):
         left, right = (k + 0.1) * c.wide / columns, (k + 0.9) * c.wide / columns
-        c.text((left + right) / 2, 0.055, title(rng).upper(), 0.7 * height, mix(ink, paper, 0.3), face)
+        c.text(
+            (left + right) / 2, 0.055, title(rng).upper(), 0.7 * height, mix(ink, paper, 0.3), face
+        )
         top = 0.1
         if rng.random() < 0.5:
-            c.text((left + right) / 2, 0.17, f"Chapter {rng.integers(1, 40)}", 1.7 * height, ink, face)
+            c.text(
+                (left + right) / 2, 0.17, f"Chapter {rng.integers(1, 40)}", 1.7 * height, ink, face
+            )
             top = 0.24
         set_lines(c, (left, top, right, 0.92), height, ink, face, justify=True)
         c.text((left + right) / 2, 0.955, str(rng.integers(1, 400)), 0.8 * height, ink, face)
     if columns == 2:
         for dx in np.linspace(0, 0.07, 24):
             for side in (-1, 1):
-                c.shadow(rectangle(c.wide / 2, 0, c.wide / 2 + side * (0.075 - dx) + 0.002, 1), 0, 0, 0.004, 0.03)
+                c.shadow(
+                    rectangle(c.wide / 2, 0, c.wide / 2 + side * (0.075 - dx) + 0.002, 1),
+                    0,
+                    0,
+                    0.004,
+                    0.03,
+                )
     return c.finish()
 
 
@@ -43,7 +64,14 @@ def newspapers(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     paper, ink = jitter(rng, (228, 222, 208), 8), (34, 32, 34)
     c = Canvas(rng, size, Paint(paper, texture="paper", contrast=0.03))
     name = f"The {place_name(rng)} {('Post', 'Times', 'Herald', 'Echo')[rng.integers(4)]}"
-    c.text(c.wide / 2, 0.06, name, min(0.085, 0.09 * c.wide / c.text_width(name, 0.1, "serifbold")), ink, "serifbold")
+    c.text(
+        c.wide / 2,
+        0.06,
+        name,
+        min(0.085, 0.09 * c.wide / c.text_width(name, 0.1, "serifbold")),
+        ink,
+        "serifbold",
+    )
     for y in (0.11, 0.135):
         c.line([[0.03, y], [c.wide - 0.03, y]], ink, 0.003)
     month = ("March", "July", "October")[rng.integers(3)]
@@ -51,15 +79,34 @@ def newspapers(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     c.text(c.wide / 2, 0.123, issue, 0.015, ink, "serif")
     _, adjective, subject, verb, _, thing, *_ = sentence(rng).rstrip(".").split()
     head = f"{adjective} {subject} {verb} {thing}".title()
-    c.text(c.wide / 2, 0.185, head, min(0.065, 0.092 * c.wide / c.text_width(head, 0.1, "bookbold")), ink, "bookbold")
+    c.text(
+        c.wide / 2,
+        0.185,
+        head,
+        min(0.065, 0.092 * c.wide / c.text_width(head, 0.1, "bookbold")),
+        ink,
+        "bookbold",
+    )
     columns = max(2, round(c.wide * rng.uniform(3, 5)))
     wide, height = (c.wide - 0.06) / columns, rng.uniform(0.012, 0.02)
-    picture = (int(rng.integers(columns - 1)), rng.uniform(0.24, 0.5)) if rng.random() < 0.8 else (-9, 0.0)
+    picture = (
+        (int(rng.integers(columns - 1)), rng.uniform(0.24, 0.5))
+        if rng.random() < 0.8
+        else (-9, 0.0)
+    )
     for k in range(columns):
         left, right, top = 0.03 + k * wide + 0.01, 0.03 + (k + 1) * wide - 0.01, 0.24
         if k in (picture[0], picture[0] + 1):
             if picture[1] - top > 0.06:
-                set_lines(c, (left, top, right, picture[1] - 0.01), height, ink, "serif", leading=1.2, justify=True)
+                set_lines(
+                    c,
+                    (left, top, right, picture[1] - 0.01),
+                    height,
+                    ink,
+                    "serif",
+                    leading=1.2,
+                    justify=True,
+                )
             top = picture[1] + 0.3
         if rng.random() < 0.5:
             c.text((left + right) / 2, top + 0.02, title(rng, 1).upper(), 0.025, ink, "bookbold")
@@ -100,16 +147,27 @@ def signs(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
         y, face = (row + 0.5) / rows, ("bold", "serifbold", "bookbold", "plain")[rng.integers(4)]
         height = min(0.38 / rows, 0.078 * c.wide / c.text_width(words, 0.1, face))
         half = c.text_width(words, height, face) / 2 + 0.4 * height
-        ground, ink = (palette.dark, palette.light) if rng.random() < 0.5 else (palette.light, palette.dark)
+        ground, ink = (
+            (palette.dark, palette.light) if rng.random() < 0.5 else (palette.light, palette.dark)
+        )
         if rng.random() < 0.4:
             ground, ink = palette.pick(rng), (255, 252, 244)
         x = c.wide / 2 + rng.uniform(-0.3, 0.3) * max(c.wide / 2 - half, 0)
-        board = rounded(x - half, y - 0.75 * height, x + half, y + 0.75 * height, rng.uniform(0, 0.4) * height)
+        board = rounded(
+            x - half, y - 0.75 * height, x + half, y + 0.75 * height, rng.uniform(0, 0.4) * height
+        )
         c.shadow(board, 0.012, 0.018, 0.012, 0.5)
         c.fill(board, shaded(ground, ("paper", "wood", "brush")[rng.integers(3)], 0.04))
         inner = (board - (x, y)) * (1 - 0.12 * height / half, 0.86) + (x, y)
         c.line(np.concatenate([inner, inner[:2]]), ink, 0.025 * height)
-        c.text(x + 0.03 * height, y + 0.03 * height, words, height, mix(ground, (10, 10, 14), 0.4), face)
+        c.text(
+            x + 0.03 * height,
+            y + 0.03 * height,
+            words,
+            height,
+            mix(ground, (10, 10, 14), 0.4),
+            face,
+        )
         c.text(x, y, words, height, ink, face)
         for side in (-1, 1):
             c.fill(
@@ -123,7 +181,10 @@ def code(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     """A screen of code in an editor's colours."""
     palette, dark = choose_palette(rng), rng.random() < 0.7
     ground = mix(palette.dark, (24, 26, 34), 0.7) if dark else (250, 248, 242)
-    inks = [mix(palette.colours[k], (240, 240, 240) if dark else (20, 20, 30), 0.35) for k in (2, 3, 4, 1)]
+    inks = [
+        mix(palette.colours[k], (240, 240, 240) if dark else (20, 20, 30), 0.35)
+        for k in (2, 3, 4, 1)
+    ]
     c = Canvas(rng, size, ground)
     height = rng.uniform(0.02, 0.036)
     c.fill(rectangle(0, 0, c.wide, 0.05), mix(ground, inks[0], 0.2))
@@ -156,12 +217,19 @@ def code(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
 def receipts(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     """A till receipt or a ticket on a table."""
     palette = choose_palette(rng)
-    c = Canvas(rng, size, shaded(jitter(rng, palette.pick(rng)), ("wood", "weave", "stone")[rng.integers(3)], 0.08))
+    c = Canvas(
+        rng,
+        size,
+        shaded(jitter(rng, palette.pick(rng)), ("wood", "weave", "stone")[rng.integers(3)], 0.08),
+    )
     ink, half, x = (44, 44, 52), 0.3 * c.unit, c.wide / 2 + rng.uniform(-0.1, 0.1)
     top, bottom = 0.04, 0.97
     teeth = np.linspace(x - half, x + half, 33)
     paper = np.concatenate(
-        [[[x - half, top], [x + half, top]], np.stack([teeth[::-1], bottom + 0.01 * (np.arange(33) % 2)], 1)]
+        [
+            [[x - half, top], [x + half, top]],
+            np.stack([teeth[::-1], bottom + 0.01 * (np.arange(33) % 2)], 1),
+        ]
     )
     c.shadow(paper, 0.012, 0.02, 0.02, 0.5)
     c.fill(paper, Paint((252, 251, 246), (226, 224, 218), "cloud", 0.015, 0.4))
@@ -179,7 +247,15 @@ def receipts(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     while y < bottom - 0.2:
         price = float(rng.integers(30, 2400)) / 100
         total += price
-        c.text(x - 0.86 * half, y, f"{rng.integers(1, 5)} {title(rng, 1)}", height, ink, "mono", anchor="ls")
+        c.text(
+            x - 0.86 * half,
+            y,
+            f"{rng.integers(1, 5)} {title(rng, 1)}",
+            height,
+            ink,
+            "mono",
+            anchor="ls",
+        )
         c.text(x + 0.86 * half, y, f"{price:.2f}", height, ink, "mono", anchor="rs")
         y += 1.5 * height
     c.line([[x - 0.86 * half, y], [x + 0.86 * half, y]], ink, 0.003)
@@ -210,9 +286,21 @@ def blackboards(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
             )[rng.integers(4)]
             height = min(height, 0.088 * c.wide / c.text_width(words, 0.1, "italic"))
             colour = mix(
-                ((240, 240, 232), (240, 214, 140), (236, 170, 160), (160, 206, 226))[rng.integers(4)], slate, 0.1
+                ((240, 240, 232), (240, 214, 140), (236, 170, 160), (160, 206, 226))[
+                    rng.integers(4)
+                ],
+                slate,
+                0.1,
             )
-            c.text(c.wide * rng.uniform(0.05, 0.08), y + height, words, height, colour, "italic", anchor="ls")
+            c.text(
+                c.wide * rng.uniform(0.05, 0.08),
+                y + height,
+                words,
+                height,
+                colour,
+                "italic",
+                anchor="ls",
+            )
             y += 1.5 * height
         c.roughen("stone", 0.03)
         frame = jitter(rng, (150, 104, 62))
@@ -234,13 +322,21 @@ def blackboards(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
         )
         note = place(rectangle(-1, -1, 1, 1), x, y, r, turn=turn)
         c.shadow(note, 0.006, 0.012, 0.01, 0.4)
-        c.fill(note, shaded(mix(palette.colours[rng.integers(2, 6)], (255, 250, 220), 0.4), "paper", 0.02, 0.12))
+        c.fill(
+            note,
+            shaded(
+                mix(palette.colours[rng.integers(2, 6)], (255, 250, 220), 0.4), "paper", 0.02, 0.12
+            ),
+        )
         for k in range(5):
             words = title(rng, 2)
             height = min(0.3 * r, 0.17 * r / max(c.text_width(words, 0.1, "italic"), 1e-6))
             at = place([[0, -0.62 + 0.33 * k]], x, y, r, turn=turn)[0]
-            c.text(at[0], at[1], words, height, palette.dark, "italic", turn=float(-np.degrees(turn)))
+            c.text(
+                at[0], at[1], words, height, palette.dark, "italic", turn=float(-np.degrees(turn))
+            )
         c.fill(
-            ellipse(*xy(place([[0, -0.85]], x, y, r, turn=turn)[0]), 0.012), shaded((200, 60, 50), "paper", 0.02, 0.6)
+            ellipse(*xy(place([[0, -0.85]], x, y, r, turn=turn)[0]), 0.012),
+            shaded((200, 60, 50), "paper", 0.02, 0.6),
         )
     return c.finish()

@@ -131,7 +131,14 @@ def title(rng: np.random.Generator, most: int = 2) -> str:
 
 def sentence(rng: np.random.Generator) -> str:
     """A sentence of six to a dozen words that means nothing in particular."""
-    words = ["the", rng.choice(_ADJECTIVES), rng.choice(_NOUNS), rng.choice(_VERBS), "the", rng.choice(_NOUNS)]
+    words = [
+        "the",
+        rng.choice(_ADJECTIVES),
+        rng.choice(_NOUNS),
+        rng.choice(_VERBS),
+        "the",
+        rng.choice(_NOUNS),
+    ]
     while rng.random() < 0.5 and len(words) < 14:
         words += [rng.choice(_SMALL), "a", rng.choice(_ADJECTIVES), rng.choice(_NOUNS)]
     return " ".join(map(str, words)).capitalize() + "."

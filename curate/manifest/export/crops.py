@@ -33,7 +33,9 @@ def write_crops(images: Images, folder: Folder, options: ExportOptions) -> None:
     A crop's URL is its image's with the place as a fragment (W3C Media Fragments: `#xywh=0,0,768,768`), its id follows
     from that, and `crop_of`, `crop_x` and `crop_y` say the same in columns.
     """
-    tables: dict[str, list[pa.Table]] = {split: [_SCHEMA.empty_table()] for split in ("train", "test")}
+    tables: dict[str, list[pa.Table]] = {
+        split: [_SCHEMA.empty_table()] for split in ("train", "test")
+    }
     for part, (split, _, _, rows) in enumerate(images.files(options.per_file)):
         name = f"images/part-{part:05}.tar"
         with folder.create(name) as sink:
@@ -49,7 +51,9 @@ def write_crops(images: Images, folder: Folder, options: ExportOptions) -> None:
         tables[split].append(pa.Table.from_pylist(found, _SCHEMA))
     metadata = images.metadata | {"crops": f"{options.crop} pixels, {options.overlap} of overlap"}
     for split, parts in tables.items():
-        folder.write(f"manifest/{split}.parquet", encode_manifest(pa.concat_tables(parts), metadata))
+        folder.write(
+            f"manifest/{split}.parquet", encode_manifest(pa.concat_tables(parts), metadata)
+        )
 
 
 def positions(side: int, size: int, overlap: int) -> list[int]:
@@ -67,7 +71,9 @@ def _cut(image: Image.Image, options: ExportOptions) -> Iterator[tuple[int, int,
             yield x, y, image.crop((x, y, x + width, y + height))
 
 
-def _row_of_crop(row: dict[str, Any], x: int, y: int, crop: Image.Image, data: bytes) -> dict[str, Any]:
+def _row_of_crop(
+    row: dict[str, Any], x: int, y: int, crop: Image.Image, data: bytes
+) -> dict[str, Any]:
     return derived_row(
         row, f"xywh={x},{y},{crop.width},{crop.height}", data, crop.width, crop.height,
         format="PNG", mode="RGB", bit_depth=8, icc=False, orientation=1, animated=False,

@@ -33,7 +33,9 @@ def write_huggingface(images: Images, folder: Folder, options: ExportOptions) ->
     schema = schema.with_metadata({"huggingface": json.dumps(features, separators=(",", ":"))})
     for split, number, total, rows in images.files(options.per_file):
         with folder.create(f"data/{split}-{number:05}-of-{total:05}.parquet") as sink:
-            samples = ({"image": {"bytes": d, "path": name_of(row)}, **row} for row, d in images.read(rows))
+            samples = (
+                {"image": {"bytes": d, "path": name_of(row)}, **row} for row, d in images.read(rows)
+            )
             _write_parquet(sink, samples, schema)
     text, figures = _card(images)
     for name, data in figures.items():
@@ -51,8 +53,21 @@ def front_matter(splits: dict[str, str], count: int) -> str:
         count: images in all.
     """
     size = next((name for limit, name in _SIZES if count < limit), "n>1M")
-    lines = ["---", "task_categories:", "- image-to-image", "tags:", "- image-restoration", "- super-resolution"]
-    lines += ["size_categories:", f"- {size}", "configs:", "- config_name: default", "  data_files:"]
+    lines = [
+        "---",
+        "task_categories:",
+        "- image-to-image",
+        "tags:",
+        "- image-restoration",
+        "- super-resolution",
+    ]
+    lines += [
+        "size_categories:",
+        f"- {size}",
+        "configs:",
+        "- config_name: default",
+        "  data_files:",
+    ]
     for split, path in splits.items():
         lines += [f"  - split: {split}", f"    path: {path}"]
     return "\n".join([*lines, "---", "", ""])
@@ -76,8 +91,12 @@ class _File(io.RawIOBase):
 
 def _write_parquet(sink: atomic.Sink, samples: Iterable[dict[str, Any]], schema: pa.Schema) -> None:
     # image files don't get smaller
-    codecs = {f"image.{name}": "none" for name in ("bytes", "path")} | dict.fromkeys(schema.names[1:], "zstd")
-    with pq.ParquetWriter(_File(sink), schema, compression=codecs, use_dictionary=schema.names[1:]) as writer:
+    codecs = {f"image.{name}": "none" for name in ("bytes", "path")} | dict.fromkeys(
+        schema.names[1:], "zstd"
+    )
+    with pq.ParquetWriter(
+        _File(sink), schema, compression=codecs, use_dictionary=schema.names[1:]
+    ) as writer:
         group: list[dict[str, Any]] = []
         nbytes = 0
         for sample in samples:
@@ -100,8 +119,12 @@ def _card(images: Images) -> tuple[str, dict[str, bytes]]:
         if all(manifest.fingerprint in text for manifest in images.manifests):
             figures = sorted(map(str, fs.glob(f"{path}/figures/*.svg")))
             body = text.split("\n---\n", 1)[1].lstrip("\n") if text.startswith("---\n") else text
-            return body, {f"figures/{posixpath.basename(name)}": fs.cat_file(name) for name in figures}
-    made = "\n".join(f"- {key}: `{value}`" for key, value in sorted(images.metadata.items()) if key in _MADE)
+            return body, {
+                f"figures/{posixpath.basename(name)}": fs.cat_file(name) for name in figures
+            }
+    made = "\n".join(
+        f"- {key}: `{value}`" for key, value in sorted(images.metadata.items()) if key in _MADE
+    )
     name = images.metadata.get("recipe_name", "Dataset")
     return f"# {name}\n\nImages selected for training restorers.\n\n{made}\n", {}
 

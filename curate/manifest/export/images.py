@@ -39,7 +39,9 @@ class ExportOptions:
 
     def __post_init__(self) -> None:
         if not 0 <= self.overlap < self.crop:
-            raise ManifestError(f"crops of {self.crop} pixels can't overlap by {self.overlap}: take less than a side")
+            raise ManifestError(
+                f"crops of {self.crop} pixels can't overlap by {self.overlap}: take less than a side"
+            )
         if self.per_file < 1:
             raise ManifestError(f"a file can't hold {self.per_file} images: take 1 or more")
 
@@ -72,8 +74,12 @@ class Images:
         """Images that came through."""
         self._skip = skip_damaged
         self._progress = progress
-        self._whole = pa.concat_tables([manifest.table for manifest in manifests], promote_options="default")
-        self._manifest_N = np.repeat(np.arange(len(manifests)), [len(manifest) for manifest in manifests])
+        self._whole = pa.concat_tables(
+            [manifest.table for manifest in manifests], promote_options="default"
+        )
+        self._manifest_N = np.repeat(
+            np.arange(len(manifests)), [len(manifest) for manifest in manifests]
+        )
         self._row_N = np.concatenate([np.arange(len(manifest)) for manifest in manifests])
         self._done = 0
         self._good: list[int] = []
@@ -96,7 +102,9 @@ class Images:
             for number, start in enumerate(parts):
                 yield split, number, len(parts), rows[start : start + per_file]
 
-    def read(self, rows: Sequence[int] | NDArray[np.int64]) -> Iterator[tuple[dict[str, Any], bytes]]:
+    def read(
+        self, rows: Sequence[int] | NDArray[np.int64]
+    ) -> Iterator[tuple[dict[str, Any], bytes]]:
         """Rows without their places, and the bytes of their images, exactly as served.
 
         Raises:
@@ -105,7 +113,9 @@ class Images:
         for row, data, _ in self._checked(rows, None):
             yield row, data
 
-    def decode(self, rows: Sequence[int] | NDArray[np.int64]) -> Iterator[tuple[dict[str, Any], bytes, Image.Image]]:
+    def decode(
+        self, rows: Sequence[int] | NDArray[np.int64]
+    ) -> Iterator[tuple[dict[str, Any], bytes, Image.Image]]:
         """The same with the pixels: 8-bit RGB, upright; see `curate.images.decode.to_rgb`."""
         for row, data, image in self._checked(rows, _decode):
             assert image is not None
@@ -127,12 +137,16 @@ class Images:
             ManifestError: if no image came through.
         """
         if self.left_out and not self.count:
-            raise ManifestError(f"none of {len(self._whole)} images could be read; the first: {self.left_out[0]}")
+            raise ManifestError(
+                f"none of {len(self._whole)} images could be read; the first: {self.left_out[0]}"
+            )
         if not self.count:
             raise ManifestError(f"{self.manifests[0].path} has no rows to export")
 
     def _checked(
-        self, rows: Sequence[int] | NDArray[np.int64], decode: Callable[[bytes, str], Image.Image] | None
+        self,
+        rows: Sequence[int] | NDArray[np.int64],
+        decode: Callable[[bytes, str], Image.Image] | None,
     ) -> Iterator[tuple[dict[str, Any], bytes, Image.Image | None]]:
         for number in rows:
             (row,) = self._whole.slice(int(number), 1).to_pylist()
@@ -141,16 +155,24 @@ class Images:
             try:
                 data = manifest.read_bytes(place)
                 if (digest := hashlib.sha256(data).hexdigest()) != row["sha256"]:
-                    raise ManifestError(f"{where}: its bytes hash to {digest}, not to {row['sha256']}; fetch it again")
+                    raise ManifestError(
+                        f"{where}: its bytes hash to {digest}, not to {row['sha256']}; fetch it again"
+                    )
                 image = decode(data, where) if decode else None
             except ManifestError as error:
                 if not self._skip:
-                    raise ManifestError(f"{error}, or leave such images out with --skip-damaged") from error
+                    raise ManifestError(
+                        f"{error}, or leave such images out with --skip-damaged"
+                    ) from error
                 self.left_out.append(str(error))
             else:
                 self.count += 1
                 self._good.append(int(number))
-                yield {name: value for name, value in row.items() if name not in PLACES}, data, image
+                yield (
+                    {name: value for name, value in row.items() if name not in PLACES},
+                    data,
+                    image,
+                )
             self._done += 1
             if self._progress is not None:
                 self._progress(self._done, len(self._whole))

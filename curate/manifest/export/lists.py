@@ -17,7 +17,18 @@ from curate.storage import atomic
 __all__ = ["write_csv", "write_published", "write_urls"]
 
 _HOST = re.compile(r"([^:]*:/*[^/?#]*|)(.*)")
-_URL_COLUMNS = ("url", "sha256", "id", "split", "category", "licence", "width", "height", "pixel_sha256", "phash")
+_URL_COLUMNS = (
+    "url",
+    "sha256",
+    "id",
+    "split",
+    "category",
+    "licence",
+    "width",
+    "height",
+    "pixel_sha256",
+    "phash",
+)
 """What a downloader may make use of, what it takes to find the row again, and to know the picture in other bytes."""
 
 
@@ -34,7 +45,9 @@ def write_csv(manifests: Sequence[Manifest], path: str | PurePath) -> int:
 
     table = _concat(manifests)
     # Arrow's own types, or a null would make fractions of a column of whole numbers
-    frame = table.select([n for n in table.column_names if n not in PLACES]).to_pandas(types_mapper=pd.ArrowDtype)
+    frame = table.select([n for n in table.column_names if n not in PLACES]).to_pandas(
+        types_mapper=pd.ArrowDtype
+    )
     text: str = frame.to_csv(index=False, lineterminator="\n")
     atomic.write(path, text.encode())
     return len(table)

@@ -57,7 +57,11 @@ def _put(environment: Any, key: bytes, value: bytes) -> None:
 
 
 def _is_plain(row: dict[str, Any]) -> bool:
-    return (row["format"], row.get("mode"), row.get("orientation")) == ("PNG", "RGB", 1) and not row.get("animated")
+    return (row["format"], row.get("mode"), row.get("orientation")) == (
+        "PNG",
+        "RGB",
+        1,
+    ) and not row.get("animated")
 
 
 def _meta_line(row: dict[str, Any], image: Image.Image) -> str:

@@ -46,7 +46,9 @@ class Folder:
             RunError: if the folder isn't local.
         """
         if "://" in self.url:
-            raise RunError(f"{self.url} is no local folder, and such an export needs one: copy it there afterwards")
+            raise RunError(
+                f"{self.url} is no local folder, and such an export needs one: copy it there afterwards"
+            )
         return Path(self.url, name)
 
 
@@ -95,7 +97,9 @@ def _locked(folder: Path, final: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise RunError(f"another export is writing {final}: wait for it or choose another --out") from error
+            raise RunError(
+                f"another export is writing {final}: wait for it or choose another --out"
+            ) from error
         yield
     finally:
         with suppress(OSError):

@@ -148,7 +148,9 @@ def _web_pages(evidence: Evidence) -> Iterator[Diagnosis]:
     answers = remote.filter(pc.fill_null(pc.and_(*_within(remote["http_status"], 200, 299)), False))
     pages = _of(answers, Reason.NOT_IMAGE)
     said = pc.match_substring_regex(pages["content_type"], "(?i)^text/html|xhtml")
-    seen = pc.match_substring_regex(pages["detail"], r"""^begins with b['"](\\[nrt]| )*<""")  # whatever is said
+    seen = pc.match_substring_regex(
+        pages["detail"], r"""^begins with b['"](\\[nrt]| )*<"""
+    )  # whatever is said
     pages = pages.filter(pc.or_(pc.fill_null(said, False), pc.fill_null(seen, False)))
     if len(answers) >= ENOUGH and len(pages) >= 0.5 * len(answers):
         yield Diagnosis(
@@ -162,8 +164,12 @@ def _web_pages(evidence: Evidence) -> Iterator[Diagnosis]:
 def _thumbnails(evidence: Evidence) -> Iterator[Diagnosis]:
     images = images_seen(evidence.rows)
     small, shrunken = _of(images, *_SMALL), _of(images, Reason.SMALLER_THAN_CLAIMED)
-    if len(images) >= ENOUGH and (len(small) >= 0.8 * len(images) or len(shrunken) >= 0.5 * len(images)):
-        claimed = f", {len(shrunken):,} of them not half of what the list claims" if len(shrunken) else ""
+    if len(images) >= ENOUGH and (
+        len(small) >= 0.8 * len(images) or len(shrunken) >= 0.5 * len(images)
+    ):
+        claimed = (
+            f", {len(shrunken):,} of them not half of what the list claims" if len(shrunken) else ""
+        )
         yield Diagnosis(
             "thumbnails",
             f"{len(small):,} of {len(images):,} images are too small{claimed}: the list points at previews; look for "
@@ -279,7 +285,9 @@ def _of(rows: pa.Table, *reasons: Reason) -> pa.Table:
     return rows.filter(pc.is_in(rows["reason"], pa.array([reason.value for reason in reasons])))
 
 
-def _within(column: pa.ChunkedArray, low: int, high: int) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
+def _within(
+    column: pa.ChunkedArray, low: int, high: int
+) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
     return pc.greater_equal(column, low), pc.less_equal(column, high)
 
 

@@ -111,11 +111,15 @@ def asked(rows: pa.Table) -> pa.Table:
 
 def images_seen(rows: pa.Table) -> pa.Table:
     """Of a table of PROBED, the candidates whose image was reached: fetched whole, or rejected by its head."""
-    by_head = pc.and_(pc.greater(pc.fill_null(rows["attempts"], 0), 0), pc.is_in(rows["reason"], _OF_FILTERS))
+    by_head = pc.and_(
+        pc.greater(pc.fill_null(rows["attempts"], 0), 0), pc.is_in(rows["reason"], _OF_FILTERS)
+    )
     return rows.filter(pc.or_(pc.is_valid(rows["nbytes"]), by_head))
 
 
-def estimate(rows: pa.Table, listing: Listing, wanted: int, timing: Timing, fetch: Fetch, shard_size: int) -> Estimate:
+def estimate(
+    rows: pa.Table, listing: Listing, wanted: int, timing: Timing, fetch: Fetch, shard_size: int
+) -> Estimate:
     """Scale a sample up to its list.
 
     Args:
@@ -132,9 +136,17 @@ def estimate(rows: pa.Table, listing: Listing, wanted: int, timing: Timing, fetc
     full = min(shard_size, listed)
     fetch_hours = _fetch_seconds(rows, listed, timing, fetch, full) / 3600
     host, host_seconds, order_seconds = _waits(rows, listing, fetch)
-    host_hours, order_hours = host_seconds / 3600, order_seconds / min(timing.workers, listed / full) / 3600
+    host_hours, order_hours = (
+        host_seconds / 3600,
+        order_seconds / min(timing.workers, listed / full) / 3600,
+    )
     measure_hours = timing.measure * factor / 3600
-    hours = {"network": fetch_hours, "host": host_hours, "order": order_hours, "measuring": measure_hours}
+    hours = {
+        "network": fetch_hours,
+        "host": host_hours,
+        "order": order_hours,
+        "measuring": measure_hours,
+    }
     needed = None
     if share.likely:
         needed = Range(wanted / share.high, wanted / share.likely, wanted / share.low)
@@ -159,7 +171,9 @@ def _bytes_read(rows: pa.Table) -> int:
     """What the sample took over the network, less headers: whole bodies, and the heads of those given up."""
     remote = asked(rows)
     whole = pc.sum(remote["nbytes"]).as_py() or 0
-    given_up = remote.filter(pc.and_(pc.is_null(remote["nbytes"]), pc.is_valid(remote["http_status"])))
+    given_up = remote.filter(
+        pc.and_(pc.is_null(remote["nbytes"]), pc.is_valid(remote["http_status"]))
+    )
     heads = pc.min_element_wise(pc.fill_null(given_up["content_length"], HEAD_BYTES), HEAD_BYTES)
     return int(whole + (pc.sum(heads).as_py() or 0))
 
@@ -196,8 +210,15 @@ def _waits(rows: pa.Table, listing: Listing, fetch: Fetch) -> tuple[str | None, 
         host = max(alive, key=lambda name: alive[name])
         return host, alive[host] * turn, listing.crowd * turn
     paces = answered.group_by("host").aggregate([("seconds", "mean"), ("seconds", "count")])
-    pace = {row["host"]: row["seconds_mean"] for row in paces.to_pylist() if row["seconds_count"] >= ENOUGH}
+    pace = {
+        row["host"]: row["seconds_mean"]
+        for row in paces.to_pylist()
+        if row["seconds_count"] >= ENOUGH
+    }
     typical = pc.mean(answered["seconds"]).as_py()
-    seconds = {name: share * count * pace.get(name, typical) / fetch.per_host for name, count in alive.items()}
+    seconds = {
+        name: share * count * pace.get(name, typical) / fetch.per_host
+        for name, count in alive.items()
+    }
     host = max(seconds, key=lambda name: seconds[name])
     return host, seconds[host], share * listing.crowd * typical / fetch.per_host

@@ -90,7 +90,9 @@ def probe(
     if not inputs:
         raise InputError("name the candidates with --input: a list of URLs, or a folder of images")
     if scheduler not in ("local", "serial"):
-        raise RunError(f"a probe tells how long this machine takes: --scheduler is local or serial, not {scheduler!r}")
+        raise RunError(
+            f"a probe tells how long this machine takes: --scheduler is local or serial, not {scheduler!r}"
+        )
     progress, wanted_sample = progress or Progress(), Sample.parse(sample)
     categories = load_taxonomy(recipe.label.taxonomy).names
     reader = CandidateReader([str(path) for path in inputs], recipe.candidates)
@@ -100,7 +102,12 @@ def probe(
     size = recipe.candidates.shard_size
     estimated = estimate(rows, listing, wanted, timing, recipe.fetch, size)
     evidence = Evidence(recipe, rows, listing, estimated, _free(RunFolder(out)), datetime.now(UTC))
-    known = {"status", "reason", *drawn.column_names, *(name for s in _stages(recipe) for name in s.schema.names)}
+    known = {
+        "status",
+        "reason",
+        *drawn.column_names,
+        *(name for s in _stages(recipe) for name in s.schema.names),
+    }
     return ProbeOutcome(
         listed=listing.candidates,
         drawn=len(rows),
@@ -109,7 +116,9 @@ def probe(
         images=len(images_seen(rows)),
         estimate=estimated,
         diagnoses=diagnose(evidence),
-        not_judged=tuple(dict.fromkeys(b.column for b in recipe.filters.bounds if b.column not in known)),
+        not_judged=tuple(
+            dict.fromkeys(b.column for b in recipe.filters.bounds if b.column not in known)
+        ),
     )
 
 
@@ -117,7 +126,9 @@ def _told(reader: CandidateReader, progress: Progress) -> Iterator[pa.Table]:
     """The list, with word of how far it is read."""
     progress.stage_started("candidates", 0, 0)
     for number, table in enumerate(reader):
-        progress.shard_done("candidates", f"part-{number:05d}", engine.count_reasons(table), False, 0.0)
+        progress.shard_done(
+            "candidates", f"part-{number:05d}", engine.count_reasons(table), False, 0.0
+        )
         yield table
     progress.stage_finished("candidates")
 
@@ -131,7 +142,9 @@ def _try_out(
 ) -> tuple[pa.Table, Timing]:
     """What becomes of a sample, with the columns of PROBED, and how long it takes."""
     count = 1 if scheduler == "serial" else workers or engine.local_workers()
-    size = min(recipe.candidates.shard_size, -(-len(sample) // count))  # every worker has something to do
+    size = min(
+        recipe.candidates.shard_size, -(-len(sample) // count)
+    )  # every worker has something to do
     seconds: dict[str, float] = {}
     with (
         tempfile.TemporaryDirectory(prefix="curate-probe-") as path,
@@ -145,7 +158,9 @@ def _try_out(
             engine.run_stage(folder, stage, index.shards, index.rows, executor, progress)
             seconds[stage.name] = time.monotonic() - start
         rows = pa.concat_tables([_probed(folder, shard, recipe) for shard in index.shards])
-    return rows, Timing(seconds["fetched"], seconds["measured"], shards=len(index.shards), workers=count)
+    return rows, Timing(
+        seconds["fetched"], seconds["measured"], shards=len(index.shards), workers=count
+    )
 
 
 def _probed(folder: RunFolder, shard: str, recipe: Recipe) -> pa.Table:
@@ -157,7 +172,11 @@ def _probed(folder: RunFolder, shard: str, recipe: Recipe) -> pa.Table:
         with folder.open(log) as file:
             told = pq.read_table(file)
         place = pc.index_in(rows["id"], told["id"].combine_chunks())
-        columns |= {name: told[name].combine_chunks().take(place) for name in PROBED.names if name in told.column_names}
+        columns |= {
+            name: told[name].combine_chunks().take(place)
+            for name in PROBED.names
+            if name in told.column_names
+        }
     columns |= {name: rows[name] for name in PROBED.names if name in rows.column_names}
     columns |= {"local": pc.is_valid(rows["local_path"])}
     columns |= {"reason": pc.coalesce(rows["reason"], rejections(rows, recipe.filters))}
@@ -170,5 +189,7 @@ def _free(folder: RunFolder) -> int | None:
         return None
     place = Path(folder.url)  # absolute: fsspec sees to that
     with suppress(OSError):
-        return shutil.disk_usage(next(path for path in (place, *place.parents) if path.exists())).free
+        return shutil.disk_usage(
+            next(path for path in (place, *place.parents) if path.exists())
+        ).free
     return None

@@ -34,7 +34,9 @@ def advise(reason: Reason, filters: Filters) -> str:
     """Half a sentence, for a reason that takes most of a list."""
     bounds = [bound for bound in filters.bounds if bound.reason is reason and bound.test != "in"]
     if bounds:
-        settings = ", ".join(f"filters.{bound.test}.{bound.column}={bound.value:g}" for bound in bounds)
+        settings = ", ".join(
+            f"filters.{bound.test}.{bound.column}={bound.value:g}" for bound in bounds
+        )
         return f"the list is of another kind than the recipe wants, or a bound is too tight ({settings})"
     if reason.stage == "filter":
         return "the list is of another kind than the recipe's filters want, or they are too tight"
@@ -43,4 +45,6 @@ def advise(reason: Reason, filters: Filters) -> str:
 
 def advise_on_host(reason: str) -> str:
     """Half a sentence, for a reason for which a host loses everything."""
-    return _ON_HOST.get(reason, "see whether it still exists, and take it out of the list if it doesn't")
+    return _ON_HOST.get(
+        reason, "see whether it still exists, and take it out of the list if it doesn't"
+    )

@@ -97,7 +97,9 @@ PUBLISHED: tuple[type[nn.Module], ...] = (MoCEIR, SwinIR, Restormer)
 """Networks whose authors published weights."""
 
 
-def published_weights(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, tuple[str, Tensor]]:
+def published_weights(
+    model: nn.Module, state: Mapping[str, Tensor]
+) -> dict[str, tuple[str, Tensor]]:
     """An authors' state dict under our names for the same parts: their name and tensor for each.
 
     Args:

@@ -46,7 +46,9 @@ class CheckpointInfo(BaseModel, frozen=True):
     """Version of curate that wrote it."""
 
 
-def save_model(path: str | os.PathLike[str], weights: Mapping[str, Tensor], info: CheckpointInfo) -> None:
+def save_model(
+    path: str | os.PathLike[str], weights: Mapping[str, Tensor], info: CheckpointInfo
+) -> None:
     """Write a checkpoint; the file appears whole or not at all.
 
     Raises:
@@ -66,7 +68,9 @@ def read_info(path: str | os.PathLike[str]) -> CheckpointInfo:
         with safetensors.safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get(_KEY)
     except (OSError, safetensors.SafetensorError) as error:
-        raise RestoreError(f"can't read checkpoint {path}: {error}; `curate train` writes model.safetensors") from error
+        raise RestoreError(
+            f"can't read checkpoint {path}: {error}; `curate train` writes model.safetensors"
+        ) from error
     if text is None:
         raise RestoreError(
             f"{path} doesn't say which model it holds: it wasn't written by curate. `curate models convert` takes "
@@ -95,7 +99,9 @@ def load_model(path: str | os.PathLike[str], device: str = "auto") -> nn.Module:
     try:
         model.load_state_dict(safetensors.torch.load_file(path))
     except (RuntimeError, safetensors.SafetensorError) as error:
-        raise RestoreError(f"the weights in {path} don't fit model {info.model}: {error}") from error
+        raise RestoreError(
+            f"the weights in {path} don't fit model {info.model}: {error}"
+        ) from error
     return model.to(pick_device(device)).eval()
 
 
@@ -106,8 +112,15 @@ def pick_device(name: str = "auto") -> torch.device:
         RestoreError: if this machine has none of that name.
     """
     try:
-        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+        device = torch.device(
+            ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+        )
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # an AssertionError from a PyTorch that was built without CUDA
-        raise RestoreError(f"no device {name!r} here ({str(error).splitlines()[0]}): use auto or cpu") from error
+    except (
+        RuntimeError,
+        AssertionError,
+    ) as error:  # an AssertionError from a PyTorch that was built without CUDA
+        raise RestoreError(
+            f"no device {name!r} here ({str(error).splitlines()[0]}): use auto or cpu"
+        ) from error
     return device

@@ -54,7 +54,9 @@ def convert_weights(
         network = build_model(model, **settings)
     if type(network) not in PUBLISHED:
         known = [name for name in MODELS if _kind(name) in PUBLISHED]
-        raise RestoreError(f"no published weights are known for {model}; they are for {', '.join(known)}")
+        raise RestoreError(
+            f"no published weights are known for {model}; they are for {', '.join(known)}"
+        )
     found = published_weights(network, _read(path))
     wanted = network.state_dict()
     if faults := _faults(found, wanted):
@@ -64,7 +66,9 @@ def convert_weights(
         )
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     info = CheckpointInfo(model=model, settings=settings, origin=f"{path.name}, SHA-256 {digest}")
-    save_model(out, {name: tensor.to(wanted[name].dtype) for name, (_, tensor) in found.items()}, info)
+    save_model(
+        out, {name: tensor.to(wanted[name].dtype) for name, (_, tensor) in found.items()}, info
+    )
     return info
 
 
@@ -103,13 +107,34 @@ def _read(path: Path) -> dict[str, Tensor]:
                 content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         other = re.search(r"GLOBAL (\S+)", str(error))
-        what = f"it holds a {other[1]}, not tensors alone" if other else "it isn't one that PyTorch wrote"
-        raise RestoreError(f"can't read weights {path}: {what}; save the network's state dict by itself") from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, safetensors.SafetensorError) as error:
+        what = (
+            f"it holds a {other[1]}, not tensors alone"
+            if other
+            else "it isn't one that PyTorch wrote"
+        )
+        raise RestoreError(
+            f"can't read weights {path}: {what}; save the network's state dict by itself"
+        ) from error
+    except (
+        OSError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        safetensors.SafetensorError,
+    ) as error:
         raise RestoreError(f"can't read weights {path}: {' '.join(str(error).split())}") from error
     for wrapper in _WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
-    if not isinstance(content, dict) or not content or not all(isinstance(t, Tensor) for t in content.values()):
-        raise RestoreError(f"{path} holds no state dict: give the weights of a network, names with tensors")
-    return {re.sub(r"^((module|net|model)\.)+", "", name): tensor for name, tensor in content.items()}
+    if (
+        not isinstance(content, dict)
+        or not content
+        or not all(isinstance(t, Tensor) for t in content.values())
+    ):
+        raise RestoreError(
+            f"{path} holds no state dict: give the weights of a network, names with tensors"
+        )
+    return {
+        re.sub(r"^((module|net|model)\.)+", "", name): tensor for name, tensor in content.items()
+    }

@@ -79,11 +79,15 @@ def _told(model: nn.Module, route: int | None, task: str | None) -> dict[str, An
         raise RestoreError("this model routes nothing by image: leave --route out")
     told = task_arguments(model, 0 if task is None else TASKS.index(parse_task(task)))
     if told and task is None:
-        raise RestoreError(f"a graph holds one task of this model: name it (--task), one of {', '.join(TASKS)}")
+        raise RestoreError(
+            f"a graph holds one task of this model: name it (--task), one of {', '.join(TASKS)}"
+        )
     return told
 
 
-def _size(portable: Portable, to: str, height: int | None, width: int | None) -> tuple[int, int] | None:
+def _size(
+    portable: Portable, to: str, height: int | None, width: int | None
+) -> tuple[int, int] | None:
     if height is None and width is None:
         if to == "pt2":
             raise RestoreError("a pt2 program holds for one size: give --height and --width")
@@ -91,7 +95,9 @@ def _size(portable: Portable, to: str, height: int | None, width: int | None) ->
     if height is None or width is None:
         raise RestoreError("give both --height and --width")
     if min(height, width) < portable.multiple:
-        raise RestoreError(f"a graph of this model takes images from {portable.multiple} pixels a side")
+        raise RestoreError(
+            f"a graph of this model takes images from {portable.multiple} pixels a side"
+        )
     return height, width
 
 
@@ -114,11 +120,18 @@ def _onnx(program: torch.export.ExportedProgram, told: str) -> bytes:
         raise MissingExtra("exporting to ONNX", "onnx") from error
     try:
         converted = torch.onnx.export(
-            program, (), dynamo=True, verbose=False, input_names=["image"], output_names=["restored"]
+            program,
+            (),
+            dynamo=True,
+            verbose=False,
+            input_names=["image"],
+            output_names=["restored"],
         )
     except torch.onnx.errors.OnnxExporterError as error:
         reason = str(error.__cause__ or error).strip().splitlines()[0]
-        raise RestoreError(f"this model has operators that ONNX's exporter doesn't know ({reason}): try pt2") from error
+        raise RestoreError(
+            f"this model has operators that ONNX's exporter doesn't know ({reason}): try pt2"
+        ) from error
     assert converted is not None
     converted.model.metadata_props["curate"] = told
     return converted.model_proto.SerializeToString()

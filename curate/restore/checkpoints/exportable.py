@@ -83,15 +83,23 @@ class _MatrixTileMixer(TileMixer):
         height, width = x_BrHW.shape[2:]
         right, bottom = (_round_up(size, self.tile) - size for size in (width, height))
         x_BrHW = F.pad(x_BrHW, (0, right, 0, bottom))
-        x_BrnmTT = x_BrHW.unflatten(3, (-1, self.tile)).unflatten(2, (-1, self.tile)).transpose(3, 4)
+        x_BrnmTT = (
+            x_BrHW.unflatten(3, (-1, self.tile)).unflatten(2, (-1, self.tile)).transpose(3, 4)
+        )
         half = self.tile // 2 + 1
         real, imaginary = x_BrnmTT @ self.cos_tt[:, :half], -(x_BrnmTT @ self.sin_tt[:, :half])
-        return self.cos_tt @ real + self.sin_tt @ imaginary, self.cos_tt @ imaginary - self.sin_tt @ real
+        return (
+            self.cos_tt @ real + self.sin_tt @ imaginary,
+            self.cos_tt @ imaginary - self.sin_tt @ real,
+        )
 
     def _inverse(self, real: Tensor, imaginary: Tensor) -> Tensor:
         half = self.tile // 2 + 1
         cos_ht, sin_ht = self.weight_h1 * self.cos_tt[:half], self.weight_h1 * self.sin_tt[:half]
-        real, imaginary = self.cos_tt @ real - self.sin_tt @ imaginary, self.cos_tt @ imaginary + self.sin_tt @ real
+        real, imaginary = (
+            self.cos_tt @ real - self.sin_tt @ imaginary,
+            self.cos_tt @ imaginary + self.sin_tt @ real,
+        )
         return real @ cos_ht - imaginary @ sin_ht
 
 
@@ -101,11 +109,18 @@ class _SelectingSoftMixture(SoftMixture):
     def __init__(self, mixture: SoftMixture) -> None:
         nn.Module.__init__(self)
         self.patch = mixture.patch
-        self.token, self.norm, self.gate, self.experts = mixture.token, mixture.norm, mixture.gate, mixture.experts
+        self.token, self.norm, self.gate, self.experts = (
+            mixture.token,
+            mixture.norm,
+            mixture.gate,
+            mixture.experts,
+        )
 
     def forward(self, x_BHWC: Tensor, routing: Routing) -> Tensor:
         p = self.patch
-        token_PC = self.norm(self.token(x_BHWC.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).flatten(0, 2))
+        token_PC = self.norm(
+            self.token(x_BHWC.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).flatten(0, 2)
+        )
         weight_P, expert_P = self.gate(token_PC).softmax(1).max(1)
         patches_BnmppC = x_BHWC.unflatten(2, (-1, p)).unflatten(1, (-1, p)).transpose(2, 3)
         patches_PppC = patches_BnmppC.flatten(0, 2)
@@ -114,4 +129,9 @@ class _SelectingSoftMixture(SoftMixture):
             (place,) = torch.nonzero(expert_P == number, as_tuple=True)
             done_PppC = done_PppC.index_put((place,), expert(patches_PppC[place]))
         done_PppC = done_PppC * weight_P[:, None, None, None]
-        return done_PppC.unflatten(0, patches_BnmppC.shape[:3]).transpose(2, 3).flatten(3, 4).flatten(1, 2)
+        return (
+            done_PppC.unflatten(0, patches_BnmppC.shape[:3])
+            .transpose(2, 3)
+            .flatten(3, 4)
+            .flatten(1, 2)
+        )

@@ -42,16 +42,24 @@ def open_groups(
         RestoreError: if the recipe has no group of that name, or there are no pictures.
         ManifestError: if a manifest can't be read.
     """
-    named = [split_name(os.fspath(m)) if not isinstance(m, Manifest) else ("", m) for m in manifests]
+    named = [
+        split_name(os.fspath(m)) if not isinstance(m, Manifest) else ("", m) for m in manifests
+    ]
     for name, place in named:
         if name and name not in recipe.data:
             near = difflib.get_close_matches(name, recipe.data, n=1, cutoff=0.5)
-            known = f"did you mean {near[0]}={place}?" if near else f"its groups: {', '.join(recipe.data) or 'none'}"
+            known = (
+                f"did you mean {near[0]}={place}?"
+                if near
+                else f"its groups: {', '.join(recipe.data) or 'none'}"
+            )
             raise RestoreError(f"recipe {recipe.name} has no data group {name!r}; {known}")
     sources = [(name, open_source(place)) for name, place in named]
     # a run may leave its test split empty; that is no reason not to train on the rest
     rows = [len(source) if isinstance(source, Manifest) else 1 for _, source in sources]
-    sources = [source for source, count in zip(sources, rows, strict=True) if count or not any(rows)]
+    sources = [
+        source for source, count in zip(sources, rows, strict=True) if count or not any(rows)
+    ]
     pictures: dict[str, list[Picture]] = {}
     told = []
     for name, source in sources:
@@ -73,7 +81,9 @@ def _describe(group: str, source: str | Manifest, pictures: Sequence[Picture]) -
     else:
         name = source
         digest = hashlib.sha256("\n".join(picture.id for picture in pictures).encode()).hexdigest()
-    return TrainedOn(name=PurePath(name).name, group=group, pictures=len(pictures), fingerprint=digest)
+    return TrainedOn(
+        name=PurePath(name).name, group=group, pictures=len(pictures), fingerprint=digest
+    )
 
 
 class TrainedOn(BaseModel, frozen=True):

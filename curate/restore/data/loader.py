@@ -49,7 +49,11 @@ class Pace:
 
     def since(self, earlier: Pace) -> Pace:
         """Of the time between another one and this one."""
-        return Pace(self.patches - earlier.patches, self.seconds - earlier.seconds, self.waited - earlier.waited)
+        return Pace(
+            self.patches - earlier.patches,
+            self.seconds - earlier.seconds,
+            self.waited - earlier.waited,
+        )
 
     def __str__(self) -> str:
         if not self.starved:
@@ -97,7 +101,9 @@ class PatchLoader:
         if self._batches is None or step != self._next:
             keys = _Keys(self._schedule, step, self._rank, self._world)
             pin = torch.cuda.is_available()
-            loader = DataLoader(self._patches, batch_sampler=keys, num_workers=self._workers, pin_memory=pin)
+            loader = DataLoader(
+                self._patches, batch_sampler=keys, num_workers=self._workers, pin_memory=pin
+            )
             self._batches = iter(loader)
         last = None
         while step < end:
@@ -106,7 +112,11 @@ class PatchLoader:
             got = time.perf_counter()
             if last is not None:
                 pace = self.pace
-                self.pace = Pace(pace.patches + len(batch[0]), pace.seconds + got - last, pace.waited + got - asked)
+                self.pace = Pace(
+                    pace.patches + len(batch[0]),
+                    pace.seconds + got - last,
+                    pace.waited + got - asked,
+                )
             last = got
             step = self._next = step + 1
             yield batch
@@ -121,7 +131,11 @@ class PatchLoader:
             return next(batches)
         except (RuntimeError, ConnectionError, EOFError) as error:
             # one that dies while it is waited for is told of by PyTorch; one that dies handing over, by what it leaves
-            of_worker = "DataLoader worker" in str(error) if isinstance(error, RuntimeError) else self._workers
+            of_worker = (
+                "DataLoader worker" in str(error)
+                if isinstance(error, RuntimeError)
+                else self._workers
+            )
             if not of_worker or "Original Traceback" in str(error):
                 raise
             (what, *_) = str(error).splitlines() or [type(error).__name__]

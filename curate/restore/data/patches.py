@@ -17,7 +17,16 @@ from curate.restore.data.degradations import TASKS, Degradation, Image, generato
 from curate.restore.data.pictures import Picture
 from curate.restore.recipe import Phase
 
-__all__ = ["Group", "Key", "PatchDataset", "Sample", "ValidationBatch", "ValidationDataset", "divide", "to_tensor"]
+__all__ = [
+    "Group",
+    "Key",
+    "PatchDataset",
+    "Sample",
+    "ValidationBatch",
+    "ValidationDataset",
+    "divide",
+    "to_tensor",
+]
 
 
 Key = tuple[int, int]
@@ -38,7 +47,11 @@ class Group:
     def tasks(self) -> set[str]:
         """What undoing the degradations of its samples can be; of `TASKS`."""
         of_pairs = {picture.task for picture in self.pictures}
-        drawn = {parse_degradation(name).task for name in self.degradations} if None in of_pairs else set()
+        drawn = (
+            {parse_degradation(name).task for name in self.degradations}
+            if None in of_pairs
+            else set()
+        )
         return drawn | {task for task in of_pairs if task is not None}
 
 
@@ -88,9 +101,14 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):
     ) -> None:
         self.groups, self.phases, self.views = groups, phases, views
         self.cache = _Cache(cache_bytes)
-        self.draws = [[_Draw.build(group.degradations, phase) for group in groups] for phase in phases]
+        self.draws = [
+            [_Draw.build(group.degradations, phase) for group in groups] for phase in phases
+        ]
         self.seed, self.crops_per_image = seed, crops_per_image
-        entries = [[(n, i) for i in range(len(group.pictures))] * group.repeat for n, group in enumerate(groups)]
+        entries = [
+            [(n, i) for i in range(len(group.pictures))] * group.repeat
+            for n, group in enumerate(groups)
+        ]
         self._entries_N2 = np.array([entry for group in entries for entry in group], dtype=np.int32)
         self._pass: tuple[int, NDArray[np.int64]] = -1, np.empty(0, np.int64)
 
@@ -98,7 +116,10 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):
         """Which picture a sample is cut from."""
         pass_, position = divmod(number // self.crops_per_image, len(self._entries_N2))
         if self._pass[0] != pass_:
-            self._pass = pass_, generator(self.seed, "pass", pass_).permutation(len(self._entries_N2))
+            self._pass = (
+                pass_,
+                generator(self.seed, "pass", pass_).permutation(len(self._entries_N2)),
+            )
         return Sample(*self._entries_N2[self._pass[1][position]].tolist())
 
     def __getitem__(self, key: Key) -> tuple[Tensor, Tensor, Tensor]:
@@ -126,7 +147,9 @@ class _Draw:
     def build(cls, weights: Mapping[str, float], phase: Phase) -> _Draw:
         weights = {name: phase.degradations.get(name, weight) for name, weight in weights.items()}
         if not any(weights.values()):
-            raise RestoreError(f"the phase of crop {phase.crop} leaves nothing to draw of {', '.join(weights)}")
+            raise RestoreError(
+                f"the phase of crop {phase.crop} leaves nothing to draw of {', '.join(weights)}"
+            )
         shares = np.array(list(weights.values()), dtype=float)
         return cls([parse_degradation(name) for name in weights], shares / shares.sum())
 
@@ -158,7 +181,12 @@ class ValidationDataset(Dataset[tuple[Tensor, Tensor, str, str, bool]]):
     ) -> None:
         drawn = [parse_degradation(name) for name in degradations]
         self.items: list[tuple[Picture, Degradation | None]] = [
-            *((picture, degradation) for degradation in drawn for picture in pictures if not picture.is_paired),
+            *(
+                (picture, degradation)
+                for degradation in drawn
+                for picture in pictures
+                if not picture.is_paired
+            ),
             *((picture, None) for picture in pictures if picture.is_paired),
         ]
         self.crop, self.seed = crop, seed
@@ -167,7 +195,9 @@ class ValidationDataset(Dataset[tuple[Tensor, Tensor, str, str, bool]]):
     @property
     def names(self) -> list[str]:
         """The degradations, each once."""
-        return list(dict.fromkeys(d.name if d else str(picture.degradation) for picture, d in self.items))
+        return list(
+            dict.fromkeys(d.name if d else str(picture.degradation) for picture, d in self.items)
+        )
 
     def __len__(self) -> int:
         return -(-len(self.items) // self.world)
@@ -180,10 +210,20 @@ class ValidationDataset(Dataset[tuple[Tensor, Tensor, str, str, bool]]):
         picture, degradation = self.items[index % len(self.items)]
         images = picture.read_pair() if degradation is None else [picture.read()]
         top, left = (max(side - self.crop, 0) // 2 for side in images[0].shape[:2])
-        centre, *partner = (image[top : top + self.crop, left : left + self.crop] for image in images)
+        centre, *partner = (
+            image[top : top + self.crop, left : left + self.crop] for image in images
+        )
         if degradation is None:
-            return to_tensor(partner[0]), to_tensor(centre), str(picture.degradation), str(picture.task), counts
-        clean, degraded = degradation.pair(centre, generator(self.seed, degradation.name, picture.id))
+            return (
+                to_tensor(partner[0]),
+                to_tensor(centre),
+                str(picture.degradation),
+                str(picture.task),
+                counts,
+            )
+        clean, degraded = degradation.pair(
+            centre, generator(self.seed, degradation.name, picture.id)
+        )
         return to_tensor(degraded), to_tensor(clean), degradation.name, degradation.task, counts
 
 
@@ -195,7 +235,9 @@ def divide(group: Group, count: int, seed: int) -> tuple[Group, list[Picture]]:
     """
     train = [p for p in group.pictures if p.split != "test"]
     test = [p for p in group.pictures if p.split == "test"]
-    chosen = sorted(test or train, key=lambda p: generator(seed, "validation", p.id).random())[:count]
+    chosen = sorted(test or train, key=lambda p: generator(seed, "validation", p.id).random())[
+        :count
+    ]
     if not test:
         held = set(chosen)
         train = [p for p in train if p not in held]
@@ -233,7 +275,10 @@ def _cut(images: Sequence[Image], side: int, rng: np.random.Generator) -> list[I
     """The same random square of each, flipped alike at random; mirrored first where the pictures are smaller."""
     short = [max(side - length, 0) for length in images[0].shape[:2]]
     if any(short):
-        images = [np.pad(image, [(0, short[0]), (0, short[1]), (0, 0)], mode="reflect") for image in images]
+        images = [
+            np.pad(image, [(0, short[0]), (0, short[1]), (0, 0)], mode="reflect")
+            for image in images
+        ]
     top, left = (int(rng.integers(length - side + 1)) for length in images[0].shape[:2])
     down, across = rng.integers(2, size=2) * 2 - 1
     return [image[top : top + side, left : left + side][::down, ::across] for image in images]

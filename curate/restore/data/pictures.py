@@ -18,7 +18,9 @@ from curate.restore.data.degradations import TASKS
 
 __all__ = ["SUFFIXES", "Picture", "decode", "open_pictures", "open_source"]
 
-SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".jxl", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+SUFFIXES = frozenset(
+    {".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".jxl", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+)
 """Names' endings by which a folder's files count as pictures."""
 
 
@@ -58,7 +60,9 @@ class Picture:
     def read(self) -> NDArray[np.uint8]:
         """Decode it; see `decode`."""
         if isinstance(self.source, Manifest):
-            return decode(self.source.read_bytes(self.row), f"{self.source.path} row {self.row} ({self.id})")
+            return decode(
+                self.source.read_bytes(self.row), f"{self.source.path} row {self.row} ({self.id})"
+            )
         with fsspec.open(self.source, "rb") as file:
             return decode(file.read(), self.source)
 
@@ -70,14 +74,22 @@ class Picture:
             ManifestError: if the bytes of one aren't there, or the degraded one's aren't those that were paired.
         """
         if not self.is_paired:
-            raise RestoreError(f"{self.id} has no degraded image: pairs come from a manifest that  curate ingest  made")
+            raise RestoreError(
+                f"{self.id} has no degraded image: pairs come from a manifest that  curate ingest  made"
+            )
         assert isinstance(self.source, Manifest)
         where = f"{self.source.path} row {self.row} ({self.id})"
         clean_HWC = self.read()
-        degraded_HWC = decode(self.source.read_degraded_bytes(self.row), f"the degraded image of {where}")
+        degraded_HWC = decode(
+            self.source.read_degraded_bytes(self.row), f"the degraded image of {where}"
+        )
         if clean_HWC.shape != degraded_HWC.shape:
-            sizes = " and ".join(f"{image.shape[1]}x{image.shape[0]}" for image in (clean_HWC, degraded_HWC))
-            raise RestoreError(f"{where}: clean and degraded image are of different sizes, {sizes}: ingest them again")
+            sizes = " and ".join(
+                f"{image.shape[1]}x{image.shape[0]}" for image in (clean_HWC, degraded_HWC)
+            )
+            raise RestoreError(
+                f"{where}: clean and degraded image are of different sizes, {sizes}: ingest them again"
+            )
         return clean_HWC, degraded_HWC
 
 
@@ -103,9 +115,14 @@ def open_pictures(where: str | os.PathLike[str] | Manifest) -> list[Picture]:
     source = open_source(where)
     if isinstance(source, Manifest):
         if source.is_paired and (unknown := set(source.column("task")) - {*TASKS, None}):
-            raise ManifestError(f"{source.path} has pairs for {', '.join(unknown)}; the tasks are {', '.join(TASKS)}")
+            raise ManifestError(
+                f"{source.path} has pairs for {', '.join(unknown)}; the tasks are {', '.join(TASKS)}"
+            )
         columns = (source.table.column(name).to_pylist() for name in ("id", "split"))
-        pictures = [Picture(id_, split, source, row) for row, (id_, split) in enumerate(zip(*columns, strict=True))]
+        pictures = [
+            Picture(id_, split, source, row)
+            for row, (id_, split) in enumerate(zip(*columns, strict=True))
+        ]
         place = source.path
     else:
         pictures, place = _find(source), source
@@ -122,7 +139,9 @@ def _find(place: str) -> list[Picture]:
     if fs.isfile(root):
         return [Picture(PurePath(root).name, "train", place)]
     found = sorted(path for path in fs.find(root) if PurePath(path).suffix.lower() in SUFFIXES)
-    return [Picture(os.path.relpath(path, root), "train", fs.unstrip_protocol(path)) for path in found]
+    return [
+        Picture(os.path.relpath(path, root), "train", fs.unstrip_protocol(path)) for path in found
+    ]
 
 
 def decode(data: bytes, where: str) -> NDArray[np.uint8]:

@@ -45,7 +45,9 @@ class Routes:
         self._pictures: dict[tuple[str, str], int] = {}
         layers = listen(model, self._hear)
         if not layers:
-            raise RestoreError(f"nothing is routed in {name}: routing is of DAMoE with soft mixtures, and of MoCE-IR")
+            raise RestoreError(
+                f"nothing is routed in {name}: routing is of DAMoE with soft mixtures, and of MoCE-IR"
+            )
         soft = [int(layer.removeprefix("block ")) for layer in layers if layer.startswith("block ")]
         half = sum(isinstance(module, Block) for module in model.modules()) // 2
         self.shown = f"block {min(soft, key=lambda i: abs(i - half))}" if soft else None
@@ -66,7 +68,8 @@ class Routes:
         """Degradation -> layer -> share of each expert; degradations by task, in the order of `TASKS`."""
         order = sorted(self._sums, key=lambda key: TASKS.index(key[1]))
         return {
-            key[0]: {layer: total / self._pictures[key] for layer, total in self._sums[key].items()} for key in order
+            key[0]: {layer: total / self._pictures[key] for layer, total in self._sums[key].items()}
+            for key in order
         }
 
     def tasks(self) -> dict[str, str]:
@@ -102,7 +105,9 @@ def _as_csv(routes: Mapping[str, Routes]) -> str:
         for degradation, layers in found.shares().items():
             for layer, shares in layers.items():
                 for expert, share in enumerate(shares):
-                    writer.writerow((model, layer, tasks[degradation], degradation, expert, f"{share:.6f}"))
+                    writer.writerow(
+                        (model, layer, tasks[degradation], degradation, expert, f"{share:.6f}")
+                    )
     return text.getvalue()
 
 
@@ -116,7 +121,9 @@ def _draw(routes: Mapping[str, Routes]) -> bytes:
         layers = [found.shown] if found.shown else list(next(iter(shares.values())))
         part.suptitle(model, fontsize=11, parse_math=False)
         height = _ROOM + _ROW * len(shares)  # margins in inches, whatever the number of rows
-        part.subplots_adjust(left=0.11, right=0.99, top=1 - 0.6 / height, bottom=0.5 / height, wspace=0.08)
+        part.subplots_adjust(
+            left=0.11, right=0.99, top=1 - 0.6 / height, bottom=0.5 / height, wspace=0.08
+        )
         panels = part.subplots(1, len(layers), sharey=True, squeeze=False)[0]
         for axes, layer in zip(panels, layers, strict=True):
             _panel(axes, np.array([of_layer[layer] for of_layer in shares.values()]))
@@ -132,8 +139,12 @@ def _panel(axes: Axes, shares_DE: Shares) -> None:
     for row, expert in np.argwhere(shares_DE >= 0.005):
         share = shares_DE[row, expert]
         colour = "white" if share > 0.55 else "black"
-        axes.text(expert, row, f"{share:.0%}"[:-1], ha="center", va="center", color=colour, fontsize=7)
-    axes.set_xticks(range(shares_DE.shape[1]), [str(i) for i in range(shares_DE.shape[1])], fontsize=8)
+        axes.text(
+            expert, row, f"{share:.0%}"[:-1], ha="center", va="center", color=colour, fontsize=7
+        )
+    axes.set_xticks(
+        range(shares_DE.shape[1]), [str(i) for i in range(shares_DE.shape[1])], fontsize=8
+    )
     axes.set_xlabel("expert, % of picks", fontsize=8)
     axes.tick_params(length=0)
 

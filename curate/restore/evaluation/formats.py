@@ -17,7 +17,13 @@ from curate.restore.evaluation.tables import ScoreRow, ScoreTable
 
 __all__ = ["SCORE_TEXTS", "Grid", "as_grid", "interval_text", "scores_csv", "value_text"]
 
-_NAMES = {"psnr": "PSNR", "psnr_y": "PSNR-Y", "ssim": "SSIM", "ssim_y": "SSIM-Y", "psnr_b": "PSNR-B"}
+_NAMES = {
+    "psnr": "PSNR",
+    "psnr_y": "PSNR-Y",
+    "ssim": "SSIM",
+    "ssim_y": "SSIM-Y",
+    "psnr_b": "PSNR-B",
+}
 _FIELDS = ("benchmark", "degradation", "group", "metric")
 
 
@@ -27,7 +33,9 @@ class Grid:
 
     across: tuple[tuple[str, ...], ...]
     """Headings of each column, from the widest on."""
-    blocks: tuple[tuple[tuple[str, ...], tuple[tuple[ScoreRow, tuple[Estimate | None, ...]], ...]], ...]
+    blocks: tuple[
+        tuple[tuple[str, ...], tuple[tuple[ScoreRow, tuple[Estimate | None, ...]], ...]], ...
+    ]
     """What a block of rows is of, and its rows with their cells."""
     metrics: tuple[str, ...]
     """Of each column."""
@@ -35,20 +43,45 @@ class Grid:
 
 def as_grid(table: ScoreTable) -> Grid:
     """Lay a table out: what its columns differ by across, but what goes down, which becomes blocks of rows."""
-    keys = [tuple(str(getattr(column, name) or "all") for name in table.down) for column in table.columns]
-    across_of = [tuple(getattr(column, name) for name in _FIELDS if name not in table.down) for column in table.columns]
+    keys = [
+        tuple(str(getattr(column, name) or "all") for name in table.down)
+        for column in table.columns
+    ]
+    across_of = [
+        tuple(getattr(column, name) for name in _FIELDS if name not in table.down)
+        for column in table.columns
+    ]
     order = list(dict.fromkeys(across_of))
     place = {pair: i for i, pair in enumerate(zip(keys, across_of, strict=True))}
     blocks = []
     for key in dict.fromkeys(keys):
         places = [place.get((key, across)) for across in order]
-        rows = ((row, tuple(None if i is None else row.cells[i] for i in places)) for row in table.rows)
-        blocks.append((key, tuple((row, cells) for row, cells in rows if any(cell is not None for cell in cells))))
-    names = [tuple(_NAMES.get(str(part), str(part or "all")) for part in across) for across in order]
-    varied = [i for i in range(len(names[0])) if len({name[i] for name in names}) > 1 or i == len(names[0]) - 1]
+        rows = (
+            (row, tuple(None if i is None else row.cells[i] for i in places)) for row in table.rows
+        )
+        blocks.append(
+            (
+                key,
+                tuple(
+                    (row, cells) for row, cells in rows if any(cell is not None for cell in cells)
+                ),
+            )
+        )
+    names = [
+        tuple(_NAMES.get(str(part), str(part or "all")) for part in across) for across in order
+    ]
+    varied = [
+        i
+        for i in range(len(names[0]))
+        if len({name[i] for name in names}) > 1 or i == len(names[0]) - 1
+    ]
     headings = tuple(tuple(name[i] for i in varied) for name in names)
     kept = tuple(block for block in blocks if block[1])
-    told = [i for i in range(len(table.down)) if len({key[i] for key, _ in kept}) > 1 or table.down[i] != "group"]
+    told = [
+        i
+        for i in range(len(table.down))
+        if len({key[i] for key, _ in kept}) > 1 or table.down[i] != "group"
+    ]
     shown = tuple((tuple(key[i] for i in told), rows) for key, rows in kept)
     return Grid(headings, shown, tuple(str(across[-1]) for across in order))
 
@@ -82,7 +115,9 @@ def _one_markdown(table: ScoreTable) -> str:
     lines.append([*["---"] * (depth + 1), *["---:"] * len(grid.across)])
     for key, rows in grid.blocks:
         for row, cells in rows:
-            values = (_with_interval(cell, m, row) for cell, m in zip(cells, grid.metrics, strict=True))
+            values = (
+                _with_interval(cell, m, row) for cell, m in zip(cells, grid.metrics, strict=True)
+            )
             label = f"{row.label} (paper)" if row.kind == "paper" else row.label
             lines.append([*key, label, *values])
     escaped = ([cell.replace("|", r"\|") for cell in line] for line in lines)
@@ -106,8 +141,13 @@ def _one_latex(table: ScoreTable) -> str:
     depth = len(grid.blocks[0][0]) if grid.blocks else 0
     lines = [rf"\begin{{tabular}}{{{'l' * (depth + 1)}{'r' * len(grid.across)}}}", r"\toprule"]
     for i in range(len(grid.across[0])):
-        spans = [(name, len(list(same))) for name, same in groupby(grid.across, key=lambda h: h[: i + 1])]
-        heads = (rf"\multicolumn{{{n}}}{{c}}{{{_escape(name[i])}}}" if n > 1 else _escape(name[i]) for name, n in spans)
+        spans = [
+            (name, len(list(same))) for name, same in groupby(grid.across, key=lambda h: h[: i + 1])
+        ]
+        heads = (
+            rf"\multicolumn{{{n}}}{{c}}{{{_escape(name[i])}}}" if n > 1 else _escape(name[i])
+            for name, n in spans
+        )
         lines.append(" & ".join([*[""] * (depth + 1), *heads]) + r" \\")
     for key, rows in grid.blocks:
         lines.append(r"\midrule")
@@ -119,7 +159,10 @@ def _one_latex(table: ScoreTable) -> str:
                 text = _escape(value_text(cell, metric, signed=row.kind == "difference"))
                 bold = row.kind in ("model", "paper") and cell is not None and cell.mean == top
                 within = interval_text(cell, metric, "--")
-                texts.append((rf"\textbf{{{text}}}" if bold else text) + (rf" {{\tiny {within}}}" if within else ""))
+                texts.append(
+                    (rf"\textbf{{{text}}}" if bold else text)
+                    + (rf" {{\tiny {within}}}" if within else "")
+                )
             label = rf"{_escape(row.label)} (paper)" if row.kind == "paper" else _escape(row.label)
             lines.append(" & ".join([*map(_escape, key), label, *texts]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
@@ -134,7 +177,9 @@ def _best(cells: Sequence[Estimate | None]) -> float | None:
 
 def _escape(text: str) -> str:
     for character in "\\&%$#_{}":
-        text = text.replace(character, r"\textbackslash{}" if character == "\\" else f"\\{character}")
+        text = text.replace(
+            character, r"\textbackslash{}" if character == "\\" else f"\\{character}"
+        )
     return text
 
 
@@ -146,7 +191,9 @@ def _csv(evaluation: Evaluation, tables: Sequence[ScoreTable]) -> str:
     for table in tables:
         for row, column, cell in _figures(table):
             of = (getattr(column, name) for name in _FIELDS)
-            writer.writerow((table.title, row.label, row.kind, *of, cell.mean, cell.low, cell.high, cell.images))
+            writer.writerow(
+                (table.title, row.label, row.kind, *of, cell.mean, cell.low, cell.high, cell.images)
+            )
     return text.getvalue()
 
 
@@ -174,7 +221,10 @@ def _json(evaluation: Evaluation, tables: Sequence[ScoreTable]) -> str:
         "scores": [asdict(score) for score in evaluation.scores],
         "failures": dict(evaluation.failures),
         "routes": {
-            model: {d: {layer: list(s) for layer, s in layers.items()} for d, layers in routes.shares().items()}
+            model: {
+                d: {layer: list(s) for layer, s in layers.items()}
+                for d, layers in routes.shares().items()
+            }
             for model, routes in evaluation.routes.items()
         },
     }

@@ -13,7 +13,14 @@ import yaml
 
 from curate.errors import RestoreError
 
-__all__ = ["Column", "PublishedTable", "benchmark_sizes", "degradations_for", "needs", "published_tables"]
+__all__ = [
+    "Column",
+    "PublishedTable",
+    "benchmark_sizes",
+    "degradations_for",
+    "needs",
+    "published_tables",
+]
 
 
 @dataclass(frozen=True)
@@ -53,11 +60,15 @@ def published_tables(number: str) -> list[PublishedTable]:
     found = [table for table in _all() if table.number == number]
     if not found:
         known = ", ".join(dict.fromkeys(table.number for table in _all()))
-        raise RestoreError(f"no table {number!r} of the paper judges restorers: take one of {known}")
+        raise RestoreError(
+            f"no table {number!r} of the paper judges restorers: take one of {known}"
+        )
     return found
 
 
-def degradations_for(numbers: Sequence[str], benchmarks: Iterable[str]) -> dict[str, tuple[str, ...]]:
+def degradations_for(
+    numbers: Sequence[str], benchmarks: Iterable[str]
+) -> dict[str, tuple[str, ...]]:
     """What benchmarks are to be degraded with, so that tables of the paper can be made of them.
 
     Args:
@@ -70,8 +81,12 @@ def degradations_for(numbers: Sequence[str], benchmarks: Iterable[str]) -> dict[
     wanted = needs(part for number in numbers for part in published_tables(number))
     by_name = {name.lower(): degradations for name, degradations in wanted.items()}
     if strangers := [name for name in benchmarks if name.lower() not in by_name]:
-        what = "; ".join(f"{name} ({', '.join(degradations)})" for name, degradations in wanted.items())
-        raise RestoreError(f"table {', '.join(numbers)} is of {what}, not of {', '.join(strangers)}: say NAME=PLACE")
+        what = "; ".join(
+            f"{name} ({', '.join(degradations)})" for name, degradations in wanted.items()
+        )
+        raise RestoreError(
+            f"table {', '.join(numbers)} is of {what}, not of {', '.join(strangers)}: say NAME=PLACE"
+        )
     return {name: by_name[name.lower()] for name in benchmarks}
 
 
@@ -107,7 +122,9 @@ def _all() -> tuple[PublishedTable, ...]:
 
 @cache
 def _file() -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+    content: dict[str, Any] = yaml.safe_load(
+        Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")
+    )
     return content
 
 

@@ -145,7 +145,9 @@ def evaluate(
         checkpoints = {name_of_checkpoint(checkpoints): checkpoints}
     if INPUT in checkpoints:
         raise RestoreError(f"no checkpoint can be called {INPUT}, which the degraded pictures are")
-    named = benchmarks if isinstance(benchmarks, Mapping) else {name_of_source(benchmarks): benchmarks}
+    named = (
+        benchmarks if isinstance(benchmarks, Mapping) else {name_of_source(benchmarks): benchmarks}
+    )
     pictures = {name: open_pictures(source)[:limit] for name, source in named.items()}
     spoil = {name: _degradations_of(name, found, degradations) for name, found in pictures.items()}
     models = {name: load_model(path) for name, path in checkpoints.items()}
@@ -181,12 +183,16 @@ def evaluate(
                 "hf_ratio_032": ratio,
                 "drawn": pair.drawn,
             }
-            scores += [Score(**{"model": model, **of_pair, **values}) for model, values in compared.items()]
+            scores += [
+                Score(**{"model": model, **of_pair, **values}) for model, values in compared.items()
+            ]
         if progress:
             progress(done, len(cases))
     if not scores:
         what, why = next(iter(failures.items()))
-        raise RestoreError(f"none of {len(cases)} pictures could be judged; the first, {what}: {why}")
+        raise RestoreError(
+            f"none of {len(cases)} pictures could be judged; the first, {what}: {why}"
+        )
     return Evaluation(tuple(models), tuple(scores), failures, routes, seed)
 
 
@@ -197,24 +203,38 @@ def _cases(
     if picture.is_paired:
         return [(str(picture.degradation), partial(_read_pair, picture))]
     read = lru_cache(maxsize=1)(picture.read)
-    return [(found.name, partial(_degrade, read, picture.id, found, protocol)) for found in degradations]
+    return [
+        (found.name, partial(_degrade, read, picture.id, found, protocol)) for found in degradations
+    ]
 
 
 def _read_pair(picture: Picture) -> _Pair:
     clean_HWC, degraded_HWC = picture.read_pair()
     name = str(picture.degradation)
-    border = _border(parse_degradation(name)) if picture.task == "sr" and name.startswith("sr_x") else 0
+    border = (
+        _border(parse_degradation(name)) if picture.task == "sr" and name.startswith("sr_x") else 0
+    )
     return _Pair(name, str(picture.task), clean_HWC, degraded_HWC, border, drawn=False)
 
 
-def _degrade(read: Callable[[], NDArray[np.uint8]], id_: str, degradation: Degradation, protocol: _Protocol) -> _Pair:
+def _degrade(
+    read: Callable[[], NDArray[np.uint8]], id_: str, degradation: Degradation, protocol: _Protocol
+) -> _Pair:
     image_HWC = read()
     rng = generator(protocol.seed, degradation.name, id_)
     floats = degradation.task == "denoise" and not protocol.clip_noise
-    clean_HWC, degraded_HWC = degradation.pair(image_HWC.astype(np.float32) if floats else image_HWC, rng)
+    clean_HWC, degraded_HWC = degradation.pair(
+        image_HWC.astype(np.float32) if floats else image_HWC, rng
+    )
     if _is_grey(clean_HWC):  # one noise for all channels, as a grey camera's
         degraded_HWC = np.repeat(degraded_HWC[..., :1], 3, axis=2)
-    return _Pair(degradation.name, degradation.task, clean_HWC.astype(np.uint8), degraded_HWC, _border(degradation))
+    return _Pair(
+        degradation.name,
+        degradation.task,
+        clean_HWC.astype(np.uint8),
+        degraded_HWC,
+        _border(degradation),
+    )
 
 
 def _border(degradation: Degradation) -> int:
@@ -228,7 +248,9 @@ def _compare(
     grey = _is_grey(pair.clean_HWC) and _is_grey(pair.degraded_HWC)
     outputs: dict[str, NDArray[Any]] = {INPUT: pair.degraded_HWC}
     for name, model in models.items():
-        with routes[name].counting(pair.degradation, pair.task) if name in routes else nullcontext():
+        with (
+            routes[name].counting(pair.degradation, pair.task) if name in routes else nullcontext()
+        ):
             outputs[name] = restore_array(
                 model,
                 pair.degraded_HWC,
@@ -242,7 +264,10 @@ def _compare(
     channels = 1 if grey else 3
     clean_HWC = pair.clean_HWC[inner][..., :channels]
     return {
-        name: {metric: measure(output[inner][..., :channels], clean_HWC) for metric, measure in METRICS.items()}
+        name: {
+            metric: measure(output[inner][..., :channels], clean_HWC)
+            for metric, measure in METRICS.items()
+        }
         for name, output in outputs.items()
     }
 
@@ -266,12 +291,16 @@ def _of_manifest(picture: Picture, column: str) -> Any:
 
 
 def _degradations_of(
-    benchmark: str, pictures: Sequence[Picture], degradations: Sequence[str] | Mapping[str, Sequence[str]]
+    benchmark: str,
+    pictures: Sequence[Picture],
+    degradations: Sequence[str] | Mapping[str, Sequence[str]],
 ) -> list[Degradation]:
     """What a benchmark's clean pictures are spoilt with."""
     names = degradations.get(benchmark, ()) if isinstance(degradations, Mapping) else degradations
     if not names and not all(picture.is_paired for picture in pictures):
-        raise RestoreError(f"{benchmark} holds clean pictures: name a degradation for them, such as denoise_25")
+        raise RestoreError(
+            f"{benchmark} holds clean pictures: name a degradation for them, such as denoise_25"
+        )
     return [parse_degradation(name) for name in dict.fromkeys(names)]
 
 
@@ -282,7 +311,9 @@ def _check_tasks(
 ) -> None:
     """Refuse what a model isn't for before hours of judging."""
     tasks = {picture.task for found in pictures.values() for picture in found if picture.is_paired}
-    for task in sorted({str(task) for task in tasks} | {d.task for found in spoil.values() for d in found}):
+    for task in sorted(
+        {str(task) for task in tasks} | {d.task for found in spoil.values() for d in found}
+    ):
         for model in models.values():
             tell(model, task)
 
@@ -294,4 +325,6 @@ def name_of_checkpoint(path: str | os.PathLike[str]) -> str:
 
 def name_of_source(source: Source) -> str:
     """What a benchmark is called whose name isn't given: its folder or file."""
-    return PurePath(source.path if isinstance(source, Manifest) else source).name.removesuffix(".parquet")
+    return PurePath(source.path if isinstance(source, Manifest) else source).name.removesuffix(
+        ".parquet"
+    )

@@ -24,7 +24,9 @@ _SPOILT = ("degraded", "restored")
 Picture = NDArray[Any] | Image.Image
 
 
-def comparison(clean: Picture, degraded: Picture, restored: Picture, path: str | os.PathLike[str]) -> None:
+def comparison(
+    clean: Picture, degraded: Picture, restored: Picture, path: str | os.PathLike[str]
+) -> None:
     """Write a PNG strip "clean | degraded | restored", captioned with PSNR, the same detail of each enlarged.
 
     Args:
@@ -54,11 +56,19 @@ def before_and_after(
         )
     captions = ["before", "after"]
     if clean is not None:
-        captions = ["clean", *(f"{n}  {psnr(a, arrays[0]):.2f} dB" for n, a in zip(_SPOILT, arrays[1:], strict=True))]
+        captions = [
+            "clean",
+            *(
+                f"{n}  {psnr(a, arrays[0]):.2f} dB"
+                for n, a in zip(_SPOILT, arrays[1:], strict=True)
+            ),
+        ]
     box = _detail(arrays[-1] if clean is None else arrays[0])
     panels = [_panel(Image.fromarray(array), box) for array in arrays]
     width, height = panels[0].size
-    strip = Image.new("RGB", (len(panels) * (width + _GAP) + _GAP, height + _CAPTION + _GAP), _PAPER)
+    strip = Image.new(
+        "RGB", (len(panels) * (width + _GAP) + _GAP, height + _CAPTION + _GAP), _PAPER
+    )
     draw, font = ImageDraw.Draw(strip), ImageFont.load_default(size=18)
     for i, (panel, caption) in enumerate(zip(panels, captions, strict=True)):
         left = _GAP + i * (width + _GAP)
@@ -84,7 +94,9 @@ def _panel(picture: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
     """The picture at the panel's width, its detail marked, and enlarged in the corner farthest from it."""
     scale = _PANEL / picture.width
     size = (_PANEL, max(round(picture.height * scale), 1))
-    panel = picture.resize(size, Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.NEAREST)
+    panel = picture.resize(
+        size, Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.NEAREST
+    )
     draw = ImageDraw.Draw(panel)
     left, top, right, bottom = (round(edge * scale) for edge in box)
     draw.rectangle((left, top, right, bottom), outline=_MARK, width=2)

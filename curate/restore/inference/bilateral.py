@@ -30,7 +30,9 @@ def bilateral_filter(image_HWC: NDArray[Any]) -> NDArray[Any]:
     height = len(image_HWC)
     for top in range(0, height, _BAND):  # so that no more than a band stands in floats
         rows = _mirrored(top - 1, min(top + _BAND, height) + 1, height)
-        out_HWC[top : top + _BAND] = _filter_band(image_HWC[rows].astype(np.float32), image_HWC.dtype)
+        out_HWC[top : top + _BAND] = _filter_band(
+            image_HWC[rows].astype(np.float32), image_HWC.dtype
+        )
     return out_HWC
 
 

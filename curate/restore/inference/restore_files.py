@@ -128,7 +128,9 @@ def restore_files(
     for job in jobs:
         try:
             done = _restore_file(model, job, degradation, task, tile, bilateral)
-            results.append(Restored(job.source, job.output, task=done if hasattr(model, "tasks") else None))
+            results.append(
+                Restored(job.source, job.output, task=done if hasattr(model, "tasks") else None)
+            )
         except CurateError as error:
             results.append(Restored(job.source, None, str(error)))
         if progress:
@@ -141,7 +143,9 @@ def _plan(inputs: list[Path], out: Path, format_: str | None, compare: bool) -> 
     installed()  # registers the plugins' formats too
     ending = None if format_ is None else f".{format_.lower().removeprefix('.')}"
     if ending and _format_of(Path("x" + ending)) is None:
-        raise RestoreError(f"no format {format_!r} that can be written: say png, jpg, webp, tif, avif or the like")
+        raise RestoreError(
+            f"no format {format_!r} that can be written: say png, jpg, webp, tif, avif or the like"
+        )
     taken: dict[Path, Path] = {}
     for source, output in _pairs(inputs, out):
         output = output.with_suffix(ending) if ending else output
@@ -165,10 +169,14 @@ def _pairs(inputs: list[Path], out: Path) -> list[tuple[Path, Path]]:
     within = out.resolve()
     for given in inputs:
         if given.is_dir():
-            found = sorted(p for p in given.rglob("*") if p.suffix.lower() in _SUFFIXES and p.is_file())
+            found = sorted(
+                p for p in given.rglob("*") if p.suffix.lower() in _SUFFIXES and p.is_file()
+            )
             inside = within != given.resolve()
             pairs += [
-                (p, out / p.relative_to(given)) for p in found if not (inside and p.resolve().is_relative_to(within))
+                (p, out / p.relative_to(given))
+                for p in found
+                if not (inside and p.resolve().is_relative_to(within))
             ]
         elif given.is_file():
             single = len(inputs) == 1 and out.suffix.lower() in _SUFFIXES and not out.is_dir()
@@ -183,10 +191,17 @@ def _pairs(inputs: list[Path], out: Path) -> list[tuple[Path, Path]]:
 
 
 def _refuse_existing(jobs: Sequence[_Job]) -> None:
-    there = [path for job in jobs for path in (job.output, job.strip) if path is not None and path.exists()]
+    there = [
+        path
+        for job in jobs
+        for path in (job.output, job.strip)
+        if path is not None and path.exists()
+    ]
     if there:
         others = f" and {len(there) - 1} more are" if len(there) > 1 else " is"
-        raise RestoreError(f"{there[0]}{others} there already: choose another output, or say --overwrite")
+        raise RestoreError(
+            f"{there[0]}{others} there already: choose another output, or say --overwrite"
+        )
 
 
 def _restore_file(
@@ -201,10 +216,14 @@ def _restore_file(
     picture = _read(job.source, keep_alpha=_format_of(job.output) in _ALPHA)
     clean_HWC = image_HWC = picture.image_HWC
     if degradation:
-        clean_HWC, image_HWC = degradation.pair(clean_HWC, generator(0, degradation.name, job.source.name))
+        clean_HWC, image_HWC = degradation.pair(
+            clean_HWC, generator(0, degradation.name, job.source.name)
+        )
     if callable(task):
         task = task(image_HWC)
-    restored_HWC = restore_array(model, image_HWC, task=task, tile=tile, bilateral=bilateral, grey=picture.grey)
+    restored_HWC = restore_array(
+        model, image_HWC, task=task, tile=tile, bilateral=bilateral, grey=picture.grey
+    )
     atomic.write(job.output, _encode(restored_HWC, picture, job.output))
     if job.strip:
         shown_HWC = np.broadcast_to(restored_HWC, image_HWC.shape)
@@ -230,7 +249,16 @@ def _read(source: Path, *, keep_alpha: bool) -> _Decoded:
 
 def _exif_of(image: Image.Image) -> bytes:
     """EXIF data without the orientation, which pixels have now; none where they are too damaged to be written again."""
-    with suppress(OSError, ValueError, TypeError, KeyError, AttributeError, IndexError, SyntaxError, struct.error):
+    with suppress(
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        IndexError,
+        SyntaxError,
+        struct.error,
+    ):
         exif = image.getexif()
         exif.pop(0x0112, None)
         return exif.tobytes() if len(exif) else b""

@@ -84,7 +84,9 @@ def restore_array(
     """
     told = tell(model, task)
     if image_HWC.ndim != 3 or image_HWC.shape[2] != 3 or not image_HWC.size:
-        raise RestoreError(f"want an array of shape (height, width, 3), not {image_HWC.shape}; or give a Pillow image")
+        raise RestoreError(
+            f"want an array of shape (height, width, 3), not {image_HWC.shape}; or give a Pillow image"
+        )
     height, width = image_HWC.shape[:2]
     if tile is None:
         whole = getattr(model, "pixels_at_once", WHOLE)
@@ -101,11 +103,15 @@ def restore_array(
     restored_HWC = restored_HWC.clip(0, 255)
     if grey:
         restored_HWC = restored_HWC.mean(axis=2, keepdims=True)
-    finished_HWC: NDArray[Any] = np.rint(restored_HWC).astype(np.uint8) if quantise else restored_HWC
+    finished_HWC: NDArray[Any] = (
+        np.rint(restored_HWC).astype(np.uint8) if quantise else restored_HWC
+    )
     return bilateral_filter(finished_HWC) if bilateral else finished_HWC
 
 
-def _restore_piece(model: nn.Module, piece_HWC: NDArray[Any], told: dict[str, Any]) -> NDArray[np.float32]:
+def _restore_piece(
+    model: nn.Module, piece_HWC: NDArray[Any], told: dict[str, Any]
+) -> NDArray[np.float32]:
     device = next(model.parameters()).device
     try:
         with torch.inference_mode():
@@ -113,7 +119,9 @@ def _restore_piece(model: nn.Module, piece_HWC: NDArray[Any], told: dict[str, An
             out_HWC: NDArray[np.float32] = (out_3HW.float() * 255).permute(1, 2, 0).cpu().numpy()
     except torch.cuda.OutOfMemoryError as error:
         sides = "x".join(map(str, piece_HWC.shape[1::-1]))
-        raise RestoreError(f"the GPU's memory is too small for pieces of {sides} pixels: lower tile") from error
+        raise RestoreError(
+            f"the GPU's memory is too small for pieces of {sides} pixels: lower tile"
+        ) from error
     return out_HWC
 
 
@@ -137,5 +145,7 @@ def tell(model: nn.Module, task: str | None) -> dict[str, Any]:
     told = task_arguments(model, 0 if number is None else number)
     if told and number is None:
         known = ", ".join(model.tasks)  # type: ignore[arg-type]
-        raise RestoreError(f"this model must be told what to do: name a task (--task), one of {known}")
+        raise RestoreError(
+            f"this model must be told what to do: name a task (--task), one of {known}"
+        )
     return told

@@ -31,7 +31,9 @@ def cover(length: int, tile: int, grid: int) -> list[tuple[slice, NDArray[np.flo
     tile = tile // grid * grid
     step = (tile - OVERLAP) // grid  # here and below in units of the grid
     if step < 1:
-        raise RestoreError(f"this model's pieces need {math.ceil(OVERLAP / grid + 1) * grid} pixels a side: raise tile")
+        raise RestoreError(
+            f"this model's pieces need {math.ceil(OVERLAP / grid + 1) * grid} pixels a side: raise tile"
+        )
     last = math.ceil((length - tile) / grid)
     count = math.ceil(last / step)
     starts = [i * last // count * grid for i in range(count + 1)]
@@ -49,7 +51,9 @@ def _share(span: slice, length: int) -> NDArray[np.float32]:
     from_start = place - span.start if span.start > 0 else np.inf
     to_stop = span.stop - place if span.stop < length else np.inf
     inside = np.broadcast_to(np.minimum(from_start, to_stop), place.shape)
-    share: NDArray[np.float32] = ((inside - OVERLAP / 4) / (OVERLAP / 2)).clip(0, 1).astype(np.float32)
+    share: NDArray[np.float32] = (
+        ((inside - OVERLAP / 4) / (OVERLAP / 2)).clip(0, 1).astype(np.float32)
+    )
     return share
 
 

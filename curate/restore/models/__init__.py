@@ -38,7 +38,9 @@ __all__ = [
 ]
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
-    "moe_ir_30g": partial(MoCEIR, dim=8, num_blocks=(2, 2, 4, 4), num_dec_blocks=(1, 2, 4), refinement_blocks=2),
+    "moe_ir_30g": partial(
+        MoCEIR, dim=8, num_blocks=(2, 2, 4, 4), num_dec_blocks=(1, 2, 4), refinement_blocks=2
+    ),
     "moce_ir_s": partial(MoCEIR, dim=32),
     "moce_ir": MoCEIR,
     "swinir": SwinIR,
@@ -104,5 +106,9 @@ def require_tasks(model: nn.Module, tasks: Iterable[str]) -> None:
 
 def count_parameters(model: nn.Module) -> int:
     """Parameters as papers count them: trained or averaged, and the fixed filters of convolutions among the buffers."""
-    fixed = (tensor for name, tensor in model.named_buffers() if name in model.state_dict() and tensor.dim() == 4)
+    fixed = (
+        tensor
+        for name, tensor in model.named_buffers()
+        if name in model.state_dict() and tensor.dim() == 4
+    )
     return sum(tensor.numel() for tensor in (*model.parameters(), *fixed))

@@ -69,7 +69,9 @@ class AirNet(nn.Module):
         """Restore images in 0..1 of any size; the result has the same shape and isn't clipped."""
         return self._restore(image_B3HW, self.encoder(image_B3HW))
 
-    def forward_with_aux(self, image_B3HW: Tensor, other_B3HW: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward_with_aux(
+        self, image_B3HW: Tensor, other_B3HW: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The restored images, and how badly their degradations are told apart (0 in evaluation, or without others).
 
         Args:
@@ -97,11 +99,19 @@ class AirNet(nn.Module):
         """Cross-entropy of finding the second crop of the same image among it and those remembered."""
         query_BF = F.normalize(self.encoder.describe(guide_BCHW).float(), dim=1)
         with torch.no_grad():
-            for key, query in zip(self.key_encoder.parameters(), self.encoder.parameters(), strict=True):
+            for key, query in zip(
+                self.key_encoder.parameters(), self.encoder.parameters(), strict=True
+            ):
                 key.lerp_(query, 1 - self.momentum)
-            key_BF = F.normalize(self.key_encoder.describe(self.key_encoder(other_B3HW)).float(), dim=1)
-        known_FK = self.queue_FK.clone()  # it is about to change, and the gradient needs it as it was
-        logits_Bn = torch.cat([(query_BF * key_BF).sum(1, keepdim=True), query_BF @ known_FK], dim=1)
+            key_BF = F.normalize(
+                self.key_encoder.describe(self.key_encoder(other_B3HW)).float(), dim=1
+            )
+        known_FK = (
+            self.queue_FK.clone()
+        )  # it is about to change, and the gradient needs it as it was
+        logits_Bn = torch.cat(
+            [(query_BF * key_BF).sum(1, keepdim=True), query_BF @ known_FK], dim=1
+        )
         self._remember(key_BF)
         first_B = torch.zeros(len(query_BF), dtype=torch.long, device=query_BF.device)
         return F.cross_entropy(logits_Bn / self.temperature, first_B)
@@ -122,7 +132,9 @@ class Encoder(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.first = ResidualBlock(3, dim, stride=1)
-        self.deeper = nn.Sequential(ResidualBlock(dim, 2 * dim, stride=2), ResidualBlock(2 * dim, _FEATURES, stride=2))
+        self.deeper = nn.Sequential(
+            ResidualBlock(dim, 2 * dim, stride=2), ResidualBlock(2 * dim, _FEATURES, stride=2)
+        )
         self.project = nn.Sequential(
             nn.Linear(_FEATURES, _FEATURES), nn.LeakyReLU(_SLOPE), nn.Linear(_FEATURES, _FEATURES)
         )
@@ -148,7 +160,9 @@ class ResidualBlock(nn.Module):
             nn.Conv2d(out, out, 3, padding=1, bias=False),
             nn.BatchNorm2d(out),
         )
-        self.skip = nn.Sequential(nn.Conv2d(inside, out, 1, stride, bias=False), nn.BatchNorm2d(out))
+        self.skip = nn.Sequential(
+            nn.Conv2d(inside, out, 1, stride, bias=False), nn.BatchNorm2d(out)
+        )
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         return F.leaky_relu(self.body(x_BCHW) + self.skip(x_BCHW), _SLOPE)
@@ -191,7 +205,11 @@ class GuidedLayer(nn.Module):
         super().__init__()
         self.convolution = DeformableConvolution(dim)
         self.scale, self.shift = (
-            nn.Sequential(nn.Conv2d(dim, dim, 1, bias=False), nn.LeakyReLU(_SLOPE), nn.Conv2d(dim, dim, 1, bias=False))
+            nn.Sequential(
+                nn.Conv2d(dim, dim, 1, bias=False),
+                nn.LeakyReLU(_SLOPE),
+                nn.Conv2d(dim, dim, 1, bias=False),
+            )
             for _ in range(2)
         )
 
@@ -215,8 +233,12 @@ class DeformableConvolution(nn.Module):
         nn.init.zeros_(self.taps.bias)
 
     def forward(self, x_BCHW: Tensor, guide_BCHW: Tensor) -> Tensor:
-        offset_BtHW, strength_BtHW = self.taps(torch.cat([x_BCHW, guide_BCHW], dim=1)).split([18, 9], dim=1)
-        with torch.autocast(x_BCHW.device.type, enabled=False):  # it has no kernel in half precision everywhere
+        offset_BtHW, strength_BtHW = self.taps(torch.cat([x_BCHW, guide_BCHW], dim=1)).split(
+            [18, 9], dim=1
+        )
+        with torch.autocast(
+            x_BCHW.device.type, enabled=False
+        ):  # it has no kernel in half precision everywhere
             moved_BCHW = deform_conv2d(
                 x_BCHW.float(),
                 offset_BtHW.float(),

@@ -67,7 +67,9 @@ def by_strips(
     if maps_BCHW[0].is_cuda or torch.is_grad_enabled() or torch.compiler.is_compiling():
         return keep(compute(*maps_BCHW))
     batch, _, height, width = maps_BCHW[0].shape
-    rows = _STRIP // (batch * width * max(map_.shape[1] for map_ in maps_BCHW)) // multiple * multiple
+    rows = (
+        _STRIP // (batch * width * max(map_.shape[1] for map_ in maps_BCHW)) // multiple * multiple
+    )
     rows = max(rows, multiple, 4 * reach)
     if rows >= height:
         return keep(compute(*maps_BCHW))
@@ -78,7 +80,9 @@ def by_strips(
         strip_BChW = keep(strip_BChW[:, :, top - start : end - start])
         if whole_BCHW is None:
             shape = (batch, strip_BChW.shape[1], height, width)
-            whole_BCHW = torch.empty(shape, dtype=strip_BChW.dtype, memory_format=torch.channels_last)
+            whole_BCHW = torch.empty(
+                shape, dtype=strip_BChW.dtype, memory_format=torch.channels_last
+            )
         whole_BCHW[:, :, top:end] = strip_BChW
     assert whole_BCHW is not None
     return whole_BCHW
@@ -97,7 +101,9 @@ class ChannelAttention(nn.Module):
         self.temperature = nn.Parameter(torch.ones(heads, 1, 1))
         self.out = nn.Conv2d(dim, dim, 1, bias=bias)
 
-    def look(self, project: Callable[..., Tensor], *maps_BCHW: Tensor, reach: int) -> tuple[Tensor, Tensor]:
+    def look(
+        self, project: Callable[..., Tensor], *maps_BCHW: Tensor, reach: int
+    ) -> tuple[Tensor, Tensor]:
         """The first look.
 
         Args:
@@ -112,7 +118,9 @@ class ChannelAttention(nn.Module):
         squares: list[Tensor] = []
 
         def keep(qkv_BDhW: Tensor) -> Tensor:
-            with torch.autocast(qkv_BDhW.device.type, enabled=False):  # sums over a picture overflow half precision
+            with torch.autocast(
+                qkv_BDhW.device.type, enabled=False
+            ):  # sums over a picture overflow half precision
                 qkv_BnD = qkv_BDhW.permute(0, 2, 3, 1).flatten(1, 2)
                 q_BnC, k_BnC, _ = qkv_BnD.float().chunk(3, dim=2)
                 # of all heads at once: one head's few channels fill no vector register
@@ -127,15 +135,25 @@ class ChannelAttention(nn.Module):
         heads = (len(self.temperature), -1)
         # clamped inside the root, whose gradient at 0 would be infinite
         q_Bhc, k_Bhc = squares_2BC.clamp_min(1e-24).sqrt().unflatten(2, heads)
-        product_Bhcc = product_BCC.unflatten(2, heads).unflatten(1, heads).diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2)
+        product_Bhcc = (
+            product_BCC.unflatten(2, heads)
+            .unflatten(1, heads)
+            .diagonal(dim1=1, dim2=3)
+            .permute(0, 3, 1, 2)
+        )
         cosine_Bhcc = product_Bhcc / q_Bhc[..., None] / k_Bhc[..., None, :]
         attention_Bhcc = (cosine_Bhcc * self.temperature).softmax(-1)
         weight_ohc = self.out.weight.flatten(1).unflatten(1, heads)
-        return torch.einsum("ohc,bhcd->bohd", weight_ohc, attention_Bhcc.to(weight_ohc.dtype)).flatten(2)
+        return torch.einsum(
+            "ohc,bhcd->bohd", weight_ohc, attention_Bhcc.to(weight_ohc.dtype)
+        ).flatten(2)
 
     def mix(self, v_BCHW: Tensor, attention_BoC: Tensor) -> Tensor:
         """The second look: what the values become."""
-        v_BnC, attention_BCo = v_BCHW.permute(0, 2, 3, 1).flatten(1, 2), attention_BoC.mT.to(v_BCHW.dtype)
+        v_BnC, attention_BCo = (
+            v_BCHW.permute(0, 2, 3, 1).flatten(1, 2),
+            attention_BoC.mT.to(v_BCHW.dtype),
+        )
         if self.out.bias is None:
             y_Bno = v_BnC @ attention_BCo
         else:
@@ -161,7 +179,9 @@ class GatedFeedForward(nn.Module):
     def __init__(self, dim: int, expansion: float, bias: bool) -> None:
         super().__init__()
         hidden = int(dim * expansion)
-        self.expand = nn.Sequential(nn.Conv2d(dim, 2 * hidden, 1, bias=bias), depthwise(2 * hidden, 3, bias))
+        self.expand = nn.Sequential(
+            nn.Conv2d(dim, 2 * hidden, 1, bias=bias), depthwise(2 * hidden, 3, bias)
+        )
         self.out = nn.Conv2d(hidden, dim, 1, bias=bias)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
@@ -188,7 +208,9 @@ class TransformerBlock(nn.Module):
         self.feed_forward = GatedFeedForward(dim, expansion, bias)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        v_BCHW, attention_BCC = self.attention.look(lambda x: self.attention.qkv(self.norm1(x)), x_BCHW, reach=1)
+        v_BCHW, attention_BCC = self.attention.look(
+            lambda x: self.attention.qkv(self.norm1(x)), x_BCHW, reach=1
+        )
 
         def finish(x_BChW: Tensor, v_BChW: Tensor) -> Tensor:
             x_BChW = x_BChW + self.attention.mix(v_BChW, attention_BCC)
@@ -214,7 +236,9 @@ class Upsample(nn.Sequential):
 def macs_per_pixel(*modules: nn.Module) -> int:
     """Multiply-accumulates a pixel of all convolutions, with their biases, and of the feed-forwards' activations."""
     parts = [part for module in modules for part in module.modules()]
-    convolutions = (p.numel() for part in parts if isinstance(part, nn.Conv2d) for p in part.parameters())
+    convolutions = (
+        p.numel() for part in parts if isinstance(part, nn.Conv2d) for p in part.parameters()
+    )
     activations = (part.out.in_channels for part in parts if isinstance(part, GatedFeedForward))
     return sum(convolutions) + sum(activations)
 
@@ -227,5 +251,7 @@ def pad_to_multiple(x_BCHW: Tensor, multiple: int) -> Tensor:
         if target > size:
             period = max(2 * (size - 1), 1)
             index = torch.arange(target, device=x_BCHW.device) % period
-            x_BCHW = x_BCHW.index_select(dim, torch.minimum(index, period - index) if size > 1 else index)
+            x_BCHW = x_BCHW.index_select(
+                dim, torch.minimum(index, period - index) if size > 1 else index
+            )
     return x_BCHW

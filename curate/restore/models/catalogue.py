@@ -9,7 +9,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from curate.restore.models import AirNet, DAMoE, MoCEIR, Restormer, SwinIR, build_model, count_parameters
+from curate.restore.models import (
+    AirNet,
+    DAMoE,
+    MoCEIR,
+    Restormer,
+    SwinIR,
+    build_model,
+    count_parameters,
+)
 from curate.restore.models.cost import forward_cost, parts
 from curate.restore.models.paper_flops import published_flops
 
@@ -80,7 +88,11 @@ def describe_model(name: str, height: int = 720, width: int = 1280, **settings: 
         told = [{"task": 0}]
     costs = [forward_cost(model, height, width, **each) for each in told]
     low, high = costs[0], costs[-1]
-    size = f"any size, mirrored to a multiple of {model.multiple}" if model.multiple != 1 else "any size"
+    size = (
+        f"any size, mirrored to a multiple of {model.multiple}"
+        if model.multiple != 1
+        else "any size"
+    )
     return ModelEntry(
         name=name,
         parameters=count_parameters(model),
@@ -93,7 +105,8 @@ def describe_model(name: str, height: int = 720, width: int = 1280, **settings: 
         input=f"{size}; told the task" if "task" in told[0] else size,
         source=_SOURCES[type(model)],
         parts={
-            part: Part(count_parameters(module), (low.macs[part], high.macs[part])) for part, module in parts(model)
+            part: Part(count_parameters(module), (low.macs[part], high.macs[part]))
+            for part, module in parts(model)
         },
     )
 
@@ -102,7 +115,9 @@ def _published(model: nn.Module, height: int, width: int) -> dict[str, tuple[int
     """By the counting of the model's paper, where that isn't PyTorch's."""
     if isinstance(model, MoCEIR):
         count = "ptflops, as MOE-IR_30G's document"
-        return {count: (model.macs(height, width, 0), model.macs(height, width, model.num_experts - 1))}
+        return {
+            count: (model.macs(height, width, 0), model.macs(height, width, model.num_experts - 1))
+        }
     if isinstance(model, SwinIR) and 84 % model.window == 0:
         flops = published_flops(model)
         return {"table 10 of the HQ-50K paper, at 84x84": (flops, flops)}

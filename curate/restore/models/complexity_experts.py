@@ -51,7 +51,9 @@ class Routing:
                 self._left_B = self._left_B - extra_n[expert_B]
         else:
             route = torch.as_tensor(self._route, device=logits_Bn.device)
-            expert_B = (route[:, len(self.choices)] if route.ndim == 2 else route).expand(len(logits_Bn))
+            expert_B = (route[:, len(self.choices)] if route.ndim == 2 else route).expand(
+                len(logits_Bn)
+            )
         self.choices.append(expert_B)
         return expert_B, logits_Bn
 
@@ -77,8 +79,12 @@ class MixtureOfComplexityExperts(nn.Module):
         self.macs_per_pixel = [expert.macs_per_pixel for expert in experts]
         """Multiply-accumulates a pixel of each expert; see `MoCEIR.macs`."""
         cheapest = min(self.macs_per_pixel)
-        self.register_buffer("extra_n", torch.tensor(self.macs_per_pixel) - cheapest, persistent=False)
-        sizes_n = torch.tensor([float(sum(p.numel() for p in expert.parameters())) for expert in self.experts])
+        self.register_buffer(
+            "extra_n", torch.tensor(self.macs_per_pixel) - cheapest, persistent=False
+        )
+        sizes_n = torch.tensor(
+            [float(sum(p.numel() for p in expert.parameters())) for expert in self.experts]
+        )
         self.register_buffer("complexity_n", sizes_n / sizes_n.max(), persistent=False)
 
     @property
@@ -89,14 +95,18 @@ class MixtureOfComplexityExperts(nn.Module):
     def forward(
         self, x_BCHW: Tensor, shared_BCHW: Tensor, frequency_BF: Tensor, routing: Routing
     ) -> tuple[Tensor, Tensor]:
-        logits_Bn = (self.from_image(x_BCHW.mean((2, 3))) + self.from_frequency(frequency_BF)).float()
+        logits_Bn = (
+            self.from_image(x_BCHW.mean((2, 3))) + self.from_frequency(frequency_BF)
+        ).float()
         noisy_Bn = logits_Bn
         loss = logits_Bn.new_zeros(())
         if self.training:
             sigma = 1 / len(self.experts)
             noisy_Bn = logits_Bn + torch.randn_like(logits_Bn) * sigma
             loss = balance_loss(logits_Bn, noisy_Bn, self.complexity_n, sigma)
-        expert_B, noisy_Bn = routing.pick(noisy_Bn, self.extra_n * x_BCHW.shape[2] * x_BCHW.shape[3])
+        expert_B, noisy_Bn = routing.pick(
+            noisy_Bn, self.extra_n * x_BCHW.shape[2] * x_BCHW.shape[3]
+        )
         gate_B = noisy_Bn.softmax(1).gather(1, expert_B[:, None])[:, 0].to(x_BCHW.dtype)
         experts_BCHW = self._run_experts(routing.numbers(expert_B), x_BCHW, shared_BCHW)
         return by_strips(lambda x: self.out(gate_B[:, None, None, None] * x), experts_BCHW), loss
@@ -144,7 +154,9 @@ class TileMixer(nn.Module):
         super().__init__()
         self.tile = tile
         self.q = nn.Sequential(nn.Conv2d(dim, dim, 1, bias=False), depthwise(dim, 3, bias=True))
-        self.kv = nn.Sequential(nn.Conv2d(dim, 2 * dim, 1, bias=False), depthwise(2 * dim, 7, bias=True))
+        self.kv = nn.Sequential(
+            nn.Conv2d(dim, 2 * dim, 1, bias=False), depthwise(2 * dim, 7, bias=True)
+        )
         self.norm = LayerNorm(dim)
         self.out = nn.Conv2d(dim, dim, 1)
 
@@ -158,13 +170,24 @@ class TileMixer(nn.Module):
 
     def _convolve(self, q_BrHW: Tensor, k_BrHW: Tensor) -> Tensor:
         height, width = q_BrHW.shape[2:]
-        pad = (0, -width % self.tile, 0, -height % self.tile)  # zeros at the right and bottom, as the authors' code
+        pad = (
+            0,
+            -width % self.tile,
+            0,
+            -height % self.tile,
+        )  # zeros at the right and bottom, as the authors' code
 
         def spectra(x_BrHW: Tensor) -> Tensor:
-            tiles = F.pad(x_BrHW.float(), pad).unflatten(3, (-1, self.tile)).unflatten(2, (-1, self.tile))
+            tiles = (
+                F.pad(x_BrHW.float(), pad)
+                .unflatten(3, (-1, self.tile))
+                .unflatten(2, (-1, self.tile))
+            )
             return torch.fft.rfft2(tiles, dim=(3, 5))
 
-        tiles = torch.fft.irfft2(spectra(q_BrHW) * spectra(k_BrHW), s=(self.tile, self.tile), dim=(3, 5))
+        tiles = torch.fft.irfft2(
+            spectra(q_BrHW) * spectra(k_BrHW), s=(self.tile, self.tile), dim=(3, 5)
+        )
         return tiles.flatten(4, 5).flatten(2, 3)[..., :height, :width]
 
 

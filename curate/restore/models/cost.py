@@ -89,7 +89,9 @@ def _all_in_the_first(experts: int, expert_P: Tensor) -> list[int]:
     return [len(expert_P)] + [0] * (experts - 1)
 
 
-def _deformable(x: torch.Size, weight: torch.Size, *_: Any, out_shape: torch.Size, **__: Any) -> int:
+def _deformable(
+    x: torch.Size, weight: torch.Size, *_: Any, out_shape: torch.Size, **__: Any
+) -> int:
     """Two for each multiply-accumulate of a deformable convolution, as for a plain one."""
     return 2 * math.prod(weight) * out_shape[0] * out_shape[2] * out_shape[3]
 

@@ -47,11 +47,15 @@ class DAMoE(SwinIR):
         if experts < 2:
             raise ValueError(f"a mixture has 2 experts or more, not {experts}")
         if not 1 <= tasks <= len(TASKS):
-            raise ValueError(f"tasks is 1 to {len(TASKS)}, how many of {', '.join(TASKS)}, not {tasks}")
+            raise ValueError(
+                f"tasks is 1 to {len(TASKS)}, how many of {', '.join(TASKS)}, not {tasks}"
+            )
         self.tasks = TASKS[:tasks]
         self._mixtures, self._experts, self._patch = mixtures, experts, settings.get("window", 7)
         super().__init__(**settings)
-        self.task_embedding = nn.Parameter(torch.empty(len(self.tasks), self.conv_first.out_channels))
+        self.task_embedding = nn.Parameter(
+            torch.empty(len(self.tasks), self.conv_first.out_channels)
+        )
         nn.init.trunc_normal_(self.task_embedding, std=0.02)
 
     def _feed_forward(self, index: int, dim: int, hidden: int) -> nn.Module:
@@ -69,7 +73,9 @@ class DAMoE(SwinIR):
         Raises:
             ValueError: if a task isn't one of `tasks`.
         """
-        if isinstance(task, int):  # nothing to sort, and nothing that an exported graph couldn't hold
+        if isinstance(
+            task, int
+        ):  # nothing to sort, and nothing that an exported graph couldn't hold
             return self._restore_sorted(image_B3HW, [task] * len(image_B3HW), [task])
         task_B = torch.as_tensor(task, device=image_B3HW.device).expand(len(image_B3HW))
         # sorted once here, so that each hard mixture finds the images of an expert side by side
@@ -77,13 +83,21 @@ class DAMoE(SwinIR):
         restored_B3HW, aux = self._restore_sorted(image_B3HW[order_B], task_B.tolist(), task_B)
         return restored_B3HW[order_B.argsort()], aux
 
-    def _restore_sorted(self, image_B3HW: Tensor, tasks: list[int], which: list[int] | Tensor) -> tuple[Tensor, Tensor]:
+    def _restore_sorted(
+        self, image_B3HW: Tensor, tasks: list[int], which: list[int] | Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Restore images that are sorted by task; `which` embeddings they get, one for all or one for each."""
         routing = Routing([tasks.count(i) for i in range(len(self.tasks))])
         if sum(routing.images_per_task) < len(tasks):
-            raise ValueError(f"tasks are numbers from 0 to {len(self.tasks) - 1}, not {sorted(set(tasks))}")
-        restored_B3HW = self._restore(image_B3HW, routing, self.task_embedding[which][..., None, None])
-        return restored_B3HW, torch.stack(routing.balance).mean() if routing.balance else image_B3HW.new_zeros(())
+            raise ValueError(
+                f"tasks are numbers from 0 to {len(self.tasks) - 1}, not {sorted(set(tasks))}"
+            )
+        restored_B3HW = self._restore(
+            image_B3HW, routing, self.task_embedding[which][..., None, None]
+        )
+        return restored_B3HW, torch.stack(
+            routing.balance
+        ).mean() if routing.balance else image_B3HW.new_zeros(())
 
 
 class HardMixture(nn.Module):
@@ -116,7 +130,9 @@ class SoftMixture(nn.Module):
 
     def forward(self, x_BHWC: Tensor, routing: Routing) -> Tensor:
         p = self.patch
-        token_PC = self.norm(self.token(x_BHWC.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).flatten(0, 2))
+        token_PC = self.norm(
+            self.token(x_BHWC.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).flatten(0, 2)
+        )
         share_Pe = self.gate(token_PC).float().softmax(1)
         weight_P, expert_P = share_Pe.max(1)
         if self.training:
@@ -130,7 +146,9 @@ class SoftMixture(nn.Module):
         place = torch.unravel_index(order_P, grid)
         sorted_PppC, weight_P111 = patches_BnmppC[place], weight_P[order_P, None, None, None]
         parts = zip(self.experts, sorted_PppC.split(counts), weight_P111.split(counts), strict=True)
-        done_PppC = torch.cat([weight.to(part.dtype) * expert(part) for expert, part, weight in parts if len(part)])
+        done_PppC = torch.cat(
+            [weight.to(part.dtype) * expert(part) for expert, part, weight in parts if len(part)]
+        )
         y_BHWC = torch.empty_like(x_BHWC, dtype=done_PppC.dtype)
         y_BHWC.unflatten(2, (-1, p)).unflatten(1, (-1, p)).transpose(2, 3)[place] = done_PppC
         return y_BHWC

@@ -85,15 +85,23 @@ class MoCEIR(nn.Module):
             raise ValueError(f"gate is one of {', '.join(get_args(Gate))}, not {gate!r}")
         levels = len(num_blocks)
         if not len(num_dec_blocks) == levels - 1 == len(heads) - 1:
-            raise ValueError("num_blocks and heads name every level, num_dec_blocks all but the deepest")
+            raise ValueError(
+                "num_blocks and heads name every level, num_dec_blocks all but the deepest"
+            )
         if dim % 2 ** (num_experts - 1) or any(dim * 2**i % h for i, h in enumerate(heads)):
-            raise ValueError(f"dim {dim} must be a multiple of {2 ** (num_experts - 1)}, and each level's of its heads")
+            raise ValueError(
+                f"dim {dim} must be a multiple of {2 ** (num_experts - 1)}, and each level's of its heads"
+            )
         dims = [dim * 2**level for level in range(levels)]
         self.multiple, self.num_experts = 2 ** (levels - 1), num_experts
-        self.grid = 2 ** (levels - 2) * (4 << (num_experts - 1))  # the experts' largest tile, in the picture's pixels
+        self.grid = 2 ** (levels - 2) * (
+            4 << (num_experts - 1)
+        )  # the experts' largest tile, in the picture's pixels
 
         def stage(level: int, blocks: int) -> nn.Sequential:
-            return nn.Sequential(*(TransformerBlock(dims[level], heads[level], expansion) for _ in range(blocks)))
+            return nn.Sequential(
+                *(TransformerBlock(dims[level], heads[level], expansion) for _ in range(blocks))
+            )
 
         self.patch_embed = nn.Conv2d(3, dim, 3, padding=1, bias=False)
         self.encoder = nn.ModuleList(stage(level, num_blocks[level]) for level in range(levels - 1))
@@ -104,7 +112,8 @@ class MoCEIR(nn.Module):
         self.fuse = nn.ModuleList(nn.Conv2d(2 * c, c, 1, bias=False) for c in dims[:-1])
         self.decoder = nn.ModuleList(
             nn.ModuleList(
-                DecoderBlock(dims[level], dims[-1], heads[level], num_experts, expansion, gate) for _ in range(count)
+                DecoderBlock(dims[level], dims[-1], heads[level], num_experts, expansion, gate)
+                for _ in range(count)
             )
             for level, count in enumerate(num_dec_blocks)
         )
@@ -115,7 +124,9 @@ class MoCEIR(nn.Module):
             self.output.weight *= 0.1
         self.max_macs = max_macs
         if max_macs is not None and self.macs(720, 1280) > max_macs:
-            raise ValueError(f"max_macs {max_macs:g} is less than the {self.macs(720, 1280):,} of the cheapest experts")
+            raise ValueError(
+                f"max_macs {max_macs:g} is less than the {self.macs(720, 1280):,} of the cheapest experts"
+            )
 
     def forward(self, image_B3HW: Tensor, route: Route = "auto") -> Tensor:
         """Restore images in 0..1 of any size; the result has the same shape and isn't clipped."""
@@ -125,7 +136,9 @@ class MoCEIR(nn.Module):
         """The restored images, and the mean balance loss of the decoder blocks (0 in evaluation)."""
         return self._forward(image_B3HW, self._routing(image_B3HW, route))
 
-    def forward_with_choices(self, image_B3HW: Tensor, route: Route = "auto") -> tuple[Tensor, Tensor]:
+    def forward_with_choices(
+        self, image_B3HW: Tensor, route: Route = "auto"
+    ) -> tuple[Tensor, Tensor]:
         """The restored images, and the experts that they met: (B, decoder blocks), as the blocks run."""
         routing = self._routing(image_B3HW, route)
         return self._forward(image_B3HW, routing)[0], torch.stack(routing.choices, dim=1)
@@ -137,14 +150,19 @@ class MoCEIR(nn.Module):
         layers and their biases, one for each element of an activation (two of a GELU layer and of a mean over pixels),
         nothing for attention, normalisation and FFTs.
         """
-        pixels = [self._padded(height) * self._padded(width) >> 2 * level for level in range(len(self.encoder) + 1)]
+        pixels = [
+            self._padded(height) * self._padded(width) >> 2 * level
+            for level in range(len(self.encoder) + 1)
+        ]
         total = pixels[0] * macs_per_pixel(self.patch_embed, self.refinement, self.output)
         for level, (blocks, down) in enumerate(zip(self.encoder, self.down, strict=True)):
             total += pixels[level] * macs_per_pixel(blocks, down)
         total += pixels[-1] * macs_per_pixel(self.latent) + self.frequency.macs(pixels[-1])
         count = sum(1 for level in self.decoder for _ in level.children())
         if not isinstance(choices, int) and len(choices) != count:
-            raise ValueError(f"choices names an expert for each of the {count} decoder blocks, not {len(choices)}")
+            raise ValueError(
+                f"choices names an expert for each of the {count} decoder blocks, not {len(choices)}"
+            )
         experts = repeat(choices) if isinstance(choices, int) else iter(choices)
         for level in reversed(range(len(self.decoder))):
             total += pixels[level + 1] * macs_per_pixel(self.up[level])
@@ -213,14 +231,22 @@ class FrequencyEmbedding(nn.Module):
     def macs(self, pixels: int) -> int:
         """Multiply-accumulates; see `MoCEIR.macs`."""
         dim = self.high_pass_C133.shape[0]
-        return pixels * dim * (9 + 2) + sum(p.numel() for p in self.mlp.parameters()) + 2 * (2 * dim)
+        return (
+            pixels * dim * (9 + 2) + sum(p.numel() for p in self.mlp.parameters()) + 2 * (2 * dim)
+        )
 
 
 class DecoderBlock(nn.Module):
     """A routed expert asks (query), the shared expert answers (key and value)."""
 
     def __init__(
-        self, dim: int, frequency_dim: int, heads: int, num_experts: int, expansion: float, gate: Gate
+        self,
+        dim: int,
+        frequency_dim: int,
+        heads: int,
+        num_experts: int,
+        expansion: float,
+        gate: Gate,
     ) -> None:
         super().__init__()
         self.gate = gate
@@ -233,13 +259,19 @@ class DecoderBlock(nn.Module):
         self.norm2 = LayerNorm(dim)
         self.feed_forward = GatedFeedForward(dim, expansion, bias=False)
 
-    def forward(self, x_BCHW: Tensor, frequency_BF: Tensor, routing: Routing) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x_BCHW: Tensor, frequency_BF: Tensor, routing: Routing
+    ) -> tuple[Tensor, Tensor]:
         normed_BCHW = by_strips(self.norm1, x_BCHW)
-        v_BCHW, attention_BCC = self.shared.look(lambda x: self.shared.qkv(self.to_shared(x)), normed_BCHW, reach=1)
+        v_BCHW, attention_BCC = self.shared.look(
+            lambda x: self.shared.qkv(self.to_shared(x)), normed_BCHW, reach=1
+        )
         shared_BCHW = by_strips(lambda v: self.shared.mix(v, attention_BCC), v_BCHW)
         to_routed_BCHW = by_strips(self.to_routed, normed_BCHW)
         routed_BCHW, loss = self.routed(to_routed_BCHW, shared_BCHW, frequency_BF, routing)
-        v_BCHW, attention_BCC = self.cross.look(self.cross.project, routed_BCHW, shared_BCHW, reach=3)
+        v_BCHW, attention_BCC = self.cross.look(
+            self.cross.project, routed_BCHW, shared_BCHW, reach=3
+        )
 
         def finish(x_BChW: Tensor, v_BChW: Tensor, routed_BChW: Tensor) -> Tensor:
             x_BChW = x_BChW + self.cross.mix(v_BChW, attention_BCC)
@@ -252,7 +284,12 @@ class DecoderBlock(nn.Module):
     def macs(self, pixels: int, expert: int) -> int:
         """Multiply-accumulates; see `MoCEIR.macs`."""
         around = macs_per_pixel(
-            self.to_shared, self.to_routed, self.shared, self.cross, self.feed_forward, self.routed.out
+            self.to_shared,
+            self.to_routed,
+            self.shared,
+            self.cross,
+            self.feed_forward,
+            self.routed.out,
         )
         of_routing = pixels * 2 * self.to_routed.out_channels + self.routed.router_macs
         return pixels * (around + self.routed.macs_per_pixel[expert]) + of_routing
@@ -264,7 +301,9 @@ class CrossAttention(ChannelAttention):
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__(dim, heads, bias=False)
         self.q = nn.Sequential(nn.Conv2d(dim, dim, 1, bias=False), depthwise(dim, 3, bias=False))
-        self.kv = nn.Sequential(nn.Conv2d(dim, 2 * dim, 1, bias=False), depthwise(2 * dim, 7, bias=False))
+        self.kv = nn.Sequential(
+            nn.Conv2d(dim, 2 * dim, 1, bias=False), depthwise(2 * dim, 7, bias=False)
+        )
 
     def project(self, asking_BCHW: Tensor, answering_BCHW: Tensor) -> Tensor:
         """(B, 3C, H, W): queries, keys and values."""

@@ -30,9 +30,15 @@ def published_flops(model: SwinIR, height: int = 84, width: int = 84) -> int:
 
 def _block(block: Block, pixels: int) -> int:
     dim, window = block.attention.out.in_features, block.attention.window
-    hidden = next(part.out.in_features for part in block.feed_forward.modules() if isinstance(part, FeedForward))
+    hidden = next(
+        part.out.in_features
+        for part in block.feed_forward.modules()
+        if isinstance(part, FeedForward)
+    )
     each = 2 * dim + 4 * dim**2 + 2 * window**2 * dim + 2 * dim * hidden
     if not isinstance(block.feed_forward, SoftMixture):
         return pixels * each
-    token_and_gate = block.feed_forward.token.weight.numel() + block.feed_forward.gate.weight.numel()
+    token_and_gate = (
+        block.feed_forward.token.weight.numel() + block.feed_forward.gate.weight.numel()
+    )
     return pixels * each + 2 * (pixels // block.feed_forward.patch**2) * token_and_gate

@@ -14,7 +14,13 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from curate.restore.models.blocks import Downsample, LayerNorm, TransformerBlock, Upsample, pad_to_multiple
+from curate.restore.models.blocks import (
+    Downsample,
+    LayerNorm,
+    TransformerBlock,
+    Upsample,
+    pad_to_multiple,
+)
 
 __all__ = ["BiasFreeLayerNorm", "Norm", "Restormer"]
 
@@ -52,7 +58,9 @@ class Restormer(nn.Module):
         if levels < 2 or len(heads) != levels:
             raise ValueError("num_blocks and heads name every level, of which there are 2 or more")
         if dim % 2 or any(dim * 2**i % h for i, h in enumerate(heads)):
-            raise ValueError(f"dim {dim} must be even, and each level's channels a multiple of its heads")
+            raise ValueError(
+                f"dim {dim} must be even, and each level's channels a multiple of its heads"
+            )
         self.multiple = 2 ** (levels - 1)
         dims = [dim * 2**level for level in range(levels)]
         # the last decoder level keeps the skip beside what comes up, so it works on twice the channels
@@ -61,16 +69,22 @@ class Restormer(nn.Module):
         def stage(level: int, channels: int, blocks: int) -> nn.Sequential:
             kind = BiasFreeLayerNorm if norm == "bias_free" else LayerNorm
             return nn.Sequential(
-                *(TransformerBlock(channels, heads[level], expansion, bias=False, norm=kind) for _ in range(blocks))
+                *(
+                    TransformerBlock(channels, heads[level], expansion, bias=False, norm=kind)
+                    for _ in range(blocks)
+                )
             )
 
         self.patch_embed = nn.Conv2d(3, dim, 3, padding=1, bias=False)
-        self.encoder = nn.ModuleList(stage(level, dims[level], num_blocks[level]) for level in range(levels - 1))
+        self.encoder = nn.ModuleList(
+            stage(level, dims[level], num_blocks[level]) for level in range(levels - 1)
+        )
         self.down = nn.ModuleList(Downsample(c) for c in dims[:-1])
         self.latent = stage(levels - 1, dims[-1], num_blocks[-1])
         self.up = nn.ModuleList(Upsample(deep) for _, deep in pairwise(dims))
         self.fuse = nn.ModuleList(
-            nn.Conv2d(2 * c, c, 1, bias=False) if level else nn.Identity() for level, c in enumerate(dims[:-1])
+            nn.Conv2d(2 * c, c, 1, bias=False) if level else nn.Identity()
+            for level, c in enumerate(dims[:-1])
         )
         self.decoder = nn.ModuleList(
             stage(level, channels, num_blocks[level]) for level, channels in enumerate(decoder_dims)
@@ -111,4 +125,6 @@ class BiasFreeLayerNorm(nn.Module):
     def forward(self, x_BCHW: Tensor) -> Tensor:
         x_BHWC = x_BCHW.permute(0, 2, 3, 1)
         variance_BHW1 = x_BHWC.float().var(-1, correction=0, keepdim=True)
-        return (x_BHWC * ((variance_BHW1 + 1e-5).rsqrt() * self.weight).to(x_BHWC.dtype)).permute(0, 3, 1, 2)
+        return (x_BHWC * ((variance_BHW1 + 1e-5).rsqrt() * self.weight).to(x_BHWC.dtype)).permute(
+            0, 3, 1, 2
+        )

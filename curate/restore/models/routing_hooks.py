@@ -39,7 +39,9 @@ def listen(model: nn.Module, hear: Hear) -> list[str]:
         if isinstance(block.feed_forward, SoftMixture):
             names.append(f"block {number}")
             block.feed_forward.gate.register_forward_hook(partial(of_patches, names[-1]))
-    mixtures = [module for module in model.modules() if isinstance(module, MixtureOfComplexityExperts)]
+    mixtures = [
+        module for module in model.modules() if isinstance(module, MixtureOfComplexityExperts)
+    ]
     for mixture in mixtures:
         mixture.register_forward_hook(of_images)
     return [*names, *(f"decoder block {number}" for number, _ in enumerate(mixtures, 1))]

@@ -80,7 +80,9 @@ class SwinIR(nn.Module):
         self.conv_body = nn.Conv2d(dim, dim, 3, padding=1)
         self.conv_last = nn.Conv2d(dim, 3, 3, padding=1)
         # of DIV2K's training images, as published
-        self.register_buffer("mean_133", torch.tensor([0.4488, 0.4371, 0.4040])[:, None, None], persistent=False)
+        self.register_buffer(
+            "mean_133", torch.tensor([0.4488, 0.4371, 0.4040])[:, None, None], persistent=False
+        )
         self.apply(_initialise)
         with torch.no_grad():
             self.conv_last.weight *= 0.1  # start near the identity, as MoCE-IR here
@@ -97,7 +99,9 @@ class SwinIR(nn.Module):
         """The restored images, and 0: nothing is routed."""
         return self._restore(image_B3HW, Routing()), image_B3HW.new_zeros(())
 
-    def _restore(self, image_B3HW: Tensor, routing: Routing, embedding_BC11: Tensor | None = None) -> Tensor:
+    def _restore(
+        self, image_B3HW: Tensor, routing: Routing, embedding_BC11: Tensor | None = None
+    ) -> Tensor:
         """Restore, with what is added to the shallow features of each image."""
         height, width = image_B3HW.shape[2:]
         padded_B3HW = pad_to_multiple(image_B3HW, self.window)
@@ -133,7 +137,9 @@ class UpscalingSwinIR(SwinIR):
         super().__init__(window=window, **settings)
         if scale not in (2, 3, 4):
             raise ValueError(f"scale is 2, 3 or 4, not {scale}")
-        self.narrow = nn.Sequential(nn.Conv2d(self.conv_last.in_channels, 64, 3, padding=1), nn.LeakyReLU(0.01))
+        self.narrow = nn.Sequential(
+            nn.Conv2d(self.conv_last.in_channels, 64, 3, padding=1), nn.LeakyReLU(0.01)
+        )
         steps = [3] if scale == 3 else [2] * (scale // 2)
         self.enlarge = nn.Sequential()
         for step in steps:
@@ -162,7 +168,9 @@ class Group(nn.Module):
 class Block(nn.Module):
     """Window attention, then a feed-forward, each normalised first and added to its input."""
 
-    def __init__(self, attention: WindowAttention, feed_forward: nn.Module, drop_path: float) -> None:
+    def __init__(
+        self, attention: WindowAttention, feed_forward: nn.Module, drop_path: float
+    ) -> None:
         super().__init__()
         dim = attention.out.in_features
         self.norm1 = nn.LayerNorm(dim)
@@ -213,9 +221,16 @@ class WindowAttention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * dim)
         self.out = nn.Linear(dim, dim)
         nn.init.trunc_normal_(self.bias, std=0.02)
-        y_N, x_N = (axis.flatten() for axis in torch.meshgrid(*[torch.arange(window, device="cpu")] * 2, indexing="ij"))
-        offset_NN = (y_N[:, None] - y_N + window - 1) * (2 * window - 1) + x_N[:, None] - x_N + window - 1
-        across_y_NN, across_x_NN = (a_N[:, None] != a_N for a_N in (y_N >= window - shift, x_N >= window - shift))
+        y_N, x_N = (
+            axis.flatten()
+            for axis in torch.meshgrid(*[torch.arange(window, device="cpu")] * 2, indexing="ij")
+        )
+        offset_NN = (
+            (y_N[:, None] - y_N + window - 1) * (2 * window - 1) + x_N[:, None] - x_N + window - 1
+        )
+        across_y_NN, across_x_NN = (
+            a_N[:, None] != a_N for a_N in (y_N >= window - shift, x_N >= window - shift)
+        )
         none_NN = torch.zeros_like(across_y_NN)
         apart_4NN = torch.stack([none_NN, across_x_NN, across_y_NN, across_y_NN | across_x_NN])
         self.register_buffer("offset_NN", offset_NN, persistent=False)
@@ -225,25 +240,43 @@ class WindowAttention(nn.Module):
         s, w = self.shift, self.window
         if s:
             x_BHWC = x_BHWC.roll((-s, -s), (1, 2))
-        windows_BnmNC = x_BHWC.unflatten(2, (-1, w)).unflatten(1, (-1, w)).transpose(2, 3).flatten(3, 4)
+        windows_BnmNC = (
+            x_BHWC.unflatten(2, (-1, w)).unflatten(1, (-1, w)).transpose(2, 3).flatten(3, 4)
+        )
         qkv_BnmNC = self.qkv(windows_BnmNC)
         bias_hNN = self.bias[self.offset_NN].permute(2, 0, 1)
         if s:
             rows = []
             for i, row in enumerate(qkv_BnmNC.tensor_split([-1], dim=1)):
                 pieces = row.tensor_split([-1], dim=2)
-                biases = (bias_hNN.masked_fill(self.apart_4NN[2 * i + j], -torch.inf) for j in range(2))
-                rows.append(torch.cat([self._attend(*pair) for pair in zip(pieces, biases, strict=True)], dim=2))
+                biases = (
+                    bias_hNN.masked_fill(self.apart_4NN[2 * i + j], -torch.inf) for j in range(2)
+                )
+                rows.append(
+                    torch.cat(
+                        [self._attend(*pair) for pair in zip(pieces, biases, strict=True)], dim=2
+                    )
+                )
             attended_BnmNC = torch.cat(rows, dim=1)
         else:
             attended_BnmNC = self._attend(qkv_BnmNC, bias_hNN)
-        y_BHWC = self.out(attended_BnmNC).unflatten(3, (w, w)).transpose(2, 3).flatten(3, 4).flatten(1, 2)
+        y_BHWC = (
+            self.out(attended_BnmNC)
+            .unflatten(3, (w, w))
+            .transpose(2, 3)
+            .flatten(3, 4)
+            .flatten(1, 2)
+        )
         return y_BHWC.roll((s, s), (1, 2)) if s else y_BHWC
 
     def _attend(self, qkv_BnmNC: Tensor, bias_hNN: Tensor) -> Tensor:
         """Attention in windows that share a bias: queries, keys and values side by side -> values."""
-        q_whNd, k_whNd, v_whNd = qkv_BnmNC.flatten(0, 2).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        out_whNd = F.scaled_dot_product_attention(q_whNd, k_whNd, v_whNd, attn_mask=bias_hNN[None].to(q_whNd.dtype))
+        q_whNd, k_whNd, v_whNd = (
+            qkv_BnmNC.flatten(0, 2).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        )
+        out_whNd = F.scaled_dot_product_attention(
+            q_whNd, k_whNd, v_whNd, attn_mask=bias_hNN[None].to(q_whNd.dtype)
+        )
         return out_whNd.transpose(1, 2).flatten(2).unflatten(0, qkv_BnmNC.shape[:3])
 
 

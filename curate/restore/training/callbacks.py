@@ -32,9 +32,16 @@ class Report(L.Callback):
         self._steps, self._progress = steps, progress
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        logged = {name.removeprefix("train/"): float(value) for name, value in trainer.callback_metrics.items()}
+        logged = {
+            name.removeprefix("train/"): float(value)
+            for name, value in trainer.callback_metrics.items()
+        }
         values = {name: logged.pop(name) for name in ("loss", "lr")}
-        values |= {name: value for name, value in logged.items() if "/" not in name and name != "psnr_before"}
+        values |= {
+            name: value
+            for name, value in logged.items()
+            if "/" not in name and name != "psnr_before"
+        }
         self._progress(trainer.global_step, self._steps, values)
 
 
@@ -65,7 +72,9 @@ class Routing(L.Callback):
         self._sorts = hasattr(model, "tasks")
         listen(model, self._hear)
 
-    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Batch, *_: Any) -> None:
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Batch, *_: Any
+    ) -> None:
         # a model that is told tasks sorts its batch by them
         self._task_B = batch[2].sort().values if self._sorts else batch[2]
 
@@ -115,7 +124,9 @@ def _shares(counts: dict[str, Tensor]) -> dict[str, float]:
     curves: dict[str, float] = {}
     for layer, counts_TE in counts.items():
         rows = {"experts": counts_TE.sum(0)}
-        rows |= {f"routing/{task}": counts_TE[i] for i, task in enumerate(TASKS) if counts_TE[i].any()}
+        rows |= {
+            f"routing/{task}": counts_TE[i] for i, task in enumerate(TASKS) if counts_TE[i].any()
+        }
         for name, counts_E in rows.items():
             shares = (counts_E / counts_E.sum()).tolist()
             curves |= {f"{name}/{layer}/{expert}": share for expert, share in enumerate(shares)}
@@ -132,14 +143,20 @@ class SamplePictures(L.Callback):
         self._shown.clear()
 
     def on_validation_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: ValidationBatch, *_: Any
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: ValidationBatch,
+        *_: Any,
     ) -> None:
         degraded_13HW, clean_13HW, (degradation,) = batch[:3]
         if degradation in self._shown or trainer.logger is None:
             return
         self._shown.add(degradation)
         strip_3HW = torch.cat([degraded_13HW, outputs.float(), clean_13HW], dim=3)[0].clamp(0, 1)
-        trainer.logger.experiment.add_image(f"samples/{degradation}", strip_3HW, trainer.global_step)  # type: ignore[attr-defined]
+        writer = trainer.logger.experiment  # type: ignore[attr-defined]
+        writer.add_image(f"samples/{degradation}", strip_3HW, trainer.global_step)
 
 
 class LoaderPace(L.Callback):
@@ -162,7 +179,10 @@ class LoaderPace(L.Callback):
         now = self._patches.pace
         recent, self._logged = now.since(self._logged), now
         if trainer.logger is not None and recent.seconds:
-            curves = {"loader/patches_per_second": recent.given, "loader/waited": recent.waited / recent.seconds}
+            curves = {
+                "loader/patches_per_second": recent.given,
+                "loader/waited": recent.waited / recent.seconds,
+            }
             trainer.logger.log_metrics(curves, trainer.global_step)
         if (recent := now.since(self._judged)).seconds >= self._window:
             self._judged = now

@@ -43,7 +43,9 @@ class StateFile(TorchCheckpointIO):
             return super().load_checkpoint(path, *rest, **options)
         except (EOFError, OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
             reason = str(error).splitlines()[0]
-            raise RestoreError(f"{path} can't be read: {reason}; begin anew with --restart") from error
+            raise RestoreError(
+                f"{path} can't be read: {reason}; begin anew with --restart"
+            ) from error
 
 
 class Writer(Checkpoint):
@@ -82,7 +84,9 @@ class Writer(Checkpoint):
         done = read_info(self.model)
         changed = [key for key, value in self._info.recipe.items() if done.recipe.get(key) != value]
         if changed or list(done.manifests) != list(self._info.manifests):
-            what = f"another recipe (changed: {', '.join(changed)})" if changed else "other pictures"
+            what = (
+                f"another recipe (changed: {', '.join(changed)})" if changed else "other pictures"
+            )
             raise RestoreError(
                 f"{self.state.parent} holds a training with {what}: choose another folder, or use --restart"
             )
@@ -105,14 +109,22 @@ class Writer(Checkpoint):
         self._highest = max(psnr, self._highest)
         trainer.save_checkpoint(self.state)
 
-    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+    def on_save_checkpoint(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
         # Lightning calls this last of all callbacks, so the weights are those of the moving average where there is one
         if not trainer.is_global_zero:
             return
-        weights = {k.removeprefix("model."): v for k, v in checkpoint["state_dict"].items() if k.startswith("model.")}
+        weights = {
+            k.removeprefix("model."): v
+            for k, v in checkpoint["state_dict"].items()
+            if k.startswith("model.")
+        }
         metrics = self._metrics(trainer) if self._epoch_over else {}
         epoch = trainer.current_epoch + self._epoch_over
-        info = self._info.model_copy(update={"epoch": epoch, "step": trainer.global_step, "metrics": metrics})
+        info = self._info.model_copy(
+            update={"epoch": epoch, "step": trainer.global_step, "metrics": metrics}
+        )
         if self._improved:
             save_model(self.best, weights, info)
         save_model(self.model, weights, info)
@@ -128,4 +140,8 @@ class Writer(Checkpoint):
         """Of this epoch's validation, if it had one."""
         if not sum(trainer.num_val_batches):
             return {}
-        return {k: round(float(v), 6) for k, v in trainer.callback_metrics.items() if k.startswith("psnr")}
+        return {
+            k: round(float(v), 6)
+            for k, v in trainer.callback_metrics.items()
+            if k.startswith("psnr")
+        }

@@ -31,7 +31,9 @@ def share_out(recipe: TrainRecipe) -> dict[str, Any]:
         here = int(os.environ["LOCAL_WORLD_SIZE"])
         machines = int(os.environ["WORLD_SIZE"]) // here
     if torch.cuda.is_available() and here > torch.cuda.device_count():
-        raise RestoreError(f"{here} devices are asked for, and {torch.cuda.device_count()} are here: lower devices")
+        raise RestoreError(
+            f"{here} devices are asked for, and {torch.cuda.device_count()} are here: lower devices"
+        )
     world = here * machines
     for phase in recipe.phases:
         if phase.batch % world:
@@ -41,4 +43,9 @@ def share_out(recipe: TrainRecipe) -> dict[str, Any]:
     # a step leaves experts out, each process others
     strategy = DDPStrategy(find_unused_parameters=True) if world > 1 else "auto"
     # the loaders know each process's share themselves
-    return {"devices": here, "num_nodes": machines, "strategy": strategy, "use_distributed_sampler": False}
+    return {
+        "devices": here,
+        "num_nodes": machines,
+        "strategy": strategy,
+        "use_distributed_sampler": False,
+    }

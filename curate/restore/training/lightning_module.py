@@ -34,7 +34,9 @@ class RestorationTask(L.LightningModule):
         torch.manual_seed(recipe.seed)
         self.model = build_model(recipe.model, **recipe.settings)
         if any(phase.aux_only for phase in recipe.phases) and not hasattr(self.model, "aux_loss"):
-            raise RestoreError(f"a phase is aux_only, which is for airnet: {recipe.model} has no such loss by itself")
+            raise RestoreError(
+                f"a phase is aux_only, which is for airnet: {recipe.model} has no such loss by itself"
+            )
         losses = recipe.losses
         weights = losses.model_dump(include={"l1", "l2", "ms_ssim", "fft", "vgg"})
         self.loss = RestorationLoss(weights, losses.vgg_weights, losses.fft_norm)
@@ -44,7 +46,9 @@ class RestorationTask(L.LightningModule):
         """AdamW whose learning rate is the schedule's."""
         settings = self.recipe.optimiser
         parameters = self.model.parameters()
-        optimiser = torch.optim.AdamW(parameters, lr=1.0, betas=settings.betas, weight_decay=settings.weight_decay)
+        optimiser = torch.optim.AdamW(
+            parameters, lr=1.0, betas=settings.betas, weight_decay=settings.weight_decay
+        )
         rate = torch.optim.lr_scheduler.LambdaLR(optimiser, self.schedule.learning_rate)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
 
@@ -88,7 +92,9 @@ class RestorationTask(L.LightningModule):
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Log the norm of the gradient, before any clipping."""
         if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-            squares = [p.grad.float().square().sum() for p in self.model.parameters() if p.grad is not None]
+            squares = [
+                p.grad.float().square().sum() for p in self.model.parameters() if p.grad is not None
+            ]
             self.log("train/gradient", torch.stack(squares).sum().sqrt())
 
     def on_validation_epoch_start(self) -> None:
@@ -99,7 +105,9 @@ class RestorationTask(L.LightningModule):
     def validation_step(self, batch: ValidationBatch, batch_idx: int) -> Tensor:
         """PSNR of a picture, before and after, as 8-bit files would give it; returns the restored picture."""
         degraded_13HW, clean_13HW, (degradation,), (task,), (counts,) = batch
-        restored_13HW: Tensor = self.model(degraded_13HW, **task_arguments(self.model, TASKS.index(task)))
+        restored_13HW: Tensor = self.model(
+            degraded_13HW, **task_arguments(self.model, TASKS.index(task))
+        )
         if counts:
             psnr = (_psnr(restored_13HW, clean_13HW), _psnr(degraded_13HW, clean_13HW), 1)
             self._measured[degradation] += torch.tensor(psnr, dtype=torch.float64)
@@ -111,17 +119,32 @@ class RestorationTask(L.LightningModule):
         sums_N3 = self.trainer.strategy.reduce(sums_N3, reduce_op="sum").cpu().double()
         after, before, count = sums_N3.sum(0)
         self.log_dict({"psnr": after / count, "psnr_before": before / count})
-        self.log_dict({f"psnr/{name}": s[0] / s[2] for name, s in zip(self._measured, sums_N3, strict=True) if s[2]})
+        self.log_dict(
+            {
+                f"psnr/{name}": s[0] / s[2]
+                for name, s in zip(self._measured, sums_N3, strict=True)
+                if s[2]
+            }
+        )
 
 
 class Patches(L.LightningDataModule):
     """The loaders."""
 
     def __init__(
-        self, recipe: TrainRecipe, schedule: Schedule, groups: Sequence[Group], validation: Sequence[Picture]
+        self,
+        recipe: TrainRecipe,
+        schedule: Schedule,
+        groups: Sequence[Group],
+        validation: Sequence[Picture],
     ) -> None:
         super().__init__()
-        self.recipe, self.schedule, self.groups, self.validation = recipe, schedule, groups, validation
+        self.recipe, self.schedule, self.groups, self.validation = (
+            recipe,
+            schedule,
+            groups,
+            validation,
+        )
         self.loader: PatchLoader | None = None
         self.measured: Sequence[str] = ()
         """Names of the degradations that are measured in validation."""
@@ -180,5 +203,7 @@ class Patches(L.LightningDataModule):
 
 def _psnr(a_13HW: Tensor, b_13HW: Tensor) -> float:
     a, b = ((x.clamp(0, 1) * 255).round() for x in (a_13HW.float(), b_13HW.float()))
-    error = F.mse_loss(a, b).clamp_min(1e-4)  # equal pictures count as 88 dB, so that a mean stays finite
+    error = F.mse_loss(a, b).clamp_min(
+        1e-4
+    )  # equal pictures count as 88 dB, so that a mean stays finite
     return float(10 * torch.log10(255**2 / error))

@@ -32,14 +32,19 @@ class RestorationLoss(nn.Module):
     """
 
     def __init__(
-        self, weights: Mapping[str, float], vgg_weights: str | Path | None = None, fft_norm: str = "backward"
+        self,
+        weights: Mapping[str, float],
+        vgg_weights: str | Path | None = None,
+        fft_norm: str = "backward",
     ) -> None:
         super().__init__()
         self.fft_norm = fft_norm
         self.weights = {name: weight for name, weight in weights.items() if weight}
         self.vgg = PerceptualLoss(vgg_weights) if "vgg" in self.weights else None
 
-    def forward(self, restored_B3HW: Tensor, clean_B3HW: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(
+        self, restored_B3HW: Tensor, clean_B3HW: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum, and every term before weighting."""
         # spectra and variances are differences of large numbers: half precision would lose them
         with torch.autocast(restored_B3HW.device.type, enabled=False):
@@ -84,7 +89,9 @@ def ms_ssim(a_BCHW: Tensor, b_BCHW: Tensor) -> Tensor:
     """
     side = min(a_BCHW.shape[2:])
     if side <= 96:
-        raise RestoreError(f"MS-SSIM needs images over 96 pixels, not {side}: enlarge the crop or set losses.ms_ssim=0")
+        raise RestoreError(
+            f"MS-SSIM needs images over 96 pixels, not {side}: enlarge the crop or set losses.ms_ssim=0"
+        )
     size = 11 if side > 160 else 7
     offset_k = torch.arange(size, dtype=a_BCHW.dtype, device=a_BCHW.device) - size // 2
     taps_k = torch.exp(-0.5 * (offset_k / 1.5) ** 2)
@@ -92,7 +99,9 @@ def ms_ssim(a_BCHW: Tensor, b_BCHW: Tensor) -> Tensor:
     result = a_BCHW.new_ones(a_BCHW.shape[:2])
     for scale, weight in enumerate(_SCALES):
         if scale:
-            a_BCHW, b_BCHW = (F.avg_pool2d(x, 2, padding=[s % 2 for s in x.shape[2:]]) for x in (a_BCHW, b_BCHW))
+            a_BCHW, b_BCHW = (
+                F.avg_pool2d(x, 2, padding=[s % 2 for s in x.shape[2:]]) for x in (a_BCHW, b_BCHW)
+            )
         luminance_BC, structure_BC = _ssim_terms(a_BCHW, b_BCHW, taps_k)
         # luminance counts at the coarsest scale only; negative correlations have no real power
         value_BC = luminance_BC if scale == len(_SCALES) - 1 else structure_BC
@@ -138,10 +147,16 @@ class PerceptualLoss(nn.Module):
         try:
             self.layers.load_state_dict({key: state[key] for key in self.layers.state_dict()})
         except (KeyError, RuntimeError) as error:
-            raise RestoreError(f"losses.vgg_weights {weights} holds no VGG-19 of torchvision: {error}") from error
+            raise RestoreError(
+                f"losses.vgg_weights {weights} holds no VGG-19 of torchvision: {error}"
+            ) from error
         self.requires_grad_(False).eval()
-        self.register_buffer("mean_133", torch.tensor([0.485, 0.456, 0.406])[:, None, None], persistent=False)
-        self.register_buffer("std_133", torch.tensor([0.229, 0.224, 0.225])[:, None, None], persistent=False)
+        self.register_buffer(
+            "mean_133", torch.tensor([0.485, 0.456, 0.406])[:, None, None], persistent=False
+        )
+        self.register_buffer(
+            "std_133", torch.tensor([0.229, 0.224, 0.225])[:, None, None], persistent=False
+        )
 
     def forward(self, restored_B3HW: Tensor, clean_B3HW: Tensor) -> Tensor:
         pair_PCHW = (torch.cat([restored_B3HW, clean_B3HW]) - self.mean_133) / self.std_133
@@ -169,4 +184,6 @@ def _vgg_state(weights: str | Path | None) -> dict[str, Any]:
         ) from error
     except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
         reason = str(error).split(". ")[0]
-        raise RestoreError(f"losses.vgg_weights {weights} can't be read as a PyTorch state dict: {reason}") from error
+        raise RestoreError(
+            f"losses.vgg_weights {weights} can't be read as a PyTorch state dict: {reason}"
+        ) from error

@@ -25,7 +25,14 @@ from curate.restore.data.patches import divide
 from curate.restore.models import require_tasks
 from curate.restore.recipe import TrainRecipe
 from curate.restore.schedule import Schedule
-from curate.restore.training.callbacks import LoaderPace, Notice, Progress, Report, Routing, SamplePictures
+from curate.restore.training.callbacks import (
+    LoaderPace,
+    Notice,
+    Progress,
+    Report,
+    Routing,
+    SamplePictures,
+)
 from curate.restore.training.checkpointing import StateFile, Writer
 from curate.restore.training.distributed import leads, share_out
 from curate.restore.training.lightning_module import Patches, RestorationTask
@@ -93,10 +100,17 @@ def train(
     if left_out and set(given) != {""}:
         tell(f"trains without {', '.join(left_out)}, of which no --manifest was given")
     halves = [divide(group, recipe.validation.images, recipe.seed) for group in given.values()]
-    groups, validation = [train for train, _ in halves], [picture for _, held in halves for picture in held]
+    groups, validation = (
+        [train for train, _ in halves],
+        [picture for _, held in halves for picture in held],
+    )
     auto = sum(len(group.pictures) * group.repeat for group in groups)
-    schedule = Schedule(recipe.phases, auto if recipe.samples_per_epoch == "auto" else recipe.samples_per_epoch)
-    info = CheckpointInfo(model=recipe.model, settings=recipe.settings, recipe=recipe.essence(), manifests=trained_on)
+    schedule = Schedule(
+        recipe.phases, auto if recipe.samples_per_epoch == "auto" else recipe.samples_per_epoch
+    )
+    info = CheckpointInfo(
+        model=recipe.model, settings=recipe.settings, recipe=recipe.essence(), manifests=trained_on
+    )
     writer = Writer(folder, info, schedule, recipe.save_every)
     done = writer.before(resume)
     finished = done is not None and done.epoch == schedule.epochs
@@ -106,7 +120,12 @@ def train(
         task = RestorationTask(recipe, schedule)
         measured = {parse_degradation(name).task for name in recipe.validation.degradations}
         require_tasks(task.model, measured.union(*(group.tasks for group in groups)))
-        callbacks: list[L.Callback] = [writer, Routing(tell), SamplePictures(), LoaderPace(patches, tell)]
+        callbacks: list[L.Callback] = [
+            writer,
+            Routing(tell),
+            SamplePictures(),
+            LoaderPace(patches, tell),
+        ]
         if progress and leads():
             callbacks.append(Report(schedule.steps, progress))
         _fit(task, patches, folder, callbacks, writer.state if done else None)
@@ -117,7 +136,11 @@ def train(
 
 
 def _fit(
-    task: RestorationTask, patches: Patches, folder: Path, callbacks: list[L.Callback], state: Path | None
+    task: RestorationTask,
+    patches: Patches,
+    folder: Path,
+    callbacks: list[L.Callback],
+    state: Path | None,
 ) -> None:
     recipe = task.recipe
     if leads():
@@ -131,7 +154,9 @@ def _fit(
             precision=recipe.precision,
             gradient_clip_val=recipe.optimiser.clip or None,
             logger=TensorBoardLogger(folder, name="logs", version=""),
-            log_every_n_steps=min(50, *(task.schedule.steps_in(epoch) for epoch in range(task.schedule.epochs))),
+            log_every_n_steps=min(
+                50, *(task.schedule.steps_in(epoch) for epoch in range(task.schedule.epochs))
+            ),
             callbacks=callbacks,
             plugins=[StateFile()],
             reload_dataloaders_every_n_epochs=1,  # the same loader, with as many steps as the epoch has
@@ -149,7 +174,9 @@ def _fit(
             # raised in a worker, and wrapped by its traceback: the last line is the error itself
             raise type(error)(text.rstrip().splitlines()[-1].partition(": ")[2]) from error
         except SystemExit as end:
-            if isinstance(end.__context__, KeyboardInterrupt):  # on Ctrl-C Lightning leaves the process, deaf to more
+            if isinstance(
+                end.__context__, KeyboardInterrupt
+            ):  # on Ctrl-C Lightning leaves the process, deaf to more
                 signal.signal(signal.SIGINT, on_interrupt)
                 raise KeyboardInterrupt from end
             raise

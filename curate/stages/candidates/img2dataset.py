@@ -29,7 +29,9 @@ from curate.storage.atomic import list_files
 
 __all__ = ["is_img2dataset", "read_img2dataset"]
 
-_OF_A_SHARD = re.compile(r"(?P<number>\d+)(?:\.(?P<kind>parquet|tar|tfrecord)|_(?P<stats>stats)\.json|/(?P<member>.+))")
+_OF_A_SHARD = re.compile(
+    r"(?P<number>\d+)(?:\.(?P<kind>parquet|tar|tfrecord)|_(?P<stats>stats)\.json|/(?P<member>.+))"
+)
 _UNDER_WAY = re.compile(r"_tmp/(?P<number>\d+)\.feather")
 _HASHES = ("sha256", "sha512", "md5")
 _SIZES = ("width", "height", "original_width", "original_height")
@@ -45,7 +47,9 @@ GONE = "downloaded, but not there (to be fetched)"
 NAMELESS = "images without a row (left out)"
 LOST = "rows that _stats.json counts and no file holds (give the list of URLs as another --input)"
 MISCOUNTED = "shards that differ from their _stats.json"
-UNFINISHED = "shards cut short that no file tells the URLs of (give the list of URLs as another --input)"
+UNFINISHED = (
+    "shards cut short that no file tells the URLs of (give the list of URLs as another --input)"
+)
 
 
 @dataclass
@@ -110,7 +114,9 @@ def read_img2dataset(
             rows += 1
             yield row
     if shards and not rows:
-        raise InputError(f"{path} tells no URL that img2dataset was to download: give the list of URLs instead")
+        raise InputError(
+            f"{path} tells no URL that img2dataset was to download: give the list of URLs instead"
+        )
 
 
 def _shards(path: str) -> list[_Shard]:
@@ -134,15 +140,23 @@ def _shards(path: str) -> list[_Shard]:
             f"{path} holds TFRecords, which can't be read: of img2dataset's formats, `webdataset`, `files` and "
             "`parquet` can be taken over"
         )
-    if not any(shard.kinds - {"stats"} or shard.members or shard.feather for shard in shards.values()):
-        kept = "counts alone (--output_format dummy)" if shards else "no NNNNN.parquet, NNNNN.tar or folder NNNNN"
+    if not any(
+        shard.kinds - {"stats"} or shard.members or shard.feather for shard in shards.values()
+    ):
+        kept = (
+            "counts alone (--output_format dummy)"
+            if shards
+            else "no NNNNN.parquet, NNNNN.tar or folder NNNNN"
+        )
         raise InputError(
             f"{path} is no img2dataset output to take over: it holds {kept}; give the list of URLs instead"
         )
     return [shards[number] for number in sorted(shards)]
 
 
-def _read_shard(shard: _Shard, wanted: Mapping[str, tuple[str, ...]], notes: Counter[str]) -> Iterator[Row]:
+def _read_shard(
+    shard: _Shard, wanted: Mapping[str, tuple[str, ...]], notes: Counter[str]
+) -> Iterator[Row]:
     images = _images(shard)
     records = _read_table(shard, wanted, images)
     whole = records is not None
@@ -178,7 +192,9 @@ def _judge(record: Row, place: Row | None, holds: bool) -> tuple[list[str], Row]
     Hashes are of the bytes that were served. An image that has sizes was decoded, and so encoded anew, save with
     --skip_reencode; with --disable_all_reencoding none has.
     """
-    if record["status"] != "success" or not str(record["url"]).lower().startswith(("http:", "https:")):
+    if record["status"] != "success" or not str(record["url"]).lower().startswith(
+        ("http:", "https:")
+    ):
         return [], {}
     if place is None:
         return [GONE], {}
@@ -205,7 +221,9 @@ def _chooser(path: str, wanted: Mapping[str, tuple[str, ...]]) -> Callable[[Row]
     return lambda record: {ours: record[theirs] for ours, theirs in columns(tuple(record)).items()}
 
 
-def _read_table(shard: _Shard, wanted: Mapping[str, tuple[str, ...]], images: _Images) -> list[Row] | None:
+def _read_table(
+    shard: _Shard, wanted: Mapping[str, tuple[str, ...]], images: _Images
+) -> list[Row] | None:
     """Rows of a shard's table, without its images, whose places are added; None if there is no whole table."""
     if "parquet" not in shard.kinds:
         return None
@@ -215,10 +233,16 @@ def _read_table(shard: _Shard, wanted: Mapping[str, tuple[str, ...]], images: _I
             names = parquet.schema_arrow.names
             if not {"url", "key", "status"} <= set(names):
                 raise InputError(f"{url} has no columns url, key and status: is it img2dataset's?")
-            chosen = choose_columns(shard.path, [name for name in names if name not in _SIZES[:2]], wanted).values()
+            chosen = choose_columns(
+                shard.path, [name for name in names if name not in _SIZES[:2]], wanted
+            ).values()
             needed = {"url", "key", "status", *_SIZES, *_HASHES, *chosen}
             records: list[Row] = rows_of(parquet.read([name for name in names if name in needed]))
-            cells = [name for name in _IMAGES if name in names and parquet.schema_arrow.field(name).type == pa.binary()]
+            cells = [
+                name
+                for name in _IMAGES
+                if name in names and parquet.schema_arrow.field(name).type == pa.binary()
+            ]
     except (pa.ArrowException, ValueError):
         return None
     except OSError as error:
@@ -227,7 +251,11 @@ def _read_table(shard: _Shard, wanted: Mapping[str, tuple[str, ...]], images: _I
         raise InputError(f"can't read {url}: {error}") from error
     if cells and not images.places:
         for number, record in enumerate(records):
-            images.places[record["key"]] = {"local_path": url, "local_column": cells[0], "local_row": number}
+            images.places[record["key"]] = {
+                "local_path": url,
+                "local_column": cells[0],
+                "local_row": number,
+            }
     return records
 
 
@@ -239,7 +267,11 @@ def _images(shard: _Shard) -> _Images:
             for member in _whole_members(file):
                 images.add(
                     member.name,
-                    {"local_path": url, "local_offset": member.offset_data, "local_nbytes": member.size},
+                    {
+                        "local_path": url,
+                        "local_offset": member.offset_data,
+                        "local_nbytes": member.size,
+                    },
                 )
     for name, size in sorted(shard.members.items()):
         if size and "/" not in name:
@@ -254,7 +286,11 @@ def _whole_members(file: BinaryIO) -> Iterator[tarfile.TarInfo]:
     try:
         with tarfile.open(fileobj=file, mode="r:") as tar:
             for member in tar:
-                if member.isreg() and not member.issparse() and member.offset_data + member.size <= nbytes:
+                if (
+                    member.isreg()
+                    and not member.issparse()
+                    and member.offset_data + member.size <= nbytes
+                ):
                     yield member
     except _NO_TAR:
         return

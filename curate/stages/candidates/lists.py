@@ -19,7 +19,15 @@ import pyarrow.parquet as pq
 
 from curate.errors import InputError
 
-__all__ = ["COLUMN_NAMES", "Row", "choose_columns", "list_columns", "read_list", "rows_of", "wanted_columns"]
+__all__ = [
+    "COLUMN_NAMES",
+    "Row",
+    "choose_columns",
+    "list_columns",
+    "read_list",
+    "rows_of",
+    "wanted_columns",
+]
 
 _SWALLOWED = re.compile(r"[\r\n][ \t]{0,9}\"?https?://")
 _LONGEST = 2**24
@@ -44,7 +52,9 @@ COLUMN_NAMES: dict[str, tuple[str, ...]] = {
 }
 
 
-def read_list(path: str, form: str, columns: Mapping[str, str], keep: Iterable[str]) -> Iterator[Row]:
+def read_list(
+    path: str, form: str, columns: Mapping[str, str], keep: Iterable[str]
+) -> Iterator[Row]:
     """Rows of a list, in its order.
 
     Args:
@@ -105,7 +115,9 @@ def _explained(path: str) -> Iterator[None]:
 def _open(path: str) -> Iterator[TextIO]:
     """The text of a list, unpacked."""
     encoding = _encoding(path)
-    with fsspec.open(path, "rt", encoding=encoding, errors="replace", newline="", compression="infer") as file:
+    with fsspec.open(
+        path, "rt", encoding=encoding, errors="replace", newline="", compression="infer"
+    ) as file:
         yield file
 
 
@@ -113,7 +125,9 @@ def _encoding(path: str) -> str:
     """UTF-8, unless a byte order mark says otherwise; in either case the mark is no part of the first URL."""
     with fsspec.open(path, "rb", compression="infer") as file:
         head = file.read(4)
-    return next((encoding for mark, encoding in _MARKS.items() if head.startswith(mark)), "utf-8-sig")
+    return next(
+        (encoding for mark, encoding in _MARKS.items() if head.startswith(mark)), "utf-8-sig"
+    )
 
 
 def _lines(path: str, file: TextIO) -> Iterator[str]:
@@ -122,7 +136,9 @@ def _lines(path: str, file: TextIO) -> Iterator[str]:
     while line := file.readline(_LONGEST):
         number += 1
         if len(line) == _LONGEST:
-            raise InputError(f"{path} line {number} has no end for {_LONGEST:,} characters: is it a list of URLs?")
+            raise InputError(
+                f"{path} line {number} has no end for {_LONGEST:,} characters: is it a list of URLs?"
+            )
         yield line
 
 
@@ -135,7 +151,9 @@ def wanted_columns(columns: Mapping[str, str], keep: Iterable[str]) -> dict[str,
     }
 
 
-def choose_columns(path: str, present: Iterable[str], wanted: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+def choose_columns(
+    path: str, present: Iterable[str], wanted: Mapping[str, tuple[str, ...]]
+) -> dict[str, str]:
     """Our column -> the list's, for those it has."""
     present = list(present)
     folded = {name.casefold(): name for name in reversed(present)}
@@ -163,18 +181,27 @@ def _csv_reader(lines: Iterator[str], form: str) -> Any:
     return csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
 
 
-def _read_csv(path: str, lines: Iterator[str], form: str, wanted: Mapping[str, tuple[str, ...]]) -> Iterator[Row]:
+def _read_csv(
+    path: str, lines: Iterator[str], form: str, wanted: Mapping[str, tuple[str, ...]]
+) -> Iterator[Row]:
     delimiter = "," if form == "csv" else "\t"
     reader = _csv_reader(lines, form)
     try:
         header: list[str] = next(reader, [])
-        chosen = {ours: header.index(theirs) for ours, theirs in choose_columns(path, header, wanted).items()}
+        chosen = {
+            ours: header.index(theirs)
+            for ours, theirs in choose_columns(path, header, wanted).items()
+        }
         for fields in reader:
             if len(fields) > len(header):  # an unquoted comma has cut something, perhaps the URL
                 yield {"url": delimiter.join(fields), "malformed": True}
                 continue
-            if any(_SWALLOWED.search(field) for field in fields):  # an open quote has taken the lines that follow
-                yield from ({"url": line, "malformed": True} for line in delimiter.join(fields).splitlines())
+            if any(
+                _SWALLOWED.search(field) for field in fields
+            ):  # an open quote has taken the lines that follow
+                yield from (
+                    {"url": line, "malformed": True} for line in delimiter.join(fields).splitlines()
+                )
                 continue
             fields += [""] * (len(header) - len(fields))
             yield {ours: fields[place] for ours, place in chosen.items()}
@@ -182,10 +209,14 @@ def _read_csv(path: str, lines: Iterator[str], form: str, wanted: Mapping[str, t
         raise InputError(f"{path} line {reader.line_num}: {error}") from error
 
 
-def _read_jsonl(path: str, lines: Iterator[str], wanted: Mapping[str, tuple[str, ...]]) -> Iterator[Row]:
+def _read_jsonl(
+    path: str, lines: Iterator[str], wanted: Mapping[str, tuple[str, ...]]
+) -> Iterator[Row]:
     for number, line in enumerate(lines):
         if number == 0 and line.lstrip().startswith("["):
-            raise InputError(f"{path} is one JSON array: write one object a line, as jq -c '.[]' does")
+            raise InputError(
+                f"{path} is one JSON array: write one object a line, as jq -c '.[]' does"
+            )
         if not line.strip():
             yield {"url": ""}
             continue
@@ -198,7 +229,9 @@ def _read_jsonl(path: str, lines: Iterator[str], wanted: Mapping[str, tuple[str,
         except InputError:
             yield {"url": line.rstrip("\r\n"), "malformed": True}
             continue
-        yield {ours: record[theirs] for ours, theirs in chosen.items()} | {"url": str(record[chosen["url"]] or "")}
+        yield {ours: record[theirs] for ours, theirs in chosen.items()} | {
+            "url": str(record[chosen["url"]] or "")
+        }
 
 
 def _parse(line: str) -> dict[str, Any] | None:
@@ -230,5 +263,10 @@ def rows_of(table: pa.Table | pa.RecordBatch) -> list[Row]:
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
             column = column.cast(pa.large_binary())
         values = column.to_pylist()
-        columns[name] = [value.decode(errors="replace") if isinstance(value, bytes) else value for value in values]
-    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        columns[name] = [
+            value.decode(errors="replace") if isinstance(value, bytes) else value
+            for value in values
+        ]
+    return [
+        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
+    ]

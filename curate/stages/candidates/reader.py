@@ -19,7 +19,13 @@ from curate.recipe import Candidates
 from curate.stages.candidates.folders import read_folder
 from curate.stages.candidates.img2dataset import is_img2dataset, read_img2dataset
 from curate.stages.candidates.lists import Row, list_columns, read_list
-from curate.stages.candidates.urls import LONGEST, candidate_id, normalise_url, redact, without_credentials
+from curate.stages.candidates.urls import (
+    LONGEST,
+    candidate_id,
+    normalise_url,
+    redact,
+    without_credentials,
+)
 from curate.storage.atomic import list_files
 
 __all__ = ["LOCAL", "CandidateReader", "schema"]
@@ -37,7 +43,14 @@ LOCAL = pa.schema(
 """Where a candidate's bytes are on this machine: a file, so many bytes of it from an offset on, or a cell of a Parquet
 file; and what their hash is to be, as `sha256:...`. Goes no further than the fetch stage."""
 
-_SUFFIXES = {".txt": "txt", ".lst": "txt", ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+_SUFFIXES = {
+    ".txt": "txt",
+    ".lst": "txt",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+}
 _SUFFIXES |= {".json": "jsonl", ".parquet": "parquet"}
 _FOLDERS = ("folder", "img2dataset")
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
@@ -74,10 +87,17 @@ class CandidateReader:
         self._config = config
         self._find = find
         forms = [_form(path) if config.format == "auto" else config.format for path in inputs]
-        self._inputs = [(path, form, config.source or _name(path)) for path, form in zip(inputs, forms, strict=True)]
+        self._inputs = [
+            (path, form, config.source or _name(path))
+            for path, form in zip(inputs, forms, strict=True)
+        ]
         folders = [source for _, form, source in self._inputs if form == "folder"]
-        if twice := [name for name in folders if folders.count(name) > 1]:  # their files would pass for each other's
-            raise InputError(f"several folders go by the name {twice[0]!r}: give the one that holds them all")
+        if twice := [
+            name for name in folders if folders.count(name) > 1
+        ]:  # their files would pass for each other's
+            raise InputError(
+                f"several folders go by the name {twice[0]!r}: give the one that holds them all"
+            )
         self._schema = schema(config.keep)
         self._known = known
         self._blank = self._repeated = self._passed = 0
@@ -85,19 +105,25 @@ class CandidateReader:
 
     def fingerprint(self) -> str:
         """Changes when the input does: by content for lists, by names and sizes for folders of images."""
-        return fingerprint([[source, form, _digest(path, form)] for path, form, source in self._inputs])
+        return fingerprint(
+            [[source, form, _digest(path, form)] for path, form, source in self._inputs]
+        )
 
     def notes(self) -> dict[str, int]:
         """Lines passed over so far: blank ones, those that named a candidate again, and those that named a known one;
         and what of an img2dataset output could be taken over."""
         known = {"known": self._passed} if self._passed else {}
-        return {"blank": self._blank, "repeated": self._repeated, **known} | {k: n for k, n in self._taken.items() if n}
+        return {"blank": self._blank, "repeated": self._repeated, **known} | {
+            k: n for k, n in self._taken.items() if n
+        }
 
     def columns(self) -> dict[str, pa.DataType | None]:
         """Columns of the lists among the input, as `rows` gives them whole, and their types where a list tells them."""
         lists = ((path, form) for path, form, _ in self._inputs if form not in _FOLDERS)
         files = ((file, form) for path, form in lists for file in _list_files(path, form))
-        return {name: type_ for file, form in files for name, type_ in _columns_of(file, form).items()}
+        return {
+            name: type_ for file, form in files for name, type_ in _columns_of(file, form).items()
+        }
 
     def __iter__(self) -> Iterator[pa.Table]:
         rows: list[Row] = []
@@ -143,14 +169,18 @@ class CandidateReader:
         else:
             for file in _list_files(path, form):
                 further = _columns_of(file, form) if whole else ()
-                for row in read_list(file, form, self._config.columns, (*self._config.keep, *further)):
+                for row in read_list(
+                    file, form, self._config.columns, (*self._config.keep, *further)
+                ):
                     row["local_path"] = self._find(row["url"])
                     yield row
 
     def _candidate(self, raw: Row, source: str) -> Row:
         line = raw["url"].strip()
         given = _text(line) or ""
-        ours = raw.get("local_path") and given.startswith("file:")  # an "@" there belongs to a file's name
+        ours = raw.get("local_path") and given.startswith(
+            "file:"
+        )  # an "@" there belongs to a file's name
         url = given if ours else without_credentials(given)
         try:
             if raw.get("malformed") or given != line:
@@ -158,7 +188,11 @@ class CandidateReader:
             normalised = normalise_url(url)
             # a secret stays out of every file, its hash too; the same address with another one is the same candidate
             secret = url != given
-            reason, key = (Reason.CREDENTIALS.value, f"credentials {normalised}") if secret else (None, normalised)
+            reason, key = (
+                (Reason.CREDENTIALS.value, f"credentials {normalised}")
+                if secret
+                else (None, normalised)
+            )
         except ImageError as error:
             key, reason, normalised = redact(url), error.reason.value, ""
             url = key[:LONGEST]
@@ -182,7 +216,9 @@ class CandidateReader:
 def _columns_of(path: str, form: str) -> dict[str, pa.DataType | None]:
     """Those of a list, less what would pass for a word of ours, such as where bytes are on this machine."""
     columns = list_columns(path, form)
-    return {n: type_ for n, type_ in columns.items() if n != "malformed" and not n.startswith("local_")}
+    return {
+        n: type_ for n, type_ in columns.items() if n != "malformed" and not n.startswith("local_")
+    }
 
 
 def _open(path: str) -> tuple[fsspec.AbstractFileSystem, str]:
@@ -228,7 +264,11 @@ def _list_files(path: str, form: str) -> list[str]:
     fs, root = fsspec.core.url_to_fs(path)
     if not fs.isdir(root):
         return [path]
-    names = [name for name, _ in list_files(path) if _SUFFIXES.get(PurePosixPath(name).suffix.lower()) == form]
+    names = [
+        name
+        for name, _ in list_files(path)
+        if _SUFFIXES.get(PurePosixPath(name).suffix.lower()) == form
+    ]
     return [f"{path.rstrip('/')}/{name}" for name in names]
 
 
@@ -252,7 +292,11 @@ def _host(normalised: str) -> str | None:
 
 def _text(value: Any) -> str | None:
     """Text that every file format can hold: half surrogate pairs, as JSON and file names may have, are spelled out."""
-    return None if value is None or value == "" else str(value).encode(errors="backslashreplace").decode()
+    return (
+        None
+        if value is None or value == ""
+        else str(value).encode(errors="backslashreplace").decode()
+    )
 
 
 def _number(value: Any) -> float | None:

@@ -56,7 +56,9 @@ def normalise_url(url: str) -> str:
         port = "" if parts.port in (None, _DEFAULT_PORTS[scheme]) else f":{parts.port}"
     except ValueError as error:  # a port that is no number, a broken IPv6 literal
         raise ImageError(Reason.BAD_URL, str(error)) from error
-    path, query = (_ESCAPE.sub(_escape, quote(part, safe=_PATH + "?")) for part in (parts.path, parts.query))
+    path, query = (
+        _ESCAPE.sub(_escape, quote(part, safe=_PATH + "?")) for part in (parts.path, parts.query)
+    )
     return urlunsplit((scheme, host + port, _without_dots(path).replace("?", "%3F"), query, ""))
 
 
@@ -95,6 +97,8 @@ def _ascii_host(host: str) -> str:
         name = host.lower().encode("ascii" if host.isascii() else "idna").decode()
     except UnicodeError as error:
         raise ImageError(Reason.BAD_URL, f"no host name: {host!r}") from error
-    if re.search(r"[\s<>\"'`{}|\\^%]", name):  # the name, since IDNA turns wide characters into these
+    if re.search(
+        r"[\s<>\"'`{}|\\^%]", name
+    ):  # the name, since IDNA turns wide characters into these
         raise ImageError(Reason.BAD_URL, f"no host name: {host!r}")
     return name

@@ -47,7 +47,9 @@ class BlockingClient:
         self._screen = screen
         self._watch = watch
         self._guard = Guard(config.allow_networks)
-        self._queues: dict[str, threading.Semaphore] = defaultdict(lambda: threading.Semaphore(config.per_host))
+        self._queues: dict[str, threading.Semaphore] = defaultdict(
+            lambda: threading.Semaphore(config.per_host)
+        )
         self._turns = turns
         self._hosts: dict[str, Host] = {}
         self._robots: dict[URL, Robots] = {}
@@ -88,7 +90,10 @@ class BlockingClient:
     def _turn(self, name: str) -> Iterator[None]:
         """Wait for one's turn at a host, and tell the host how it ended."""
         with self._lock:
-            queue, host = self._queues[name], self._hosts.setdefault(name, Host(name, self._config, self._turns))
+            queue, host = (
+                self._queues[name],
+                self._hosts.setdefault(name, Host(name, self._config, self._turns)),
+            )
         with queue, self._place(host):
             time.sleep(host.reserve())
             end: Failure | None = None
@@ -145,7 +150,9 @@ class BlockingClient:
                             body += data
                         if response.length and len(body) < MAX_BYTES:
                             raise Failure(Reason.TRUNCATED, f"{response.length} bytes short")
-                        return Robots.read(response.status, body, headers.get("Content-Encoding", ""), agent)
+                        return Robots.read(
+                            response.status, body, headers.get("Content-Encoding", ""), agent
+                        )
                     visited.append(hop)
         except Failure as failure:
             if failure.reason.transient:
@@ -153,19 +160,33 @@ class BlockingClient:
             return Robots(None, agent)
 
     @contextmanager
-    def _request(self, url: URL, until: float) -> Iterator[tuple[http.client.HTTPResponse, CIMultiDict[str], str]]:
+    def _request(
+        self, url: URL, until: float
+    ) -> Iterator[tuple[http.client.HTTPResponse, CIMultiDict[str], str]]:
         """An answer, its headers, and the address that it came from."""
         with closing(http.client.HTTPConnection(url.raw_host or "", url.port)) as connection:
             connection.sock, address = self._connect(url, until)
             with self._ask(connection, url) as response:
-                yield response, CIMultiDict((n, _as_utf8(v)) for n, v in response.headers.items()), address
+                yield (
+                    response,
+                    CIMultiDict((n, _as_utf8(v)) for n, v in response.headers.items()),
+                    address,
+                )
 
-    def _get(self, visited: list[URL], text: str, path: Path, outcome: Outcome, until: float) -> URL | None:
+    def _get(
+        self, visited: list[URL], text: str, path: Path, outcome: Outcome, until: float
+    ) -> URL | None:
         """One request: spools the body and returns None, or returns where it redirects to."""
         url = visited[-1]
         with self._request(url, until) as (response, headers, address):
-            outcome.final_url, outcome.http_status, outcome.address = str(url), response.status, address
-            hop = next_hop(response.status, headers, visited, self._guard, self._config.max_redirects)
+            outcome.final_url, outcome.http_status, outcome.address = (
+                str(url),
+                response.status,
+                address,
+            )
+            hop = next_hop(
+                response.status, headers, visited, self._guard, self._config.max_redirects
+            )
             if hop is None:
                 judge(response.status, headers, self._config, outcome)
                 self._read(response, text, path, outcome)
@@ -184,7 +205,9 @@ class BlockingClient:
     def _connect(self, url: URL, until: float) -> tuple[socket.socket, str]:
         """A connection to the first of a host's permitted addresses that takes one, and that address."""
         try:
-            infos = self._guard.permitted(socket.getaddrinfo(url.raw_host, url.port, 0, socket.SOCK_STREAM))
+            infos = self._guard.permitted(
+                socket.getaddrinfo(url.raw_host, url.port, 0, socket.SOCK_STREAM)
+            )
         except ForbiddenAddress as error:
             raise Failure(Reason.FORBIDDEN_ADDRESS, str(error)) from error
         except (OSError, UnicodeError) as error:  # UnicodeError: a label that is empty or too long
@@ -198,7 +221,9 @@ class BlockingClient:
                 return self._secure(sock, url, until), info[4][0]
             except OSError as error:
                 sock.close()
-                refusal = Failure(Reason.TLS if isinstance(error, ssl.SSLError) else Reason.CONNECT, str(error))
+                refusal = Failure(
+                    Reason.TLS if isinstance(error, ssl.SSLError) else Reason.CONNECT, str(error)
+                )
         _left(until)
         raise refusal
 
@@ -210,9 +235,13 @@ class BlockingClient:
         sock.until = until
         return sock
 
-    def _read(self, response: http.client.HTTPResponse, text: str, path: Path, outcome: Outcome) -> None:
+    def _read(
+        self, response: http.client.HTTPResponse, text: str, path: Path, outcome: Outcome
+    ) -> None:
         encoding = response.headers.get("Content-Encoding", "")
-        with Spool(path, self._config.max_bytes, encoding, outcome.content_length, self._screen.of(text)) as spool:
+        with Spool(
+            path, self._config.max_bytes, encoding, outcome.content_length, self._screen.of(text)
+        ) as spool:
             while data := _receive(response):
                 spool.write(data)
             if response.length:

@@ -44,7 +44,11 @@ class Host:
     def check(self) -> None:
         """Raise a Failure that was not asked for if the host has failed too often."""
         if self._failures >= self._limit:
-            raise Failure(self._reason, f"not asked: its host failed {self._failures} times in a row", asked=False)
+            raise Failure(
+                self._reason,
+                f"not asked: its host failed {self._failures} times in a row",
+                asked=False,
+            )
 
     def tell(self, failure: Failure | None) -> None:
         """Say how a request ended."""

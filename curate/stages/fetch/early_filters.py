@@ -32,7 +32,9 @@ class Screen:
     def of_rows(cls, bounds: tuple[Bound, ...], rows: Iterable[Mapping[str, Any]]) -> Screen:
         """The screen for some candidates."""
         sizes = ((row["url"], row.get("claimed_width"), row.get("claimed_height")) for row in rows)
-        return cls(bounds, {url: width * height for url, width, height in sizes if width and height})
+        return cls(
+            bounds, {url: width * height for url, width, height in sizes if width and height}
+        )
 
     def judge_claims(self, row: Mapping[str, Any]) -> None:
         """Hold a candidate's row, claimed sizes among it, against the bounds.
@@ -60,7 +62,11 @@ class Screen:
         Raises:
             Failure: if it breaks one.
         """
-        facts: dict[str, Any] = {"format": header.format, "animated": header.animated, "nbytes": nbytes}
+        facts: dict[str, Any] = {
+            "format": header.format,
+            "animated": header.animated,
+            "nbytes": nbytes,
+        }
         pixels = header.width * header.height if header.width and header.height else None
         if pixels and nbytes is not None:
             facts["bpp"] = 8 * nbytes / pixels
@@ -70,16 +76,25 @@ class Screen:
             return
         if reason is Reason.TOO_SMALL and pixels and pixels < THUMBNAIL_SHARE * claimed_pixels:
             reason = Reason.SMALLER_THAN_CLAIMED
-        detail = f"{header.format}, {header.width} x {header.height} pixels, {nbytes} bytes, by its head"
+        detail = (
+            f"{header.format}, {header.width} x {header.height} pixels, {nbytes} bytes, by its head"
+        )
         raise Failure(reason, detail, header=header, nbytes=nbytes)
 
     def _broken(self, upright: Mapping[str, Any], turned: Mapping[str, Any]) -> Reason | None:
         reasons = (
-            next((bound.reason for bound in self.bounds if bound.broken_by(facts.get(bound.column))), None)
+            next(
+                (bound.reason for bound in self.bounds if bound.broken_by(facts.get(bound.column))),
+                None,
+            )
             for facts in (turned, upright)
         )
         return next(reasons) and next(reasons)
 
 
 def _sides(width: int | None, height: int | None) -> dict[str, int | None]:
-    return {"width": width, "height": height, "pixels": width * height if width and height else None}
+    return {
+        "width": width,
+        "height": height,
+        "pixels": width * height if width and height else None,
+    }

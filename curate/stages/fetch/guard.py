@@ -109,7 +109,9 @@ class Guard:
             raise ForbiddenAddress(", ".join(sorted({info[4][0] for info in infos})))
         return permitted
 
-    def open_socket(self, info: AddressInfo, create: type[socket.socket] = socket.socket) -> socket.socket:
+    def open_socket(
+        self, info: AddressInfo, create: type[socket.socket] = socket.socket
+    ) -> socket.socket:
         """A socket for one of getaddrinfo's answers: the last gate before any connection.
 
         Raises:
@@ -145,7 +147,14 @@ class GuardedResolver(AbstractResolver):
             raise OSError("no host name") from error
         flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
         return [
-            ResolveResult(hostname=host, host=str(address[0]), port=port, family=family_, proto=protocol, flags=flags)
+            ResolveResult(
+                hostname=host,
+                host=str(address[0]),
+                port=port,
+                family=family_,
+                proto=protocol,
+                flags=flags,
+            )
             for family_, _, protocol, _, address in self._guard.permitted(infos)
         ]
 

@@ -54,7 +54,9 @@ class Turns:
             turns, users = _opened.get(path, (None, 0))
             if turns is None:
                 try:
-                    turns = cls(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+                    turns = cls(
+                        os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+                    )
                 except OSError as error:
                     raise atomic.explain(error, str(path)) from error
             _opened[path] = turns, users + 1

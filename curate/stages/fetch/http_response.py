@@ -24,7 +24,9 @@ def request_headers(user_agent: str) -> dict[str, str]:
     return {"User-Agent": user_agent, "Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"}
 
 
-def next_hop(status: int, headers: MultiMapping[str], visited: list[URL], guard: Guard, limit: int) -> URL | None:
+def next_hop(
+    status: int, headers: MultiMapping[str], visited: list[URL], guard: Guard, limit: int
+) -> URL | None:
     """Where an answer of `visited[-1]` redirects to; None if it does not.
 
     Raises:
@@ -51,13 +53,19 @@ def judge(status: int, headers: MultiMapping[str], config: Fetch, outcome: Outco
     """
     length = headers.get("Content-Length", "")
     outcome.content_type = clean(headers["Content-Type"]) if "Content-Type" in headers else None
-    outcome.content_length = int(length) if length.isascii() and length.isdigit() and len(length) < 19 else None
+    outcome.content_length = (
+        int(length) if length.isascii() and length.isdigit() and len(length) < 19 else None
+    )
     if not 200 <= status < 300 or status == 206:  # 206: a part that we didn't ask for
         raise Failure(_reason(status), f"status {status}", retry_after=_retry_after(headers))
     if no := opted_out(headers.getall("X-Robots-Tag", ()), config.opt_out, config.user_agent):
         raise Failure(Reason.OPTED_OUT, no)
     if (outcome.content_length or 0) > config.max_bytes:
-        raise Failure(Reason.TOO_LARGE, f"Content-Length {outcome.content_length}", nbytes=outcome.content_length)
+        raise Failure(
+            Reason.TOO_LARGE,
+            f"Content-Length {outcome.content_length}",
+            nbytes=outcome.content_length,
+        )
 
 
 def _reason(status: int) -> Reason:

@@ -75,14 +75,18 @@ def fetch_img2dataset(
     claimed: dict[str, int] = {}
     for text in urls:
         try:
-            url = str(guard.url(text))  # quoted as it will be sent: img2dataset would choke on a space
+            url = str(
+                guard.url(text)
+            )  # quoted as it will be sent: img2dataset would choke on a space
             outcomes.append(asked.setdefault(url, Outcome()))
             claimed[url] = given.claimed_pixels.get(text, 0)
         except Failure as failure:
             outcomes.append(Outcome(attempts=1))
             outcomes[-1].fail(failure)
     with Turns.open(turns or scratch / "turns") as opened:
-        opener = _Opener(asked, scratch, BlockingClient(config, Screen(given.bounds, claimed), opened, watch))
+        opener = _Opener(
+            asked, scratch, BlockingClient(config, Screen(given.bounds, claimed), opened, watch)
+        )
         _run_all(downloader, opener, config, scratch, watch)
     told = {id(outcome) for outcome in asked.values()}
     for outcome in outcomes:
@@ -143,7 +147,10 @@ def _run(
 ) -> dict[str, float]:
     """One round of the Downloader over some URLs: returns those to try again, and after how many seconds."""
     listing = scratch / "urls.feather"
-    with pa.OSFile(str(listing), "wb") as file, pa.ipc.new_file(file, pa.schema([("url", pa.string())])) as writer:
+    with (
+        pa.OSFile(str(listing), "wb") as file,
+        pa.ipc.new_file(file, pa.schema([("url", pa.string())])) as writer,
+    ):
         writer.write_table(pa.table({"url": urls}))
     ends = _Ends(opener.asked, config, watch, is_last)
     run = downloader(
@@ -191,7 +198,9 @@ class _Opener:
         self._client = client
         self.forgive = client.forgive
 
-    def open(self, request: urllib.request.Request, data: Any = None, timeout: float | None = None) -> io.BytesIO:
+    def open(
+        self, request: urllib.request.Request, data: Any = None, timeout: float | None = None
+    ) -> io.BytesIO:
         """Spool a URL's bytes; what img2dataset gets to read of them is nothing.
 
         Raises:
@@ -214,7 +223,9 @@ class _Opener:
 class _Ends:
     """What the Downloader takes for its class of sample writers: sees each URL come to its end."""
 
-    def __init__(self, asked: dict[str, Outcome], config: Fetch, watch: Watch, is_last: bool = False) -> None:
+    def __init__(
+        self, asked: dict[str, Outcome], config: Fetch, watch: Watch, is_last: bool = False
+    ) -> None:
         self._asked = asked
         self._is_last = is_last
         self._config = config
@@ -226,7 +237,9 @@ class _Ends:
     def __call__(self, *settings: Any) -> _Ends:
         return self
 
-    def write(self, image: bytes | None, key: str, caption: str | None, meta: dict[str, Any]) -> None:
+    def write(
+        self, image: bytes | None, key: str, caption: str | None, meta: dict[str, Any]
+    ) -> None:
         """One URL is through."""
         self._seen.add(meta["url"])
         outcome = self._asked[meta["url"]]

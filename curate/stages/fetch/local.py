@@ -50,7 +50,9 @@ class _Altered(Failure):
     """What is there is not, or no longer, what the list means."""
 
 
-def read_local(sources: Sequence[LocalBytes], config: Fetch, scratch: Path, watch: Watch) -> list[Outcome]:
+def read_local(
+    sources: Sequence[LocalBytes], config: Fetch, scratch: Path, watch: Watch
+) -> list[Outcome]:
     """Read every source, with the checks that downloaded bytes go through; one outcome each, in order.
 
     Outcomes are `altered` where the bytes were damaged or changed since they were served; the end of the
@@ -82,7 +84,9 @@ def _copy(source: LocalBytes, cells: _Cells, config: Fetch, path: Path, outcome:
                 spool.write(data)
             outcome.body = spool.finish()
     except Failure:
-        for _ in pieces:  # to the end, where the hash tells whether these are the bytes that were served
+        for _ in (
+            pieces
+        ):  # to the end, where the hash tells whether these are the bytes that were served
             pass
         raise
 
@@ -150,7 +154,10 @@ class _Cells:
         self._parquet = self._stack.enter_context(pq.ParquetFile(file, buffer_size=_CHUNK))
         if self._parquet.schema_arrow.field(source.column).type != pa.binary():
             raise KeyError(f"{source.column} holds no bytes")
-        groups = (self._parquet.metadata.row_group(i).num_rows for i in range(self._parquet.num_row_groups))
+        groups = (
+            self._parquet.metadata.row_group(i).num_rows
+            for i in range(self._parquet.num_row_groups)
+        )
         self._starts = [*accumulate(groups, initial=0)]
         self._group, self._next = -1, 0
         self._place = source.path, source.column
@@ -158,7 +165,9 @@ class _Cells:
     def _find(self, row: int, column: str) -> bytes:
         group = bisect_right(self._starts, row) - 1
         if group != self._group or row < self._next:
-            self._batches = self._parquet.iter_batches(1, row_groups=[group], columns=[column], use_threads=False)
+            self._batches = self._parquet.iter_batches(
+                1, row_groups=[group], columns=[column], use_threads=False
+            )
             self._group, self._next = group, self._starts[group]
         for batch in self._batches:
             self._next += 1

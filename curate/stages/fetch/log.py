@@ -71,7 +71,9 @@ def write_log(outcomes: Mapping[str, Outcome], settings: Mapping[str, Any], shar
     """Write what became of each candidate (id -> outcome), under which settings."""
     log = pa.Table.from_pylist([_row(id_, outcome) for id_, outcome in outcomes.items()], LOG)
     buffer = pa.BufferOutputStream()
-    pq.write_table(log.replace_schema_metadata(metadata(settings)), buffer, write_page_checksum=True)
+    pq.write_table(
+        log.replace_schema_metadata(metadata(settings)), buffer, write_page_checksum=True
+    )
     with shard.create(log_path(shard.name), volatile=True) as sink:
         sink.write(buffer.getvalue().to_pybytes())
 
@@ -100,8 +102,15 @@ def read_known(shard: Shard, path: str) -> Known | None:
     except (pa.ArrowException, OSError, ValueError, KeyError):
         return None
     rows = table.to_pylist()
-    digests = {row["id"]: (row["sha256"], row["nbytes"]) for row in rows if row["sha256"] is not None}
-    return Known({row["id"]: _outcome(row) for row in rows}, digests, settings, LOG.names == table.column_names)
+    digests = {
+        row["id"]: (row["sha256"], row["nbytes"]) for row in rows if row["sha256"] is not None
+    }
+    return Known(
+        {row["id"]: _outcome(row) for row in rows},
+        digests,
+        settings,
+        LOG.names == table.column_names,
+    )
 
 
 def _row(id_: str, outcome: Outcome) -> dict[str, Any]:
@@ -119,7 +128,11 @@ def _row(id_: str, outcome: Outcome) -> dict[str, Any]:
 def _outcome(row: dict[str, Any]) -> Outcome:
     outcome = Outcome()
     if row["reason"] is not None:
-        outcome.reason, outcome.nbytes, outcome.held = _REASONS[row["reason"]], row["nbytes"], row["sha256"]
+        outcome.reason, outcome.nbytes, outcome.held = (
+            _REASONS[row["reason"]],
+            row["nbytes"],
+            row["sha256"],
+        )
     if row.get("format") is not None:
         outcome.header = Header(row["format"], row["width"], row["height"], row["animated"])
     for name in _PLAIN:

@@ -21,7 +21,9 @@ _LONGEST = 100
 class Watch:
     """Told by an engine, from any number of threads."""
 
-    def __init__(self, advance: Callable[[int, str | None], None] = lambda rows, reason: None) -> None:
+    def __init__(
+        self, advance: Callable[[int, str | None], None] = lambda rows, reason: None
+    ) -> None:
         """`advance` is called with 1 and the reason as each candidate comes to its end."""
         self._advance = advance
         self._open: dict[object, tuple[URL, float]] = {}
@@ -44,7 +46,9 @@ class Watch:
     def slowest(self) -> list[tuple[str, float]]:
         """The URLs that have been open for longest, and for how many seconds."""
         now = time.monotonic()
-        return [(show(url), now - start) for url, start in islice(list(self._open.values()), HANDFUL)]
+        return [
+            (show(url), now - start) for url, start in islice(list(self._open.values()), HANDFUL)
+        ]
 
 
 def show(url: URL) -> str:

@@ -96,12 +96,18 @@ class Outcome:
         self.started_at = self.started_at or datetime.now(UTC)
         self.attempts += 1
         self.body = self.reason = self.detail = self.retry_after = None
-        self.final_url = self.http_status = self.address = self.content_type = self.content_length = None
+        self.final_url = self.http_status = self.address = self.content_type = (
+            self.content_length
+        ) = None
         self.header = self.head = self.nbytes = self.held = None
 
     def fail(self, failure: Failure) -> None:
         """End a try without bytes."""
-        self.reason, self.detail, self.retry_after = failure.reason, failure.detail, failure.retry_after
+        self.reason, self.detail, self.retry_after = (
+            failure.reason,
+            failure.detail,
+            failure.retry_after,
+        )
         self.header, self.head, self.nbytes = failure.header, failure.head, failure.nbytes
         self.postponed = not failure.asked
         if self.postponed:
@@ -109,7 +115,12 @@ class Outcome:
 
     def pause(self, config: Fetch) -> float | None:
         """Seconds to wait before another try; None if there is nothing to try again for now."""
-        if self.reason is None or not self.reason.transient or self.postponed or self.attempts >= config.retries:
+        if (
+            self.reason is None
+            or not self.reason.transient
+            or self.postponed
+            or self.attempts >= config.retries
+        ):
             return None
         seconds = self.retry_after
         if seconds is None:

@@ -49,14 +49,20 @@ class Earlier:
     """
 
     def __init__(self, shard: Shard, tars: Sequence[str], scratch: Path) -> None:
-        known = read_known(shard, log_path(shard.name)) or read_known(shard, f"fetched/{shard.name}.parquet") or Known()
+        known = (
+            read_known(shard, log_path(shard.name))
+            or read_known(shard, f"fetched/{shard.name}.parquet")
+            or Known()
+        )
         self._known = known
         self.aside: dict[str, Body] = {}
         """Id -> bytes that are in the first tar."""
         self.bodies: dict[str, Body] = {}
         """Id -> bytes that are in any."""
         for path in tars:
-            wanted = {id_: digest for id_, digest in known.digests.items() if id_ not in self.bodies}
+            wanted = {
+                id_: digest for id_, digest in known.digests.items() if id_ not in self.bodies
+            }
             if shard.folder.exists(path):
                 with shard.open(path) as file:
                     found = recover(file, wanted, scratch)
@@ -64,7 +70,9 @@ class Earlier:
             if path == tars[0]:
                 self.aside = dict(self.bodies)
 
-    def outcome(self, row: Mapping[str, Any], settings: dict[str, Any], screen: Screen) -> Outcome | None:
+    def outcome(
+        self, row: Mapping[str, Any], settings: dict[str, Any], screen: Screen
+    ) -> Outcome | None:
         """What became of a candidate, as a new fetch would have it; None if that takes one.
 
         Args:
@@ -79,7 +87,12 @@ class Earlier:
         if doubtful is None or (body is None and old.reason in doubtful):
             return None
         outcome = _judge(row, old, body, settings["fetch"]["max_bytes"], screen)
-        if outcome is None and not self._known.in_detail and old.http_status and settings == self._known.settings:
+        if (
+            outcome is None
+            and not self._known.in_detail
+            and old.http_status
+            and settings == self._known.settings
+        ):
             return old  # rejected by its answer
         return outcome
 
@@ -97,7 +110,9 @@ def in_doubt(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[Reason] | No
     return doubtful
 
 
-def _judge(row: Mapping[str, Any], old: Outcome, body: Body | None, max_bytes: int, screen: Screen) -> Outcome | None:
+def _judge(
+    row: Mapping[str, Any], old: Outcome, body: Body | None, max_bytes: int, screen: Screen
+) -> Outcome | None:
     """Hold what is known of a candidate against bounds, in the order in which a fetch does; None if it takes one."""
     is_local = row["local_path"] is not None and old.http_status is None
     judge = None if is_local else screen.of(row["url"])
@@ -108,15 +123,30 @@ def _judge(row: Mapping[str, Any], old: Outcome, body: Body | None, max_bytes: i
         outcome = replace(old)
         if body is not None:
             _inspect(body, _told(old, body.nbytes), max_bytes, judge)
-            return replace(old, body=body, reason=None, detail=None, header=None, head=None, nbytes=None, held=None)
-        if old.reason is not Reason.TOO_LARGE and old.reason is not None and old.reason.stage != "filter":
+            return replace(
+                old,
+                body=body,
+                reason=None,
+                detail=None,
+                header=None,
+                head=None,
+                nbytes=None,
+                held=None,
+            )
+        if (
+            old.reason is not Reason.TOO_LARGE
+            and old.reason is not None
+            and old.reason.stage != "filter"
+        ):
             return old
         told = _told(old, old.nbytes)
         least = old.nbytes if old.reason is Reason.TOO_LARGE else told
         if (least or 0) > max_bytes:
             raise Failure(Reason.TOO_LARGE, f"{old.nbytes} bytes", nbytes=old.nbytes)
         if judge and old.header:
-            if (old.head or 0) > HEADS[0]:  # so the size was not known at once, and the rest had its say before it
+            if (old.head or 0) > HEADS[
+                0
+            ]:  # so the size was not known at once, and the rest had its say before it
                 judge(Header(old.header.format), told)
             judge(old.header, old.nbytes)
         return None  # nothing that is known rejects it any more

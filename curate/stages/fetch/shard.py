@@ -70,7 +70,10 @@ class FetchShard:
     @property
     def settings(self) -> dict[str, Any]:
         """What the results depend on, as JSON has it."""
-        settings = {"fetch": self.config.essence(), "bounds": [asdict(bound) for bound in self.bounds]}
+        settings = {
+            "fetch": self.config.essence(),
+            "bounds": [asdict(bound) for bound in self.bounds],
+        }
         return cast(dict[str, Any], json.loads(json.dumps(settings)))
 
     def __call__(self, rows: pa.Table, shard: Shard) -> pa.Table:
@@ -92,7 +95,11 @@ class FetchShard:
             (scratch / "earlier").mkdir()
             earlier = Earlier(shard, (aside, tar), scratch / "earlier")
             known = self._known(candidates, earlier)
-            wanted = [row for row in candidates if row["id"] not in known or _is_on_disk(row, known[row["id"]])]
+            wanted = [
+                row
+                for row in candidates
+                if row["id"] not in known or _is_on_disk(row, known[row["id"]])
+            ]
             watch = Watch(shard.advance)
             shard.watch(watch.slowest)
             for id_ in known.keys() - {row["id"] for row in wanted}:
@@ -100,13 +107,19 @@ class FetchShard:
             fetched = self._fetch(wanted, scratch, shard, watch)
             outcomes = {row["id"]: outcome for row, outcome in zip(wanted, fetched, strict=True)}
             gone = {id_ for id_, outcome in outcomes.items() if outcome.reason is Reason.UNREADABLE}
-            outcomes |= {id_: outcome for id_, outcome in known.items() if id_ in gone or id_ not in outcomes}
+            outcomes |= {
+                id_: outcome for id_, outcome in known.items() if id_ in gone or id_ not in outcomes
+            }
             outcomes = {row["id"]: outcomes[row["id"]] for row in candidates}
             bodies = {id_: outcome.body for id_, outcome in outcomes.items() if outcome.body}
             # In this order, killed anywhere: what leaves the tar is put aside first, and what comes into it is known to
             # the log first, so that the next making finds all that is there.
-            held = earlier.bodies.keys() & {id_ for id_, outcome in outcomes.items() if outcome.held}
-            apart = (earlier.aside.keys() & outcomes.keys()) | held  # not of those that were removed from the run
+            held = earlier.bodies.keys() & {
+                id_ for id_, outcome in outcomes.items() if outcome.held
+            }
+            apart = (
+                earlier.aside.keys() & outcomes.keys()
+            ) | held  # not of those that were removed from the run
             if apart:
                 with shard.create(aside, volatile=True) as sink:
                     _write_tar({id_: earlier.bodies[id_] for id_ in sorted(apart)}, sink)
@@ -119,14 +132,20 @@ class FetchShard:
         columns = {
             "id": list(outcomes),
             "reason": [outcome.reason and outcome.reason.value for outcome in outcomes.values()],
-            "final_url": [None if outcome.unasked else outcome.final_url for outcome in outcomes.values()],
-            "http_status": [None if outcome.unasked else outcome.http_status for outcome in outcomes.values()],
+            "final_url": [
+                None if outcome.unasked else outcome.final_url for outcome in outcomes.values()
+            ],
+            "http_status": [
+                None if outcome.unasked else outcome.http_status for outcome in outcomes.values()
+            ],
             "sha256": [body and body.sha256 for body in found],
             "tar": [body and tar for body in found],
             "offset": [offsets.get(id_) for id_ in outcomes],
             "nbytes": [body and body.nbytes for body in found],
         }
-        schema = pa.schema([("id", pa.string()), ("reason", pa.string()), *SCHEMA], metadata(self.settings))
+        schema = pa.schema(
+            [("id", pa.string()), ("reason", pa.string()), *SCHEMA], metadata(self.settings)
+        )
         return pa.table(columns, schema=schema)
 
     def _known(self, candidates: list[dict[str, Any]], earlier: Earlier) -> dict[str, Outcome]:
@@ -134,12 +153,24 @@ class FetchShard:
         screen = Screen.of_rows(self.bounds, candidates)
         settings = self.settings
         known = {row["id"]: earlier.outcome(row, settings, screen) for row in candidates}
-        return {id_: outcome for id_, outcome in known.items() if outcome and outcome.reason not in self.retry}
+        return {
+            id_: outcome
+            for id_, outcome in known.items()
+            if outcome and outcome.reason not in self.retry
+        }
 
-    def _fetch(self, candidates: list[dict[str, Any]], scratch: Path, shard: Shard, watch: Watch) -> list[Outcome]:
+    def _fetch(
+        self, candidates: list[dict[str, Any]], scratch: Path, shard: Shard, watch: Watch
+    ) -> list[Outcome]:
         """Local rows from where they are; from the network the others, and those whose local bytes have changed."""
-        sources = {i: LocalBytes.of_row(row) for i, row in enumerate(candidates) if row["local_path"] is not None}
-        ends = dict(zip(sources, read_local([*sources.values()], self.config, scratch, watch), strict=True))
+        sources = {
+            i: LocalBytes.of_row(row)
+            for i, row in enumerate(candidates)
+            if row["local_path"] is not None
+        }
+        ends = dict(
+            zip(sources, read_local([*sources.values()], self.config, scratch, watch), strict=True)
+        )
         altered = {i: outcome.detail for i, outcome in ends.items() if outcome.altered}
         urls: dict[int, str] = {}
         screen = Screen.of_rows(self.bounds, candidates)
@@ -183,7 +214,8 @@ def _write_tar(bodies: dict[str, Body], sink: WritesBytes) -> dict[str, int]:
     """Write all bodies (id -> body) in order; returns where each begins."""
     writer = TarWriter(sink)
     offsets = {
-        id_: writer.add(f"{id_}.{EXTENSIONS[body.format]}", body.path, body.nbytes) for id_, body in bodies.items()
+        id_: writer.add(f"{id_}.{EXTENSIONS[body.format]}", body.path, body.nbytes)
+        for id_, body in bodies.items()
     }
     writer.close()
     return offsets

@@ -124,7 +124,10 @@ class Spool:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if not self._finished:
             with suppress(OSError):  # the disk is full, and that has been said
@@ -177,4 +180,6 @@ def _decoder(encoding: str) -> zlib._Decompress | None:
         case "gzip" | "x-gzip" | "deflate":
             return zlib.decompressobj(_GZIP_OR_ZLIB)
         case _:
-            raise Failure(Reason.NOT_IMAGE, f"Content-Encoding {encoding[:40]!r}, which we didn't ask for")
+            raise Failure(
+                Reason.NOT_IMAGE, f"Content-Encoding {encoding[:40]!r}, which we didn't ask for"
+            )

@@ -56,18 +56,24 @@ def fetch_stream(
         RunError: if the scratch folder can't be written.
     """
     with Turns.open(turns or scratch / "turns") as opened:
-        return asyncio.run(_StreamEngine(config, scratch, watch, screen or Screen(), opened).run(urls))
+        return asyncio.run(
+            _StreamEngine(config, scratch, watch, screen or Screen(), opened).run(urls)
+        )
 
 
 class _StreamEngine:
-    def __init__(self, config: Fetch, scratch: Path, watch: Watch, screen: Screen, turns: Turns) -> None:
+    def __init__(
+        self, config: Fetch, scratch: Path, watch: Watch, screen: Screen, turns: Turns
+    ) -> None:
         self._config = config
         self._screen = screen
         self._scratch = scratch
         self._watch = watch
         self._guard = Guard(config.allow_networks)
         self._slots = asyncio.Semaphore(config.concurrency)
-        self._queues: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(config.per_host))
+        self._queues: dict[str, asyncio.Semaphore] = defaultdict(
+            lambda: asyncio.Semaphore(config.per_host)
+        )
         self._turns = turns
         self._hosts: dict[str, Host] = {}
         self._robots: dict[URL, asyncio.Task[Robots | Failure]] = {}
@@ -80,7 +86,11 @@ class _StreamEngine:
             async with self._open_session(resolver) as self._session:
                 await self._round(urls, outcomes, [*range(len(urls))])
                 self._is_last = True
-                last = [i for i, outcome in enumerate(outcomes) if outcome.may_end_otherwise(self._config)]
+                last = [
+                    i
+                    for i, outcome in enumerate(outcomes)
+                    if outcome.may_end_otherwise(self._config)
+                ]
                 for host in self._hosts.values():
                     host.forgive()
                 for i in last:
@@ -96,8 +106,12 @@ class _StreamEngine:
         try:
             async with asyncio.TaskGroup() as self._group:
                 for i in wanted:
-                    self._group.create_task(self._candidate(urls[i], self._scratch / f"{i}", outcomes[i]))
-        except ExceptionGroup as troubles:  # not of a URL but of this machine, such as a full disk: the first tells
+                    self._group.create_task(
+                        self._candidate(urls[i], self._scratch / f"{i}", outcomes[i])
+                    )
+        except (
+            ExceptionGroup
+        ) as troubles:  # not of a URL but of this machine, such as a full disk: the first tells
             raise troubles.exceptions[0] from None
 
     def _open_session(self, resolver: GuardedResolver) -> aiohttp.ClientSession:
@@ -109,7 +123,9 @@ class _StreamEngine:
             ),
             response_class=_Answer,
             headers=request_headers(self._config.user_agent),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(_CONNECT_TIMEOUT, self._config.deadline)),
+            timeout=aiohttp.ClientTimeout(
+                total=None, sock_connect=min(_CONNECT_TIMEOUT, self._config.deadline)
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
@@ -215,9 +231,14 @@ class _StreamEngine:
                 while True:
                     response = await self._ask(visited[-1])
                     try:
-                        hop = next_hop(response.status, response.headers, visited, self._guard, MAX_REDIRECTS)
+                        hop = next_hop(
+                            response.status, response.headers, visited, self._guard, MAX_REDIRECTS
+                        )
                         if hop is None:
-                            body, encoding = await _beginning(response), response.headers.get("Content-Encoding", "")
+                            body, encoding = (
+                                await _beginning(response),
+                                response.headers.get("Content-Encoding", ""),
+                            )
                             return Robots.read(response.status, body, encoding, agent)
                         visited.append(hop)
                     finally:
@@ -243,7 +264,9 @@ class _StreamEngine:
         try:
             outcome.final_url, outcome.http_status = str(visited[-1]), response.status
             outcome.address = response.address if isinstance(response, _Answer) else None
-            hop = next_hop(response.status, response.headers, visited, self._guard, self._config.max_redirects)
+            hop = next_hop(
+                response.status, response.headers, visited, self._guard, self._config.max_redirects
+            )
             if hop is None:
                 judge(response.status, response.headers, self._config, outcome)
                 await self._read(response, text, path, outcome)
@@ -251,9 +274,13 @@ class _StreamEngine:
         finally:
             response.close()  # drops the connection if anything is left in it
 
-    async def _read(self, response: aiohttp.ClientResponse, text: str, path: Path, outcome: Outcome) -> None:
+    async def _read(
+        self, response: aiohttp.ClientResponse, text: str, path: Path, outcome: Outcome
+    ) -> None:
         encoding = response.headers.get("Content-Encoding", "")
-        with Spool(path, self._config.max_bytes, encoding, outcome.content_length, self._screen.of(text)) as spool:
+        with Spool(
+            path, self._config.max_bytes, encoding, outcome.content_length, self._screen.of(text)
+        ) as spool:
             try:
                 async for chunk in response.content.iter_any():
                     spool.write(chunk)
@@ -293,7 +320,9 @@ def _explain(error: aiohttp.ClientError) -> Failure:
         return Failure(Reason.FORBIDDEN_ADDRESS, str(cause))
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return Failure(Reason.DNS, str(cause))
-    if isinstance(error, aiohttp.ClientSSLError | aiohttp.ClientConnectorCertificateError | ssl.SSLError):
+    if isinstance(
+        error, aiohttp.ClientSSLError | aiohttp.ClientConnectorCertificateError | ssl.SSLError
+    ):
         return Failure(Reason.TLS, str(error))
     if isinstance(error, aiohttp.InvalidURL):
         return Failure(Reason.BAD_URL, "its host is no host name")

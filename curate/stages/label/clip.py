@@ -91,10 +91,17 @@ class Labeller:
         Yields:
             The L2-normalised embedding, shape (dim,), or why the picture has none.
         """
-        with map_ahead(self._ready, pictures, ahead=0 if self.device.type == "cpu" else 2 * self._pass) as prepared:
+        with map_ahead(
+            self._ready, pictures, ahead=0 if self.device.type == "cpu" else 2 * self._pass
+        ) as prepared:
             while batch := list(islice(prepared, self._pass)):
-                embeddings = iter(self._encode([ready for ready in batch if isinstance(ready, torch.Tensor)]))
-                yield from (next(embeddings) if isinstance(ready, torch.Tensor) else ready for ready in batch)
+                embeddings = iter(
+                    self._encode([ready for ready in batch if isinstance(ready, torch.Tensor)])
+                )
+                yield from (
+                    next(embeddings) if isinstance(ready, torch.Tensor) else ready
+                    for ready in batch
+                )
 
     def classify(self, embeddings_ND: NDArray[np.float32]) -> list[LabelResult]:
         """Softmax over the classes at the temperature that the model was trained with."""
@@ -108,7 +115,9 @@ class Labeller:
         if margin < self._others_margin:
             chosen = self.taxonomy.others_of(chosen)
         category = self.taxonomy.categories[chosen]
-        return LabelResult(category.broad, category.name, round(float(shares_K[chosen]), DIGITS), margin, self.name)
+        return LabelResult(
+            category.broad, category.name, round(float(shares_K[chosen]), DIGITS), margin, self.name
+        )
 
     def _ready(self, picture: Picture) -> torch.Tensor | ImageError:
         """A picture as the model wants it, shape (3, side, side)."""

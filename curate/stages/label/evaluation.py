@@ -23,7 +23,14 @@ from curate.storage import atomic
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["BINS", "CategoryScore", "LabelEvaluation", "LabelledPicture", "ScoreBin", "evaluate_labels"]
+__all__ = [
+    "BINS",
+    "CategoryScore",
+    "LabelEvaluation",
+    "LabelledPicture",
+    "ScoreBin",
+    "evaluate_labels",
+]
 
 BINS = 15
 """Bins of equal width that scores are sorted into, as many as in "On Calibration of Modern Neural Networks" (2017)."""
@@ -120,7 +127,11 @@ class LabelEvaluation:
         wrong_K = self.confusion[index].copy()
         wrong_K[index] = 0
         mistaken = f"{self.categories[wrong_K.argmax()]} ({wrong_K.max()})" if wrong_K.any() else ""
-        shares = (_share(right, taken), _share(right, shown), _share(2 * right, shown + taken if shown else 0))
+        shares = (
+            _share(right, taken),
+            _share(right, shown),
+            _share(2 * right, shown + taken if shown else 0),
+        )
         return CategoryScore(self.categories[index], shown, taken, *shares, mistaken)
 
     @property
@@ -130,7 +141,13 @@ class LabelEvaluation:
         right = np.array([picture.truth == picture.category for picture in self.pictures])
         bins = np.minimum((scores * BINS).astype(int), BINS - 1)
         return tuple(
-            ScoreBin(b / BINS, (b + 1) / BINS, int(here.sum()), float(scores[here].mean()), float(right[here].mean()))
+            ScoreBin(
+                b / BINS,
+                (b + 1) / BINS,
+                int(here.sum()),
+                float(scores[here].mean()),
+                float(right[here].mean()),
+            )
             for b in range(BINS)
             if (here := bins == b).any()
         )
@@ -138,7 +155,9 @@ class LabelEvaluation:
     @property
     def calibration_error(self) -> float:
         """Expected calibration error: mean distance of score and share that is right, over pictures, by bins."""
-        return sum(b.pictures * abs(b.right - b.mean_score) for b in self.reliability) / len(self.pictures)
+        return sum(b.pictures * abs(b.right - b.mean_score) for b in self.reliability) / len(
+            self.pictures
+        )
 
     def summary(self) -> dict[str, Any]:
         """Everything but the single pictures, as JSON-like values."""
@@ -162,10 +181,15 @@ class LabelEvaluation:
         Raises:
             RunError: if they can't be written.
         """
-        from curate.stages.label.figure import confusion_figure  # matplotlib: only where figures are drawn
+        from curate.stages.label.figure import (
+            confusion_figure,  # matplotlib: only where figures are drawn
+        )
 
         header = ["shown \\ taken for", *self.categories]
-        rows = [[name, *counts] for name, counts in zip(self.categories, self.confusion.tolist(), strict=True)]
+        rows = [
+            [name, *counts]
+            for name, counts in zip(self.categories, self.confusion.tolist(), strict=True)
+        ]
         made = {
             "evaluation.json": json.dumps(self.summary(), indent=1, ensure_ascii=False).encode(),
             "categories.csv": _records(CategoryScore, self.scores),
@@ -202,11 +226,18 @@ def evaluate_labels(
         pairs, names = [*found], [path.relative_to(root).as_posix() for path, _ in found]
     else:
         pairs = list(pictures)
-        names = [str(p) if isinstance(p, str | Path) else f"picture {n}" for n, (p, _) in enumerate(pairs)]
+        names = [
+            str(p) if isinstance(p, str | Path) else f"picture {n}"
+            for n, (p, _) in enumerate(pairs)
+        ]
     for name, (_, category) in zip(names, pairs, strict=True):
         if category not in taxonomy.names:
-            raise InputError(f"{name}: no category {category!r}; the taxonomy has {', '.join(taxonomy.names)}")
-    return _evaluate([picture for picture, _ in pairs], names, [truth for _, truth in pairs], config, progress)
+            raise InputError(
+                f"{name}: no category {category!r}; the taxonomy has {', '.join(taxonomy.names)}"
+            )
+    return _evaluate(
+        [picture for picture, _ in pairs], names, [truth for _, truth in pairs], config, progress
+    )
 
 
 def _evaluate(
@@ -230,7 +261,9 @@ def _evaluate(
             progress(n + 1, len(pictures))
     if not embeddings:
         first = "; ".join(f"{name}: {failure}" for name, failure in list(failures.items())[:1])
-        raise InputError(f"none of {len(pictures)} pictures can be looked at{first and f'; {first}'}")
+        raise InputError(
+            f"none of {len(pictures)} pictures can be looked at{first and f'; {first}'}"
+        )
     results = labeller.classify(np.stack(embeddings))
     labelled = [
         LabelledPicture(name, truth, result.category, result.score, result.margin)
@@ -243,15 +276,25 @@ def _evaluate(
 def _class_folders(root: Path, taxonomy: Taxonomy) -> Iterator[tuple[Path, str]]:
     """Files of <root>/<category>/, at any depth; a folder may be written indoor_others for Indoor others."""
     if not root.is_dir():
-        raise InputError(f"{root} is no folder: want one that holds a folder of pictures for each category")
+        raise InputError(
+            f"{root} is no folder: want one that holds a folder of pictures for each category"
+        )
     known = {_plain(name): name for name in taxonomy.names}
-    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    folders = sorted(
+        path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")
+    )
     if not folders:
-        raise InputError(f"{root} holds no folders: want one for each category, such as {root / taxonomy.names[0]}")
+        raise InputError(
+            f"{root} holds no folders: want one for each category, such as {root / taxonomy.names[0]}"
+        )
     for folder in folders:
         if _plain(folder.name) not in known:
             near = difflib.get_close_matches(_plain(folder.name), known, n=1, cutoff=0.5)
-            hint = f"did you mean {known[near[0]]!r}?" if near else f"the taxonomy has {', '.join(taxonomy.names)}"
+            hint = (
+                f"did you mean {known[near[0]]!r}?"
+                if near
+                else f"the taxonomy has {', '.join(taxonomy.names)}"
+            )
             raise InputError(f"{folder} is named after no category: {hint}")
         for path in sorted(folder.rglob("*")):
             if path.is_file() and not path.name.startswith("."):

@@ -36,7 +36,15 @@ def _draw_confusion(axes: Axes, evaluation: LabelEvaluation) -> None:
     axes.imshow(shares_KK, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.argwhere(counts_KK):
         colour = "white" if shares_KK[row, column] > 0.5 else "black"
-        axes.text(column, row, str(counts_KK[row, column]), ha="center", va="center", color=colour, fontsize=8)
+        axes.text(
+            column,
+            row,
+            str(counts_KK[row, column]),
+            ha="center",
+            va="center",
+            color=colour,
+            fontsize=8,
+        )
     places = range(len(evaluation.categories))
     axes.set_xticks(places, evaluation.categories, rotation=45, ha="right", parse_math=False)
     axes.set_yticks(places, evaluation.categories, parse_math=False)
@@ -46,13 +54,24 @@ def _draw_confusion(axes: Axes, evaluation: LabelEvaluation) -> None:
 
 def _draw_reliability(axes: Axes, evaluation: LabelEvaluation) -> None:
     bins = evaluation.reliability
-    axes.bar([b.low for b in bins], [b.right for b in bins], 1 / BINS, align="edge", color="#6baed6", edgecolor="white")
+    axes.bar(
+        [b.low for b in bins],
+        [b.right for b in bins],
+        1 / BINS,
+        align="edge",
+        color="#6baed6",
+        edgecolor="white",
+    )
     axes.plot([0, 1], [0, 1], color="black", linewidth=1, linestyle="--")
     for b in bins:
-        axes.text((b.low + b.high) / 2, b.right, str(b.pictures), ha="center", va="bottom", fontsize=7)
+        axes.text(
+            (b.low + b.high) / 2, b.right, str(b.pictures), ha="center", va="bottom", fontsize=7
+        )
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.05)
     axes.set_box_aspect(1)
     axes.set_xlabel("label_score")
     axes.set_ylabel("share that is right")
-    axes.set_title(f"calibration error {evaluation.calibration_error:.3f} ({BINS} bins)", fontsize=10)
+    axes.set_title(
+        f"calibration error {evaluation.calibration_error:.3f} ({BINS} bins)", fontsize=10
+    )

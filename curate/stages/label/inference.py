@@ -35,7 +35,9 @@ _UNUSABLE = (
 """What open_clip raises for checkpoints that are damaged or belong to another model."""
 
 
-def load_model(config: Label, device: torch.device) -> tuple[Any, Callable[[Image.Image], torch.Tensor], Any]:
+def load_model(
+    config: Label, device: torch.device
+) -> tuple[Any, Callable[[Image.Image], torch.Tensor], Any]:
     """The model as it infers fastest, what makes pictures ready for it, and its tokenizer.
 
     Raises:
@@ -52,7 +54,9 @@ def load_model(config: Label, device: torch.device) -> tuple[Any, Callable[[Imag
         )
         tokenizer = open_clip.get_tokenizer(weights.model)
     except ImportError as error:
-        raise LabelError(f"label.model {config.model!r} needs a package that isn't installed: {error}") from error
+        raise LabelError(
+            f"label.model {config.model!r} needs a package that isn't installed: {error}"
+        ) from error
     except _UNUSABLE as error:
         cause = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise LabelError(
@@ -64,11 +68,15 @@ def load_model(config: Label, device: torch.device) -> tuple[Any, Callable[[Imag
 
 def _speed_up(tower: nn.Module, precision: str, device: torch.device) -> None:
     """Rewrite an image tower into one that computes the same, to the seventh digit, in less time."""
-    reparameterize_model(tower, inplace=True)  # branches to train with (MobileCLIP's) become one convolution each
+    reparameterize_model(
+        tower, inplace=True
+    )  # branches to train with (MobileCLIP's) become one convolution each
     tower.to(memory_format=torch.channels_last)  # convolutions are faster where channels lie last
     if device.type == "cpu" and precision == "fp32" and torch.backends.mkldnn.is_available():
         for module in tower.modules():
-            if type(module) is nn.Linear:  # no subclass: those are for layers that multiply by their weights themselves
+            if (
+                type(module) is nn.Linear
+            ):  # no subclass: those are for layers that multiply by their weights themselves
                 module.__class__ = _Linear
 
 
@@ -96,7 +104,9 @@ def map_ahead(function: Callable[[S], T], items: Iterable[S], ahead: int) -> Ite
         yield _in_order(function, items, ahead, threads)
 
 
-def _in_order(function: Callable[[S], T], items: Iterable[S], ahead: int, threads: ThreadPoolExecutor) -> Iterator[T]:
+def _in_order(
+    function: Callable[[S], T], items: Iterable[S], ahead: int, threads: ThreadPoolExecutor
+) -> Iterator[T]:
     waiting: deque[Future[T]] = deque()
     for item in items:
         waiting.append(threads.submit(function, item))
@@ -116,7 +126,10 @@ def exact() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        with (
+            torch.inference_mode(),
+            torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False),
+        ):
             yield
     finally:
         torch.set_num_threads(threads)

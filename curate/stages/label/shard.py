@@ -91,7 +91,9 @@ class LabelShard:
             write_kept(shard, _path(shard), embeddings, made_by)
         vectors = [known[digest] for digest in done]
         results = iter(labeller.classify(np.array(vectors, np.float32).reshape(-1, labeller.dim)))
-        return _table(rows["id"], reasons, [next(results) if reason is None else None for reason in reasons])
+        return _table(
+            rows["id"], reasons, [next(results) if reason is None else None for reason in reasons]
+        )
 
 
 def read_embeddings(shard: Shard, name: str, rows: pa.Table) -> NDArray[np.float32]:
@@ -114,7 +116,9 @@ def read_embeddings(shard: Shard, name: str, rows: pa.Table) -> NDArray[np.float
     try:
         with shard.open(path) as file:
             table = pq.read_table(file, page_checksum_verification=True)
-        vectors_ND = table["embedding"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
+        vectors_ND = (
+            table["embedding"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
+        )
         place = pc.index_in(rows["sha256"], table["sha256"].combine_chunks())
         models = set(rows["label_model"].drop_null().to_pylist())
         made_by = (table.schema.metadata or {})[b"label_model"].decode()
@@ -131,7 +135,9 @@ def read_embeddings(shard: Shard, name: str, rows: pa.Table) -> NDArray[np.float
     return found_ND
 
 
-def _table(ids: pa.ChunkedArray, reasons: list[Reason | None], results: list[LabelResult | None]) -> pa.Table:
+def _table(
+    ids: pa.ChunkedArray, reasons: list[Reason | None], results: list[LabelResult | None]
+) -> pa.Table:
     columns = [
         [result and result.broad for result in results],
         [result and result.category for result in results],

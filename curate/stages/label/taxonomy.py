@@ -43,7 +43,11 @@ class Taxonomy:
     def others_of(self, index: int) -> int:
         """The category of the same broad class whose name ends in "others"; the given one where there is none."""
         broad = self.categories[index].broad
-        members = (i for i, c in enumerate(self.categories) if c.broad == broad and c.name.endswith("others"))
+        members = (
+            i
+            for i, c in enumerate(self.categories)
+            if c.broad == broad and c.name.endswith("others")
+        )
         return next(members, index)
 
     @property
@@ -66,9 +70,13 @@ def load_taxonomy(path: str | Path | None = None) -> Taxonomy:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         hint = "; a text with braces within [ ] wants quotes" if "'{'" in str(error.problem) else ""
-        raise LabelError(f"taxonomy {source}, line {line}: no valid YAML: {error.problem}{hint}") from error
+        raise LabelError(
+            f"taxonomy {source}, line {line}: no valid YAML: {error.problem}{hint}"
+        ) from error
     except yaml.YAMLError as error:  # a character that YAML doesn't allow
-        raise LabelError(f"taxonomy {source} is no valid YAML: {' '.join(str(error).split())}") from error
+        raise LabelError(
+            f"taxonomy {source} is no valid YAML: {' '.join(str(error).split())}"
+        ) from error
     try:
         return Taxonomy(tuple(_categories(root)))
     except _Fault as fault:
@@ -84,15 +92,24 @@ class _Fault(Exception):  # noqa: N818 - never leaves this module
 
 def _categories(root: yaml.Node | None) -> Iterator[Category]:
     lines: dict[str, int] = {}
-    for broad, group in _items(root, "the file", "`Broad class: {templates: [...], categories: {...}}`"):
+    for broad, group in _items(
+        root, "the file", "`Broad class: {templates: [...], categories: {...}}`"
+    ):
         templates, categories = _parts(broad, group)
         for name, nouns in _items(categories, f"{broad.value}.categories", "`Name: [nouns]`"):
             if name.value in lines:
                 where = f"line {lines[name.value]}"
-                raise _Fault(name, f"{name.value} is on {where} already: names must be unique over all broad classes")
+                raise _Fault(
+                    name,
+                    f"{name.value} is on {where} already: names must be unique over all broad classes",
+                )
             lines[name.value] = name.start_mark.line + 1
             texts = _texts(nouns, f"{broad.value}.{name.value}")
-            yield Category(name.value, broad.value, tuple(t.replace("{}", noun) for noun in texts for t in templates))
+            yield Category(
+                name.value,
+                broad.value,
+                tuple(t.replace("{}", noun) for noun in texts for t in templates),
+            )
     if len(lines) < 2:
         raise _Fault(root, "at least two categories are needed to choose between")
 
@@ -114,18 +131,24 @@ def _parts(broad: yaml.ScalarNode, group: yaml.Node) -> tuple[list[str], yaml.No
     templates = _texts(parts["templates"], where)
     for template, node in zip(templates, parts["templates"].value, strict=True):
         if template.count("{}") != 1:
-            raise _Fault(node, f"{where}: {template!r} must hold {{}} exactly once, where the noun goes")
+            raise _Fault(
+                node, f"{where}: {template!r} must hold {{}} exactly once, where the noun goes"
+            )
     return templates, parts["categories"]
 
 
-def _items(node: yaml.Node | None, where: str, form: str) -> list[tuple[yaml.ScalarNode, yaml.Node]]:
+def _items(
+    node: yaml.Node | None, where: str, form: str
+) -> list[tuple[yaml.ScalarNode, yaml.Node]]:
     """The entries of a mapping, whose keys are texts, none of them twice."""
     if not isinstance(node, yaml.MappingNode) or not node.value:
         raise _Fault(node, f"{where} must hold {form}")
     names: set[str] = set()
     for key, _ in node.value:
         if key.tag != TEXT:
-            raise _Fault(key, f"{where} holds the name {_shown(key)}, which is no text: put it in quotes")
+            raise _Fault(
+                key, f"{where} holds the name {_shown(key)}, which is no text: put it in quotes"
+            )
         if key.value in names:
             raise _Fault(key, f"{where} holds {key.value} twice")
         names.add(key.value)
@@ -143,4 +166,8 @@ def _texts(node: yaml.Node, where: str) -> list[str]:
 
 
 def _shown(node: yaml.Node) -> str:
-    return repr(node.value) if isinstance(node, yaml.ScalarNode) else f"a {node.tag.rpartition(':')[2]}"
+    return (
+        repr(node.value)
+        if isinstance(node, yaml.ScalarNode)
+        else f"a {node.tag.rpartition(':')[2]}"
+    )

@@ -14,11 +14,23 @@ from typing import Any
 from curate.errors import LabelError
 from curate.recipe import Label
 
-__all__ = ["Weights", "find_gpus", "find_weights", "model_name", "pick_device", "preparation", "prepare_labeller"]
+__all__ = [
+    "Weights",
+    "find_gpus",
+    "find_weights",
+    "model_name",
+    "pick_device",
+    "preparation",
+    "prepare_labeller",
+]
 
 BUNDLED = Path(__file__).with_name("bundled")
 LOCAL_DIR = "local-dir:"
-CHECKPOINTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
+CHECKPOINTS = (
+    "open_clip_model.safetensors",
+    "open_clip_pytorch_model.safetensors",
+    "open_clip_pytorch_model.bin",
+)
 """Names that open_clip itself looks for first, in its order."""
 REACH_SECONDS = 5.0
 
@@ -53,7 +65,9 @@ def _weights_name(config: Label) -> str:
         name = "bundled" if folder == BUNDLED else folder.name
         return f"{name}@{_digest(_checkpoint_in(folder))}"
     if config.pretrained is None:
-        raise LabelError(f"label.model {config.model!r} has no weights: set label.pretrained to a tag or a file")
+        raise LabelError(
+            f"label.model {config.model!r} has no weights: set label.pretrained to a tag or a file"
+        )
     file = Path(config.pretrained)
     if file.is_file():
         return f"{config.model}/{file.name}@{_digest(file)}"
@@ -92,7 +106,9 @@ def pick_device(name: str) -> str:
     import torch
 
     if name == "cuda" and not torch.cuda.is_available():
-        raise LabelError("label.device is cuda, but this machine shows PyTorch no GPU: use auto or cpu")
+        raise LabelError(
+            "label.device is cuda, but this machine shows PyTorch no GPU: use auto or cpu"
+        )
     return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
 
 
@@ -123,9 +139,13 @@ def find_weights(config: Label) -> Weights:
         return Weights(f"{LOCAL_DIR}{folder}", _checkpoint_in(folder), {})
     model, pretrained = config.model, config.pretrained
     if model not in open_clip.list_models():
-        raise LabelError(f"label.model {model!r} is unknown to open_clip{_nearest(model, open_clip.list_models())}")
+        raise LabelError(
+            f"label.model {model!r} is unknown to open_clip{_nearest(model, open_clip.list_models())}"
+        )
     if pretrained is None:
-        raise LabelError(f"label.model {model!r} has no weights: set label.pretrained to a tag or a file")
+        raise LabelError(
+            f"label.model {model!r} has no weights: set label.pretrained to a tag or a file"
+        )
     tags = open_clip.list_pretrained_tags_by_model(model)
     if Path(pretrained).is_file():
         # A bare file doesn't say how pictures are prepared; the published weights of one model nearly always agree
@@ -193,7 +213,9 @@ def _fetch(model: str, tag: str, published: dict[str, Any]) -> Path:
                 huggingface_hub.get_hf_file_metadata(url, timeout=REACH_SECONDS)
         return Path(download_pretrained(published))
     except (OSError, RuntimeError, HTTPError) as error:
-        raise LabelError(_how_to_fetch(model, tag, repository or published["url"], error)) from error
+        raise LabelError(
+            _how_to_fetch(model, tag, repository or published["url"], error)
+        ) from error
 
 
 def _how_to_fetch(model: str, tag: str, source: str, error: Exception) -> str:
@@ -210,4 +232,10 @@ def _how_to_fetch(model: str, tag: str, source: str, error: Exception) -> str:
 
 def _nearest(name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    return f"; did you mean {', '.join(near)}?" if near else f"; known: {', '.join(known)}" if known else ""
+    return (
+        f"; did you mean {', '.join(near)}?"
+        if near
+        else f"; known: {', '.join(known)}"
+        if known
+        else ""
+    )

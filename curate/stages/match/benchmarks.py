@@ -82,7 +82,9 @@ class Benchmarks:
             RecipeError: if one isn't there, or is no such list.
         """
         read = list(_read(names))
-        table = pa.concat_tables([BENCHMARK.empty_table(), *(_parse(path, data) for path, data in read)])
+        table = pa.concat_tables(
+            [BENCHMARK.empty_table(), *(_parse(path, data) for path, data in read)]
+        )
         return cls(table, tuple(hashlib.sha256(data).hexdigest() for _, data in read))
 
     def coverage(self) -> list[dict[str, Any]]:
@@ -95,7 +97,11 @@ class Benchmarks:
         usual = {_plain(name): (name, images) for name, images in USUAL.items()}
         unseen = [name for plain, (name, _) in usual.items() if plain not in map(_plain, listed)]
         return [
-            {"benchmark": name, "listed": listed[name], "images": usual.get(_plain(name), (name, None))[1]}
+            {
+                "benchmark": name,
+                "listed": listed[name],
+                "images": usual.get(_plain(name), (name, None))[1],
+            }
             for name in sorted([*listed, *unseen], key=str.casefold)
         ]
 
@@ -142,7 +148,9 @@ class Benchmarks:
             start_K = starts[key_K]
             count_K = starts[key_K + 1] - start_K
             one = np.repeat(np.arange(len(bits_K)), count_K)
-            other = order[np.arange(len(one)) + np.repeat(start_K - (np.cumsum(count_K) - count_K), count_K)]
+            other = order[
+                np.arange(len(one)) + np.repeat(start_K - (np.cumsum(count_K) - count_K), count_K)
+            ]
             near = np.bitwise_count(bits_K[one] ^ self._bits[other]) <= _RADIUS
             ones.append(one[near])
             others.append(other[near])
@@ -165,7 +173,12 @@ class Benchmarks:
 
     @cached_property
     def _bits(self) -> NDArray[np.uint64]:
-        return np.concatenate([np.empty(0, np.uint64), *(found["bits"].astype(np.uint64) for found in self._keypoints)])
+        return np.concatenate(
+            [
+                np.empty(0, np.uint64),
+                *(found["bits"].astype(np.uint64) for found in self._keypoints),
+            ]
+        )
 
     @cached_property
     def _image(self) -> NDArray[np.intp]:
@@ -174,12 +187,16 @@ class Benchmarks:
     @cached_property
     def _place(self) -> NDArray[np.float64]:
         sizes = zip(self.table["width"].to_pylist(), self.table["height"].to_pylist(), strict=True)
-        return np.concatenate([_places(found, *size) for found, size in zip(self._keypoints, sizes, strict=True)])
+        return np.concatenate(
+            [_places(found, *size) for found, size in zip(self._keypoints, sizes, strict=True)]
+        )
 
     @cached_property
     def _liveliest(self) -> NDArray[np.intp]:
         """The 64 bits, those first that vary most."""
-        share_64 = np.unpackbits(self._bits.astype(">u8").view(np.uint8).reshape(-1, 8), axis=1).mean(axis=0)
+        share_64 = np.unpackbits(
+            self._bits.astype(">u8").view(np.uint8).reshape(-1, 8), axis=1
+        ).mean(axis=0)
         return np.argsort(np.abs(share_64 - 0.5), kind="stable")
 
     @cached_property
@@ -193,7 +210,10 @@ class Benchmarks:
         for first, second in combinations(range(8), 2):
             key_N = _key(bytes_N8, first, second)
             order = np.argsort(key_N, kind="stable").astype(np.int32)
-            index[first, second] = order, np.searchsorted(key_N[order], np.arange(2**16 + 1)).astype(np.int32)
+            index[first, second] = (
+                order,
+                np.searchsorted(key_N[order], np.arange(2**16 + 1)).astype(np.int32),
+            )
         return index
 
 
@@ -225,14 +245,18 @@ def _agreeing(ours_M3: NDArray[np.float64], theirs_M3: NDArray[np.float64], more
     shift = theirs_M3[one, :2] - scale * ours_M3[one, :2]
     beside = theirs_M3[None, :, :2] - scale[:, None] * ours_M3[None, :, :2] - shift[:, None]
     size = theirs_M3[None, :, 2] - ours_M3[None, :, 2] - 16 * np.log2(scale)
-    fits = (np.hypot(beside[..., 0], beside[..., 1]) < _TOLERANCE * np.maximum(1, scale)) & (np.abs(size) < _HALF)
+    fits = (np.hypot(beside[..., 0], beside[..., 1]) < _TOLERANCE * np.maximum(1, scale)) & (
+        np.abs(size) < _HALF
+    )
     best, votes = more_than, fits.sum(axis=1)
     likely = np.argsort(-votes, kind="stable")
     for agreeing in dict.fromkeys(row.tobytes() for row in fits[likely[votes[likely] > best]]):
         fitting = np.frombuffer(agreeing, np.bool_)
         if fitting.sum() <= best:
             break
-        cells = ((places[fitting, :2] / (_TOLERANCE / 2)).round() for places in (ours_M3, theirs_M3))
+        cells = (
+            (places[fitting, :2] / (_TOLERANCE / 2)).round() for places in (ours_M3, theirs_M3)
+        )
         best = max(best, min(len(np.unique(cell, axis=0)) for cell in cells))
     return best
 
@@ -259,7 +283,9 @@ def _shipped() -> list[Path]:
     ]
     found = next((paths for folder in folders if (paths := sorted(folder.glob("*.parquet")))), [])
     if not found:
-        raise RecipeError(f"select.benchmarks: no lists in {' or '.join(map(str, folders))}: install curate again")
+        raise RecipeError(
+            f"select.benchmarks: no lists in {' or '.join(map(str, folders))}: install curate again"
+        )
     return found
 
 
@@ -267,4 +293,6 @@ def _parse(path: str, data: bytes) -> pa.Table:
     try:
         return pq.read_table(io.BytesIO(data)).select(BENCHMARK.names).cast(BENCHMARK)
     except (pa.ArrowException, KeyError, ValueError) as error:
-        raise RecipeError(f"select.benchmarks: {path} is no list of  curate decontaminate build: {error}") from error
+        raise RecipeError(
+            f"select.benchmarks: {path} is no list of  curate decontaminate build: {error}"
+        ) from error

@@ -43,7 +43,9 @@ def build_benchmark(
         InputError: if the name won't do, or the folder holds no image, or a damaged one.
     """
     if not re.fullmatch(r"[\w.-]+", name):
-        raise InputError(f"{name!r} won't do as a benchmark's name: take letters, digits, '_', '-' and '.'")
+        raise InputError(
+            f"{name!r} won't do as a benchmark's name: take letters, digits, '_', '-' and '.'"
+        )
     paths = [path for path, _ in list_files(folder)]
     rows = []
     for number, path in enumerate(paths, start=1):
@@ -54,7 +56,9 @@ def build_benchmark(
         except ImageError as error:
             if error.reason is Reason.FORMAT_UNSUPPORTED:
                 continue
-            raise InputError(f"{folder}/{path}: {error}; a benchmark's list should have all of it") from error
+            raise InputError(
+                f"{folder}/{path}: {error}; a benchmark's list should have all of it"
+            ) from error
         height, width = luma_HW.shape
         image_name = PurePosixPath(path).with_suffix("").as_posix()
         rows.append((name, image_name, width, height, find_keypoints(luma_HW, KEYPOINTS).tobytes()))

@@ -52,7 +52,9 @@ def find_keypoints(luma_HW: NDArray[np.uint8], count: int = 40) -> NDArray[np.vo
     blurred_LHW, sigma_L = _blur(_reduce(luma_HW))
     edge_LHW = blurred_LHW[:-1] - blurred_LHW[1:]
     power_LHW = np.abs(edge_LHW)
-    layer, y, x = np.nonzero((power_LHW == _highest_around(power_LHW)) & _inside(power_LHW.shape, sigma_L))
+    layer, y, x = np.nonzero(
+        (power_LHW == _highest_around(power_LHW)) & _inside(power_LHW.shape, sigma_L)
+    )
     order = np.lexsort((x, y, layer, -power_LHW[layer, y, x]))[:count]
     layer, y, x = layer[order], y[order], x[order]
     layer, y, x = (index[power_LHW[layer, y, x] > _FAINT] for index in (layer, y, x))
@@ -64,7 +66,9 @@ def find_keypoints(luma_HW: NDArray[np.uint8], count: int = 40) -> NDArray[np.vo
         (y + dy)[:, None, None] + reach_K1[:, :, None], (x + dx)[:, None, None] + reach_K1[:, None]
     )
     layers_KSS = np.broadcast_to(layer[:, None, None], rows_KSS.shape)
-    patch_KSS = map_coordinates(blurred_LHW, [layers_KSS, rows_KSS, columns_KSS], order=1, mode="mirror")
+    patch_KSS = map_coordinates(
+        blurred_LHW, [layers_KSS, rows_KSS, columns_KSS], order=1, mode="mirror"
+    )
     positive_K88 = scipy.fft.dctn(patch_KSS, axes=(1, 2), workers=1)[:, :8, :8] > 0
     positive_K88[:, 0, 0] = edge_LHW[layer, y, x] > 0
     height, width = power_LHW.shape[1:]
@@ -88,7 +92,9 @@ def _reduce(luma_HW: NDArray[np.uint8]) -> NDArray[np.float32]:
 def _blur(luma_HW: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Blurred by each of the Gaussians, shape (layers, height, width), and their deviations."""
     sigma_L = _SIGMA * 2 ** (np.arange(_LAYERS) / _STEPS)
-    gain_LH, gain_LW = (np.exp(-0.5 * np.outer(sigma_L, np.pi * np.arange(n) / n) ** 2) for n in luma_HW.shape)
+    gain_LH, gain_LW = (
+        np.exp(-0.5 * np.outer(sigma_L, np.pi * np.arange(n) / n) ** 2) for n in luma_HW.shape
+    )
     gain_LHW = (gain_LH[:, :, None] * gain_LW[:, None]).astype(np.float32)
     spectrum_HW = scipy.fft.dctn(luma_HW, norm="ortho", workers=1)
     return scipy.fft.idctn(gain_LHW * spectrum_HW, axes=(1, 2), norm="ortho", workers=1), sigma_L
@@ -114,9 +120,17 @@ def _inside(shape: tuple[int, ...], sigma_L: NDArray[np.float64]) -> NDArray[np.
     return inside_LHW
 
 
-def _summit(power_LHW: NDArray[np.float32], place: tuple[NDArray[np.intp], ...], axis: int) -> NDArray[np.float64]:
+def _summit(
+    power_LHW: NDArray[np.float32], place: tuple[NDArray[np.intp], ...], axis: int
+) -> NDArray[np.float64]:
     """How far beside its sample a peak is along an axis, in samples, by the parabola through three of them."""
     step = [int(axis == other) for other in range(3)]
-    before, after = (power_LHW[tuple(p + sign * s for p, s in zip(place, step, strict=True))] for sign in (-1, 1))
+    before, after = (
+        power_LHW[tuple(p + sign * s for p, s in zip(place, step, strict=True))] for sign in (-1, 1)
+    )
     bend = before - 2 * power_LHW[place] + after
-    return np.where(bend < 0, (before - after) / np.where(bend < 0, 2 * bend, 1), 0).clip(-0.5, 0.5).astype(np.float64)
+    return (
+        np.where(bend < 0, (before - after) / np.where(bend < 0, 2 * bend, 1), 0)
+        .clip(-0.5, 0.5)
+        .astype(np.float64)
+    )

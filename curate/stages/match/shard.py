@@ -63,24 +63,34 @@ class MatchShard:
         benchmarks = _load(self.benchmarks, self.digests)
         if not len(benchmarks.table):
             shard.advance(len(rows))
-            return pa.table({"id": rows["id"], "reason": _nulls(rows), "contaminated_by": _nulls(rows)})
+            return pa.table(
+                {"id": rows["id"], "reason": _nulls(rows), "contaminated_by": _nulls(rows)}
+            )
         known, reasons = _find(rows, shard)
         columns = (rows[name].to_pylist() for name in ("sha256", "width", "height"))
         images = [(known.get(digest, b""), *size) for digest, *size in zip(*columns, strict=True)]
         matches = pa.array(benchmarks.match(images), pa.string())
-        return pa.table({"id": rows["id"], "reason": pa.array(reasons, pa.string()), "contaminated_by": matches})
+        return pa.table(
+            {"id": rows["id"], "reason": pa.array(reasons, pa.string()), "contaminated_by": matches}
+        )
 
 
 def _find(rows: pa.Table, shard: Shard) -> tuple[dict[str, bytes], list[str | None]]:
     """Keypoints by the SHA-256 of the image, from what is kept or from its bytes, and why a row has none."""
     path, made_by = f"keypoints/{shard.name}.parquet", {b"keypoints": str(VERSION).encode()}
     kept = read_kept(shard, path, made_by)
-    known = {} if kept is None else dict(zip(*(kept[name].to_pylist() for name in kept.column_names), strict=True))
+    known = (
+        {}
+        if kept is None
+        else dict(zip(*(kept[name].to_pylist() for name in kept.column_names), strict=True))
+    )
     digests: list[str] = rows["sha256"].to_pylist()
     missing = [index for index, digest in enumerate(digests) if digest not in known]
     shard.advance(len(digests) - len(missing))
     reasons: list[str | None] = [None] * len(digests)
-    for index, data in zip(missing, read_images(shard.open, rows.take(pa.array(missing, pa.int64()))), strict=True):
+    for index, data in zip(
+        missing, read_images(shard.open, rows.take(pa.array(missing, pa.int64()))), strict=True
+    ):
         try:
             known[digests[index]] = find_keypoints(decode_luma(data)).tobytes()
         except ImageError as error:
@@ -90,7 +100,10 @@ def _find(rows: pa.Table, shard: Shard) -> tuple[dict[str, bytes], list[str | No
     if missing or known.keys() != found.keys():
         keypoints = pa.array(list(found.values()), pa.binary())
         write_kept(
-            shard, path, pa.table({"sha256": pa.array(list(found), pa.string()), "keypoints": keypoints}), made_by
+            shard,
+            path,
+            pa.table({"sha256": pa.array(list(found), pa.string()), "keypoints": keypoints}),
+            made_by,
         )
     return found, reasons
 

@@ -47,7 +47,9 @@ class Extremes:
     def of(cls, rgb_HWC: NDArray[np.uint8]) -> Extremes:
         """Those of an image of shape (height, width, 3)."""
         red, green, blue = (rgb_HWC[..., channel] for channel in range(3))
-        return cls(np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue))
+        return cls(
+            np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
+        )
 
     @property
     def clipped_low(self) -> float:

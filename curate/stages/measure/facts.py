@@ -20,7 +20,9 @@ from curate.stages.measure.sample import row_bands
 
 __all__ = ["OF_COLOURS", "Decoded", "measure_facts"]
 
-OF_COLOURS: frozenset[Fact] = frozenset({"colourfulness", "channel_spread", "clipped_low", "clipped_high"})
+OF_COLOURS: frozenset[Fact] = frozenset(
+    {"colourfulness", "channel_spread", "clipped_low", "clipped_high"}
+)
 """Those that luma alone can't tell."""
 
 

@@ -14,7 +14,13 @@ import scipy.fft
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["PAPER_CUTOFF", "PUBLISHED_CUTOFF", "PowerSpectrum", "high_frequency_ratios", "ratios_and_spectrum"]
+__all__ = [
+    "PAPER_CUTOFF",
+    "PUBLISHED_CUTOFF",
+    "PowerSpectrum",
+    "high_frequency_ratios",
+    "ratios_and_spectrum",
+]
 
 PAPER_CUTOFF = 0.5
 """D0 as the paper prints it, as a share of the half-diagonal."""
@@ -56,7 +62,9 @@ class PowerSpectrum:
             return np.zeros((len(cutoffs), self.height))
         ascending = sorted(cutoffs)
         starts = _starts(self.height, self.width, tuple(ascending))
-        there = np.flatnonzero(np.diff(starts, append=self.squares_HV2.size))  # an empty piece would get a cell
+        there = np.flatnonzero(
+            np.diff(starts, append=self.squares_HV2.size)
+        )  # an empty piece would get a cell
         pieces = np.zeros(len(starts))
         pieces[there] = np.add.reduceat(self.squares_HV2.ravel(), starts[there])
         rings_HC = pieces.reshape(self.height, -1)[:, 1:]
@@ -64,7 +72,9 @@ class PowerSpectrum:
         return beyond_HC[:, [ascending.index(cutoff) for cutoff in cutoffs]].T
 
 
-def high_frequency_ratios(luma_HW: NDArray[np.uint8], cutoffs: Sequence[float] = (PAPER_CUTOFF,)) -> list[float]:
+def high_frequency_ratios(
+    luma_HW: NDArray[np.uint8], cutoffs: Sequence[float] = (PAPER_CUTOFF,)
+) -> list[float]:
     """Share of the DFT's power that lies farther than D0 from the zero frequency, for several D0 at once.
 
     D(u, v) is in index units, eq. (4), from the zero frequency itself (for odd sides the printed centre H/2 lies half a
@@ -83,7 +93,9 @@ def high_frequency_ratios(luma_HW: NDArray[np.uint8], cutoffs: Sequence[float] =
     return ratios_and_spectrum(luma_HW, cutoffs)[0]
 
 
-def ratios_and_spectrum(luma_HW: NDArray[np.uint8], cutoffs: Sequence[float]) -> tuple[list[float], PowerSpectrum]:
+def ratios_and_spectrum(
+    luma_HW: NDArray[np.uint8], cutoffs: Sequence[float]
+) -> tuple[list[float], PowerSpectrum]:
     """`high_frequency_ratios`, and the spectrum that they are of.
 
     The transform runs on the real half-plane after the mean is taken off, in float32 where that is exact enough: not
@@ -151,7 +163,9 @@ def _starts(height: int, width: int, cutoffs: tuple[float, ...]) -> NDArray[np.i
     half = width // 2 + 1
     # |u| >= the first row of v is out, which is the columns from some v on
     columns = [np.searchsorted(-_first_rows(height, width, cutoff), -u) for cutoff in cutoffs]
-    return 2 * np.stack([rows * half, *(rows * half + column for column in columns)], axis=1).ravel()
+    return (
+        2 * np.stack([rows * half, *(rows * half + column for column in columns)], axis=1).ravel()
+    )
 
 
 @lru_cache(maxsize=64)

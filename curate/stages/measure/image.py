@@ -53,7 +53,10 @@ class Measures:
 
 
 def measure_image(
-    data: bytes, cutoffs: Sequence[float] = (), max_pixels: int = MAX_PIXELS, facts: Collection[Fact] = ()
+    data: bytes,
+    cutoffs: Sequence[float] = (),
+    max_pixels: int = MAX_PIXELS,
+    facts: Collection[Fact] = (),
 ) -> Measures:
     """Measure an image from the bytes of its file, as served.
 
@@ -69,7 +72,8 @@ def measure_image(
     with open_image(io.BytesIO(data)) as image:
         if image.width * image.height > max_pixels or max(image.size) > MAX_SIDE:
             raise ImageError(
-                Reason.TOO_MANY_PIXELS, f"{image.width} x {image.height}, over {max_pixels} pixels or {MAX_SIDE} a side"
+                Reason.TOO_MANY_PIXELS,
+                f"{image.width} x {image.height}, over {max_pixels} pixels or {MAX_SIDE} a side",
             )
         # MPO is a JPEG with previews behind it, no animation
         format_ = "JPEG" if image.format == "MPO" else str(image.format)
@@ -126,7 +130,9 @@ def _pixel_sha256(luma_HW: NDArray[np.uint8]) -> str:
     return digest.hexdigest()
 
 
-def _decode(image: Image.Image, in_colours: bool) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+def _decode(
+    image: Image.Image, in_colours: bool
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
     """Luma, and the colours where they are wanted."""
     if not in_colours:
         return to_luma(image), None

@@ -12,7 +12,9 @@ __all__ = ["chroma_subsampling", "jpeg_quality"]
 def jpeg_quality(image: Image.Image) -> int | None:
     """The IJG quality, 1 to 100, whose luma quantisation table is nearest (L1); None if the image is no JPEG."""
     layers, tables = getattr(image, "layer", None), getattr(image, "quantization", {})
-    if not layers or layers[0][3] not in tables:  # the first component's, which need not be number 0
+    if (
+        not layers or layers[0][3] not in tables
+    ):  # the first component's, which need not be number 0
         return None
     distance = np.abs(_IJG_LUMA - np.asarray(tables[layers[0][3]])).sum(axis=1)
     return int(np.argmin(distance)) + 1
@@ -31,7 +33,11 @@ def chroma_subsampling(image: Image.Image) -> str | None:
         return "4:0:0"
     (_, *luma, _), (_, *chroma, _), (_, *other, _) = layers[:3]
     # factors of 0 are for the decoder to refuse
-    named = [name for name, (across, down) in _SUBSAMPLINGS.items() if luma == [across * chroma[0], down * chroma[1]]]
+    named = [
+        name
+        for name, (across, down) in _SUBSAMPLINGS.items()
+        if luma == [across * chroma[0], down * chroma[1]]
+    ]
     return named[0] if named and chroma == other else None
 
 

@@ -47,18 +47,25 @@ def spectral_cutoff(spectrum: PowerSpectrum) -> float | None:
     centres = (np.arange(_RINGS) + 0.5) / _RINGS
     frequencies = np.exp(np.arange(log(_LOWEST), log(centres[-1] / _SPAN), 0.02))
     strongest = np.maximum.accumulate(level[::-1])[::-1]
-    fall = np.interp(frequencies / _SPAN, centres, level) - np.interp(frequencies * _SPAN, centres, strongest)
+    fall = np.interp(frequencies / _SPAN, centres, level) - np.interp(
+        frequencies * _SPAN, centres, strongest
+    )
     steep = np.flatnonzero(fall >= _FALL)
     if not len(steep):
         return float(end)
-    first = steep[: np.argmax(np.diff(steep, append=len(fall) + 1) > 1) + 1]  # the run that begins lowest
+    first = steep[
+        : np.argmax(np.diff(steep, append=len(fall) + 1) > 1) + 1
+    ]  # the run that begins lowest
     return float(min(end, np.sqrt(frequencies[first[0]] * frequencies[first[-1]])))
 
 
 def _ring_power(spectrum: PowerSpectrum) -> NDArray[np.float64]:
     """Power per sample in each ring, in squared levels: white noise of variance s^2 has s^2 in all of them."""
     cells_RR = _cell_power(spectrum)
-    medians = [np.median([*cells_RR[ring, 1 : ring + 1], *cells_RR[1:ring, ring]]) for ring in range(1, _RINGS)]
+    medians = [
+        np.median([*cells_RR[ring, 1 : ring + 1], *cells_RR[1:ring, ring]])
+        for ring in range(1, _RINGS)
+    ]
     return np.array([cells_RR[0, 0], *medians])
 
 

@@ -59,7 +59,9 @@ def find_task(image_HWC: NDArray[np.uint8]) -> str:
             return "dejpeg"
         if streaks(luma_HW) >= _RAINY:
             return "derain"
-    raise RestoreError("it doesn't look enlarged, noisy, compressed or rained on: name the task (--task)")
+    raise RestoreError(
+        "it doesn't look enlarged, noisy, compressed or rained on: name the task (--task)"
+    )
 
 
 def streaks(luma_HW: NDArray[np.uint8]) -> float:
@@ -89,5 +91,8 @@ def _dark_beyond_bright(x_HW: NDArray[np.float32]) -> float:
         np.maximum(brightest_HW, line_HW, out=brightest_HW)
         np.minimum(darkest_HW, line_HW, out=darkest_HW)
     threshold = _STRENGTH * _LENGTH
-    bright, dark = (float(np.mean(found)) + 1e-4 for found in (brightest_HW > threshold, darkest_HW < -threshold))
+    bright, dark = (
+        float(np.mean(found)) + 1e-4
+        for found in (brightest_HW > threshold, darkest_HW < -threshold)
+    )
     return log(dark / bright)

@@ -50,8 +50,13 @@ class MeasureShard:
 
     def _measure(self, data: bytes) -> dict[str, Any]:
         try:
-            measures = measure_image(data, self.config.cutoffs, self.config.max_pixels, self.config.facts)
+            measures = measure_image(
+                data, self.config.cutoffs, self.config.max_pixels, self.config.facts
+            )
         except ImageError as error:
             return {"reason": error.reason.value}
-        further = {self.config.column(c): ratio for c, ratio in zip(self.config.cutoffs, measures.cutoffs, strict=True)}
+        further = {
+            self.config.column(c): ratio
+            for c, ratio in zip(self.config.cutoffs, measures.cutoffs, strict=True)
+        }
         return asdict(measures) | further | dict(measures.facts)

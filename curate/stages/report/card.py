@@ -42,7 +42,9 @@ _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 # the page's colours on paper: a figure by itself has no page to take them from
 _COLOURS = {"ink": "#1d1c1a", "soft": "#6b675f", "rule": "#d9d5cb"}
 _COLOURS |= {"measured": "#35648f", "kept": "#d0692a", "test": "#7a3b8f"}
-_PLACE = re.compile(r"^((?:[A-Za-z][\w+-]+:|file://)?)(?:~?/|[A-Za-z]:[\\/])(?!/).*?([^/\\]*)[/\\]?$")
+_PLACE = re.compile(
+    r"^((?:[A-Za-z][\w+-]+:|file://)?)(?:~?/|[A-Za-z]:[\\/])(?!/).*?([^/\\]*)[/\\]?$"
+)
 
 
 def write_card(shard: Shard, content: Mapping[str, Any], manifests: Mapping[str, Manifest]) -> None:
@@ -55,8 +57,13 @@ def write_card(shard: Shard, content: Mapping[str, Any], manifests: Mapping[str,
     """
     recipe: Recipe = content["recipe"]
     # where this machine keeps its files is nobody's business
-    recipe_text = yaml.safe_dump(_without_places(recipe.essence()), sort_keys=False, allow_unicode=True)
-    labels = ", ".join(sorted(str(_without_places(model)) for model in content["tally"].label_models)) or "nobody"
+    recipe_text = yaml.safe_dump(
+        _without_places(recipe.essence()), sort_keys=False, allow_unicode=True
+    )
+    labels = (
+        ", ".join(sorted(str(_without_places(model)) for model in content["tally"].label_models))
+        or "nobody"
+    )
     tables = [manifest.table for manifest in manifests.values()]
     sha256 = {split: shard.folder.sha256(f"manifest/{split}.parquet") or "" for split in manifests}
     figures = {name: _standalone(content[name]) for name in _FIGURES if content["tally"].measured}
@@ -64,13 +71,17 @@ def write_card(shard: Shard, content: Mapping[str, Any], manifests: Mapping[str,
         "card.md",
         {
             **content,
-            "header": front_matter({split: f"{split}.parquet" for split in manifests}, sum(map(len, tables))),
+            "header": front_matter(
+                {split: f"{split}.parquet" for split in manifests}, sum(map(len, tables))
+            ),
             "test": manifests["test"],
             "measures": _MEASURES,
             "quantiles": _quantiles(manifests["train"].table),
             "figures": [(name, _FIGURES[name]) for name in figures],
             "formats": _counts(tables, "format"),
-            "sources": [(_without_places(name), sum(counts)) for name, *counts in _counts(tables, "source")],
+            "sources": [
+                (_without_places(name), sum(counts)) for name, *counts in _counts(tables, "source")
+            ],
             "labels": labels,
             "people": _people(tables),
             "fetched": _fetched(tables),
@@ -87,7 +98,11 @@ def write_card(shard: Shard, content: Mapping[str, Any], manifests: Mapping[str,
     description = f"Images to train image restorers on, chosen from {content['tally'].rows:,} candidates by curate."
     files = {split: (manifests[split].table.schema, sha256[split]) for split in manifests}
     licences = sorted(str(name) for name, _, kept in content["licences"]["rows"] if name and kept)
-    _write(shard, "manifest/croissant.json", describe(recipe.name, description, files, licences).decode())
+    _write(
+        shard,
+        "manifest/croissant.json",
+        describe(recipe.name, description, files, licences).decode(),
+    )
 
 
 def _write(shard: Shard, path: str, text: str) -> None:
@@ -134,13 +149,24 @@ def _counts(tables: Sequence[pa.Table], column: str) -> list[tuple[Any, ...]]:
 
 
 def _people(tables: Sequence[pa.Table]) -> str:
-    people = sum(counts[0] for name, *counts in _counts([pa.concat_tables(tables)], "category") if name == "People")
-    return f"{people:,} images are labelled as showing people" if people else "people may be seen in images"
+    people = sum(
+        counts[0]
+        for name, *counts in _counts([pa.concat_tables(tables)], "category")
+        if name == "People"
+    )
+    return (
+        f"{people:,} images are labelled as showing people"
+        if people
+        else "people may be seen in images"
+    )
 
 
 def _fetched(tables: Sequence[pa.Table]) -> int:
     """Images that came from the web."""
-    return sum(pc.sum(pc.match_substring_regex(table["url"], "^(?i)https?:")).as_py() or 0 for table in tables)
+    return sum(
+        pc.sum(pc.match_substring_regex(table["url"], "^(?i)https?:")).as_py() or 0
+        for table in tables
+    )
 
 
 def _standalone(svg: str) -> str:

@@ -28,7 +28,13 @@ __all__ = ["CategoryBar", "Thresholds", "category_figure", "frequency_figure", "
 Counts = NDArray[np.int64]
 
 # Stand-ins that become the page's CSS variables, so that figures follow its light or dark dress
-_COLOURS = {"ink": "#010101", "soft": "#020202", "rule": "#030303", "measured": "#040404", "kept": "#050505"}
+_COLOURS = {
+    "ink": "#010101",
+    "soft": "#020202",
+    "rule": "#030303",
+    "measured": "#040404",
+    "kept": "#050505",
+}
 _COLOURS |= {"test": "#060606"}
 INK, SOFT, RULE, MEASURED, KEPT, TEST = _COLOURS.values()
 
@@ -81,7 +87,9 @@ class Thresholds:
     bpp: float | None
 
 
-def frequency_figure(counts: dict[str, Counts], mean: float, std: float, minimum: float | None, target: bool) -> Markup:
+def frequency_figure(
+    counts: dict[str, Counts], mean: float, std: float, minimum: float | None, target: bool
+) -> Markup:
     """Distribution of the high-frequency ratio, as in the paper's Figure 3: shares of measured and of kept images.
 
     Args:
@@ -115,12 +123,19 @@ def frequency_figure(counts: dict[str, Counts], mean: float, std: float, minimum
             x = np.linspace(start, edges[-1], 200)
             mass = 1 - (0 if minimum is None else NormalDist(mean, std).cdf(log10(minimum)))
             density = np.exp(-(((x - mean) / std) ** 2) / 2) / (std * sqrt(2 * pi))
-            axes.plot(x, 100 * width * density / max(mass, 1e-9), color=INK, linewidth=1.4, dashes=(5, 3))
+            axes.plot(
+                x, 100 * width * density / max(mass, 1e-9), color=INK, linewidth=1.4, dashes=(5, 3)
+            )
         if minimum is not None and edges[0] <= log10(minimum) <= edges[-1]:
             axes.axvline(log10(minimum), color=SOFT, linewidth=1, linestyle=":")
             place = axes.get_xaxis_transform()  # across by data, up by the axes' height
             axes.text(
-                log10(minimum) + 0.02, 0.99, f"filter: {100 * minimum:g} %", transform=place, va="top", color=SOFT
+                log10(minimum) + 0.02,
+                0.99,
+                f"filter: {100 * minimum:g} %",
+                transform=place,
+                va="top",
+                color=SOFT,
             )
         axes.set_xlim(edges[0], edges[-1])
         axes.set_ylim(0)
@@ -129,7 +144,12 @@ def frequency_figure(counts: dict[str, Counts], mean: float, std: float, minimum
         axes.set_ylabel("% of images per bin")
         _log_ticks(axes, "x", lambda value: f"{100 * value:g} %")
 
-    return _svg(360, draw, "frequency", "Distribution of the high-frequency ratio of measured and kept images")
+    return _svg(
+        360,
+        draw,
+        "frequency",
+        "Distribution of the high-frequency ratio of measured and kept images",
+    )
 
 
 def category_figure(bars: Sequence[CategoryBar]) -> Markup:
@@ -151,23 +171,38 @@ def category_figure(bars: Sequence[CategoryBar]) -> Markup:
         axes = figure.add_axes((0.17, 0.0, 0.76, 1.0))
         y = np.array(places)
         axes.barh(y, [min(bar.pool, limit) for bar in ordered], 0.62, color=MEASURED, alpha=0.28)
-        train, test = (np.array([getattr(bar, split) for bar in ordered]) for split in ("train", "test"))
+        train, test = (
+            np.array([getattr(bar, split) for bar in ordered]) for split in ("train", "test")
+        )
         axes.barh(y, train, 0.3, color=KEPT)
         axes.barh(y, test, 0.3, left=train, color=TEST)
         for place, bar in zip(y, ordered, strict=True):
-            axes.plot([bar.wanted] * 2, [place - 0.4, place + 0.4], color=INK, linewidth=1.5, solid_capstyle="butt")
+            axes.plot(
+                [bar.wanted] * 2,
+                [place - 0.4, place + 0.4],
+                color=INK,
+                linewidth=1.5,
+                solid_capstyle="butt",
+            )
             axes.text(-limit * 0.012, place, bar.name, ha="right", va="center")
             end = f"{'→ ' if bar.pool > limit else ''}{bar.pool:,}"
             reach = max(min(bar.pool, limit), bar.train + bar.test, bar.wanted)
             axes.text(reach + limit * 0.012, place, end, va="center", color=SOFT, fontsize=11)
         for place, broad in heads:
-            axes.text(-limit * 0.012, place, broad, ha="right", va="center", color=SOFT, style="italic")
+            axes.text(
+                -limit * 0.012, place, broad, ha="right", va="center", color=SOFT, style="italic"
+            )
         axes.set_xlim(0, limit)
         axes.set_ylim(row - 0.9, -0.5)
         axes.set_axis_off()
 
     height = round(22 * (row + 0.5))
-    return _svg(height, draw, "category", "Images of each sub-category: in the pool, taken for training and for test")
+    return _svg(
+        height,
+        draw,
+        "category",
+        "Images of each sub-category: in the pool, taken for training and for test",
+    )
 
 
 def size_figure(counts: dict[str, Counts], thresholds: Thresholds) -> Markup:
@@ -192,10 +227,14 @@ def size_figure(counts: dict[str, Counts], thresholds: Thresholds) -> Markup:
                 axes.axhline(log10(thresholds.bpp), color=SOFT, linewidth=1, linestyle=":")
             if thresholds.nbytes:  # 8 nbytes / pixels: a falling line
                 at = log10(8 * thresholds.nbytes)
-                axes.plot([left, right], [at - left, at - right], color=SOFT, linewidth=1, linestyle=":")
+                axes.plot(
+                    [left, right], [at - left, at - right], color=SOFT, linewidth=1, linestyle=":"
+                )
             axes.set_xlim(left, right)
             axes.set_ylim(bottom, top)
-            axes.set_title(f"{group}: {counts[group].sum():,}", loc="left", fontsize=12, color=colour)
+            axes.set_title(
+                f"{group}: {counts[group].sum():,}", loc="left", fontsize=12, color=colour
+            )
             axes.set_xlabel("pixels")
             if not place:
                 axes.set_ylabel("bits per pixel")
@@ -220,7 +259,9 @@ def _cells(axes: Axes, counts: Counts, colour: str) -> None:
         ]
         if boxes:
             path = Path.make_compound_path(*boxes)
-            axes.add_patch(PathPatch(path, facecolor=colour, linewidth=0, alpha=0.12 + 0.11 * opacity))
+            axes.add_patch(
+                PathPatch(path, facecolor=colour, linewidth=0, alpha=0.12 + 0.11 * opacity)
+            )
 
 
 def _extent(counts: Counts, margin: int) -> tuple[int, int]:
@@ -255,12 +296,18 @@ def _svg(height: int, draw: Callable[[Figure], None], name: str, title: str) -> 
         figure = Figure(figsize=(_WIDTH / 72, height / 72))
         draw(figure)
         sink = io.StringIO()
-        figure.savefig(sink, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        figure.savefig(
+            sink,
+            format="svg",
+            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
+        )
     svg = sink.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
-    svg = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', f'role="img" aria-label="{title}"', svg, count=1)
+    svg = re.sub(
+        r'width="[\d.]+pt" height="[\d.]+pt"', f'role="img" aria-label="{title}"', svg, count=1
+    )
     for variable, colour in _COLOURS.items():
         svg = svg.replace(colour, f"var(--{variable})")
     return Markup(svg)

@@ -41,6 +41,8 @@ def funnel(counts: Mapping[str, int]) -> list[Loss]:
     Args:
         counts: candidates by reason; keys that are no reason (such as "ok" for those kept) are passed over.
     """
-    losses = [Loss(r.value, r.stage, counts[r.value], r.meaning) for r in Reason if counts.get(r.value)]
+    losses = [
+        Loss(r.value, r.stage, counts[r.value], r.meaning) for r in Reason if counts.get(r.value)
+    ]
     order = list(STAGES)
     return sorted(losses, key=lambda loss: (order.index(loss.stage), -loss.count, loss.reason))

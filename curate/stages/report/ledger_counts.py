@@ -44,8 +44,12 @@ class Tally:
 
     rows: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
-    hosts: dict[str, Counter[str | None]] = field(default_factory=lambda: {"all": Counter(), "kept": Counter()})
-    licences: dict[str, Counter[str | None]] = field(default_factory=lambda: {"all": Counter(), "kept": Counter()})
+    hosts: dict[str, Counter[str | None]] = field(
+        default_factory=lambda: {"all": Counter(), "kept": Counter()}
+    )
+    licences: dict[str, Counter[str | None]] = field(
+        default_factory=lambda: {"all": Counter(), "kept": Counter()}
+    )
     contaminated: Counter[str] = field(default_factory=Counter)
     """Candidates by the benchmark that they, or duplicates of theirs, show a part of."""
     label_models: Counter[str | None] = field(default_factory=Counter)
@@ -58,7 +62,9 @@ class Tally:
     measured: int = 0
     flat: int = 0
     """Measured images without any high frequency: their logarithm has no place in the histogram."""
-    ratio: dict[str, Counts] = field(default_factory=lambda: {k: _zeros(RATIO_EDGES) for k in ("measured", "kept")})
+    ratio: dict[str, Counts] = field(
+        default_factory=lambda: {k: _zeros(RATIO_EDGES) for k in ("measured", "kept")}
+    )
     """Counts over RATIO_EDGES."""
     size: dict[str, Counts] = field(
         default_factory=lambda: {k: _zeros(PIXEL_EDGES, BPP_EDGES) for k in ("measured", "kept")}
@@ -76,7 +82,10 @@ class Tally:
     @property
     def statistics(self) -> Statistics:
         """Of all measured images, whether kept or not."""
-        means = {name: total / self.measured if self.measured else None for name, total in self.sums.items()}
+        means = {
+            name: total / self.measured if self.measured else None
+            for name, total in self.sums.items()
+        }
         broad: Counter[str] = Counter()
         for category, count in self.labelled.items():
             broad[self.broad[category]] += count
@@ -100,8 +109,15 @@ class Tally:
             self.contaminated[shown.partition("/")[0]] += count
         self.label_models.update(_count(table["label_model"].drop_null()))
         self.labelled.update(_count(table["category"].drop_null()))
-        pairs = table.select(["category", "broad"]).drop_null().group_by(["category", "broad"]).aggregate([])
-        self.broad |= dict(zip(pairs["category"].to_pylist(), pairs["broad"].to_pylist(), strict=True))
+        pairs = (
+            table.select(["category", "broad"])
+            .drop_null()
+            .group_by(["category", "broad"])
+            .aggregate([])
+        )
+        self.broad |= dict(
+            zip(pairs["category"].to_pylist(), pairs["broad"].to_pylist(), strict=True)
+        )
         key = ["split", "category", "frequency_bin"]
         for row in kept.group_by(key).aggregate([([], "count_all")]).to_pylist():
             self.cells[row["split"], row["category"], row["frequency_bin"]] += row["count_all"]
@@ -112,7 +128,9 @@ class Tally:
         for group, rows in (("measured", measured), ("kept", kept)):
             self.ratio[group] += np.histogram(_logs(rows[frequency_column]), RATIO_EDGES)[0]
             pixels, bpp = (_logs(rows[name]) for name in ("pixels", "bpp"))
-            self.size[group] += np.histogram2d(pixels, bpp, (PIXEL_EDGES, BPP_EDGES))[0].astype(np.int64)
+            self.size[group] += np.histogram2d(pixels, bpp, (PIXEL_EDGES, BPP_EDGES))[0].astype(
+                np.int64
+            )
         self.kept_samples = _sample([self.kept_samples, kept], "category")
         rejected = measured.filter(pc.equal(measured["status"], "rejected"))
         self.rejected_samples = _sample([self.rejected_samples, rejected], "reason")
@@ -135,7 +153,9 @@ def count_ledger(shard: Shard, frequency_column: str) -> Tally:
 
 def _count(column: pa.ChunkedArray) -> dict[Any, int]:
     counts = column.value_counts()
-    return dict(zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True))
+    return dict(
+        zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True)
+    )
 
 
 def _logs(column: pa.ChunkedArray) -> NDArray[np.float64]:
@@ -150,7 +170,9 @@ def _zeros(*edges: NDArray[np.float64]) -> Counts:
 
 def _sample(tables: Iterable[pa.Table | None], group: str) -> pa.Table:
     """The rows with the smallest ids of each group: ids are hashes, so these are as good as drawn by lot."""
-    table = pa.concat_tables([t for t in tables if t is not None]).filter(pc.field(group).is_valid())
+    table = pa.concat_tables([t for t in tables if t is not None]).filter(
+        pc.field(group).is_valid()
+    )
     table = table.sort_by([(group, "ascending"), ("id", "ascending")])
     groups = table[group].to_numpy()
     rank = np.arange(len(groups)) - np.searchsorted(groups, groups) if len(groups) else np.empty(0)

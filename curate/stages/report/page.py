@@ -43,7 +43,10 @@ def build_report(shard: Shard) -> None:
     recipe = Recipe.parse(yaml.safe_load(recipe_text), where="recipe.yaml")
     with shard.open("select/summary.json") as file:
         summary = json.load(file)
-    manifests = {split: read_manifest(f"{shard.folder.url}/manifest/{split}.parquet") for split in ("train", "test")}
+    manifests = {
+        split: read_manifest(f"{shard.folder.url}/manifest/{split}.parquet")
+        for split in ("train", "test")
+    }
     tally = count_ledger(shard, recipe.select.frequency.column)
     content = _content(shard, recipe, summary, manifests, tally)
     with shard.create("report/index.html") as sink:
@@ -52,7 +55,11 @@ def build_report(shard: Shard) -> None:
 
 
 def _content(
-    shard: Shard, recipe: Recipe, summary: dict[str, Any], manifests: dict[str, Manifest], tally: Tally
+    shard: Shard,
+    recipe: Recipe,
+    summary: dict[str, Any],
+    manifests: dict[str, Manifest],
+    tally: Tally,
 ) -> dict[str, Any]:
     """What the template shows."""
     # Heavy: matplotlib only where a page is made
@@ -126,7 +133,9 @@ def _category_bars(summary: dict[str, Any], recipe: Recipe, tally: Tally) -> lis
     from curate.stages.report.figures import CategoryBar
 
     names = summary["categories"]
-    broad = {name: broad for broad, own in NAMED_CATEGORIES.items() for name in (*own, f"{broad} others")} | tally.broad
+    broad = {
+        name: broad for broad, own in NAMED_CATEGORIES.items() for name in (*own, f"{broad} others")
+    } | tally.broad
     weights = [recipe.select.category_weights.get(name, 1.0) for name in names]
     taken = Counter[tuple[str, str]]()
     for (split, category, _), count in tally.cells.items():
@@ -145,7 +154,9 @@ def _thresholds(recipe: Recipe) -> Thresholds:
 
     least = recipe.filters.min
     sides = least.get("width", 0) * least.get("height", 0)
-    return Thresholds(max(sides, least.get("pixels", 0)) or None, least.get("nbytes"), least.get("bpp"))
+    return Thresholds(
+        max(sides, least.get("pixels", 0)) or None, least.get("nbytes"), least.get("bpp")
+    )
 
 
 @dataclass(frozen=True)
@@ -179,9 +190,13 @@ def _shortfalls(bars: Sequence[CategoryBar], summary: dict[str, Any], recipe: Re
     train, test = summary["train"], summary["test"]
     told = []
     if train["taken"] < train["wanted"]:
-        told.append(f"{train['taken']:,} of {train['wanted']:,} training images: the pool held no more.")
+        told.append(
+            f"{train['taken']:,} of {train['wanted']:,} training images: the pool held no more."
+        )
     if test["taken"] < test["wanted"]:
-        share = f"at most {recipe.select.test.max_share:.0%} of a sub-category's pool may go there".replace("%", " %")
+        share = f"at most {recipe.select.test.max_share:.0%} of a sub-category's pool may go there".replace(
+            "%", " %"
+        )
         told.append(f"{test['taken']:,} of {test['wanted']:,} test images: {share}.")
     short = [f"{bar.name} {bar.train:,}" for bar in bars if bar.is_short]
     if short:
@@ -191,7 +206,11 @@ def _shortfalls(bars: Sequence[CategoryBar], summary: dict[str, Any], recipe: Re
         gap = summary["objective"]["gap"]
         told.append(
             f"Over sub-categories and frequency bins together the choice is {away} away from what the pool allows; "
-            + (f"another may be nearer by {gap:,}." if gap else "no other choice comes nearer (duality gap 0).")
+            + (
+                f"another may be nearer by {gap:,}."
+                if gap
+                else "no other choice comes nearer (duality gap 0)."
+            )
         )
     return told
 

@@ -28,7 +28,9 @@ def render(name: str, content: Mapping[str, Any], *, markdown: bool = False) -> 
     )  # fmt: skip
     environment.filters["count"] = partial(_number, form=",.0f")
     environment.filters["decimal"] = lambda value, digits=2: _number(value, f",.{digits}f")
-    environment.filters["percent"] = lambda value, digits=1: _number(value, f".{digits}%").replace("%", " %")
+    environment.filters["percent"] = lambda value, digits=1: _number(value, f".{digits}%").replace(
+        "%", " %"
+    )
     environment.filters["cell"] = _cell
     environment.filters["bands"] = bands
     return environment.get_template(name).render(content)
@@ -43,4 +45,9 @@ def _cell(value: object) -> str:
     text = " ".join(str(value).split())
     text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}\N{HORIZONTAL ELLIPSIS}"
     text = re.sub(r"([\\`*_\[\]|~])", r"\\\1", text)
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("://", ":&#47;&#47;")
+    return (
+        text.replace("&", "&amp;")
+        .replace("<", "&lt;")
+        .replace(">", "&gt;")
+        .replace("://", ":&#47;&#47;")
+    )

@@ -30,7 +30,12 @@ class FrequencyBins:
 
     @classmethod
     def fit(
-        cls, log_ratio_N: NDArray[np.float64], bins: int, mean: float | None, std: float | None, minimum: float | None
+        cls,
+        log_ratio_N: NDArray[np.float64],
+        bins: int,
+        mean: float | None,
+        std: float | None,
+        minimum: float | None,
     ) -> FrequencyBins:
         """Bins over three standard deviations either side of the target's mean, cut off at the recipe's minimum.
 
@@ -44,7 +49,14 @@ class FrequencyBins:
         mean = mean if mean is not None else float(log_ratio_N.mean()) if len(log_ratio_N) else 0.0
         # rounded, so that the last bit of a sum never moves an edge across an image
         mean = round(mean, 9)
-        std = round(std if std is not None else max(float(log_ratio_N.std()), 1e-3) if len(log_ratio_N) else 1.0, 9)
+        std = round(
+            std
+            if std is not None
+            else max(float(log_ratio_N.std()), 1e-3)
+            if len(log_ratio_N)
+            else 1.0,
+            9,
+        )
         low, high = mean - 3 * std, mean + 3 * std
         if minimum is not None:
             low = max(low, minimum)
@@ -116,7 +128,9 @@ def balance(
         return Balance(np.zeros_like(available_CB), target_C, target_B, 0, 0, 0)
     marginals = _marginals(*available_CB.shape)
     wanted = np.concatenate([target_C, target_B])
-    cell_target = share_out(available_CB.ravel(), np.outer(target_C, target_B).ravel() / total, total)
+    cell_target = share_out(
+        available_CB.ravel(), np.outer(target_C, target_B).ravel() / total, total
+    )
 
     # variables: cells x, then over- and undershoot of each cell, then of each marginal
     cells = available_CB.size
@@ -137,12 +151,17 @@ def balance(
     counts = x[:cells]
     distance = int(weights @ np.abs(marginals @ counts - wanted).astype(np.int64))
     spread = int(np.abs(counts - cell_target).sum())
-    least = max(-((2 * total - bound) // outweighs), 0)  # cells are never more than twice the total away
+    least = max(
+        -((2 * total - bound) // outweighs), 0
+    )  # cells are never more than twice the total away
     return Balance(counts.reshape(available_CB.shape), target_C, target_B, distance, least, spread)
 
 
 def shortage(
-    available_CB: Counts, total: int, category_weights_C: NDArray[np.float64], bin_weights_B: NDArray[np.float64]
+    available_CB: Counts,
+    total: int,
+    category_weights_C: NDArray[np.float64],
+    bin_weights_B: NDArray[np.float64],
 ) -> tuple[Counts, Counts]:
     """The fewest images that would have to be added to a pool for `total` to meet both targets exactly.
 
@@ -159,7 +178,8 @@ def shortage(
     shape, cells = available_CB.shape, available_CB.size
     plenty = np.int64(total)
     target_C, target_B = (
-        share_out(np.full(len(weights), plenty), weights, total) for weights in (category_weights_C, bin_weights_B)
+        share_out(np.full(len(weights), plenty), weights, total)
+        for weights in (category_weights_C, bin_weights_B)
     )
     product = np.outer(target_C, target_B).ravel() / max(total, 1)
     cell_target = share_out(np.full(cells, plenty), product, total)
@@ -168,7 +188,11 @@ def shortage(
     x, _ = _minimise(
         np.repeat(np.array([0, 2 * total + 1, 1, 1], np.int64), cells),
         vstack(
-            [hstack([eye, eye, -eye, eye]), hstack([marginals, marginals, coo_array((sum(shape), 2 * cells))])], "csr"
+            [
+                hstack([eye, eye, -eye, eye]),
+                hstack([marginals, marginals, coo_array((sum(shape), 2 * cells))]),
+            ],
+            "csr",
         ),
         np.concatenate([cell_target, target_C, target_B]),
         np.zeros(4 * cells, np.int64),
@@ -181,17 +205,24 @@ def shortage(
 def _marginals(categories: int, bins: int) -> coo_array:
     """The matrix that sums cells over bins, then over categories."""
     return block_array(
-        [[kron(eye_array(categories), np.ones((1, bins)))], [kron(np.ones((1, categories)), eye_array(bins))]]
+        [
+            [kron(eye_array(categories), np.ones((1, bins)))],
+            [kron(np.ones((1, categories)), eye_array(bins))],
+        ]
     )
 
 
-def _minimise(cost: Counts, matrix: csr_array, right: Counts, lower: Counts, upper: Counts) -> tuple[Counts, int]:
+def _minimise(
+    cost: Counts, matrix: csr_array, right: Counts, lower: Counts, upper: Counts
+) -> tuple[Counts, int]:
     """Whole x of least `cost @ x`, where `matrix @ x = right` and `lower <= x <= upper`, and a lower bound of that.
 
     The bound is weak duality's, with the solver's prices rounded: whole numbers throughout, so it holds whatever
     rounding errors the solver made.
     """
-    result = linprog(cost, A_eq=matrix, b_eq=right, bounds=np.stack([lower, upper], axis=1), method="highs")
+    result = linprog(
+        cost, A_eq=matrix, b_eq=right, bounds=np.stack([lower, upper], axis=1), method="highs"
+    )
     if not result.success:  # there always is a choice, so this is a fault of ours or the solver's
         raise RuntimeError(f"HiGHS: {result.message}")
     price = np.rint(result.eqlin.marginals).astype(np.int64)
@@ -201,7 +232,10 @@ def _minimise(cost: Counts, matrix: csr_array, right: Counts, lower: Counts, upp
 
 
 def share_out(
-    available: Counts, weights: NDArray[np.float64], total: int, order: NDArray[np.int64] | None = None
+    available: Counts,
+    weights: NDArray[np.float64],
+    total: int,
+    order: NDArray[np.int64] | None = None,
 ) -> Counts:
     """Share `total` out in proportion to the weights; what a share can't hold goes to the others, again by weight.
 

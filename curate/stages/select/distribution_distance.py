@@ -64,7 +64,10 @@ def _moments(x_N: NDArray[np.float64]) -> dict[str, float | None]:
         moments |= {"mean": _number(mean), "std": _number(std)}
         if std > 1e-9:
             z_N = (x_N - mean) / std
-            moments |= {"skewness": _number((z_N**3).mean()), "kurtosis": _number((z_N**4).mean() - 3)}
+            moments |= {
+                "skewness": _number((z_N**3).mean()),
+                "kurtosis": _number((z_N**4).mean() - 3),
+            }
     return moments
 
 

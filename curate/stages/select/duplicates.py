@@ -70,7 +70,9 @@ def find_clusters(
     return Clusters(label_N, order[first][label_N])
 
 
-def looks_like(hashes: pa.ChunkedArray, other_M: NDArray[np.uint64], radius: int, mirrored: bool) -> NDArray[np.bool_]:
+def looks_like(
+    hashes: pa.ChunkedArray, other_M: NDArray[np.uint64], radius: int, mirrored: bool
+) -> NDArray[np.bool_]:
     """Which perceptual hashes are within the radius of any of some others; those of plain pictures never are.
 
     Args:
@@ -86,7 +88,9 @@ def looks_like(hashes: pa.ChunkedArray, other_M: NDArray[np.uint64], radius: int
     alike_N = np.zeros(len(hash_N), bool)
     telling_K = np.flatnonzero(np.bitwise_count(hash_N) >= _PLAIN)
     for first in range(0, len(other_M), _BLOCK):
-        differ_KM = np.bitwise_count(hash_N[telling_K, None] ^ other_M[None, first : first + _BLOCK])
+        differ_KM = np.bitwise_count(
+            hash_N[telling_K, None] ^ other_M[None, first : first + _BLOCK]
+        )
         alike_N[telling_K] |= (differ_KM <= radius).any(axis=1)
     return alike_N
 
@@ -99,7 +103,13 @@ def mirror_hash(hash_N: NDArray[np.uint64]) -> NDArray[np.uint64]:
 def _equal(values: pa.ChunkedArray) -> NDArray[np.int64]:
     """Links from each row to the first that has the same value."""
     place = np.flatnonzero(pc.is_valid(values).to_numpy())
-    codes = values.drop_null().dictionary_encode().unify_dictionaries().combine_chunks().indices.to_numpy()
+    codes = (
+        values.drop_null()
+        .dictionary_encode()
+        .unify_dictionaries()
+        .combine_chunks()
+        .indices.to_numpy()
+    )
     _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
     return _links(place, place[first[inverse]])
 
@@ -111,7 +121,9 @@ def _alike(hashes: pa.ChunkedArray, radius: int, mirrored: bool) -> NDArray[np.i
     telling = np.bitwise_count(hash_N) >= _PLAIN
     place, hash_N = place[telling], hash_N[telling]
     values, first, inverse = np.unique(hash_N, return_index=True, return_inverse=True)
-    near = hamming_links(np.concatenate([values, mirror_hash(values)]) if mirrored else values, radius)
+    near = hamming_links(
+        np.concatenate([values, mirror_hash(values)]) if mirrored else values, radius
+    )
     near = place[first][near % max(len(values), 1)]
     return np.concatenate([_links(place, place[first[inverse]]), near])
 

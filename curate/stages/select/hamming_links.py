@@ -28,7 +28,9 @@ _PARTITION_ROWS = 2_000_000
 """Rows of one partition of the shuffle."""
 
 
-def hamming_links(hash_N: NDArray[np.uint64], radius: int, partition_rows: int = _PARTITION_ROWS) -> Links:
+def hamming_links(
+    hash_N: NDArray[np.uint64], radius: int, partition_rows: int = _PARTITION_ROWS
+) -> Links:
     """Links that connect all hashes within a radius of each other: pairs within it, and enough of them.
 
     By the pigeonhole principle: of two 64-bit words that differ in at most r bits, cut into r + 1 bands, at least one
@@ -65,7 +67,9 @@ def hamming_links(hash_N: NDArray[np.uint64], radius: int, partition_rows: int =
 
 def components(links: Links, nodes: int) -> NDArray[np.int32]:
     """Which component each node is in; components are numbered by their first node."""
-    graph = coo_array((np.ones(len(links), np.bool_), (links[:, 0], links[:, 1])), shape=(nodes, nodes))
+    graph = coo_array(
+        (np.ones(len(links), np.bool_), (links[:, 0], links[:, 1])), shape=(nodes, nodes)
+    )
     labels: NDArray[np.int32] = connected_components(graph, directed=False)[1]
     return labels
 
@@ -76,7 +80,9 @@ def deal_bits(hash_N: NDArray[np.uint64], radius: int) -> list[np.uint64]:
     One empty band, which all have in common, where no two can differ in more bits than the radius.
     """
     share_64 = np.array([np.count_nonzero(hash_N & bit) for bit in _BITS]) / max(len(hash_N), 1)
-    lively = [bit for bit in np.argsort(np.abs(share_64 - 0.5), kind="stable") if 0 < share_64[bit] < 1]
+    lively = [
+        bit for bit in np.argsort(np.abs(share_64 - 0.5), kind="stable") if 0 < share_64[bit] < 1
+    ]
     if len(lively) <= radius:
         return [np.uint64(0)]
     return [np.bitwise_or.reduce(_BITS[lively[first :: radius + 1]]) for first in range(radius + 1)]
@@ -105,10 +111,17 @@ def _find(rows: pd.DataFrame, radius: int, nodes: int, depth: int = 0) -> Links:
     """Links among the rows that have one key."""
     order = np.argsort(rows["key"].to_numpy(), kind="stable")
     key_N, hash_N, node_N = (rows[name].to_numpy()[order] for name in ("key", "hash", "node"))
-    starts = np.flatnonzero(np.r_[True, key_N[1:] != key_N[:-1]]) if len(key_N) else np.empty(0, np.int64)
+    starts = (
+        np.flatnonzero(np.r_[True, key_N[1:] != key_N[:-1]])
+        if len(key_N)
+        else np.empty(0, np.int64)
+    )
     sizes = np.diff(np.r_[starts, len(key_N)])
     calm_N = np.repeat(sizes <= _CROWD, sizes)
-    parts = (slice(starts[crowd], starts[crowd] + sizes[crowd]) for crowd in np.flatnonzero(sizes > _CROWD))
+    parts = (
+        slice(starts[crowd], starts[crowd] + sizes[crowd])
+        for crowd in np.flatnonzero(sizes > _CROWD)
+    )
     found = chain(
         _near(key_N[calm_N], hash_N[calm_N], node_N[calm_N], radius),
         (_cut(hash_N[part], node_N[part], radius, nodes, depth) for part in parts),
@@ -136,7 +149,9 @@ def _near(
         yield np.stack([node_N[near], node_N[near + step]], axis=1)
 
 
-def _cut(hash_N: NDArray[np.uint64], node_N: NDArray[np.int64], radius: int, nodes: int, depth: int) -> Links:
+def _cut(
+    hash_N: NDArray[np.uint64], node_N: NDArray[np.int64], radius: int, nodes: int, depth: int
+) -> Links:
     """Links within a crowd: by bands of the bits in which it differs, or one by one where those are too few."""
     bands = deal_bits(hash_N, radius)
     bits = sum(int(np.bitwise_count(band)) for band in bands)

@@ -28,7 +28,9 @@ def read_pins(paths: Sequence[str]) -> Pins:
     for path in paths:
         for id_, split in _read_manifest(path) if path.endswith(".parquet") else _read_list(path):
             if pins.setdefault(id_, split) != split:
-                raise InputError(f"{path} pins {id_} to {split}, but another of select.pins has it in {pins[id_]}")
+                raise InputError(
+                    f"{path} pins {id_} to {split}, but another of select.pins has it in {pins[id_]}"
+                )
     return pins
 
 

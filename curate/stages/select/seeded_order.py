@@ -23,7 +23,9 @@ def id_numbers(ids: pa.ChunkedArray) -> NDArray[np.uint64]:
 
 def draw_lots(number_N: NDArray[np.uint64], salt: str) -> NDArray[np.uint64]:
     """A seeded hash of ids, no two alike: the finaliser of SplitMix64 (Steele, Lea and Flood 2014)."""
-    x_N = number_N + np.frombuffer(hashlib.sha256(salt.encode()).digest()[:8], ">u8").astype(np.uint64)
+    x_N = number_N + np.frombuffer(hashlib.sha256(salt.encode()).digest()[:8], ">u8").astype(
+        np.uint64
+    )
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         x_N ^= x_N >> np.uint64(shift)
         x_N *= np.uint64(factor)

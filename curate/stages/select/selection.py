@@ -43,7 +43,9 @@ class Selection:
 def needed_columns(config: Select) -> list[str]:
     """Columns that `select` reads."""
     prefer = [config.prefer.removeprefix("-")] if config.prefer else []
-    return list(dict.fromkeys(["reason", "category", config.frequency.column, *DUPLICATE_COLUMNS, *prefer]))
+    return list(
+        dict.fromkeys(["reason", "category", config.frequency.column, *DUPLICATE_COLUMNS, *prefer])
+    )
 
 
 def select(
@@ -101,7 +103,9 @@ def select(
 
     decisions = _decisions(marked, pool_N, pool.cell_N % pool.bins, split_N)
     yields = Yields(len(rows) if candidates is None else candidates, pool.counts())
-    asked_CB, missing_CB = shortage(pool.counts(free_N), config.train, weights_C, np.array(bins.weights))
+    asked_CB, missing_CB = shortage(
+        pool.counts(free_N), config.train, weights_C, np.array(bins.weights)
+    )
     lacking = [
         *missing_train(asked_CB, missing_CB, categories, bins.edges, yields),
         *missing_test(quota_C, test_CB.sum(axis=1), config.test.max_share, categories, yields),
@@ -147,7 +151,9 @@ class _Pool:
     def counts(self, free_N: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
         """Images in each cell, shape (categories, bins)."""
         cell_N = self.cell_N if free_N is None else self.cell_N[free_N]
-        return np.bincount(cell_N, minlength=self.categories * self.bins).reshape(self.categories, self.bins)
+        return np.bincount(cell_N, minlength=self.categories * self.bins).reshape(
+            self.categories, self.bins
+        )
 
     def take(
         self,
@@ -185,28 +191,38 @@ def _cells(
     minimum = filters.min.get(wanted.column)
     low = log10(minimum) if minimum is not None and minimum > 0 else None
     bins = FrequencyBins.fit(log_ratio_N, wanted.bins, wanted.mean, wanted.std, low)
-    category_N = pc.fill_null(pc.index_in(rows["category"], pa.array(categories, pa.string())), -1).to_numpy()[pool_N]
+    category_N = pc.fill_null(
+        pc.index_in(rows["category"], pa.array(categories, pa.string())), -1
+    ).to_numpy()[pool_N]
     cell_N = category_N * np.int32(wanted.bins) + bins.place(log_ratio_N)
     number_N = id_numbers(rows["id"])[pool_N]
     return _Pool(number_N, cell_N, log_ratio_N, pinned_N, len(categories), wanted.bins), bins
 
 
-def _benchmark(pool: _Pool, quota_C: NDArray[np.int64], max_share: float, seed: int) -> NDArray[np.int64]:
+def _benchmark(
+    pool: _Pool, quota_C: NDArray[np.int64], max_share: float, seed: int
+) -> NDArray[np.int64]:
     """Images of each cell that go to the benchmark split: the pinned ones, and evenly over the bins."""
     pinned_CB = pool.counts(pool.pinned_N == _TEST)
     available_CB = pool.counts(pool.pinned_N != _TRAIN)
-    total_C = np.minimum(quota_C, np.floor(max_share * pool.counts().sum(axis=1) + 1e-9).astype(np.int64))
+    total_C = np.minimum(
+        quota_C, np.floor(max_share * pool.counts().sum(axis=1) + 1e-9).astype(np.int64)
+    )
     # which bins get the odd images is drawn, or it would always be the lowest
     draw = np.random.default_rng([seed, 0x7E57])
     test_CB = pinned_CB.copy()
     for test_B, available_B, total in zip(test_CB, available_CB, total_C, strict=True):
         even_B = share_out(available_B, np.ones(pool.bins), int(total), draw.permutation(pool.bins))
         short_B = np.maximum(even_B - test_B, 0)
-        test_B += share_out(available_B - test_B, short_B.astype(float), max(int(total - test_B.sum()), 0))
+        test_B += share_out(
+            available_B - test_B, short_B.astype(float), max(int(total - test_B.sum()), 0)
+        )
     return test_CB
 
 
-def _worth(rows: pa.Table, pool_N: NDArray[np.int64], prefer: str | None) -> NDArray[np.float64] | None:
+def _worth(
+    rows: pa.Table, pool_N: NDArray[np.int64], prefer: str | None
+) -> NDArray[np.float64] | None:
     """The larger the better; -inf where nothing is known."""
     if prefer is None:
         return None
@@ -215,7 +231,10 @@ def _worth(rows: pa.Table, pool_N: NDArray[np.int64], prefer: str | None) -> NDA
 
 
 def _mark_duplicates(
-    rows: pa.Table, config: Dedup, vectors_ND: NDArray[np.float32] | None, pinned_N: NDArray[np.int8]
+    rows: pa.Table,
+    config: Dedup,
+    vectors_ND: NDArray[np.float32] | None,
+    pinned_N: NDArray[np.int8],
 ) -> pa.Table:
     """Reject all but the best of each cluster, or all if one is contaminated; pinned ones are better than others.
 
@@ -226,14 +245,18 @@ def _mark_duplicates(
     in_N = np.flatnonzero(pc.is_null(rows["reason"]).to_numpy())
     pool = rows if len(in_N) == count else rows.take(pa.array(in_N))
     # what was published stays, whatever better copy comes along; and a test image's copy must not become training
-    found = find_clusters(pool, config, None if vectors_ND is None else vectors_ND[in_N], pinned_N[in_N])
+    found = find_clusters(
+        pool, config, None if vectors_ND is None else vectors_ND[in_N], pinned_N[in_N]
+    )
     best_N, shared_N = in_N[found.best_N], found.shared()
     cluster_N = np.full(count, -1)
     cluster_N[in_N[shared_N]] = best_N[shared_N]
 
     by_cluster: dict[int, str] = {}
     matched = np.flatnonzero(pc.is_valid(pool["contaminated_by"]).to_numpy())
-    for row, match in zip(matched, pool["contaminated_by"].take(pa.array(matched)).to_pylist(), strict=True):
+    for row, match in zip(
+        matched, pool["contaminated_by"].take(pa.array(matched)).to_pylist(), strict=True
+    ):
         label = int(found.label_N[row])
         by_cluster[label] = min(by_cluster.get(label, match), match)
     names = sorted(set(by_cluster.values()))
@@ -274,7 +297,11 @@ def _decisions(
 ) -> pa.Table:
     """What was decided of every row, in the ledger's columns."""
     count = len(marked)
-    in_pool_N, split_N, frequency_N = np.zeros(count, bool), np.zeros(count, np.int8), np.zeros(count, np.int16)
+    in_pool_N, split_N, frequency_N = (
+        np.zeros(count, bool),
+        np.zeros(count, np.int8),
+        np.zeros(count, np.int16),
+    )
     in_pool_N[pool_N], split_N[pool_N], frequency_N[pool_N] = True, pool_split_N, bin_N
     kept = pa.array(split_N > 0)
     surplus = pc.if_else(kept, pa.scalar(None, pa.string()), Reason.SURPLUS.value)
@@ -291,9 +318,14 @@ def _decisions(
     )
 
 
-def _summarise(balanced: Balance, bins: FrequencyBins, categories: Sequence[str], config: Select) -> dict[str, Any]:
+def _summarise(
+    balanced: Balance, bins: FrequencyBins, categories: Sequence[str], config: Select
+) -> dict[str, Any]:
     taken_C, taken_B = balanced.counts_CB.sum(axis=1), balanced.counts_CB.sum(axis=0)
-    away = np.abs(taken_C - balanced.category_target_C).sum() + np.abs(taken_B - balanced.frequency_target_B).sum()
+    away = (
+        np.abs(taken_C - balanced.category_target_C).sum()
+        + np.abs(taken_B - balanced.frequency_target_B).sum()
+    )
     return {
         "categories": list(categories),
         "category_target": balanced.category_target_C.tolist(),

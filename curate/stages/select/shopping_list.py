@@ -21,6 +21,9 @@ COLUMNS = (
 """`low` and `high` are the bin's bounds, as values of the balanced column. `candidates_searched` are candidates that
 show the category, `candidates_as_before` ones of the same lists; null where nothing like it was seen."""
 
+_LARGEST_POOL = 1e15
+"""Images beyond which no pool will ever go: a share that asks for more can't be met."""
+
 Row = dict[str, Any]
 Counts = NDArray[np.int64]
 
@@ -38,7 +41,9 @@ class Yields:
         share = 1.0
         if bin_ is not None:
             # a category's own bands, unless none of its images is in this one
-            seen = self.pool_CB[category] if self.pool_CB[category, bin_] else self.pool_CB.sum(axis=0)
+            seen = (
+                self.pool_CB[category] if self.pool_CB[category, bin_] else self.pool_CB.sum(axis=0)
+            )
             share = seen[bin_] / max(seen.sum(), 1)
         return self._needed(images, share * int(self.pool_CB.sum()))
 
@@ -52,7 +57,11 @@ class Yields:
 
 
 def missing_train(
-    asked_CB: Counts, missing_CB: Counts, categories: Sequence[str], edges: Sequence[float], yields: Yields
+    asked_CB: Counts,
+    missing_CB: Counts,
+    categories: Sequence[str],
+    edges: Sequence[float],
+    yields: Yields,
 ) -> Iterator[Row]:
     """A row for each cell that lacks images; see `balance.shortage`.
 
@@ -86,7 +95,9 @@ def missing_test(
     """A row for each category whose quota isn't met; `max_share` makes the pool of it count, not the quota alone."""
     for category in np.flatnonzero(taken_C < asked_C).tolist():
         asked, taken = int(asked_C[category]), int(taken_C[category])
-        more = ceil(asked / max_share - 1e-9) - int(yields.pool_CB[category].sum()) if max_share else None
+        more = None
+        if asked < max_share * _LARGEST_POOL:
+            more = ceil(asked / max_share - 1e-9) - int(yields.pool_CB[category].sum())
         yield {
             "split": "test",
             "category": categories[category],
@@ -117,8 +128,12 @@ def by_category(rows: Sequence[Row]) -> list[Row]:
                 "train": sum(row["lacking"] for row in train),
                 "test": sum(row["lacking"] for row in own if row["split"] == "test"),
                 "bands": [[row["low"], row["high"], row["lacking"]] for row in train],
-                "candidates_searched": max((row["candidates_searched"] or 0 for row in own), default=0),
-                "candidates_as_before": max((row["candidates_as_before"] or 0 for row in own), default=0),
+                "candidates_searched": max(
+                    (row["candidates_searched"] or 0 for row in own), default=0
+                ),
+                "candidates_as_before": max(
+                    (row["candidates_as_before"] or 0 for row in own), default=0
+                ),
                 "unknown_searched": any(row["candidates_searched"] is None for row in own),
                 "unknown_as_before": any(row["candidates_as_before"] is None for row in own),
             }
@@ -126,9 +141,13 @@ def by_category(rows: Sequence[Row]) -> list[Row]:
     found.sort(key=lambda row: -(row["train"] + row["test"]))
     if len(found) > 1:
         # each category is searched for by itself; more of the same lists bring all of them
-        everything = {key: sum(row[key] for row in found) for key in ("train", "test", "candidates_searched")}
+        everything = {
+            key: sum(row[key] for row in found) for key in ("train", "test", "candidates_searched")
+        }
         everything["candidates_as_before"] = max(row["candidates_as_before"] for row in found)
-        unknown = {key: any(row[key] for row in found) for key in ("unknown_searched", "unknown_as_before")}
+        unknown = {
+            key: any(row[key] for row in found) for key in ("unknown_searched", "unknown_as_before")
+        }
         found.append({"category": "all", "bands": [], **everything, **unknown})
     return found
 

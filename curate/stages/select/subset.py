@@ -17,7 +17,10 @@ Counts = NDArray[np.int64]
 
 _NEAREST = 1000
 """Rows beyond twice as many as are wanted that the integer programme looks at first."""
-_OPTIONS = {"mip_rel_gap": 1e-3, "node_limit": 1000}  # nodes, not seconds: the same however busy the machine
+_OPTIONS = {
+    "mip_rel_gap": 1e-3,
+    "node_limit": 1000,
+}  # nodes, not seconds: the same however busy the machine
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,9 @@ def pick(
     must_N = np.zeros(len(cost_N), bool) if must_N is None else must_N
     if not count or (np.bincount(group_N, minlength=len(counts_G)) < counts_G).any():
         return None
-    groups = csr_array((np.ones(len(group_N)), (group_N, np.arange(len(group_N)))), (len(counts_G), len(group_N)))
+    groups = csr_array(
+        (np.ones(len(group_N)), (group_N, np.arange(len(group_N)))), (len(counts_G), len(group_N))
+    )
     sums, low_M, high_M = _sums(means, count, len(cost_N))
     relaxed = linprog(
         cost_N,
@@ -110,5 +115,7 @@ def _sums(means: Sequence[MeanBetween], count: int, rows: int) -> tuple[csr_arra
         return csr_array(coo_array((0, rows))), np.empty(0), np.empty(0)
     scale = np.array([max(abs(m.low), abs(m.high), 1e-300) for m in means])
     values = np.stack([m.values_N for m in means]) / scale[:, None]
-    low, high = (np.array([getattr(m, name) for m in means]) / scale * count for name in ("low", "high"))
+    low, high = (
+        np.array([getattr(m, name) for m in means]) / scale * count for name in ("low", "high")
+    )
     return csr_array(values), low, high

@@ -40,7 +40,12 @@ import numpy as np
 
 from curate.errors import RestoreError
 from curate.restore.data.degradations.blur import blur_disk, blur_motion, blur_shake
-from curate.restore.data.degradations.camera import add_sensor_noise, darken, photograph, raise_gamma
+from curate.restore.data.degradations.camera import (
+    add_sensor_noise,
+    darken,
+    photograph,
+    raise_gamma,
+)
 from curate.restore.data.degradations.levels import Image, as_before
 from curate.restore.data.degradations.rain import Rain
 from curate.restore.data.degradations.synthetic import (
@@ -52,7 +57,15 @@ from curate.restore.data.degradations.synthetic import (
     truncate,
 )
 
-__all__ = ["TASKS", "Degradation", "Image", "generator", "known_degradations", "parse_degradation", "parse_task"]
+__all__ = [
+    "TASKS",
+    "Degradation",
+    "Image",
+    "generator",
+    "known_degradations",
+    "parse_degradation",
+    "parse_task",
+]
 
 TASKS = ("sr", "derain", "denoise", "dejpeg", "deblur", "enhance")
 """What restoring can be asked for, whatever the level. Checkpoints depend on the order: further ones come last. The
@@ -84,7 +97,9 @@ class Degradation:
         height, width = (side // self.multiple * self.multiple for side in image.shape[:2])
         if not height or not width:
             found = f"{image.shape[1]}x{image.shape[0]}"
-            raise RestoreError(f"{self.name} needs at least {self.multiple}x{self.multiple} pixels, not {found}")
+            raise RestoreError(
+                f"{self.name} needs at least {self.multiple}x{self.multiple} pixels, not {found}"
+            )
         clean = image[:height, :width]
         return clean, self.apply(clean, rng)
 
@@ -122,7 +137,11 @@ def _at_level(
     """Nothing is drawn for a level that is fixed."""
     level = low
     if low < high:
-        level = float(rng.integers(int(low), int(high), endpoint=True)) if whole else rng.uniform(low, high)
+        level = (
+            float(rng.integers(int(low), int(high), endpoint=True))
+            if whole
+            else rng.uniform(low, high)
+        )
     return apply(image, rng, **{parameter: int(level) if whole else level})
 
 
@@ -158,7 +177,9 @@ _LAST = "8bit"
 
 def known_degradations() -> list[str]:
     """The forms of names that `parse_degradation` takes."""
-    numbered = [f"{start}<{f.parameter}> ({f.lowest:g} to {f.highest:g})" for start, f in _FAMILIES.items()]
+    numbered = [
+        f"{start}<{f.parameter}> ({f.lowest:g} to {f.highest:g})" for start, f in _FAMILIES.items()
+    ]
     return [*numbered, *_RAIN]
 
 
@@ -192,7 +213,9 @@ def _parse_one(name: str) -> Degradation:
         if match := re.fullmatch(f"{start}{number}(?:-{number})?", name):
             low, high = float(match[1]), float(match[2] or match[1])
             # super-resolution cuts the image to its scale before anything is drawn
-            if family.lowest <= low <= high <= family.highest and (low == high or family.parameter != "scale"):
+            if family.lowest <= low <= high <= family.highest and (
+                low == high or family.parameter != "scale"
+            ):
                 return family.build(name, low, high)
     raise RestoreError(
         f"no degradation {name!r}; known: {', '.join(known_degradations())}; "
@@ -211,7 +234,9 @@ def parse_task(name: str) -> str:
     try:
         return parse_degradation(name).task
     except RestoreError as error:
-        raise RestoreError(f"no task {name!r}: say {', '.join(TASKS)} or a degradation such as denoise_25") from error
+        raise RestoreError(
+            f"no task {name!r}: say {', '.join(TASKS)} or a degradation such as denoise_25"
+        ) from error
 
 
 def generator(*key: object) -> np.random.Generator:

@@ -70,5 +70,7 @@ def _draw_shake(size: int, rng: np.random.Generator) -> Kernel:
 def _blur(image_HWC: Image, kernel: Kernel) -> Image:
     n = len(kernel) // 2
     padded_HWC = np.pad(image_HWC.astype(np.float64), [(n, n), (n, n), (0, 0)], mode="symmetric")
-    blurred_HWC = fftconvolve(padded_HWC, (kernel / kernel.sum())[..., None], mode="valid", axes=(0, 1))
+    blurred_HWC = fftconvolve(
+        padded_HWC, (kernel / kernel.sum())[..., None], mode="valid", axes=(0, 1)
+    )
     return as_before(blurred_HWC.astype(np.float32), image_HWC)

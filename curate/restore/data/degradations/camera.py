@@ -14,7 +14,15 @@ from scipy.ndimage import convolve
 
 from curate.restore.data.degradations.levels import Image, as_before
 
-__all__ = ["add_sensor_noise", "darken", "encode", "linearise", "photograph", "raise_gamma", "read_variance"]
+__all__ = [
+    "add_sensor_noise",
+    "darken",
+    "encode",
+    "linearise",
+    "photograph",
+    "raise_gamma",
+    "read_variance",
+]
 
 Floats = NDArray[np.floating[Any]]
 
@@ -27,12 +35,16 @@ _SHARES = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]]) / 4
 
 def linearise(encoded: Floats) -> Floats:
     """sRGB values on 0..1 -> linear light on 0..1; the straight part goes on below 0."""
-    return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded.clip(0.04) + 0.055) / 1.055) ** 2.4)
+    return np.where(
+        encoded <= 0.04045, encoded / 12.92, ((encoded.clip(0.04) + 0.055) / 1.055) ** 2.4
+    )
 
 
 def encode(linear: Floats) -> Floats:
     """The inverse of `linearise`."""
-    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear.clip(0.003) ** (1 / 2.4) - 0.055)
+    return np.where(
+        linear <= 0.0031308, linear * 12.92, 1.055 * linear.clip(0.003) ** (1 / 2.4) - 0.055
+    )
 
 
 def read_variance(electrons: float) -> float:
@@ -59,11 +71,14 @@ def photograph(image_HWC: Image, rng: np.random.Generator, *, electrons: float) 
     """
     linear_HWC = linearise(image_HWC.astype(np.float64) / 255) / _GAINS
     where_HWC = np.zeros(linear_HWC.shape, bool)
-    where_HWC[0::2, 0::2, 0] = where_HWC[0::2, 1::2, 1] = where_HWC[1::2, 0::2, 1] = where_HWC[1::2, 1::2, 2] = True
+    where_HWC[0::2, 0::2, 0] = where_HWC[0::2, 1::2, 1] = where_HWC[1::2, 0::2, 1] = where_HWC[
+        1::2, 1::2, 2
+    ] = True
     seen_HWC = np.where(where_HWC, _noisy(linear_HWC, rng, electrons), 0)
     shares_HW1 = _SHARES[..., None]
     sums_HWC, weights_HWC = (
-        convolve(values, shares_HW1, mode="mirror") for values in (seen_HWC, where_HWC.astype(np.float64))
+        convolve(values, shares_HW1, mode="mirror")
+        for values in (seen_HWC, where_HWC.astype(np.float64))
     )
     whole_HWC = np.where(where_HWC, seen_HWC, sums_HWC / weights_HWC)
     return _developed(whole_HWC * _GAINS, image_HWC)
@@ -77,7 +92,9 @@ def darken(image_HWC: Image, rng: np.random.Generator, *, percent: float) -> Ima
 
 def raise_gamma(image_HWC: Image, rng: np.random.Generator, *, gamma: float) -> Image:
     """Encoded values on 0..1 to the power of `gamma`: dark by a curve, after Lore et al., "LLNet", 2017."""
-    return as_before(((image_HWC.astype(np.float32) / 255).clip(0) ** np.float32(gamma)) * 255, image_HWC)
+    return as_before(
+        ((image_HWC.astype(np.float32) / 255).clip(0) ** np.float32(gamma)) * 255, image_HWC
+    )
 
 
 def _noisy(linear_HWC: Floats, rng: np.random.Generator, electrons: float) -> Floats:

@@ -21,19 +21,25 @@ __all__ = ["Rain", "draw_rain"]
 Rain = Literal["light", "heavy"]
 
 
-def draw_rain(image_HWC: NDArray[Any], rng: np.random.Generator, *, kinds: Sequence[Rain]) -> NDArray[np.float32]:
+def draw_rain(
+    image_HWC: NDArray[Any], rng: np.random.Generator, *, kinds: Sequence[Rain]
+) -> NDArray[np.float32]:
     """Rain of one of the kinds, each as likely, over an image on 0..255; what is brighter than white is cut off."""
     clean_HWC = image_HWC.astype(np.float32) / 255
     size = image_HWC.shape[:2]
     if kinds[int(rng.integers(len(kinds)))] == "light":
-        streaks_HW = _streaks(size, rng, rng.uniform(0.0006, 0.0014), rng.uniform(15, 30), rng.uniform(-30, 30), 0.8)
+        streaks_HW = _streaks(
+            size, rng, rng.uniform(0.0006, 0.0014), rng.uniform(15, 30), rng.uniform(-30, 30), 0.8
+        )
         rainy_HWC = clean_HWC + rng.uniform(0.55, 0.9) * streaks_HW[..., None]
     else:
         wind = rng.uniform(-25, 25)
         rainy_HWC = clean_HWC
         for _ in range(5):
             angle = wind + rng.uniform(-35, 35)
-            streaks_HW = _streaks(size, rng, rng.uniform(0.003, 0.006), rng.uniform(20, 50), angle, 1.0)
+            streaks_HW = _streaks(
+                size, rng, rng.uniform(0.003, 0.006), rng.uniform(20, 50), angle, 1.0
+            )
             rainy_HWC = rainy_HWC + rng.uniform(0.28, 0.46) * streaks_HW[..., None]
         clear = rng.uniform(0.85, 1)
         rainy_HWC = clear * rainy_HWC + (1 - clear) * rng.uniform(0.7, 1)
@@ -41,7 +47,12 @@ def draw_rain(image_HWC: NDArray[Any], rng: np.random.Generator, *, kinds: Seque
 
 
 def _streaks(
-    size: tuple[int, ...], rng: np.random.Generator, density: float, length: float, angle: float, blurred: float
+    size: tuple[int, ...],
+    rng: np.random.Generator,
+    density: float,
+    length: float,
+    angle: float,
+    blurred: float,
 ) -> NDArray[np.float64]:
     """A layer of streaks, (height, width) in 0..1.
 

@@ -76,7 +76,9 @@ def resize_bicubic(image_HWC: Image, height: int, width: int) -> NDArray[np.floa
     """
     pads, crops = [], []
     for before, after in zip(image_HWC.shape[:2], (height, width), strict=True):
-        step = max(before // after, 1)  # input samples that the stretched kernel advances by: pads must be multiples
+        step = max(
+            before // after, 1
+        )  # input samples that the stretched kernel advances by: pads must be multiples
         pad = 4 * step
         pads.append((pad, pad))
         crops.append(slice(pad * after // before, pad * after // before + after))
@@ -84,7 +86,9 @@ def resize_bicubic(image_HWC: Image, height: int, width: int) -> NDArray[np.floa
     x_1CHW = torch.from_numpy(mirrored_HWC).permute(2, 0, 1)[None]
     size = [
         m * after // before
-        for m, after, before in zip(mirrored_HWC.shape, (height, width), image_HWC.shape, strict=False)
+        for m, after, before in zip(
+            mirrored_HWC.shape, (height, width), image_HWC.shape, strict=False
+        )
     ]
     y_1CHW = F.interpolate(x_1CHW, size=size, mode="bicubic", antialias=True, align_corners=False)
     return np.ascontiguousarray(y_1CHW[0].permute(1, 2, 0).numpy()[tuple(crops)])

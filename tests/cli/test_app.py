@@ -1,0 +1,245 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from curate.cli import app
+
+
+@pytest.fixture
+def curate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
+    """Runs the command in this process: (exit code, standard output, standard error)."""
+
+    def command(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["curate", *map(str, arguments)])
+        code = 0
+        try:
+            app.main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return command
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, recipe: Path, pictures: Path) -> Path:
+    from curate.pipeline.execute import run
+
+    out = tmp_path_factory.mktemp("finished") / "run"
+    run(recipe, [pictures], out, scheduler="serial")
+    return out
+
+
+def test_a_run_from_beginning_to_end(curate, recipe: Path, pictures: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    code, out, _ = curate(
+        "run", recipe, "-i", pictures, "-o", tmp_path / "run", "--scheduler", "serial"
+    )
+    assert code == 0
+    told = " ".join(out.split())
+    for place in ("manifest/train.parquet", "manifest/test.parquet", "ledger", "report/index.html"):
+        assert f"{tmp_path}/run/{place}" in told
+        assert (tmp_path / "run" / place).exists()
+    for reason in (
+        "kept",
+        "low_texture",
+        "too_small",
+        "decode_failed",
+        "duplicate",
+        "not_image",
+        "empty",
+    ):
+        assert reason in told
+    code, out, _ = curate(
+        "run", recipe, "-i", pictures, "-o", tmp_path / "run", "--scheduler", "serial"
+    )
+    assert code == 0
+    assert out.count("there already") == 6
+
+
+def test_stage_by_stage(curate, recipe: Path, pictures: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    run = tmp_path / "run"
+    assert curate("candidates", recipe, "-i", pictures, "-o", run)[0] == 0
+    for stage in ("fetch", "measure", "label", "match"):
+        assert curate(stage, run, "--scheduler", "serial")[0] == 0
+    assert curate("select", run)[0] == 0
+    code, out, _ = curate("report", run)
+    assert code == 0
+    assert f"{run}/report/index.html" in out
+    # a setting of that stage may be changed on the way
+    code, out, _ = curate("select", run, "--set", "select.train=3")
+    assert code == 0
+    assert "train: 3" in (run / "recipe.yaml").read_text()
+
+
+def test_a_dry_run_writes_nothing(curate, recipe: Path, pictures: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    code, out, _ = curate(
+        "run", recipe, "-i", pictures, "-o", tmp_path / "run", "--dry-run", "--set", "seed=7"
+    )
+    assert code == 0
+    assert "seed: 7" in out
+    assert "fetch      to do" in out
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_dry_run_of_a_finished_run_says_what_is_there(
+    curate, recipe: Path, finished: Path
+) -> None:  # type: ignore[no-untyped-def]
+    _, out, _ = curate("run", recipe, "-o", finished, "--dry-run")
+    assert "measure    5 of 5 shards, to be checked" in out
+    _, out, _ = curate("run", recipe, "-o", finished, "--dry-run", "--from", "label")
+    assert "measure    5 of 5 shards, to be checked" in out
+    assert [
+        f"{stage:<10} to be made anew" in out for stage in ("label", "match", "select", "report")
+    ] == [True] * 4
+
+
+def test_a_dry_run_refuses_what_a_run_would(
+    curate, recipe: Path, finished: Path, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
+    code, out, err = curate("run", recipe, "-o", finished, "--dry-run", "--set", "select.train=5")
+    assert (code, "train: 5" in out) == (1, True)
+    assert "add --from select" in err
+    assert (
+        "no stage 'start'"
+        in curate("run", recipe, "-o", finished, "--dry-run", "--from", "start")[2]
+    )
+    assert (
+        "no input at"
+        in curate("run", recipe, "-o", tmp_path / "run", "--dry-run", "-i", tmp_path / "none.txt")[
+            2
+        ]
+    )
+
+
+def test_manifests(curate, finished: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    train, test = finished / "manifest/train.parquet", finished / "manifest/test.parquet"
+    assert curate("manifest", "validate", train, "--bytes")[:2] == (
+        0,
+        f"{train}: 9 rows, all valid\n",
+    )
+    code, out, _ = curate("manifest", "show", train)
+    assert code == 0
+    assert "small" in out
+    assert curate("manifest", "diff", train, train)[0] == 0
+    code, out, _ = curate("manifest", "diff", train, test)
+    assert code == 1
+    assert "9 removed" in out
+    code, out, _ = curate("export", finished, "-o", tmp_path / "published.parquet")
+    assert code == 0
+    assert curate("manifest", "validate", tmp_path / "published.parquet")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("run", "nosuch", "-i", "x"),
+            "curate: no recipe 'nosuch': give a YAML file, or one of demo, hq50k",
+        ),
+        (
+            ("run", "hq50k", "--set", "filters.mim.width=3"),
+            "unknown key 'filters.mim'; did you mean 'filters.min'?",
+        ),
+        (
+            ("run", "hq50k", "--set", "select.train=many"),
+            "select.train: input should be a valid integer",
+        ),
+        (("run", "hq50k", "--set", "width"), "--set wants key=value"),
+        (("run", "hq50k", "-i", "{tmp}/none.txt", "-o", "{tmp}/run"), "no input at {tmp}/none.txt"),
+        (("run", "hq50k", "-o", "{tmp}/run"), "name the candidates with --input"),
+        (("run", "hq50k", "-i", "{urls}", "-o", "{file}"), "can't write {file}"),
+        (
+            ("run", "hq50k", "-i", "{urls}", "-o", "{tmp}/run", "--scheduler", "slurm"),
+            "--scheduler takes local, serial",
+        ),
+        (
+            ("run", "hq50k", "-i", "{urls}", "-o", "{tmp}/run", "--from", "start"),
+            "no stage 'start': the stages are candidates, fetch",
+        ),
+        (("measure", "{tmp}/nowhere"), "{tmp}/nowhere is no run folder"),
+        (("manifest", "validate", "{file}"), "{file} is no readable Parquet file"),
+        (("manifest", "show", "{tmp}/none.parquet"), "no manifest at {tmp}/none.parquet"),
+        (
+            ("export", "{tmp}/nowhere", "-o", "{tmp}/x.csv"),
+            "no manifest at {tmp}/nowhere/manifest/train.parquet",
+        ),
+        (("train", "nosuch", "-m", "{file}"), "no recipe 'nosuch'"),
+        (("train", "train/demo", "-m", "{tmp}/none.parquet"), "none.parquet"),
+        (
+            ("restore", "{file}", "-o", "{tmp}/o", "-c", "{tmp}/none.safetensors"),
+            "none.safetensors",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line_with_a_remedy(
+    curate, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "file").write_text("no folder, and no manifest")
+    (tmp_path / "urls.txt").write_text("http://127.0.0.1/a.jpg\n")
+    places = {
+        "tmp": str(tmp_path),
+        "file": str(tmp_path / "file"),
+        "urls": str(tmp_path / "urls.txt"),
+    }
+    code, _, err = curate(*(argument.format(**places) for argument in arguments))
+    assert code == 1
+    assert err.startswith("curate: ")
+    assert message.format(**places) in err
+    assert err.count("\n") == 1
+
+
+def test_ctrl_c_says_whether_the_same_command_goes_on(
+    curate, recipe: Path, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    for function in ("pipeline.execute.run", "pipeline.probe.probe", "datasets.statistics.stats"):
+        monkeypatch.setattr(f"curate.{function}", interrupt)
+    for arguments in (("run", recipe, "-o", finished), ("measure", finished)):
+        code, _, err = curate(*arguments)
+        assert code == 130
+        assert err.endswith("stopped; the same command goes on from here\n")
+    for arguments in (("probe", recipe, "-i", finished), ("stats", finished)):
+        code, _, err = curate(*arguments)
+        assert code == 130
+        assert err.endswith("stopped\n")
+
+
+def test_a_corrupt_run_folder(curate, finished: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    import shutil
+
+    run = shutil.copytree(finished, tmp_path / "run")
+    (run / "recipe.yaml").write_text("name: [")
+    told = curate("measure", run)[2]
+    assert "recipe.yaml is damaged" in told
+    assert told.count("\n") == 1
+
+
+def test_a_changed_recipe(curate, recipe: Path, finished: Path) -> None:  # type: ignore[no-untyped-def]
+    code, _, err = curate("run", recipe, "-o", finished, "--set", "measure.max_pixels=1000")
+    assert code == 1
+    assert "measure.max_pixels: 100000000 -> 1000): add --from measure" in err
+
+
+def test_help_and_import_load_nothing_heavy() -> None:
+    code = (
+        "import sys, curate, curate.cli.app\n"
+        "heavy = {'torch', 'pyarrow', 'numpy', 'pandas', 'scipy', 'dask', 'matplotlib', 'aiohttp', 'pydantic', 'PIL'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_public_name_is_there() -> None:
+    import curate
+
+    assert sorted(curate.__all__) == curate.__all__
+    for name in curate.__all__:
+        assert getattr(curate, name) is not None
+        assert name in (curate.__doc__ or "") or name == "__version__"
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = curate.nothing

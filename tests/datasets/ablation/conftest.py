@@ -1,0 +1,43 @@
+"""A run of small textures in four colours."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import curate
+from tests.datasets.ablation.pictures import BLURRED, GOOD, SMOOTH, ByColour, picture
+
+
+@pytest.fixture(autouse=True)
+def _labeller(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("curate.stages.label.clip.load_labeller", lambda config: ByColour())
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of 168 pictures: 40 are training images, 8 test images, 32 surplus, and 88 rejected as too smooth."""
+    folder = tmp_path_factory.mktemp("ablation")
+    (folder / "pictures").mkdir()
+    for number in (*GOOD, *SMOOTH, *BLURRED):
+        suffix = ("png", "jpg", "webp")[number // 4 % 3]
+        picture(number).save(folder / f"pictures/{number:03d}.{suffix}", quality=95)
+    recipe = {
+        "name": "small",
+        "candidates": {"shard_size": 50},
+        "filters": {"min": {"width": 48, "height": 48, "hf_ratio_032": 0.003}},
+        "label": {"model": "bundled", "pretrained": None},
+        "select": {
+            "train": 40,
+            "test": {"per_category": 2, "max_share": 0.3},
+            "frequency": {"bins": 3},
+        },
+    }
+    (folder / "recipe.yaml").write_text(json.dumps(recipe))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("curate.stages.label.clip.load_labeller", lambda config: ByColour())
+        out = curate.run(
+            folder / "recipe.yaml", [folder / "pictures"], folder / "run", scheduler="serial"
+        )
+    assert out.reasons == {"ok": 48, "surplus": 32, "low_texture": 88}
+    return folder / "run"

@@ -1,0 +1,176 @@
+"""What the pages show must exist: links, Python, recipes, and every `curate` command with its options."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+import torch
+import typer
+import yaml
+
+from curate.cli.app import app
+from curate.config import override_key
+from curate.errors import Reason
+from curate.recipe import Recipe
+from curate.restore.models import build_model
+from curate.restore.recipe import TrainRecipe
+from curate.stages.label.taxonomy import load_taxonomy
+from tests import ROOT
+
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+SHELL = {"sh", "bash", "console", ""}
+
+
+@dataclass(frozen=True)
+class Snippet:
+    page: Path
+    line: int
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+
+def read_snippets(page: Path) -> Iterator[Snippet]:
+    """Fenced blocks, and blocks that are set in by four spaces after an empty line."""
+    fence: str | None = None
+    block: list[str] = []
+    start, previous = 0, ""
+    for number, line in enumerate([*page.read_text(encoding="utf-8").splitlines(), "end"], 1):
+        if line.lstrip().startswith("```"):
+            if fence is None:
+                fence, block, start = line.strip().removeprefix("```"), [], number
+            else:
+                yield Snippet(page, start, fence, "\n".join(block))
+                fence, block = None, []
+        elif fence is not None:
+            block.append(line)
+        elif line.startswith("    ") and (block or not previous):
+            start = start if block else number
+            block.append(line[4:])
+        elif block:
+            yield Snippet(page, start, "", "\n".join(block))
+            block = []
+        previous = line.strip()
+    assert fence is None, f"{page}: a fence is not closed"
+
+
+SNIPPETS = [snippet for page in PAGES for snippet in read_snippets(page)]
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives a page's headings."""
+    outside = re.sub(
+        r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
+    headings = re.findall(r"^#+ (.+)$", outside, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_within_the_repository_leads_somewhere(page: Path) -> None:
+    text = re.sub(r"```.*?```|`[^`\n]+`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'(?:src|href)="([^"]+)"', text):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = unquote(link).partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{page}: {link} is not there"
+        assert not anchor or anchor in anchors(target), f"{page}: {link} names no heading"
+
+
+@pytest.mark.parametrize("snippet", [s for s in SNIPPETS if s.language == "python"], ids=str)
+def test_python_snippets_compile(snippet: Snippet) -> None:
+    compile(snippet.text, str(snippet), "exec")
+
+
+@pytest.mark.parametrize("snippet", [s for s in SNIPPETS if s.language == "yaml"], ids=str)
+def test_yaml_snippets_are_recipes_or_taxonomies(snippet: Snippet, tmp_path: Path) -> None:
+    data = yaml.safe_load(snippet.text)
+    if set(data) <= set(Recipe.model_fields):
+        Recipe.parse({"name": "snippet", **data}, str(snippet))
+    elif set(data) <= set(TrainRecipe.model_fields):
+        TrainRecipe.load("train/moe_ir_30g", [f"{key}={value!r}" for key, value in data.items()])
+    else:
+        (tmp_path / "taxonomy.yaml").write_text(snippet.text)
+        load_taxonomy(tmp_path / "taxonomy.yaml")
+
+
+def commands(snippet: Snippet) -> Iterator[list[str]]:
+    """The words of each `curate` command line, without comments, prompts and what a pipe does with it."""
+    for line in snippet.text.replace("\\\n", " ").splitlines():
+        line = re.sub(r"^\$ ", "", line.strip())
+        if line.startswith("curate ") and "[OPTIONS]" not in line:
+            words = shlex.split(line, comments=True)
+            end = next(
+                (place for place, word in enumerate(words) if word in ("|", ">", "&&", "...")),
+                len(words),
+            )
+            yield words[1:end]
+
+
+def parse(group: Any, words: list[str]) -> dict[str, Any]:
+    """What the command line makes of the words; raises as it does when a command or an option is not known."""
+    command = group.commands.get(words[0])
+    assert command, f"no command {words[0]}"
+    if hasattr(command, "commands"):
+        return parse(command, words[1:])
+    parameters: dict[str, Any] = command.make_context(words[0], list(words[1:])).params
+    return {"command": words[0], **parameters}
+
+
+@pytest.mark.parametrize(
+    "snippet", [s for s in SNIPPETS if s.language in SHELL and any(commands(s))], ids=str
+)  # fmt: skip
+def test_commands_options_and_settings_exist(snippet: Snippet) -> None:
+    for words in commands(snippet):
+        if "--help" in words or words == ["--version"]:
+            continue
+        given = parse(typer.main.get_command(app), words)
+        settings = given.get("set_") or []
+        if given["command"] == "train":
+            named = (
+                given["recipe"]
+                if (ROOT / "pipelines" / f"{given['recipe']}.yaml").exists()
+                else "train/demo"
+            )
+            TrainRecipe.load(named, settings)
+        elif given["command"] == "convert":
+            chosen: dict[str, Any] = {}
+            for setting in settings:
+                override_key(chosen, setting)
+            with torch.device("meta"):
+                build_model(given["model"], **chosen)
+        elif settings:
+            named = given.get("recipe") or "hq50k"
+            Recipe.load(
+                named if (ROOT / "pipelines" / f"{named}.yaml").exists() else "hq50k", settings
+            )
+
+
+def test_the_checks_see_the_pages() -> None:
+    shown = [
+        words for snippet in SNIPPETS if snippet.language in SHELL for words in commands(snippet)
+    ]
+    assert len(PAGES) > 10
+    assert len(shown) > 20
+    with pytest.raises(Exception, match="--no-such-option"):
+        parse(typer.main.get_command(app), ["run", "hq50k", "--no-such-option"])
+
+
+def test_every_reason_has_its_advice() -> None:
+    page = (ROOT / "docs" / "how-to" / "when-something-fails.md").read_text(encoding="utf-8")
+    table = page.partition("| reason | what to do |")[2].partition("\n\n")[0]
+    advised = [
+        name
+        for row in table.splitlines()
+        if row
+        for name in re.findall(r"`(\w+)`", row.split("|")[1])
+    ]
+    assert sorted(advised) == sorted(reason.value for reason in Reason)

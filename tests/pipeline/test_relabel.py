@@ -1,0 +1,89 @@
+"""Other prompts for a run that is labelled: the images' embeddings stay, whatever goes with the labels."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+import curate
+from curate import Recipe
+from curate.pipeline.recipe_changes import revise
+from curate.stages.label.clip import Labeller
+from tests.pipeline.digests import digests
+
+STAGES = ("candidates", "fetch", "measure", "label")
+
+
+@pytest.fixture
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many pictures the encoder was given, pass by pass."""
+    passes: list[int] = []
+    encode = Labeller._encode
+    monkeypatch.setattr(
+        Labeller, "_encode", lambda self, images: passes.append(len(images)) or encode(self, images)
+    )
+    return passes
+
+
+@pytest.fixture
+def prompts(tmp_path: Path) -> str:
+    (file := tmp_path / "taxonomy.yaml").write_text(
+        "A: {templates: ['{}'], categories: {One: [a], Two: [b], Three: [c]}}"
+    )
+    return f"label.taxonomy={file}"
+
+
+def label(run: Path, *settings: str) -> None:
+    recipe, redo_from = revise(run, "label", settings)
+    curate.run(recipe, (), run, scheduler="serial", stages=("label",), redo_from=redo_from)
+
+
+def test_other_prompts_look_at_no_image_again(
+    recipe: Path, pictures: Path, tmp_path: Path, looked_at: list[int], prompts: str
+) -> None:
+    fresh, run = tmp_path / "fresh", tmp_path / "run"
+    curate.run(Recipe.load(recipe, [prompts]), [pictures], fresh, scheduler="serial", stages=STAGES)
+    curate.run(recipe, [pictures], run, scheduler="serial", stages=STAGES)
+    assert sum(looked_at)
+    looked_at.clear()
+    label(run, prompts)
+    assert sum(looked_at) == 0
+    assert digests(run) == digests(fresh)
+    for file in (run / "labelled").glob("*.parquet"):
+        assert set(pq.read_table(file)["category"].to_pylist()) <= {"One", "Two", "Three", None}
+
+
+def test_a_changed_filter_looks_only_at_what_it_lets_in(
+    recipe: Path, pictures: Path, tmp_path: Path, looked_at: list[int]
+) -> None:
+    loose, run = tmp_path / "loose", tmp_path / "run"
+    curate.run(
+        Recipe.load(recipe, ["fetch.probe=false"]),
+        [pictures],
+        loose,
+        scheduler="serial",
+        stages=STAGES,
+    )
+    everything = sum(looked_at)
+    strict = Recipe.load(recipe, ["fetch.probe=false", "filters.min.width=72"])
+    looked_at.clear()
+    curate.run(strict, [pictures], run, scheduler="serial", stages=STAGES)
+    some = sum(looked_at)
+    assert 0 < some < everything
+    looked_at.clear()
+    label(run, "filters.min.width=48")
+    assert sum(looked_at) == everything - some
+    assert digests(run) == digests(loose)
+
+
+def test_a_run_that_was_stopped_before_its_labels_were_committed_keeps_the_embeddings(
+    recipe: Path, pictures: Path, tmp_path: Path, looked_at: list[int]
+) -> None:
+    curate.run(recipe, [pictures], tmp_path, scheduler="serial", stages=STAGES)
+    whole = digests(tmp_path)
+    for file in (tmp_path / "labelled").glob("part-*"):
+        file.unlink()
+    looked_at.clear()
+    label(tmp_path)
+    assert sum(looked_at) == 0
+    assert digests(tmp_path) == whole

@@ -1,0 +1,158 @@
+"""What has become of an image is told from what was published and what came; shares are estimates with intervals."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from curate.errors import Reason
+from curate.manifest import MANIFEST
+from curate.pipeline.link_rot import RADIUS, VERDICTS, State, judge, tally
+
+A, B, C, D = (letter * 64 for letter in "abcd")
+_FOUND = pa.schema(
+    [
+        ("reason", pa.string()), ("http_status", pa.int16()), ("final_url", pa.string()), ("sha256", pa.string()),
+        ("pixel_sha256", pa.string()), ("phash", pa.uint64()), ("width", pa.int32()), ("height", pa.int32()),
+    ]
+)  # fmt: skip
+
+
+def published(*rows: dict) -> pa.Table:
+    base = {
+        "url": "http://a/1",
+        "host": "a",
+        "split": "train",
+        "sha256": A,
+        "pixel_sha256": C,
+        "phash": 2**64 - 1,
+    }
+    schema = pa.schema([(column.name, column.type) for column in MANIFEST])
+    return pa.Table.from_pylist(
+        [{**base, "id": f"{n:016x}", **row} for n, row in enumerate(rows)], schema
+    )
+
+
+def found(*rows: dict) -> pa.Table:
+    return pa.Table.from_pylist(list(rows), _FOUND)
+
+
+@pytest.mark.parametrize(
+    ("was", "came", "state"),
+    [
+        ({}, {"sha256": A}, State.SAME),
+        (
+            {},
+            {"sha256": A, "reason": "format_unsupported"},
+            State.SAME,
+        ),  # this machine can't decode it: the bytes can
+        ({}, {"sha256": B, "pixel_sha256": C}, State.RECODED),
+        (
+            {"pixel_sha256": None, "phash": None},
+            {"sha256": B, "pixel_sha256": C, "phash": 1},
+            State.CHANGED,
+        ),
+        ({}, {"sha256": B, "pixel_sha256": D, "phash": 2**64 - 2**RADIUS}, State.RECODED),
+        ({}, {"sha256": B, "pixel_sha256": D, "phash": 2**64 - 2 ** (RADIUS + 1)}, State.CHANGED),
+        ({}, {"sha256": B, "pixel_sha256": D, "phash": None}, State.CHANGED),
+        ({}, {"sha256": B, "reason": "decode_failed"}, State.GONE),
+        (
+            {},
+            {"sha256": B, "reason": "quarantined"},
+            State.UNREACHABLE,
+        ),  # nobody has looked at it yet
+        (
+            {"sha256": None, "pixel_sha256": None, "phash": None},
+            {"sha256": B, "phash": 1},
+            State.UNPROVEN,
+        ),
+        ({"sha256": None}, {"sha256": B, "pixel_sha256": D, "phash": 2**64 - 2}, State.UNPROVEN),
+        ({"sha256": None}, {"sha256": B, "pixel_sha256": D, "phash": 1}, State.CHANGED),
+        ({"sha256": None}, {"sha256": B, "reason": "decode_failed"}, State.GONE),
+        ({"sha256": None}, {"reason": "http_404"}, State.GONE),
+    ],
+)
+def test_a_state_follows_from_hashes(was: dict, came: dict, state: State) -> None:
+    (verdict,) = judge(published(was), found(came)).to_pylist()
+    assert verdict["state"] == state
+    assert (verdict["sha256"], verdict["sha256_now"], verdict["reason"]) == (
+        was.get("sha256", A),
+        came.get("sha256"),
+        came.get("reason"),
+    )
+
+
+@pytest.mark.parametrize(
+    "reason", [r for r in Reason if r.stage in ("candidates", "fetch", "engine")]
+)
+def test_what_did_not_come_is_gone_or_out_of_reach_by_its_reason(reason: Reason) -> None:
+    (verdict,) = judge(published({}), found({"reason": reason.value})).to_pylist()
+    assert verdict["state"] == (State.UNREACHABLE if reason.transient else State.GONE)
+    assert verdict["reason"] == reason.value
+
+
+def test_no_row_is_lost_and_every_state_is_one_of_the_list() -> None:
+    rng = np.random.default_rng(0)
+    choices = {
+        "sha256": [A, B, None],
+        "pixel_sha256": [C, D, None],
+        "phash": [0, 1, 2**64 - 1, None],
+    }
+    choices["reason"] = [None, None, "http_404", "dns", "decode_failed", "crashed"]
+    came = [
+        {name: values[rng.integers(len(values))] for name, values in choices.items()}
+        for _ in range(300)
+    ]
+    was = [{k: v for k, v in row.items() if k != "reason"} for row in reversed(came)]
+    verdicts = judge(published(*was), found(*came))
+    assert verdicts.schema == VERDICTS
+    assert verdicts["id"].to_pylist() == [f"{n:016x}" for n in range(300)]
+    assert set(verdicts["state"].to_pylist()) <= set(State)
+    rot = tally(verdicts, published(*was))
+    assert sum(share.images for share in rot.states) == rot.asked == rot.listed == 300
+
+
+def test_shares_are_of_the_whole_dataset_with_wilsons_interval() -> None:
+    """1,000 images, 100 asked for, 10 gone: the interval is Wilson's with n (N-1)/(N-n) in the place of n."""
+    rows = [{"host": "a" if n % 2 else "b", "licence": None} for n in range(1000)]
+    whole = published(*rows)
+    verdicts = judge(
+        whole.slice(0, 100),
+        found(*({"reason": "http_404"} if n % 10 == 0 else {"sha256": A} for n in range(100))),
+    )
+    rot = tally(verdicts, whole)
+    n, p, z = 100 * 999 / 900, 0.1, 1.959964
+    middle, spread = (p + z * z / 2 / n), z * np.sqrt(p * (1 - p) / n + z * z / 4 / n / n)
+    gone = next(share for share in rot.states if share.state == State.GONE)
+    assert (gone.images, gone.reasons, gone.of_all.likely) == (10, {"http_404": 10}, 100)
+    assert gone.share.low == pytest.approx((middle - spread) / (1 + z * z / n))
+    assert rot.lost_images.high == pytest.approx(1000 * (middle + spread) / (1 + z * z / n))
+    # all that is gone was on one host; all is under one licence, of which there is nothing to tell
+    assert [(place.name, place.images, place.lost) for place in rot.hosts] == [("b", 50, 10)]
+    assert rot.licences == ()
+
+
+def test_the_worst_host_is_the_one_that_has_surely_lost_most() -> None:
+    """One image of one lost tells less than nine of ten."""
+    rows = [{"host": "one"}, *({"host": "ten"} for _ in range(10)), {"host": "well"}]
+    came = [{"reason": "tls"}, *({"reason": "tls"} for _ in range(9)), {"sha256": A}, {"sha256": A}]
+    whole = published(
+        *rows, *({"host": name} for name in ("one", "ten", "well") for _ in range(100))
+    )
+    rot = tally(judge(whole.slice(0, 12), found(*came)), whole)
+    assert [(place.name, place.lost) for place in rot.hosts] == [("ten", 9), ("one", 1)]
+
+
+def test_a_copy_keeps_within_the_radius_and_another_picture_does_not() -> None:
+    """The radius is a promise on pictures, not just on bits."""
+    from curate.demo.pictures import Picture, encode
+    from curate.stages.measure import measure_image
+    from tests.pipeline.upkeep.ageing import recoded, replaced, resized
+
+    for seed in range(6):
+        body = encode(Picture("Nature", seed, (150, 110), "png"))
+        was, copies = (
+            measure_image(body).phash,
+            [measure_image(copy(body)).phash for copy in (recoded, resized)],
+        )
+        assert max((was ^ copy).bit_count() for copy in copies) <= RADIUS
+        assert (was ^ measure_image(replaced(body)).phash).bit_count() > RADIUS

@@ -1,0 +1,191 @@
+"""`curate verify`: what a sample tells of a dataset, and that nothing of the dataset is touched."""
+
+import csv
+import json
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import pyarrow.parquet as pq
+import pytest
+
+import curate
+from curate.errors import CurateError
+from curate.manifest import export_manifest
+from curate.pipeline.link_rot import State
+from tests.pipeline.digests import digests
+from tests.pipeline.upkeep.ageing import FATES, REASONS, SETTINGS, STATES, Ageing, fates, replaced
+
+
+def test_each_image_is_told_what_became_of_it_and_nothing_is_changed(
+    ageing: Ageing, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    before = digests(dataset)
+    told = curate.verify(dataset, sample="all", scheduler="serial")
+    places = fates(told.verdicts["url"].to_pylist())
+    assert sorted(places) == list(range(len(FATES)))
+    assert told.verdicts["state"].to_pylist() == [STATES[n] for n in places]
+    assert told.verdicts["reason"].to_pylist() == [REASONS[n] for n in places]
+    assert digests(dataset) == before
+    assert list((tmp_path / "scratch").iterdir()) == []
+    lost = sum(state in ("gone", "changed") for state in STATES)
+    assert told.rot.lost_images.low == told.rot.lost_images.high == lost  # all of them: no estimate
+    assert told.reached == len(FATES) - sum(state in ("gone", "unreachable") for state in STATES)
+
+
+def test_a_sample_is_seeded_and_a_larger_one_holds_it(ageing: Ageing, dataset: Path) -> None:
+    def drawn(sample: str | int, seed: int = 0) -> set[str]:
+        return set(
+            curate.verify(dataset, sample=sample, seed=seed, scheduler="serial")
+            .verdicts["id"]
+            .to_pylist()
+        )
+
+    few, more = drawn(3), drawn("50%")
+    assert (len(few), len(more)) == (3, 6)  # of eleven, rounded
+    assert few < more
+    assert drawn(3, seed=1) != few
+
+
+def test_a_published_manifest_is_asked_as_one_is_told_to(dataset: Path, tmp_path: Path) -> None:
+    """A run has its recipe; a manifest has none that says whom it may ask."""
+    export_manifest(str(dataset), tmp_path / "m.parquet")
+    guarded = curate.verify(tmp_path / "m.parquet", sample="all", scheduler="serial")
+    assert [(share.state, share.reasons) for share in guarded.rot.states] == [
+        ("gone", {"forbidden_address": len(FATES)})
+    ]
+    told = curate.verify(
+        tmp_path / "m.parquet", sample="all", settings=SETTINGS, scheduler="serial"
+    )
+    assert {share.state: share.images for share in told.rot.states} == {
+        s: STATES.count(s) for s in set(STATES)
+    }
+
+
+def test_a_list_without_hashes_proves_nothing(
+    ageing: Ageing, dataset: Path, tmp_path: Path
+) -> None:
+    export_manifest(str(dataset), tmp_path / "urls.txt")
+    told = curate.verify(tmp_path / "urls.txt", sample="all", settings=SETTINGS, scheduler="serial")
+    counts = {share.state: share.images for share in told.rot.states}
+    assert counts == {
+        "unproven": 6,
+        "gone": 4,
+        "unreachable": 1,
+    }  # what is damaged is no image to be had
+
+
+def test_a_server_that_drips_is_out_of_reach_for_now(tmp_path: Path) -> None:
+    ageing = Ageing(("slow", "same"), old=True)
+    with ageing.site:
+        (tmp_path / "urls.txt").write_text("\n".join(ageing.urls))
+        settings = [*SETTINGS, "fetch.deadline=1"]
+        told = curate.verify(
+            tmp_path / "urls.txt", sample="all", settings=settings, scheduler="serial"
+        )
+    assert [(share.state, share.reasons) for share in told.rot.states][1:] == [
+        ("unreachable", {"timeout": 1})
+    ]
+
+
+def test_local_images_of_a_run_are_looked_at_where_they_were(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    from curate.demo.pictures import Picture, encode
+
+    for n in range(4):
+        (photos / f"{n}.png").write_bytes(encode(Picture("Food", n, (90, 70), "png")))
+    (tmp_path / "list.txt").write_text("".join(f"file:photos/{n}.png\n" for n in range(4)))
+    curate.rebuild(tmp_path / "list.txt", tmp_path / "run", folders=[photos], scheduler="serial")
+    (photos / "1.png").write_bytes(replaced(b""))
+    (photos / "2.png").unlink()
+    (photos / "3.png").write_bytes(b"<html>")
+    told = curate.verify(tmp_path / "run", scheduler="serial")
+    assert told.verdicts.select(["state", "reason"]).to_pylist() == [
+        {"state": "same", "reason": None},
+        {"state": "changed", "reason": None},
+        {"state": "unreachable", "reason": "unreadable"},  # its disk may come back
+        {"state": "gone", "reason": "not_image"},
+    ]
+    export_manifest(str(tmp_path / "run"), tmp_path / "m.parquet")
+    with pytest.raises(CurateError, match=r"4 of 4 images .* such as file:photos/0.png: say where"):
+        curate.verify(tmp_path / "m.parquet", scheduler="serial")
+    photos.rename(tmp_path / "moved")
+    moved = curate.verify(
+        tmp_path / "m.parquet", folders=[f"photos={tmp_path}/moved"], scheduler="serial"
+    )
+    assert moved.verdicts["state"].to_pylist() == told.verdicts["state"].to_pylist()
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.parquet", "rows.json"])
+def test_rows_can_be_had_as_a_file(dataset: Path, tmp_path: Path, name: str) -> None:
+    told = curate.verify(dataset, sample=4, scheduler="serial", out=tmp_path / name)
+    rows = told.verdicts.to_pylist()
+    match name.partition(".")[2]:
+        case "csv":
+            with (tmp_path / name).open(newline="") as file:
+                read = [
+                    (row["id"], row["state"], row["reason"] or None) for row in csv.DictReader(file)
+                ]
+        case "parquet":
+            assert pq.read_table(tmp_path / name).equals(told.verdicts)
+            return
+        case _:
+            found = map(json.loads, (tmp_path / name).read_text().splitlines())
+            read = [(row["id"], row["state"], row["reason"]) for row in found]
+    assert read == [(row["id"], row["state"], row["reason"]) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sample": "some"}, "--sample takes a share such as 1%, a number such as 2000, or all"),
+        ({"scheduler": "tcp://host:1"}, "--scheduler is local or serial"),
+        ({"out": "rows.xlsx"}, r"can't write rows.xlsx: name it \.csv, \.json or \.parquet"),
+        ({"settings": ["fetch.nosuch=1"]}, "unknown key 'fetch.nosuch'"),
+        ({"folders": ["nowhere"]}, "no folder at nowhere"),
+    ],
+)
+def test_a_mistake_costs_no_request(
+    ageing: Ageing, dataset: Path, options: dict, message: str
+) -> None:
+    before = ageing.site.requests.total()
+    with pytest.raises(CurateError, match=message):
+        curate.verify(dataset, **{"scheduler": "serial", **options})
+    assert ageing.site.requests.total() == before
+
+
+def test_a_disk_that_is_too_small_is_told_before_any_request(
+    ageing: Ageing, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
+    before = ageing.site.requests.total()
+    with pytest.raises(
+        CurateError, match=r"these 11 images take .* and .* has .* free: draw fewer with --sample"
+    ):
+        curate.verify(dataset, scheduler="serial")
+    assert ageing.site.requests.total() == before
+
+
+def test_the_command(command, dataset: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    rows = tmp_path / "rows.csv"
+    code, out, _ = command("verify", dataset, "--scheduler", "serial", "--out", rows)
+    assert code == 0
+    for words in (
+        "what has become of 11 images",
+        "http_404",
+        "45.5% of the dataset is lost",
+        "doesn't count as lost",
+    ):
+        assert words in out
+    assert len(rows.read_text().splitlines()) == 12
+    code, out, _ = command("verify", dataset, "--sample", "5", "--scheduler", "serial", "--json")
+    told = json.loads(out)
+    assert (code, told["listed"], told["asked"]) == (0, 11, 5)
+    assert sum(share["images"] for share in told["states"]) == 5
+    assert {share["state"] for share in told["states"]} <= set(State)
+    nowhere = ("--set", "fetch.allow_networks=[]")
+    code, out, _ = command("verify", dataset, "--scheduler", "serial", "--sample", "2", *nowhere)
+    assert (code, "forbidden_address" in out) == (1, True)

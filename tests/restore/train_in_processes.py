@@ -1,0 +1,53 @@
+"""Trains as one of the processes that `torchrun` starts, and writes down what it saw.
+
+Arguments: a manifest, and folders with a recipe each.
+"""
+
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+from curate.restore.data.patches import PatchDataset
+from curate.restore.recipe import TrainRecipe
+from curate.restore.training.lightning_module import RestorationTask
+from curate.restore.training.trainer import train
+
+torch.set_num_threads(1)
+rank = os.environ["RANK"]
+seen: list[int] = []
+hashes: list[str] = []
+told: list[int] = []
+read = PatchDataset.__getitem__
+
+
+def read_and_note(self: PatchDataset, key: tuple[int, int]):  # type: ignore[no-untyped-def]
+    seen.append(key[1])
+    return read(self, key)
+
+
+def note_weights(self: RestorationTask) -> None:
+    data = b"".join(p.detach().numpy().tobytes() for p in self.model.parameters())
+    hashes.append(hashlib.sha256(data).hexdigest())
+
+
+PatchDataset.__getitem__ = read_and_note  # type: ignore[method-assign]
+RestorationTask.on_train_epoch_end = note_weights  # type: ignore[method-assign]
+for folder in map(Path, sys.argv[2:]):
+    for notes in (seen, hashes, told):
+        notes.clear()
+    recipe = TrainRecipe.load(folder / "recipe.yaml")
+    result = train(
+        recipe, [sys.argv[1]], folder / "out", progress=lambda done, *_: told.append(done)
+    )
+    note = {
+        "seen": seen,
+        "hashes": hashes,
+        "told": told,
+        "leads": result.leads,
+        "metrics": dict(result.metrics),
+    }
+    (folder / f"rank{rank}.json").write_text(json.dumps(note))

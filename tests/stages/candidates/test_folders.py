@@ -1,0 +1,99 @@
+import os
+import sys
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from curate.errors import InputError, Reason
+from curate.recipe import Candidates
+from curate.stages.candidates import CandidateReader, candidate_id
+
+
+def read(*inputs: Path | str, **settings: object) -> list[dict]:
+    reader = CandidateReader([str(path) for path in inputs], Candidates(**settings))
+    return [row for table in reader for row in table.to_pylist()]
+
+
+def bytes_of(row: dict) -> bytes:
+    with fsspec.open(row["local_path"], "rb") as file:
+        file.seek(row["local_offset"] or 0)
+        return file.read(-1 if row["local_nbytes"] is None else row["local_nbytes"])
+
+
+@pytest.fixture
+def pics(tmp_path: Path) -> Path:
+    folder = tmp_path / "here/pics"
+    for name in (
+        "b.jpg",
+        "a.png",
+        "sub/c d.jpg",
+        "sub/ä #1%.jpg",
+        "me@home.jpg",
+        ".hidden.jpg",
+        ".cache/x.jpg",
+    ):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    return folder
+
+
+def test_every_file_that_is_not_hidden(pics: Path) -> None:
+    rows = read(pics)
+    names = ["a.png", "b.jpg", "me@home.jpg", "sub/c d.jpg", "sub/ä #1%.jpg"]
+    assert [row["url"] for row in rows] == [f"file:pics/{name}" for name in names]
+    assert [bytes_of(row) for row in rows] == [name.encode() for name in names]
+    assert {row["source"] for row in rows} == {"pics"}
+    assert {(row["status"], row["host"]) for row in rows} == {("ok", None)}
+
+
+def test_ids_do_not_depend_on_where_the_folder_lies(
+    pics: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [row["id"] for row in read(pics)]
+    assert ids[1] == candidate_id("file:pics/b.jpg")
+    elsewhere = tmp_path / "there/deeper/pics"
+    elsewhere.parent.mkdir(parents=True)
+    pics.rename(elsewhere)
+    assert [row["id"] for row in read(elsewhere)] == ids
+    assert [row["id"] for row in read(f"{elsewhere}/")] == ids
+    assert [row["id"] for row in read(f"file://{elsewhere}")] == ids
+    monkeypatch.chdir(elsewhere)
+    assert [row["id"] for row in read(".")] == ids
+    assert [row["id"] for row in read("../pics")] == ids
+
+
+def test_a_folder_in_an_object_store() -> None:
+    with fsspec.open("memory://bucket/pics/a.jpg", "wb") as file:
+        file.write(b"bytes")
+    (row,) = read("memory://bucket/pics")
+    assert (row["url"], bytes_of(row)) == ("file:pics/a.jpg", b"bytes")
+
+
+def test_a_source_can_be_named(pics: Path) -> None:
+    assert read(pics, source="holidays")[0]["url"] == "file:holidays/a.png"
+
+
+def test_folders_of_one_name_would_be_taken_for_each_other(pics: Path, tmp_path: Path) -> None:
+    (tmp_path / "there/pics").mkdir(parents=True)
+    (tmp_path / "there/pics/a.jpg").write_bytes(b"another")
+    with pytest.raises(
+        InputError, match="several folders go by the name 'pics': give the one that holds them all"
+    ):
+        read(pics, tmp_path / "there/pics")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are Unicode there")
+def test_names_that_are_no_text_lose_no_file(pics: Path) -> None:
+    for name in (b"\xff.jpg", b"\xfe.jpg"):
+        (pics / os.fsdecode(name)).write_bytes(b"x")
+    rows = read(pics)
+    assert len(rows) == 7
+    assert [row["reason"] for row in rows].count(Reason.BAD_URL) == 2
+    assert CandidateReader([str(pics)], Candidates()).fingerprint()
+
+
+def test_a_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no folder at"):
+        read(tmp_path / "nowhere", format="folder")

@@ -1,0 +1,152 @@
+from ipaddress import IPv4Address
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from yarl import URL
+
+from curate.errors import Reason
+from curate.stages.fetch.guard import ForbiddenAddress, Guard
+from curate.stages.fetch.outcome import Failure
+
+
+@pytest.mark.parametrize(
+    "address", ["8.8.8.8", "93.184.215.14", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"]
+)
+def test_public_addresses_are_permitted(address: str) -> None:
+    assert Guard().permits(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *(
+            "127.0.0.1",
+            "0.0.0.0",
+            "0.1.2.3",
+            "10.0.0.1",
+            "172.16.0.1",
+            "192.168.0.1",
+            "100.64.0.1",
+            "255.255.255.255",
+        ),
+        *(
+            "169.254.169.254",
+            "192.0.0.1",
+            "192.0.2.1",
+            "192.88.99.1",
+            "198.18.0.1",
+            "224.0.0.1",
+            "239.1.1.1",
+            "240.0.0.1",
+        ),
+        *(
+            "::",
+            "::1",
+            "fe80::1",
+            "fe80::1%eth0",
+            "fc00::1",
+            "fd00:ec2::254",
+            "fec0::1",
+            "ff02::1",
+            "ff0e::1",
+        ),
+        *(
+            "::ffff:127.0.0.1",
+            "::127.0.0.1",
+            "64:ff9b::7f00:1",
+            "64:ff9b::a9fe:a9fe",
+            "64:ff9b:1::1",
+            "2001:db8::1",
+        ),
+        *("2002:7f00:1::", "2002:808:808::", "2001:0:808:808::1", "100::1", "3fff::1", "4000::1"),
+        *("", "localhost", "127.1", "0x7f000001", "2130706433", "8.8.8.8 ", "008.8.8.8"),
+    ],
+)
+def test_all_others_are_not(address: str) -> None:
+    assert not Guard().permits(address)
+
+
+@given(st.integers(0, 2**32 - 1).map(IPv4Address))
+def test_wrapping_an_address_in_ipv6_gains_nothing(inner: IPv4Address) -> None:
+    permitted = Guard().permits(str(inner))
+    assert permitted <= inner.is_global
+    assert Guard().permits(f"::ffff:{inner}") == permitted
+    assert Guard().permits(f"64:ff9b::{int(inner) >> 16:x}:{int(inner) & 0xFFFF:x}") == permitted
+    assert not Guard().permits(f"::{inner}")
+
+
+def test_a_recipe_opens_what_it_names_and_no_more() -> None:
+    guard = Guard(["127.0.0.1/32", "fd00::/8"])
+    assert guard.permits("127.0.0.1")
+    assert guard.permits("::ffff:127.0.0.1")
+    assert guard.permits("fd12::1")
+    assert not guard.permits("127.0.0.2")
+    assert not guard.permits("64:ff9b::7f00:1")  # there it is another machine's
+
+
+def test_the_last_gate_is_before_the_socket() -> None:
+    with pytest.raises(ForbiddenAddress, match=r"127\.0\.0\.2"):
+        Guard(["127.0.0.1/32"]).open_socket((2, 1, 6, "", ("127.0.0.2", 80)))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("http://127.0.0.1/", Reason.FORBIDDEN_ADDRESS),
+        ("http://127.1/", Reason.FORBIDDEN_ADDRESS),
+        ("http://0x7f.1/", Reason.FORBIDDEN_ADDRESS),
+        ("http://017700000001:8080/", Reason.FORBIDDEN_ADDRESS),
+        ("https://[::ffff:7f00:1]/", Reason.FORBIDDEN_ADDRESS),
+        ("http://[fe80::1%25eth0]/", Reason.FORBIDDEN_ADDRESS),
+        ("http://169.254.169.254/latest/meta-data", Reason.FORBIDDEN_ADDRESS),
+        ("http://user@example.com/", Reason.CREDENTIALS),
+        ("http://@example.com/", Reason.CREDENTIALS),
+        ("http://example.com@127.0.0.1/", Reason.CREDENTIALS),
+        ("HTTP://u:p@example.com/", Reason.CREDENTIALS),
+        ("FILE:///etc/passwd", Reason.FORBIDDEN_SCHEME),
+        ("javascript:alert(1)", Reason.FORBIDDEN_SCHEME),
+        ("//example.com/x", Reason.BAD_URL),
+        ("http:example.com", Reason.BAD_URL),
+        ("http://example.com:x/", Reason.BAD_URL),
+        ("http://exam ple.com/", Reason.BAD_URL),
+        ("http://\0/", Reason.BAD_URL),
+        (f"http://{'ä' * 70}.com/", Reason.BAD_URL),
+    ],
+)
+def test_a_url_that_may_not_be_asked_for_says_why(text: str, reason: Reason) -> None:
+    with pytest.raises(Failure) as failure:
+        Guard().url(text)
+    assert failure.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("text", "sent"),
+    [
+        ("HTTP://Example.COM/a%2Fb;c?d=%41&e=a+b", "http://Example.COM/a%2Fb;c?d=%41&e=a+b"),
+        ("https://example.com:8443/x#part", "https://example.com:8443/x"),
+        ("http://münchen.de/ä b.jpg", "http://xn--mnchen-3ya.de/%C3%A4%20b.jpg"),
+        ('http://example.com/a,"b".jpg', "http://example.com/a,%22b%22.jpg"),
+    ],
+)
+def test_a_good_url_stays_what_it_is(text: str, sent: str) -> None:
+    assert str(Guard().url(text)) == sent
+
+
+def test_a_redirect_is_read_from_where_it_was_met() -> None:
+    base = URL("https://example.com/a/b")
+    assert str(Guard().url("../c", base)) == "https://example.com/c"
+    assert str(Guard().url("//example.org/c", base)) == "https://example.org/c"
+
+
+@given(st.text() | st.text(alphabet="/?#[]@!:%.\\ \0aA0-xé。①v"))
+@example("[]@")
+def test_any_text_is_a_url_or_a_reason(text: str) -> None:
+    for candidate in (text, f"http://{text}", f"http://example.com/{text}"):
+        try:
+            url = Guard().url(candidate)
+        except Failure:
+            continue
+        assert url.scheme in ("http", "https")
+        assert str(url).isascii()
+        assert url.host

@@ -1,0 +1,196 @@
+"""The further facts, from a file's bytes to columns."""
+
+import hashlib
+import io
+import math
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from curate.errors import RecipeError
+from curate.manifest import MANIFEST
+from curate.recipe import FACTS, Fact, Measure, Recipe
+from curate.stages.measure import MeasureShard, measure_image
+from curate.stages.measure.facts import OF_COLOURS
+
+
+def picture(height: int = 150, width: int = 210, seed: int = 0) -> Image.Image:
+    rng = np.random.default_rng(seed)
+    small = Image.fromarray(rng.integers(0, 256, (7, 9, 3), dtype=np.uint8))
+    smooth_HWC = np.asarray(small.resize((width, height), Image.Resampling.BICUBIC), np.float64)
+    return Image.fromarray(
+        (smooth_HWC + rng.normal(0, 6, smooth_HWC.shape)).clip(0, 255).astype(np.uint8)
+    )
+
+
+def encode(image: Image.Image, format_: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, format_, **options)
+    return file.getvalue()
+
+
+def facts_of(
+    image: Image.Image, format_: str = "PNG", **options: object
+) -> dict[Fact, float | None]:
+    return dict(measure_image(encode(image, format_, **options), facts=FACTS).facts)
+
+
+def test_every_fact_is_a_column_that_may_be_null() -> None:
+    columns = {column.name: column for column in MANIFEST}
+    assert not [name for name in FACTS if columns[name].required]
+
+
+def test_none_is_measured_that_is_not_asked_for() -> None:
+    data = encode(picture(), "PNG")
+    assert dict(measure_image(data).facts) == {}
+    assert dict(measure_image(data, facts=["noise_sigma"]).facts).keys() == {"noise_sigma"}
+
+
+@pytest.mark.parametrize("fact", FACTS)
+def test_a_fact_by_itself_is_the_same_as_with_the_others(fact: Fact) -> None:
+    data = encode(picture(), "PNG")
+    assert (
+        measure_image(data, facts=[fact]).facts[fact]
+        == measure_image(data, facts=FACTS).facts[fact]
+    )
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        picture(),
+        picture().convert("L"),
+        picture().convert("LA"),
+        picture().convert("1"),
+        picture().quantize(16),
+        picture().convert("RGBA"),
+        Image.fromarray(np.asarray(picture().convert("L"), np.uint16) * 257),
+    ],
+    ids=lambda image: image.mode,
+)
+def test_asking_for_colours_changes_no_other_measure(image: Image.Image) -> None:
+    data = encode(image, "PNG")
+    luma_only, colours = (
+        measure_image(data, facts=facts)
+        for facts in (["noise_sigma"], ["noise_sigma", *OF_COLOURS])
+    )
+    assert (colours.hf_ratio, colours.phash) == (luma_only.hf_ratio, luma_only.phash)
+    assert colours.facts["noise_sigma"] == luma_only.facts["noise_sigma"]
+
+
+@pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
+def test_every_format_has_them_all(format_: str) -> None:
+    facts = facts_of(picture(), format_)
+    assert list(facts) == list(FACTS)
+    assert all(value is not None and math.isfinite(value) for value in facts.values())
+
+
+def test_sixteen_bits_measure_as_eight_do() -> None:
+    grey = picture().convert("L")
+    deep = Image.fromarray(np.asarray(grey, np.uint16) * 257)
+    assert facts_of(deep) == facts_of(grey)
+
+
+def test_grey_stored_as_colours_is_told() -> None:
+    grey = facts_of(picture().convert("L").convert("RGB"), "JPEG")
+    assert (grey["channel_spread"], grey["colourfulness"]) == (0, 0)
+    assert (facts_of(picture())["channel_spread"] or 0) > 50
+
+
+def test_a_jpeg_saved_as_png_keeps_its_blocks() -> None:
+    once = Image.open(io.BytesIO(encode(picture(300, 420), "JPEG", quality=40)))
+    assert (
+        facts_of(once)["blockiness"]
+        == facts_of(picture(300, 420), "JPEG", quality=40)["blockiness"]
+    )
+    assert (
+        (facts_of(once)["blockiness"] or 0)
+        > 1.3
+        > 1.1
+        > (facts_of(picture(300, 420))["blockiness"] or 9)
+    )
+
+
+@pytest.mark.parametrize(
+    "size", [(1, 1), (1, 300), (300, 1), (33, 33), (34, 34), (127, 128), (3, 20_000)]
+)
+@pytest.mark.parametrize("level", [None, 0, 200])
+def test_small_flat_and_narrow_pictures_have_what_can_be_told(
+    size: tuple[int, int], level: int | None
+) -> None:
+    image = picture(*size) if level is None else Image.new("RGB", (size[1], size[0]), (level,) * 3)
+    facts = facts_of(image)
+    assert all(value is None or math.isfinite(value) for value in facts.values())
+    assert (facts["noise_sigma"] is None, facts["blockiness"] is None) == (min(size) < 34,) * 2
+    assert facts["spectral_cutoff"] is None
+    for share in ("border_share", "clipped_low", "clipped_high"):
+        assert 0 <= (facts[share] or 0) <= 1
+
+
+def test_turning_a_picture_changes_little() -> None:
+    upright = facts_of(picture())
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    for name, value in facts_of(
+        picture().transpose(Image.Transpose.ROTATE_90), exif=turned
+    ).items():
+        assert value == pytest.approx(upright[name], rel=0.1), name
+
+
+class OneTar:
+    """What a shard function needs of a run folder."""
+
+    def __init__(self, *bodies: bytes) -> None:
+        self.data = b"".join(bodies)
+        ends = np.cumsum([len(body) for body in bodies]).tolist()
+        self.rows = pa.table(
+            {
+                "id": [f"{number:016x}" for number in range(len(bodies))],
+                "tar": ["images/part.tar"] * len(bodies),
+                "offset": [end - len(body) for end, body in zip(ends, bodies, strict=True)],
+                "nbytes": [len(body) for body in bodies],
+                "sha256": [hashlib.sha256(body).hexdigest() for body in bodies],
+            }
+        )
+
+    def open(self, path: str) -> io.BytesIO:
+        return io.BytesIO(self.data)
+
+    def advance(self, rows: int = 1, reason: str | None = None) -> None:
+        pass
+
+
+def test_columns_are_there_asked_for_or_not_and_the_same_each_time() -> None:
+    files = OneTar(encode(picture(), "JPEG"), encode(picture(20, 20), "PNG"), b"no image")
+    types = {column.name: column.type for column in MANIFEST}
+    bare = MeasureShard(Measure())(files.rows, files)
+    asked = MeasureShard(Measure(facts=FACTS))(files.rows, files)
+    assert bare.schema == asked.schema
+    assert [bare.schema.field(name).type for name in FACTS] == [types[name] for name in FACTS]
+    assert all(bare[name].null_count == 3 for name in FACTS)
+    assert asked["noise_sigma"].null_count == 2  # the small one and what is none
+    assert asked["channel_spread"].null_count == 1
+    assert asked["chroma_subsampling"].to_pylist() == ["4:2:0", None, None]
+    assert MeasureShard(Measure(facts=FACTS[::-1]))(files.rows, files).equals(asked)
+
+
+@pytest.mark.parametrize("where", ["filters.min", "filters.max", "select.frequency.column"])
+def test_a_rule_on_what_is_not_measured_is_refused(where: str) -> None:
+    rule = where if where.startswith("select") else f"{where}.noise_sigma"
+    value = "noise_sigma" if where.startswith("select") else "5"
+    recipe = Recipe(name="mine")
+    with pytest.raises(
+        RecipeError,
+        match=f"{where} names 'noise_sigma', which is not measured: add it to measure.facts",
+    ):
+        recipe.override([f"{rule}={value}"])
+    recipe.override([f"{rule}={value}", "measure.facts=[noise_sigma]"])
+
+
+def test_an_unknown_fact_is_refused_with_those_there_are() -> None:
+    with pytest.raises(
+        RecipeError, match=r"measure.facts.0: input should be 'blockiness', 'noise_sigma'"
+    ):
+        Recipe(name="mine").override(["measure.facts=[sharpness]"])

@@ -1,0 +1,118 @@
+import hashlib
+import io
+import pickle
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from curate.errors import Reason
+from curate.manifest import MANIFEST
+from curate.recipe import Measure
+from curate.stages.measure import MeasureShard, measure_image
+
+
+def png(seed: int, side: int = 30) -> bytes:
+    file = io.BytesIO()
+    noise = np.random.default_rng(seed).integers(0, 256, (side, side + seed, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(file, "PNG")
+    return file.getvalue()
+
+
+class Files:
+    """What a shard function needs of a run folder: two tars, one row of each in turn."""
+
+    def __init__(self, *bodies: bytes) -> None:
+        self.tars = {"images/a.tar": b"..", "images/b.tar": b"...."}
+        self.advanced: list[str | None] = []
+        places = []
+        for number, body in enumerate(bodies):
+            tar = sorted(self.tars)[number % 2]
+            places.append(
+                {
+                    "id": f"{number:016x}",
+                    "tar": tar,
+                    "offset": len(self.tars[tar]),
+                    "nbytes": len(body),
+                }
+            )
+            places[-1]["sha256"] = hashlib.sha256(body).hexdigest()
+            self.tars[tar] += body
+        self.rows = pa.Table.from_pylist(
+            places,
+            schema=pa.schema(
+                [
+                    ("id", pa.string()),
+                    ("tar", pa.string()),
+                    ("offset", pa.int64()),
+                    ("nbytes", pa.int64()),
+                    ("sha256", pa.string()),
+                ]
+            ),
+        )
+
+    def open(self, path: str) -> io.BytesIO:
+        return io.BytesIO(self.tars[path])
+
+    def advance(self, rows: int = 1, reason: str | None = None) -> None:
+        self.advanced.append(reason)
+
+
+def test_every_row_comes_out_once_in_order_measured_or_with_a_reason() -> None:
+    bodies = [png(0), b"<html>", png(1), png(2)[:300], png(3)]
+    files = Files(*bodies)
+    out = MeasureShard(Measure())(files.rows, files)
+    assert out["id"].to_pylist() == files.rows["id"].to_pylist()
+    assert out["reason"].to_pylist() == [
+        None,
+        Reason.FORMAT_UNSUPPORTED,
+        None,
+        Reason.DECODE_FAILED,
+        None,
+    ]
+    assert out["width"].to_pylist() == [30, None, 31, None, 33]
+    assert out["phash"][4].as_py() == measure_image(bodies[4]).phash
+    assert files.advanced == out["reason"].to_pylist()
+
+
+def test_columns_are_those_of_the_manifest() -> None:
+    types = {column.name: column.type for column in MANIFEST}
+    files = Files(png(0))
+    out = MeasureShard(Measure())(files.rows, files)
+    added = out.schema.names[2:]
+    assert out.schema.names[:2] == ["id", "reason"]
+    assert {"width", "height", "bpp", "hf_ratio", "hf_ratio_032", "phash"} <= set(added)
+    assert [out.schema.field(name).type for name in added] == [types[name] for name in added]
+
+
+def test_further_cutoffs_become_columns_of_their_own() -> None:
+    files = Files(png(0), b"no image")
+    function = MeasureShard(Measure(cutoffs=(0.25, 0.7)))
+    out = function(files.rows, files)
+    assert out.schema.names[-2:] == ["hf_ratio_025", "hf_ratio_07"]
+    assert out["hf_ratio_025"].to_pylist() == [
+        pytest.approx(measure_image(png(0), [0.25]).cutoffs[0]),
+        None,
+    ]
+    assert (
+        out["hf_ratio_025"][0].as_py() > out["hf_ratio"][0].as_py() > out["hf_ratio_07"][0].as_py()
+    )
+
+
+def test_the_recipe_limits_pixels() -> None:
+    files = Files(png(0, side=30), png(0, side=40))
+    out = MeasureShard(Measure(max_pixels=1000))(files.rows, files)
+    assert out["reason"].to_pylist() == [None, Reason.TOO_MANY_PIXELS]
+
+
+def test_no_rows_give_an_empty_table() -> None:
+    files = Files()
+    out = MeasureShard(Measure())(files.rows, files)
+    assert (len(out), out.schema.names[:2]) == (0, ["id", "reason"])
+
+
+def test_workers_get_it_by_pickle() -> None:
+    function = MeasureShard(Measure(cutoffs=(0.25,)))
+    assert function.schema  # cached before it travels
+    assert pickle.loads(pickle.dumps(function)) == function

@@ -1,0 +1,243 @@
+"""The page: the same bytes for the same run, nothing from elsewhere, and every number it owes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from curate.engine import Shard
+from curate.errors import Reason, RunError
+from curate.manifest import read_manifest
+from curate.stages.report import build_report
+from curate.stages.report.figures import RATIO_EDGES, frequency_figure
+
+MakeRun = Callable[..., Shard]
+
+
+class Page(HTMLParser):
+    """Elements, and the text that a reader sees."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self._hidden = False
+        self.feed(html)
+        self.text = " ".join(self.text.split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._hidden = tag == "style"
+
+    def handle_endtag(self, tag: str) -> None:
+        self._hidden = False
+
+    def handle_data(self, data: str) -> None:
+        if not self._hidden:
+            self.text += data + " "
+
+    def images(self) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.elements if tag == "img"]
+
+
+def page_of(shard: Shard) -> str:
+    return shard.folder.read("report/index.html").decode()
+
+
+def test_the_same_run_gives_the_same_bytes(make_run: MakeRun) -> None:
+    shard = make_run()
+    build_report(shard)
+    first = dict(shard.outputs)
+    build_report(shard)
+    assert "report/index.html" in first
+    assert shard.outputs == first
+
+
+def test_how_the_ledger_is_cut_into_parts_changes_nothing(make_run: MakeRun) -> None:
+    one, many = make_run(parts=1, name="one"), make_run(parts=7, name="many")
+    build_report(one)
+    build_report(many)
+    assert page_of(one) == page_of(many)
+
+
+def test_nothing_is_loaded_from_elsewhere(make_run: MakeRun) -> None:
+    shard = make_run()
+    build_report(shard)
+    html = page_of(shard)
+    page = Page(html)
+    assert not {"script", "link", "iframe", "object", "base"} & {tag for tag, _ in page.elements}
+    assert all(image["src"].startswith("data:image/webp;base64,") for image in page.images())
+    assert not re.search(r"url\((?!#)|@import", html)
+    assert len(html) < 2_000_000
+
+
+def test_numbers_agree_with_ledger_and_manifests(make_run: MakeRun) -> None:
+    shard = make_run()
+    build_report(shard)
+    text = Page(page_of(shard)).text
+    train, test = (
+        read_manifest(f"{shard.folder}/manifest/{split}.parquet") for split in ("train", "test")
+    )
+    assert f"{len(train) + len(test)} images, chosen from 300 candidates" in text
+    mean = round(sum(train.table["pixels"].to_pylist()) / len(train))
+    assert re.search(rf"Pixels, mean [\d,]+ {mean:,} [\d,]+ 2,509,509", text)
+    assert "12.86" in text and "1.4270 %" in text and "1.143" in text
+    assert "re-encoded to PNG" in text
+
+
+def test_the_funnel_ends_with_what_was_kept(make_run: MakeRun) -> None:
+    shard = make_run()
+    build_report(shard)
+    text = Page(page_of(shard)).text
+    lost = sum(
+        int(count)
+        for count in re.findall(
+            r"\N{MINUS SIGN}(\d+)", text.partition("From candidates")[2].partition("Texture")[0]
+        )
+    )
+    kept = int(re.search(r"(\d+) images, chosen", text)[1])
+    assert lost + kept == 300
+    assert f"{Reason.HTTP_404} {Reason.HTTP_404.meaning}" in text
+
+
+def test_pictures_show_each_kept_category_and_measured_reject(make_run: MakeRun) -> None:
+    shard = make_run()
+    build_report(shard)
+    shown = Counter(image["alt"] for image in Page(page_of(shard)).images())
+    kept = read_manifest(f"{shard.folder}/manifest/train.parquet").table["category"].to_pylist()
+    assert set(kept) <= set(shown)
+    assert {Reason.TOO_SMALL, Reason.LOW_TEXTURE, Reason.SURPLUS} <= set(shown)
+    assert Reason.HTTP_404 not in shown  # there are no bytes
+    assert shown.total() <= 48
+
+
+def test_a_damaged_picture_is_left_out(make_run: MakeRun) -> None:
+    def damage(row: dict[str, object]) -> None:
+        if row.get("category"):
+            row["offset"] = 0  # a tar header
+
+    shard = make_run(edit=damage)
+    build_report(shard)
+    assert {image["alt"] for image in Page(page_of(shard)).images()} == {
+        Reason.TOO_SMALL,
+        Reason.LOW_TEXTURE,
+    }
+
+
+def test_text_from_the_web_stays_text(make_run: MakeRun) -> None:
+    def attack(row: dict[str, object]) -> None:
+        row["host"] = "<script>alert(1)</script>"
+        row["licence"] = '"><img src=x onerror=alert(1)>'
+        row["url"] = "javascript:alert(1)"
+
+    shard = make_run(edit=attack)
+    build_report(shard)
+    page = Page(page_of(shard))
+    assert "<script>alert(1)</script>" in page.text
+    assert "script" not in {tag for tag, _ in page.elements}
+    assert all("onerror" not in image for image in page.images())
+    assert not [attributes for tag, attributes in page.elements if tag == "a"]
+
+
+@pytest.mark.parametrize(
+    ("model", "told"), [("bundled@12345678", True), ("ViT-B-32/laion2b_s34b_b79k", False)]
+)
+def test_the_demo_labeller_is_named_as_such(make_run: MakeRun, model: str, told: bool) -> None:
+    shard = make_run(model=model)
+    build_report(shard)
+    assert ("not to be trusted on real photographs" in Page(page_of(shard)).text) is told
+
+
+def test_a_run_that_kept_nothing_says_so(make_run: MakeRun) -> None:
+    def lose(row: dict[str, object]) -> None:
+        for column in [c for c in row if c not in ("id", "url", "host")]:
+            row[column] = None
+        row["reason"] = Reason.DNS.value
+
+    shard = make_run(edit=lose)
+    build_report(shard)
+    page = Page(page_of(shard))
+    assert "No image was kept of 300 candidates" in page.text
+    assert "dns the host name did not resolve \N{MINUS SIGN}300" in page.text
+    assert not page.images()
+
+
+def test_a_ledger_without_rows(make_run: MakeRun) -> None:
+    shard = make_run(rows=0)
+    build_report(shard)
+    assert "No image was kept of 0 candidates" in Page(page_of(shard)).text
+
+
+def test_measured_but_all_rejected(make_run: MakeRun) -> None:
+    def reject(row: dict[str, object]) -> None:
+        if row["reason"] is None:
+            row["reason"] = Reason.LOW_BPP.value
+
+    shard = make_run(edit=reject)
+    build_report(shard)
+    text = Page(page_of(shard)).text
+    assert "No image was kept of 300 candidates" in text
+    assert "Texture" in text
+
+
+def test_one_category_flat_images_and_no_licences(make_run: MakeRun) -> None:
+    def flatten(row: dict[str, object]) -> None:
+        row["licence"] = None
+        if row.get("hf_ratio") is not None:
+            row["hf_ratio"] = row["hf_ratio_032"] = 0.0
+
+    shard = make_run(categories=("Map",), edit=flatten)
+    build_report(shard)
+    text = Page(page_of(shard)).text
+    assert "measured images have no high frequency at all" in text
+    assert "Not stated for any candidate." in text
+
+
+def test_a_run_without_selection_names_what_is_missing(make_run: MakeRun) -> None:
+    shard = make_run()
+    shard.folder.remove("select/summary.json")
+    with pytest.raises(RunError, match=r"no select/summary\.json: run the stage that makes it"):
+        build_report(shard)
+
+
+def test_what_was_short_is_told(make_run: MakeRun) -> None:
+    shard = make_run(train=10_000)
+    build_report(shard)
+    text = Page(page_of(shard)).text
+    train = len(read_manifest(f"{shard.folder}/manifest/train.parquet"))
+    assert f"{train} of 10,000 training images: the pool held no more." in text
+    assert re.search(
+        r"\d+ of 86 test images: at most 20 % of a sub-category's pool may go there", text
+    )
+    assert re.search(r"Fewer training images than their share: .*Poster \d+", text)
+
+
+@pytest.mark.parametrize("bound", [0.0, -1.0])
+def test_a_bound_that_parts_nothing_draws_no_line(bound: float) -> None:
+    def figure(minimum: float | None) -> bytes:
+        counts = {
+            name: np.histogram(np.linspace(-3, -1, 90), RATIO_EDGES)[0]
+            for name in ("measured", "kept")
+        }
+        return repr(frequency_figure(counts, -2.0, 0.4, minimum, target=True)).encode()
+
+    assert figure(bound) == figure(None) != figure(0.004)
+
+
+def test_what_the_pool_lacks_is_told_with_the_candidates_it_takes(make_run: MakeRun) -> None:
+    shard = make_run(rows=300, train=2000)
+    build_report(shard)
+    page = shard.folder.read("report/index.html").decode()
+    with shard.open("select/summary.json") as file:
+        summary = json.load(file)
+    assert "What is lacking" in page
+    for row in summary["shopping"]["categories"]:
+        assert f'<th scope="row">{row["category"]}</th><td class="n">{row["train"]:,}</td>' in page
+    assert f"{summary['shape']['train']['ks']:.3f}" in page
+    assert "duality gap 0" in page

@@ -1,0 +1,187 @@
+import io
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from curate.demo.draw.architecture import houses
+from curate.recipe import Dedup
+from curate.stages.measure import measure_image
+from curate.stages.select import find_clusters
+from curate.stages.select.duplicates import mirror_hash
+
+STEADY = settings(deadline=None, derandomize=True, max_examples=60)
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()), ("sha256", pa.string()), ("pixel_sha256", pa.string()), ("phash", pa.uint64()),
+        ("pixels", pa.int64()), ("bpp", pa.float64()),
+    ]
+)  # fmt: skip
+OFF = Dedup(exact=False, perceptual=None)
+
+
+def table(rows: list[dict[str, Any]]) -> pa.Table:
+    return pa.Table.from_pylist([{"id": f"{n:016x}"} | row for n, row in enumerate(rows)], SCHEMA)
+
+
+def pool(count: int, seed: int) -> pa.Table:
+    rng = np.random.default_rng(seed)
+    hashes = rng.integers(2**62, 2**64, 6, np.uint64)
+    return table(
+        [
+            {
+                "id": f"{int(rng.integers(2**60)):016x}",
+                "sha256": f"{int(rng.integers(count)):064x}",
+                "pixel_sha256": f"{int(rng.integers(count)):064x}" if rng.random() < 0.5 else None,
+                "phash": int(hashes[rng.integers(6)]) ^ 1 << int(rng.integers(64))
+                if rng.random() < 0.7
+                else None,
+                "pixels": int(rng.integers(3)) if rng.random() < 0.9 else None,
+                "bpp": float(rng.integers(3)),
+            }
+            for _ in range(count)
+        ]
+    )
+
+
+def by_hand(rows: list[dict[str, Any]], config: Dedup, vectors: np.ndarray) -> list[set[str]]:
+    """Every pair looked at, then merged: slow and plain."""
+
+    def same(n: int, m: int) -> bool:
+        a, b = rows[n], rows[m]
+        equal = any(a[key] is not None and a[key] == b[key] for key in ("sha256", "pixel_sha256"))
+        alike = False
+        if config.perceptual is not None and None not in (a["phash"], b["phash"]):
+            others = [
+                b["phash"],
+                *([int(mirror_hash(np.uint64(b["phash"])))] if config.mirrored else []),
+            ]
+            alike = min((a["phash"] ^ other).bit_count() for other in others) <= config.perceptual
+        near = config.semantic is not None and vectors[n] @ vectors[m] >= config.semantic
+        return (config.exact and equal) or alike or near
+
+    clusters: list[set[int]] = []
+    for n in range(len(rows)):
+        touched = [c for c in clusters if any(same(n, m) for m in c)]
+        clusters = [c for c in clusters if c not in touched] + [{n}.union(*touched)]
+    return [{rows[n]["id"] for n in cluster} for cluster in clusters]
+
+
+@STEADY
+@given(
+    st.integers(0, 30), st.integers(0, 99), st.booleans(), st.sampled_from([None, 0, 2, 6]), st.booleans(),
+    st.sampled_from([None, 0.9]), st.randoms(use_true_random=False), st.integers(1, 9),
+)  # fmt: skip
+def test_clusters_are_those_of_all_pairs_whatever_the_order(
+    count: int,
+    seed: int,
+    exact: bool,
+    radius: int | None,
+    mirrored: bool,
+    cosine: float | None,
+    random: Any,
+    cut: int,
+) -> None:
+    config = Dedup(exact=exact, perceptual=radius, mirrored=mirrored, semantic=cosine)
+    rows = pool(count, seed)
+    vectors = np.random.default_rng(seed).normal(size=(count, 3)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    order = list(range(count))
+    random.shuffle(order)
+    shuffled = pa.concat_tables(
+        [rows.slice(0, 0), *(rows.take(order).slice(i, cut) for i in range(0, count, cut))]
+    )
+    expected = by_hand(rows.to_pylist(), config, vectors)
+    assert sum(map(len, expected)) == count  # a partition
+    for some, their_vectors in ((rows, vectors), (shuffled, vectors[order])):
+        found = find_clusters(some, config, their_vectors)
+        ids = some["id"].to_pylist()
+        clusters: dict[int, set[str]] = {}
+        for id_, label in zip(ids, found.label_N, strict=True):
+            clusters.setdefault(int(label), set()).add(id_)
+        assert sorted(map(sorted, clusters.values())) == sorted(map(sorted, expected))
+        facts = {
+            row["id"]: (-(row["pixels"] or 0), -row["bpp"], row["id"]) for row in some.to_pylist()
+        }
+        for label, best in zip(found.label_N, found.best_N, strict=True):
+            assert ids[best] == min(clusters[int(label)], key=facts.__getitem__)
+
+
+def test_of_a_cluster_the_most_pixels_stay_then_the_most_bits_then_the_smallest_id() -> None:
+    same = {"sha256": "1" * 64, "bpp": 2.0}
+    rows = [
+        same | {"pixels": 5},
+        same | {"pixels": 9},
+        same | {"pixels": 9, "bpp": 3.0},
+        same | {"pixels": 9, "bpp": 3.0},
+    ]
+    assert find_clusters(table(rows), Dedup()).best_N.tolist() == [2, 2, 2, 2]
+
+
+def test_plain_pictures_are_like_nothing() -> None:
+    white, grey = 1 << 63, (1 << 63) | 3
+    found = find_clusters(table([{"phash": white}, {"phash": white}, {"phash": grey}]), Dedup())
+    assert len(set(found.label_N)) == 3
+
+
+def test_switched_off_nothing_is_the_same() -> None:
+    rows = [{"sha256": "1" * 64, "pixel_sha256": "2" * 64, "phash": 0xFFFF0000FFFF0000}] * 3
+    assert len(set(find_clusters(table(rows), OFF).label_N)) == 3
+
+
+def saved(picture: Image.Image, form: str = "PNG", **options: Any) -> dict[str, Any]:
+    file = io.BytesIO()
+    picture.save(file, form, **options)
+    measures = measure_image(file.getvalue())
+    return {name: getattr(measures, name) for name in ("pixel_sha256", "phash", "pixels", "bpp")}
+
+
+PICTURE = houses(np.random.default_rng(3), (360, 240))
+OTHER = houses(np.random.default_rng(4), (360, 240))
+
+
+@pytest.mark.parametrize(
+    ("copy", "same_by"),
+    [
+        pytest.param(saved(PICTURE, "WEBP", lossless=True), "pixels", id="saved without loss"),
+        pytest.param(
+            saved(PICTURE.rotate(90, expand=True), "TIFF", tiffinfo={274: 6}),
+            "pixels",
+            id="turned by EXIF",
+        ),
+        pytest.param(saved(PICTURE, "JPEG", quality=40), "hash", id="saved with loss"),
+        pytest.param(saved(PICTURE.resize((180, 120))), "hash", id="half the size"),
+        pytest.param(saved(PICTURE.resize((720, 480))), "hash", id="twice the size"),
+        pytest.param(
+            saved(PICTURE.transpose(Image.Transpose.FLIP_LEFT_RIGHT)), "mirror", id="mirrored"
+        ),
+        pytest.param(saved(PICTURE.crop((2, 2, 358, 238))), "hash", id="a hundredth cut off"),
+        pytest.param(
+            saved(PICTURE.crop((60, 40, 300, 200))), None, id="a third cut off: not by hash"
+        ),
+        pytest.param(saved(OTHER), None, id="another picture"),
+    ],
+)
+def test_what_counts_as_the_same_picture(copy: dict[str, Any], same_by: str | None) -> None:
+    rows = table([saved(PICTURE), copy])
+    ways = {
+        "pixels": Dedup(perceptual=None),
+        "hash": Dedup(exact=False, mirrored=False),
+        "mirror": Dedup(exact=False, mirrored=True),
+    }
+    found = [
+        way for way, config in ways.items() if len(set(find_clusters(rows, config).label_N)) == 1
+    ]
+    assert (
+        found
+        == {
+            "pixels": ["pixels", "hash", "mirror"],
+            "hash": ["hash", "mirror"],
+            "mirror": ["mirror"],
+            None: [],
+        }[same_by]
+    )

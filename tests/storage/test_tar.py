@@ -1,0 +1,74 @@
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curate.storage.tar import TarWriter
+
+
+def write(folder: Path, contents: list[bytes]) -> tuple[bytes, list[int]]:
+    sink, source = io.BytesIO(), folder / "source"
+    writer, offsets = TarWriter(sink), []
+    for i, content in enumerate(contents):
+        source.write_bytes(content)
+        offsets.append(writer.add(f"{i:016x}.jpg", source, len(content)))
+    writer.close()
+    return sink.getvalue(), offsets
+
+
+@given(st.lists(st.binary(max_size=1500), max_size=5))
+def test_members_are_where_it_says_and_tarfile_agrees(
+    tmp_path_factory: pytest.TempPathFactory, contents: list[bytes]
+) -> None:
+    data, offsets = write(tmp_path_factory.getbasetemp(), contents)
+    assert [data[o : o + len(c)] for o, c in zip(offsets, contents, strict=True)] == contents
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        members = tar.getmembers()
+        assert [member.offset_data for member in members] == offsets
+        assert [tar.extractfile(member).read() for member in members] == contents  # type: ignore[union-attr]
+    assert len(data) % tarfile.RECORDSIZE == 0
+
+
+def test_headers_tell_nothing_of_when_and_who(tmp_path: Path) -> None:
+    data, _ = write(tmp_path, [b"x"])
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        (member,) = tar.getmembers()
+    assert (member.mtime, member.mode, member.uid, member.gid, member.uname, member.gname) == (
+        0,
+        0o644,
+        0,
+        0,
+        "",
+        "",
+    )
+    assert data[257:263] == b"ustar\0"
+    assert write(tmp_path, [b"x"])[0] == data
+
+
+def test_bytes_make_the_same_member_as_a_file(tmp_path: Path) -> None:
+    sink = io.BytesIO()
+    writer = TarWriter(sink)
+    offsets = [
+        writer.add_bytes(f"{i:016x}.jpg", content) for i, content in enumerate([b"a" * 700, b""])
+    ]
+    writer.close()
+    assert (sink.getvalue(), offsets) == write(tmp_path, [b"a" * 700, b""])
+
+
+def test_webdataset_reads_it(tmp_path: Path) -> None:
+    tariterators = pytest.importorskip("webdataset.tariterators")
+    contents = [b"a" * 700, b"b"]
+    opened = {"url": "shard.tar", "stream": io.BytesIO(write(tmp_path, contents)[0])}
+    samples = list(tariterators.group_by_keys(tariterators.tar_file_expander([opened])))
+    assert [(sample["__key__"], sample["jpg"]) for sample in samples] == [
+        (f"{i:016x}", content) for i, content in enumerate(contents)
+    ]
+
+
+def test_a_file_of_another_length_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(b"four")
+    with pytest.raises(OSError, match="4 bytes, not 5"):
+        TarWriter(io.BytesIO()).add("x.jpg", tmp_path / "source", 5)

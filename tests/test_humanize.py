@@ -1,0 +1,42 @@
+import pytest
+
+from curate.humanize import number, size, span
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (0.5612, "0.56"), (5.612, "5.6"), (9.96, "10"), (56.12, "56"), (5612.3, "5,612")],
+)
+def test_numbers(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("nbytes", "text"),
+    [
+        (0, "0 bytes"),
+        (999, "999 bytes"),
+        (999.9, "1 kB"),
+        (1.5e6, "1.5 MB"),
+        (310e9, "310 GB"),
+        (2.5e16, "25,000 TB"),
+    ],
+)
+def test_sizes(nbytes: float, text: str) -> None:
+    assert size(nbytes) == text
+
+
+@pytest.mark.parametrize(
+    ("hours", "text"),
+    [
+        (0.4 / 3600, "0.4 seconds"),
+        (89 / 3600, "89 seconds"),
+        (0.05, "3 minutes"),
+        (7.5, "7.5 hours"),
+        (47, "47 hours"),
+        (60, "2.5 days"),
+        (48_000, "2,000 days"),
+    ],
+)
+def test_spans(hours: float, text: str) -> None:
+    assert span(hours) == text
