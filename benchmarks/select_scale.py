@@ -30,7 +30,8 @@ from curate.manifest import CATEGORIES, LEDGER
 from curate.manifest.schema import BROAD
 from curate.pipeline.selection_step import write_selection
 from curate.recipe import Recipe
-from curate.stages.chain import SHARD_FOLDERS, SHARD_STAGES
+from curate.stages.chain import build_stage
+from curate.stages.names import StageName
 from curate.stages.select import needed_columns, select
 
 SHARD = 1000
@@ -95,10 +96,10 @@ def invent_run(folder: RunFolder, recipe: Recipe, rows: int, pool: float) -> lis
     elsewhere = {name for names in PLACES.values() for name in names}
     places = PLACES | {"measured": ("id", *(name for name in columns if name not in elsewhere))}
     shards = [f"part-{number:05d}" for number in range(rows // SHARD)]
-    settings = SHARD_STAGES["match"](recipe).fingerprint
+    settings = build_stage(StageName.MATCH, recipe).fingerprint
     for number, shard in enumerate(shards):
         table = invent(SHARD, pool, number, [*columns, "status", "reason"])
-        for stage in SHARD_FOLDERS:
+        for stage in StageName.SELECT.input_folders:
             part = table.select([*places[stage], "status", "reason"])
             sha256 = folder.write(f"{stage}/{shard}.parquet", engine.encode_table(part))
             CommitRecord(

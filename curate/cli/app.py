@@ -113,14 +113,17 @@ def run(
     log_json: LogJson = None,
 ) -> None:
     """URLs in, manifest out. The same command again goes on where the last one stopped."""
-    from curate.pipeline.execute import plan
+    from curate.pipeline.plan import plan_run
     from curate.recipe import Recipe
 
     resolved = Recipe.load(recipe, set_)
     if dry_run:
         print(resolved.to_yaml(), end="")
         print(f"# {out}:")
-        for stage, state in plan(resolved, input, out, redo_from=redo_from).items():
+        plan = plan_run(
+            resolved, input, out, scheduler=scheduler, redo_from=redo_from, needs_input=False
+        )
+        for stage, state in plan.states().items():
             print(f"#   {stage:<10} {state}")
         return
     outcome = _run(
@@ -375,9 +378,9 @@ def _stage(
     retry: Sequence[str] = (),
 ) -> RunOutcome:
     """One stage of an existing run; settings of that stage or later ones may change."""
-    from curate.pipeline.recipe_changes import revise
+    from curate.pipeline.recipe_changes import revise_recipe
 
-    recipe, redo_from = revise(run, stage, settings) if settings else (None, None)
+    recipe, redo_from = revise_recipe(run, stage, settings) if settings else (None, None)
     options = {"stages": (stage,), "redo_from": redo_from, "retry": retry}
     return _run(recipe, [], run, log_json, scheduler=scheduler, workers=workers, **options)
 

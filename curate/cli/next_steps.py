@@ -6,14 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from curate.errors import Reason
-from curate.stages.chain import NAMES, STAGES
+from curate.stages.names import StageName
 
 if TYPE_CHECKING:
+    from curate.engine import StageOutcome
     from curate.pipeline.execute import RunOutcome
 
 __all__ = ["advise"]
-
-_NEXT = {STAGES[number]: STAGES[number + 1] for number in range(len(STAGES) - 1)}
 
 
 def advise(outcome: RunOutcome) -> list[str]:
@@ -25,13 +24,13 @@ def _troubles(outcome: RunOutcome) -> Iterator[str]:
     for stage in outcome.stages:
         if stage.excluded:
             yield (
-                f"{NAMES[stage.stage]}: {_count(len(stage.excluded), 'image')} killed a worker and "
+                f"{_name(stage)}: {_count(len(stage.excluded), 'image')} killed a worker and "
                 f"{'were' if len(stage.excluded) > 1 else 'was'} left out: {_few(stage.excluded)}"
             )
         if stage.quarantined:
-            yield f"{NAMES[stage.stage]}: gave up on {_few(stage.quarantined)}; the same command tries again"
+            yield f"{_name(stage)}: gave up on {_few(stage.quarantined)}; the same command tries again"
     transient = [r for r in Reason if r.transient and r.stage == "fetch" and outcome.reasons.get(r)]
-    if transient and any(NAMES[s.stage] in ("fetch", "select") for s in outcome.stages):
+    if transient and any(_name(s) in ("fetch", "select") for s in outcome.stages):
         counts = {reason.value: outcome.reasons[reason] for reason in transient}
         then = "  and then the same command" if len(outcome.stages) > 1 else ""
         yield (
@@ -99,14 +98,18 @@ def _next(outcome: RunOutcome) -> Iterator[str]:
     """The next command, if there is something to go on with."""
     if (not outcome.reasons.get("ok") and outcome.reasons) or not outcome.stages:
         return
-    last = NAMES[outcome.stages[-1].stage]
-    if last in _NEXT:
-        yield f"Next:  curate {_NEXT[last]} {outcome.folder}"
+    last = _name(outcome.stages[-1])
+    if last and last.following:
+        yield f"Next:  curate {last.following} {outcome.folder}"
     elif outcome.reasons:
         yield f"To publish it:  curate export {outcome.folder} --out dataset.parquet"
         if outcome.selection and outcome.selection["train"]["taken"]:
             manifest = f"{outcome.folder}/manifest/train.parquet"
             yield f"To train on it:  curate train train/moe_ir_30g --manifest {manifest}"
+
+
+def _name(outcome: StageOutcome) -> StageName | None:
+    return StageName.of_folder(outcome.stage)
 
 
 def _count(number: int, what: str) -> str:

@@ -11,7 +11,7 @@ from typing import Self
 
 from curate import engine
 from curate.engine import Wait
-from curate.stages.chain import NAMES
+from curate.stages.names import StageName
 
 __all__ = ["Listeners", "StageTally", "TalliedProgress"]
 
@@ -27,7 +27,7 @@ class StageTally:
     """What is known of a stage under way. Moments are seconds of any steady clock."""
 
     def __init__(self, stage: str, shards: int, rows: int, now: float) -> None:
-        self.stage = NAMES.get(stage, stage)
+        self.stage = StageName.of_folder(stage) or stage
         """As a user names it."""
         self.shards, self.rows, self.started = shards, rows, now
         self.resumed = 0

@@ -8,7 +8,7 @@ from curate.engine.candidate_index import (
     resume_source,
     write_source,
 )
-from curate.engine.commit_record import CommitRecord, distrust, forget
+from curate.engine.commit_record import CommitRecord, distrust, forget, read_records
 from curate.engine.events import Progress, Wait
 from curate.engine.executor import (
     GPU,
@@ -20,19 +20,24 @@ from curate.engine.executor import (
     open_executor,
 )
 from curate.engine.runner import (
+    CANDIDATES,
+    CommitHook,
     StageOutcome,
     count_reasons,
     encode_table,
     input_of,
     rows_of,
     run_stage,
+    run_stages,
     run_whole,
 )
 from curate.engine.stage import Shard, ShardFunction, Stage
 from curate.storage.run_folder import RunFolder
 
 __all__ = [
+    "CANDIDATES",
     "GPU",
+    "CommitHook",
     "CommitRecord",
     "DaskExecutor",
     "Executor",
@@ -56,9 +61,11 @@ __all__ = [
     "open_executor",
     "read_ids",
     "read_index",
+    "read_records",
     "resume_source",
     "rows_of",
     "run_stage",
+    "run_stages",
     "run_whole",
     "write_source",
 ]

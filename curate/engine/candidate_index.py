@@ -11,17 +11,24 @@ from dataclasses import asdict, dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate.engine.commit_record import CommitRecord, forget
+from curate.engine.commit_record import CommitRecord, forget, read_records
 from curate.engine.events import Progress
-from curate.engine.runner import StageOutcome, count_reasons, encode_table, summarise
+from curate.engine.runner import (
+    CANDIDATES,
+    CommitHook,
+    StageOutcome,
+    count_reasons,
+    encode_table,
+    no_hook,
+    summarise,
+)
 from curate.errors import InputError, RunError
 from curate.storage import atomic
 from curate.storage.run_folder import RunFolder
 
 __all__ = ["ShardIndex", "Source", "read_ids", "read_index", "resume_source", "write_source"]
 
-STAGE = "candidates"
-_INDEX = f"{STAGE}/index.json"
+_INDEX = f"{CANDIDATES}/index.json"
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,7 @@ def read_index(folder: RunFolder) -> ShardIndex | None:
 def read_ids(folder: RunFolder, shards: Iterable[str]) -> Iterator[str]:
     """The ids of all candidates of some shards."""
     for shard in shards:
-        with folder.open(f"{STAGE}/{shard}.parquet") as file:
+        with folder.open(f"{CANDIDATES}/{shard}.parquet") as file:
             yield from pq.read_table(file, columns=["id"])["id"].to_pylist()
 
 
@@ -108,6 +115,7 @@ def write_source(
     *,
     before: Sequence[Source] = (),
     after: Sequence[Source] = (),
+    hook: CommitHook = no_hook,
 ) -> tuple[ShardIndex, StageOutcome]:
     """Write each table as a shard of candidates, unless the index says that all are there, made from the same.
 
@@ -123,11 +131,12 @@ def write_source(
         begin: called when nothing more can be wrong with the input, before anything changes.
         before: sources of the run whose shards these ones follow.
         after: sources whose shards follow these.
+        hook: sees the candidates that are there; see `run_stages`.
 
     Raises:
         InputError: if there is no candidate at all.
     """
-    index = read_index(folder)
+    index = _read_index(folder, hook)
     inputs = [source.input for source in (*before, *after)]
     inputs.insert(len(before), input)
     if (
@@ -137,7 +146,7 @@ def write_source(
     ):
         begin()
         return _resume(folder, index, progress)
-    progress.stage_started(STAGE, 0, 0)
+    progress.stage_started(CANDIDATES, 0, 0)
     records: list[CommitRecord] = []
     first = sum(len(source.shards) for source in before)
     start = time.monotonic()
@@ -145,37 +154,44 @@ def write_source(
         for number, table in enumerate(tables, first):
             shard = f"part-{number:05d}"
             outputs = {
-                f"{STAGE}/{shard}.parquet": atomic.write(scratch / shard, encode_table(table))
+                f"{CANDIDATES}/{shard}.parquet": atomic.write(scratch / shard, encode_table(table))
             }
             records.append(
-                CommitRecord(STAGE, shard, input, config, len(table), count_reasons(table), outputs)
+                CommitRecord(
+                    CANDIDATES, shard, input, config, len(table), count_reasons(table), outputs
+                )
             )
             end = time.monotonic()
-            progress.shard_done(STAGE, shard, records[-1].rows_out, False, end - start)
+            progress.shard_done(CANDIDATES, shard, records[-1].rows_out, False, end - start)
             start = end
         if not records and not before:
             raise InputError("the input names no candidates: every line is blank")
         begin()
         if not (before or after):
-            forget(folder, STAGE)
+            forget(folder, CANDIDATES)
         for record in records:
-            folder.write(f"{STAGE}/{record.shard}.parquet", (scratch / record.shard).read_bytes())
+            folder.write(
+                f"{CANDIDATES}/{record.shard}.parquet", (scratch / record.shard).read_bytes()
+            )
             record.write(folder)
     rows = sum(record.rows_in for record in records)
     source = Source(input, tuple(record.shard for record in records), rows, notes())
     index = ShardIndex(config, (*before, source, *after))
     folder.write(_INDEX, json.dumps(asdict(index), indent=1).encode())
-    progress.stage_finished(STAGE)
-    return index, summarise(STAGE, [*_records(folder, index, without=source.shards), *records], 0)
+    progress.stage_finished(CANDIDATES)
+    others = [shard for known in (*before, *after) for shard in known.shards]
+    return index, summarise(CANDIDATES, [*read_records(folder, CANDIDATES, others), *records], 0)
 
 
-def resume_source(folder: RunFolder, progress: Progress) -> tuple[ShardIndex, StageOutcome]:
-    """The candidates that a run has.
+def resume_source(
+    folder: RunFolder, progress: Progress, hook: CommitHook = no_hook
+) -> tuple[ShardIndex, StageOutcome]:
+    """Return the candidates that a run has.
 
     Raises:
         InputError: if there are none, or a file of theirs is damaged.
     """
-    index = read_index(folder)
+    index = _read_index(folder, hook)
     if index is None or not _holds(folder, index):
         raise InputError(
             f"candidates of {folder} are missing or damaged: name their --input to have them read again"
@@ -183,28 +199,27 @@ def resume_source(folder: RunFolder, progress: Progress) -> tuple[ShardIndex, St
     return _resume(folder, index, progress)
 
 
+def _read_index(folder: RunFolder, hook: CommitHook) -> ShardIndex | None:
+    index = read_index(folder)
+    if index is not None:
+        hook(CANDIDATES, read_records(folder, CANDIDATES, index.shards))
+    return index
+
+
 def _resume(
     folder: RunFolder, index: ShardIndex, progress: Progress
 ) -> tuple[ShardIndex, StageOutcome]:
-    progress.stage_started(STAGE, len(index.shards), index.rows)
-    records = _records(folder, index)
+    progress.stage_started(CANDIDATES, len(index.shards), index.rows)
+    records = list(read_records(folder, CANDIDATES, index.shards))
     for record in records:
-        progress.shard_done(STAGE, record.shard, record.rows_out, True, 0.0)
-    progress.stage_finished(STAGE)
-    return index, summarise(STAGE, records, len(records))
-
-
-def _records(
-    folder: RunFolder, index: ShardIndex, without: Sequence[str] = ()
-) -> list[CommitRecord]:
-    left_out = frozenset(without)
-    wanted = (shard for shard in index.shards if shard not in left_out)
-    return [record for shard in wanted if (record := CommitRecord.read(folder, STAGE, shard))]
+        progress.shard_done(CANDIDATES, record.shard, record.rows_out, True, 0.0)
+    progress.stage_finished(CANDIDATES)
+    return index, summarise(CANDIDATES, records, len(records))
 
 
 def _holds(folder: RunFolder, index: ShardIndex) -> bool:
     return all(
-        (record := CommitRecord.read(folder, STAGE, shard)) is not None
+        (record := CommitRecord.read(folder, CANDIDATES, shard)) is not None
         and record.holds(folder, source.input, index.config)
         for source in index.sources
         for shard in source.shards

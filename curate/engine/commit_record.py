@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 
 from curate.storage.run_folder import RunFolder
 
-__all__ = ["CommitRecord", "distrust", "forget"]
+__all__ = ["CommitRecord", "distrust", "forget", "read_records"]
 
 _SEEN = "log/seen-"
 
@@ -88,6 +88,13 @@ class CommitRecord:
                 _seen_path(self.stage, self.shard),
                 json.dumps(seen, indent=1, sort_keys=True).encode(),
             )
+
+
+def read_records(folder: RunFolder, stage: str, shards: Iterable[str]) -> Iterator[CommitRecord]:
+    """Read the records of some shards, one after the other; shards without one are left out."""
+    for shard in shards:
+        if record := CommitRecord.read(folder, stage, shard):
+            yield record
 
 
 def distrust(folder: RunFolder) -> None:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curate.config import fingerprint
-from curate.engine.commit_record import CommitRecord
+from curate.engine.commit_record import CommitRecord, read_records
 from curate.engine.events import Progress, Teller, telling
 from curate.engine.executor import Executor, Report
 from curate.engine.stage import Shard, Stage
@@ -22,12 +22,16 @@ from curate.errors import CurateError, Reason, RunError
 from curate.storage.run_folder import RunFolder
 
 __all__ = [
+    "CANDIDATES",
+    "CommitHook",
     "StageOutcome",
     "count_reasons",
     "encode_table",
     "input_of",
+    "no_hook",
     "rows_of",
     "run_stage",
+    "run_stages",
     "run_whole",
     "summarise",
 ]
@@ -62,6 +66,46 @@ class _Task:
     """Run the function over these rows only and throw the result away."""
 
 
+CANDIDATES = "candidates"
+"""The first stage, which has no shard function; see candidate_index."""
+
+CommitHook = Callable[[str, Iterable[CommitRecord]], bool]
+"""(stage, commit records of all its shards) -> whether it voided shards, which are then made again.
+
+It is called whenever all shards of a stage are committed, so it does nothing for records that it has seen before."""
+
+
+def no_hook(stage: str, records: Iterable[CommitRecord]) -> bool:
+    """Void nothing."""
+    return False
+
+
+def run_stages(
+    folder: RunFolder,
+    stages: Sequence[Stage],
+    shards: Sequence[str],
+    rows: int,
+    executor: Executor,
+    progress: Progress,
+    hook: CommitHook = no_hook,
+) -> list[StageOutcome]:
+    """Bring every shard of several stages up to date, one stage after the other; see `run_stage`.
+
+    The hook sees the candidates first, then each stage. When it voids shards, the stages start
+    again, and do the voided shards only.
+    """
+    while True:
+        hook(CANDIDATES, read_records(folder, CANDIDATES, shards))
+        outcomes: list[StageOutcome] = []
+        for stage in stages:
+            records, resumed = _run_stage(folder, stage, shards, rows, executor, progress)
+            outcomes.append(summarise(stage.name, records, resumed))
+            if hook(stage.name, records):
+                break
+        else:
+            return outcomes
+
+
 def run_stage(
     folder: RunFolder,
     stage: Stage,
@@ -87,6 +131,19 @@ def run_stage(
     Raises:
         CurateError: what the stage function says no other try can mend, or every shard failing.
     """
+    records, resumed = _run_stage(folder, stage, shards, rows, executor, progress)
+    return summarise(stage.name, records, resumed)
+
+
+def _run_stage(
+    folder: RunFolder,
+    stage: Stage,
+    shards: Sequence[str],
+    rows: int,
+    executor: Executor,
+    progress: Progress,
+) -> tuple[list[CommitRecord], int]:
+    """Return the records of all shards, and how many shards an earlier run had done."""
     progress.stage_started(stage.name, len(shards), rows)
     records: list[CommitRecord] = []
     resumed = 0
@@ -125,7 +182,7 @@ def run_stage(
         records.append(_quarantine(task))
         progress.shard_done(stage.name, shard, records[-1].rows_out, False, 0.0)
     progress.stage_finished(stage.name)
-    return summarise(stage.name, records, resumed)
+    return records, resumed
 
 
 def run_whole(

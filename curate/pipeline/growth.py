@@ -60,7 +60,7 @@ def grow(
         raise RunError(
             f"{folder} has no candidates yet: run  curate run RECIPE --input URLS --out {folder}"
         )
-    recipe, redo_from = recipe_changes.revise(out, "select", settings)
+    recipe, redo_from = recipe_changes.revise_recipe(out, "select", settings)
     outcome = execute.run(
         recipe,
         inputs,

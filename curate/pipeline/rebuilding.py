@@ -21,8 +21,9 @@ from curate.pipeline.published_list import Published, asking, read_published
 from curate.pipeline.recipe_changes import RECIPE
 from curate.recipe import Recipe
 from curate.stages.candidates.reader import schema
-from curate.stages.chain import FOLDERS, SHARD_STAGES, retried, retry_reasons
+from curate.stages.chain import build_stage, parse_retry
 from curate.stages.fetch.shard import SCHEMA as FETCHED
+from curate.stages.names import StageName
 
 __all__ = ["Rebuilt", "rebuild"]
 
@@ -97,7 +98,7 @@ def rebuild(
     Raises:
         CurateError: for everything that the caller can mend.
     """
-    again, progress, folder = retry_reasons(retry), progress or Progress(), RunFolder(out)
+    again, progress, folder = parse_retry(retry), progress or Progress(), RunFolder(out)
     if accept not in _ACCEPTED:
         raise RunError(f"--accept takes {' or '.join(_ACCEPTED)}, not {accept!r}")
     if not folder.is_shared and scheduler != "serial":
@@ -108,7 +109,7 @@ def rebuild(
         form = fingerprint(recipe.candidates.essence())
         _check_folder(folder, published, form)
         progress.run_started(folder.url, recipe.name, fingerprint(recipe.essence()))
-        fetch, measure = (SHARD_STAGES[name](recipe) for name in ("fetch", "measure"))
+        stages = [build_stage(name, recipe, again) for name in (StageName.FETCH, StageName.MEASURE)]
         folder.write(RECIPE, recipe.to_yaml().encode())
         tables, notes = (
             published.tables(recipe.candidates.shard_size),
@@ -116,8 +117,7 @@ def rebuild(
         )
         index, _ = engine.write_source(folder, tables, notes, published.fingerprint, form, progress)
         with engine.open_executor(scheduler, workers) as executor:
-            for stage in (retried(fetch, again) if again else fetch, measure):
-                engine.run_stage(folder, stage, index.shards, index.rows, executor, progress)
+            engine.run_stages(folder, stages, index.shards, index.rows, executor, progress)
         return _write(folder, published, index.shards, accept, progress)
 
 
@@ -136,7 +136,7 @@ def _write(
     """The ledger, the manifests and the summary, unless they are there."""
     ledgers, verdicts, start = {}, [], 0
     for shard in shards:
-        found = engine.rows_of(folder, FOLDERS[:3], shard)
+        found = engine.rows_of(folder, StageName.LABEL.input_folders, shard)
         facts = published.facts.slice(start, len(found))
         start += len(found)
         verdicts.append(judge(facts, found))
@@ -163,7 +163,9 @@ def _write(
             sink.write(rebuilt.to_json().encode())
         return engine.count_reasons(whole)
 
-    input = fingerprint([published.fingerprint, engine.input_of(folder, FOLDERS[:3], shards)])
+    input = fingerprint(
+        [published.fingerprint, engine.input_of(folder, StageName.LABEL.input_folders, shards)]
+    )
     engine.run_whole(folder, _STAGE, build, input, {"accept": accept, "version": 1}, progress)
     return rebuilt
 

@@ -1,4 +1,4 @@
-"""A run's recipe: the one it was made with, and what a changed one means for what is there."""
+"""The recipe of a run folder, and what a changed recipe means for the results in it."""
 
 from __future__ import annotations
 
@@ -14,29 +14,39 @@ from curate.engine import RunFolder
 from curate.errors import RecipeError, RunError
 from curate.pipeline.earlier_picks import PICKS
 from curate.recipe import Recipe, TestSplit
-from curate.stages.chain import FOLDERS, STAGES
 from curate.stages.label.taxonomy import load_taxonomy
+from curate.stages.names import StageName
 
-__all__ = ["RECIPE", "begin", "end", "is_under_way", "open_run", "revise", "settle"]
+__all__ = [
+    "RECIPE",
+    "begin_redo",
+    "end_redo",
+    "is_redo_pending",
+    "open_run",
+    "resolve_recipe",
+    "revise_recipe",
+]
 
 RECIPE = "recipe.yaml"
 _REDO = ".redo"
-"""Says which `--from` has removed what it makes anew, until that is made."""
+"""Fingerprint of the `--from` that has voided results, until they are made again."""
 
-# recipe section or setting -> the first stage that it matters to; what isn't named here matters to every stage. Some
-# filters matter to fetch, see Recipe.early_bounds
 _FIRST_STAGE = {
-    "fetch": "fetch",
-    "measure": "measure",
-    "filters": "label",
-    "label": "label",
-    "select": "select",
+    "fetch": StageName.FETCH,
+    "measure": StageName.MEASURE,
+    "filters": StageName.LABEL,
+    "label": StageName.LABEL,
+    "select": StageName.SELECT,
+    "select.benchmarks": StageName.MATCH,
+    "seed": StageName.SELECT,
+    "name": StageName.SELECT,
 }
-_FIRST_STAGE |= {"select.benchmarks": "match", "seed": "select", "name": "select"}
+"""Setting or section of a recipe -> the first stage that depends on it. All stages depend on the
+others. Some filters matter to fetch as well: see Recipe.early_bounds."""
 
 
 def open_run(out: str | PathLike[str]) -> tuple[RunFolder, Recipe]:
-    """An existing run folder and its recipe.
+    """Open an existing run folder, and read its recipe.
 
     Raises:
         RunError: if there is none.
@@ -50,36 +60,42 @@ def open_run(out: str | PathLike[str]) -> tuple[RunFolder, Recipe]:
         raise RunError(f"{folder}/{RECIPE} is damaged: {' '.join(str(error).split())}") from error
 
 
-def revise(
+def revise_recipe(
     out: str | PathLike[str], stage: str, settings: Iterable[str]
-) -> tuple[Recipe, str | None]:
-    """The recipe of an existing run with `a.b=c` overrides, and what `run` must redo from to do `stage` with it.
+) -> tuple[Recipe, StageName | None]:
+    """Return the recipe of a run with overrides, and the stage that `run` must redo from.
 
-    That is nothing where the overrides change no result: more connections are no reason to download all again.
+    That is None where the overrides change no result: more connections need no new download.
+
+    Args:
+        out: the run folder.
+        stage: the stage that is to run with the overrides.
+        settings: the overrides, as `a.b=c`.
 
     Raises:
-        RunError: if an earlier stage depends on what they change.
+        RunError: if an earlier stage depends on a setting that they change.
     """
     settings = list(settings)
     known = open_run(out)[1]
     recipe = known.override(settings)
-    first = _first_stage(known, recipe)
-    if first is not None and STAGES.index(first) < STAGES.index(stage):
+    first = _first_changed_stage(known, recipe)
+    if first is not None and first.position < StageName.parse(stage).position:
         options = " ".join(f"--set {setting}" for setting in settings)
-        again = f"curate run RECIPE --input URLS --out {out} --from {first} {options}"
+        command = f"curate run RECIPE --input URLS --out {out} --from {first} {options}"
         raise RunError(
-            f"{', '.join(settings)} matters to the {first} stage already: start there, with  {again}"
+            f"{', '.join(settings)} matters to the {first} stage already: start there, with  "
+            f"{command}"
         )
     return recipe, first
 
 
-def settle(
-    folder: RunFolder, recipe: Recipe | str | PathLike[str] | None, redo_from: str | None
+def resolve_recipe(
+    folder: RunFolder, recipe: Recipe | str | PathLike[str] | None, redo_from: StageName | None
 ) -> Recipe:
-    """The recipe to run.
+    """Return the recipe to run: the given one, or the run's own where None is given.
 
     Raises:
-        RunError: if it differs from the run's in what an earlier stage than `redo_from` depends on.
+        RunError: if a stage before `redo_from` depends on a setting that differs from the run's.
         RecipeError: if it names a category that its taxonomy doesn't have.
     """
     known = open_run(folder.url)[1] if folder.exists(RECIPE) else None
@@ -90,28 +106,32 @@ def settle(
     if not isinstance(recipe, Recipe):
         recipe = Recipe.load(str(recipe))
     if known is not None:
-        changes = _changes(known.essence(), recipe.essence())
-        first = _first_stage(known, recipe)
-        if first is not None and (
-            redo_from is None or STAGES.index(first) < STAGES.index(redo_from)
-        ):
-            told = "; ".join(f"{key}: {old} -> {new}" for key, (old, new) in changes.items())
-            raise RunError(
-                f"the recipe differs from the one {folder} was made with ({told}): add --from {first} to make "
-                "that stage and all later ones anew (bytes that are there need no download), or choose another --out"
-            )
+        _refuse_change(folder, known, recipe, redo_from)
     _check_categories(recipe)
     return recipe
 
 
+def _refuse_change(
+    folder: RunFolder, known: Recipe, recipe: Recipe, redo_from: StageName | None
+) -> None:
+    first = _first_changed_stage(known, recipe)
+    if first is None or (redo_from is not None and redo_from.position <= first.position):
+        return
+    changes = _changes(known.essence(), recipe.essence())
+    listed = "; ".join(f"{key}: {old} -> {new}" for key, (old, new) in changes.items())
+    raise RunError(
+        f"the recipe differs from the one {folder} was made with ({listed}): add --from {first} to "
+        "make that stage and all later ones anew (bytes that are there need no download), or "
+        "choose another --out"
+    )
+
+
 def _check_categories(recipe: Recipe) -> None:
-    """Refuse settings for a category that the taxonomy doesn't have: a slip of the pen would unbalance in silence."""
+    """Refuse settings for unknown categories: a slip of the pen would unbalance silently."""
     known = load_taxonomy(recipe.label.taxonomy).names
     overrides = recipe.select.test.overrides.keys() - TestSplit().overrides.keys()
-    for setting, names in (
-        ("category_weights", recipe.select.category_weights),
-        ("test.overrides", overrides),
-    ):
+    settings = {"category_weights": recipe.select.category_weights, "test.overrides": overrides}
+    for setting, names in settings.items():
         for name in names:
             if name not in known:
                 raise RecipeError(
@@ -119,59 +139,63 @@ def _check_categories(recipe: Recipe) -> None:
                 )
 
 
-def begin(folder: RunFolder, recipe: Recipe, source: str | None, redo_from: str | None) -> None:
-    """Write the recipe into the folder, and remove what is to be made anew.
+def begin_redo(
+    folder: RunFolder, recipe: Recipe, source: str | None, redo_from: StageName | None
+) -> None:
+    """Write the recipe into the folder, and void the results of the stages to redo.
 
-    Once: when the same is asked for again after a kill, what was made since then stays.
+    They are voided once: when the same redo is asked for again after a kill, results made since
+    then stay.
 
     Args:
         folder: of the run.
-        recipe: as `settle` found it.
-        source: fingerprint of what candidates are read from, if they are.
-        redo_from: the first stage that is made anew.
+        recipe: from `resolve_recipe`.
+        source: fingerprint of the input, if candidates are read.
+        redo_from: the first stage to redo, if any.
     """
     folder.write(RECIPE, recipe.to_yaml().encode())
-    if redo_from is None or is_under_way(folder, recipe, source, redo_from):
+    if redo_from is None or is_redo_pending(folder, recipe, source, redo_from):
         return
-    if redo_from == "candidates":
+    if redo_from is StageName.CANDIDATES:
         folder.remove(PICKS)
-    for name in FOLDERS[
-        max(1, STAGES.index(redo_from)) :
-    ]:  # candidates are replaced when they are read
-        engine.forget(folder, name, keep_outputs=name == "fetched")  # see curate.stages.fetch.reuse
-    folder.write(_REDO, _mark(recipe, source, redo_from))
+    for stage in redo_from.onwards:
+        # candidates are replaced when they are read; for fetch see curate.stages.fetch.reuse
+        if stage is not StageName.CANDIDATES:
+            engine.forget(folder, stage.folder, keep_outputs=stage is StageName.FETCH)
+    folder.write(_REDO, _redo_mark(recipe, source, redo_from))
 
 
-def end(folder: RunFolder) -> None:
-    """What was to be made anew is made."""
+def end_redo(folder: RunFolder) -> None:
+    """Note that all voided results are made again."""
     folder.remove(_REDO)
 
 
-def is_under_way(folder: RunFolder, recipe: Recipe, source: str | None, redo_from: str) -> bool:
-    """Whether the same was to be made anew before, and isn't finished."""
-    return folder.exists(_REDO) and folder.read(_REDO) == _mark(recipe, source, redo_from)
+def is_redo_pending(
+    folder: RunFolder, recipe: Recipe, source: str | None, redo_from: StageName
+) -> bool:
+    """Return whether the same redo has begun before, and isn't finished."""
+    if not folder.exists(_REDO):
+        return False
+    return folder.read(_REDO) == _redo_mark(recipe, source, redo_from)
 
 
-def _mark(recipe: Recipe, source: str | None, redo_from: str) -> bytes:
-    return fingerprint([redo_from, recipe.essence(), source]).encode()
+def _redo_mark(recipe: Recipe, source: str | None, redo_from: StageName) -> bytes:
+    return fingerprint([str(redo_from), recipe.essence(), source]).encode()
 
 
-def _first_stage(old: Recipe, new: Recipe) -> str | None:
-    """The first stage that the difference of two recipes matters to; None if there is none."""
-    changes = _changes(old.essence(), new.essence())
-    stages = [
-        _FIRST_STAGE.get(key) or _FIRST_STAGE.get(key.split(".")[0], "candidates")
-        for key in changes
-    ]
-    if old.early_bounds != new.early_bounds:
-        stages.append("fetch")
-    return min(stages, key=STAGES.index, default=None)
+def _first_changed_stage(old: Recipe, new: Recipe) -> StageName | None:
+    """Return the first stage that depends on a difference of two recipes; None if none does."""
+    stages = [StageName.FETCH] if old.early_bounds != new.early_bounds else []
+    for key in _changes(old.essence(), new.essence()):
+        section = _FIRST_STAGE.get(key.split(".")[0], StageName.CANDIDATES)
+        stages.append(_FIRST_STAGE.get(key, section))
+    return min(stages, key=lambda stage: stage.position, default=None)
 
 
 def _changes(
     old: dict[str, Any], new: dict[str, Any], prefix: str = ""
 ) -> dict[str, tuple[Any, Any]]:
-    """Dotted key -> (old, new) for each setting that differs."""
+    """Return dotted key -> (old, new) for each setting that differs."""
     found: dict[str, tuple[Any, Any]] = {}
     for key in old | new:
         before, after = old.get(key), new.get(key)

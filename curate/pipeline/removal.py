@@ -20,13 +20,12 @@ from curate.pipeline import execute, recipe_changes
 from curate.pipeline.earlier_picks import note_picks
 from curate.pipeline.execute import RunOutcome
 from curate.pipeline.tombstones import (
-    FACTS,
+    IDENTITY,
     Tombstones,
-    bury,
-    marked,
+    find_marked,
+    fitting_marks,
     marks_of,
-    names_of,
-    read_facts,
+    read_identity,
 )
 from curate.recipe import Dedup, Recipe
 from curate.stages.candidates.urls import candidate_id, normalise_url, without_credentials
@@ -130,8 +129,6 @@ def _mark(
     """Write the tombstones of a removal, so that the run's next turn carries it out."""
     folder, recipe = open_curated(out)
     with folder.lock():
-        if not dry_run:
-            bury(folder, recipe.select.dedup)  # what an earlier call was killed at
         known = Tombstones.read(folder)
         removal, stones = _look(_Shards(folder), entries, known, recipe.select.dedup, keep_copies)
         removal.picked = _picked(folder, removal.ids)
@@ -152,9 +149,9 @@ def _remove_from_manifest(
         column.name: manifest.table[column.name]
         if column.name in here
         else pa.nulls(len(manifest), column.type)
-        for column in FACTS
+        for column in IDENTITY
     }
-    removal, _ = _look([pa.table(columns, FACTS)], entries, Tombstones(), Dedup(), keep_copies)
+    removal, _ = _look([pa.table(columns, IDENTITY)], entries, Tombstones(), Dedup(), keep_copies)
     gone = pc.is_in(manifest.table["id"], pa.array(sorted(removal.ids), pa.string()))
     removal.picked.update(manifest.table["split"].filter(gone).to_pylist())
     if removal.ids and not dry_run:
@@ -175,15 +172,15 @@ def _look(
     named: set[str] = set()
     names: set[tuple[str, str]] = set()
     for facts in parts:
-        by = marked(facts, listed, dedup)
+        by = find_marked(facts, listed, dedup)
         rows = facts.filter(pc.is_in(facts["id"], pa.array(by, pa.string())))
-        names |= names_of(rows)
+        names |= fitting_marks(rows)
         named |= by.keys()
         if not keep_copies:
             stones |= marks_of(rows, _RECOGNISED_BY)
     removal = Removal()
     for facts in parts:
-        by = marked(facts, stones, dedup)
+        by = find_marked(facts, stones, dedup)
         rows = facts.filter(pc.is_in(facts["id"], pa.array(by, pa.string())))
         removal.ids |= by.keys()
         removal.by.update(by.values())
@@ -203,7 +200,7 @@ class _Shards(Iterable[pa.Table]):
     def __iter__(self) -> Iterator[pa.Table]:
         index = engine.read_index(self._folder)
         for shard in index.shards if index is not None else ():
-            yield read_facts(self._folder, shard)
+            yield read_identity(self._folder, shard)
 
 
 def _picked(folder: RunFolder, ids: set[str]) -> Counter[str]:

@@ -23,10 +23,11 @@ from curate.errors import RunError
 from curate.manifest import LEDGER, MANIFEST, encode_manifest
 from curate.recipe import Recipe
 from curate.stages.candidates.reader import LOCAL
-from curate.stages.chain import SHARD_FOLDERS, SHARD_STAGES
+from curate.stages.chain import build_stage
 from curate.stages.label.shard import read_embeddings
 from curate.stages.label.taxonomy import load_taxonomy
 from curate.stages.match.benchmarks import Benchmarks
+from curate.stages.names import StageName
 from curate.stages.select import Pins, needed_columns, select, shopping_csv
 
 __all__ = ["SHOPPING", "read_summary", "write_report", "write_selection"]
@@ -51,7 +52,7 @@ def write_selection(
     Workers read and write what there is for each shard; what decides comes together here.
 
     Args:
-        folder: the run folder; holds all stages of SHARD_FOLDERS.
+        folder: the run folder; holds all earlier stages.
         recipe: the run's.
         shards: names of all.
         executor: where shards are read and written.
@@ -114,7 +115,12 @@ def write_selection(
         return dict(sorted(counts.items()))
 
     return engine.run_whole(
-        folder, "select", build, engine.input_of(folder, SHARD_FOLDERS, shards), settings, progress
+        folder,
+        "select",
+        build,
+        engine.input_of(folder, StageName.SELECT.input_folders, shards),
+        settings,
+        progress,
     )
 
 
@@ -124,9 +130,9 @@ def _matched(folder: RunFolder, recipe: Recipe, shards: Sequence[str]) -> Benchm
     Raises:
         RunError: if those that the recipe names have changed since.
     """
-    settings = SHARD_STAGES["match"](recipe).fingerprint
+    settings = build_stage(StageName.MATCH, recipe).fingerprint
     for shard in shards:
-        record = CommitRecord.read(folder, "matched", shard)
+        record = CommitRecord.read(folder, StageName.MATCH.folder, shard)
         if record is not None and not record.quarantined and record.config != settings:
             raise RunError(
                 f"the lists of select.benchmarks aren't those that {folder} was held against: run  curate match "
@@ -164,7 +170,7 @@ def _read(task: _Reading, report: Report) -> _Open:
     parts, vectors, candidates = [], [], 0
     wanted = [*task.columns, *(["label_model"] if task.embeddings else [])]
     for name in task.shards:
-        rows = engine.rows_of(task.folder, SHARD_FOLDERS, name, wanted)
+        rows = engine.rows_of(task.folder, StageName.SELECT.input_folders, name, wanted)
         mine = _is_open(rows, task.pins)
         parts.append(rows.select(task.columns).filter(mine))
         if task.embeddings:
@@ -213,7 +219,9 @@ def _write(task: _Writing, report: Report) -> _Written:
     outputs: dict[str, str] = {}
     kept, counts = [], Counter[str]()
     for name in task.shards:
-        ledger = _ledger(engine.rows_of(task.folder, SHARD_FOLDERS, name), task.decided)
+        ledger = _ledger(
+            engine.rows_of(task.folder, StageName.SELECT.input_folders, name), task.decided
+        )
         path = f"ledger/{name}.parquet"
         outputs[path] = task.folder.write(path, engine.encode_table(ledger))
         counts.update(engine.count_reasons(ledger))

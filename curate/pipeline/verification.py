@@ -23,7 +23,8 @@ from curate.pipeline.link_rot import Rot, State, judge, tally
 from curate.pipeline.published_list import asking, read_published
 from curate.pipeline.sampling import Sample, draw
 from curate.recipe import Recipe
-from curate.stages.chain import FOLDERS, SHARD_STAGES
+from curate.stages.chain import build_stage
+from curate.stages.names import StageName
 
 __all__ = ["Verification", "verify"]
 
@@ -125,13 +126,10 @@ def _ask(
         folder = RunFolder(path)
         tables = (candidates.slice(start, rows) for start in range(0, len(candidates), rows))
         index, _ = engine.write_source(folder, tables, dict, "", "", progress)
-        for name in ("fetch", "measure"):
-            engine.run_stage(
-                folder, SHARD_STAGES[name](recipe), index.shards, index.rows, executor, progress
-            )
-        return pa.concat_tables(
-            [engine.rows_of(folder, FOLDERS[:3], shard) for shard in index.shards]
-        )
+        stages = [build_stage(name, recipe) for name in (StageName.FETCH, StageName.MEASURE)]
+        engine.run_stages(folder, stages, index.shards, index.rows, executor, progress)
+        folders = StageName.LABEL.input_folders
+        return pa.concat_tables([engine.rows_of(folder, folders, shard) for shard in index.shards])
 
 
 def _check_room(path: str, facts: pa.Table) -> None:

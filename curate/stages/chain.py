@@ -1,4 +1,4 @@
-"""The stages of a run, put together out of what the rooms offer; `whole` has those that need all shards at once."""
+"""Chain of the shard stages, put together from a recipe and the rooms' shard functions."""
 
 from __future__ import annotations
 
@@ -22,85 +22,102 @@ from curate.stages.label.shard import LabelShard
 from curate.stages.match.shard import SCHEMA as MATCH_SCHEMA
 from curate.stages.match.shard import MatchShard
 from curate.stages.measure import MeasureShard
+from curate.stages.names import StageName
 
-__all__ = [
-    "FOLDERS",
-    "NAMES",
-    "SHARD_FOLDERS",
-    "SHARD_STAGES",
-    "STAGES",
-    "forget_other_shards",
-    "placed",
-    "retried",
-    "retry_reasons",
-]
-
-STAGES = ("candidates", "fetch", "measure", "label", "match", "select", "report")
-"""Stages as a user names them, in order."""
-FOLDERS = ("candidates", "fetched", "measured", "labelled", "matched", "select", "report")
-"""Their folders in the run folder."""
-SHARD_FOLDERS = FOLDERS[:5]
-"""Those that have a file for each shard."""
-NAMES = dict(zip(FOLDERS, STAGES, strict=True))
-"""Folder -> stage."""
+__all__ = ["SHARD_STAGES", "build_stage", "parse_retry", "place_on_gpu", "remove_other_shards"]
 
 
-def _fetch_stage(recipe: Recipe) -> Stage:
+def _fetch(recipe: Recipe) -> Stage:
     function = FetchShard(recipe.fetch, recipe.early_bounds)
-    return Stage(
-        "fetched", function, FETCH_SCHEMA, FOLDERS[:1], function.settings, repeatable=False
-    )
+    return _stage(StageName.FETCH, function, FETCH_SCHEMA, function.settings, repeatable=False)
 
 
-def retried(stage: Stage, reasons: tuple[str, ...]) -> Stage:
-    """The fetch stage, going back to shards that have rows of some reasons."""
+def _measure(recipe: Recipe) -> Stage:
+    function = MeasureShard(recipe.measure)
+    settings = recipe.measure.essence()
+    return _stage(StageName.MEASURE, function, function.schema, settings, version=2)
+
+
+def _label(recipe: Recipe) -> Stage:
+    function = FilterAndLabel(recipe.filters, LabelShard(recipe.label))
+    settings = {"filters": recipe.filters.essence(), "label": function.label.settings}
+    return _stage(StageName.LABEL, function, LABEL_SCHEMA, settings)
+
+
+def _match(recipe: Recipe) -> Stage:
+    function = MatchShard.against(recipe.select.benchmarks)
+    return _stage(StageName.MATCH, function, MATCH_SCHEMA, function.settings)
+
+
+def _stage(
+    name: StageName,
+    function: engine.ShardFunction,
+    schema: pa.Schema,
+    settings: object,
+    *,
+    version: int = 1,
+    repeatable: bool = True,
+) -> Stage:
+    folders = name.input_folders
+    return Stage(name.folder, function, schema, folders, settings, version, repeatable=repeatable)
+
+
+SHARD_STAGES: dict[StageName, Callable[[Recipe], Stage]] = {
+    StageName.FETCH: _fetch,
+    StageName.MEASURE: _measure,
+    StageName.LABEL: _label,
+    StageName.MATCH: _match,
+}
+"""Stages that work on one shard at a time, after the candidates, in order."""
+
+
+def build_stage(name: StageName, recipe: Recipe, retry: Sequence[str] = ()) -> Stage:
+    """Return a shard stage as a recipe has it.
+
+    Args:
+        name: one of SHARD_STAGES.
+        recipe: of the run.
+        retry: reasons whose candidates the fetch stage asks for again; see `parse_retry`.
+
+    Raises:
+        CurateError: if a file that the stage's settings name can't be read.
+    """
+    stage = SHARD_STAGES[name](recipe)
+    if name is not StageName.FETCH or not retry:
+        return stage
     assert isinstance(stage.function, FetchShard)
-    return replace(
-        stage, function=replace(stage.function, retry=reasons), redo=partial(_has_reason, reasons)
-    )
+    function = replace(stage.function, retry=tuple(retry))
+    return replace(stage, function=function, redo=partial(_has_reason, tuple(retry)))
 
 
 def _has_reason(reasons: tuple[str, ...], table: pa.Table) -> bool:
     return bool(pc.any(pc.is_in(table["reason"], pa.array(reasons, pa.string()))).as_py())
 
 
-def forget_other_shards(folder: RunFolder, shards: Collection[str]) -> None:
-    """Remove what there is of all shards but these: a list that takes another's place may be shorter.
-
-    By the names of files, since what a kill left behind is in no commit record.
-    """
-    numbers = {shard.removeprefix("part-") for shard in shards}
-    for place in (*SHARD_FOLDERS, "images", "aside", "embeddings", "keypoints", "ledger", "log"):
-        for name in folder.names(place, ""):
-            number = re.search(r"-(\d+)\.\w+$", name)
-            if number and number[1] not in numbers:
-                folder.remove(name)
-
-
-def retry_reasons(names: Sequence[str]) -> tuple[str, ...]:
-    """The fetch stage's reasons that a user means.
+def parse_retry(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the fetch stage's reasons that a user names; `transient` stands for all transient ones.
 
     Raises:
         RunError: if a name is none of them.
     """
-    of_fetch = [reason for reason in Reason if reason.stage == "fetch"]
+    of_fetch = [reason for reason in Reason if reason.stage == StageName.FETCH]
     transient = [reason.value for reason in of_fetch if reason.transient]
+    reasons: list[str] = []
     for name in names:
         if name not in ("transient", *of_fetch):
             raise RunError(
-                f"{name!r} can't be tried again: name transient ({', '.join(transient)}), or one of "
-                f"{', '.join(of_fetch)}"
+                f"{name!r} can't be tried again: name transient ({', '.join(transient)}), or one "
+                f"of {', '.join(of_fetch)}"
             )
-    return tuple(
-        dict.fromkeys(r for name in names for r in (transient if name == "transient" else [name]))
-    )
+        reasons += transient if name == "transient" else [name]
+    return tuple(dict.fromkeys(reasons))
 
 
-def placed(stage: Stage, executor: Executor) -> Stage:
-    """The label stage, on the workers that offer a GPU; on the processor where none does.
+def place_on_gpu(stage: Stage, executor: Executor) -> Stage:
+    """Return the label stage for workers that offer a GPU; for the processor where none does.
 
     Raises:
-        LabelError: if it must be a GPU.
+        LabelError: if the recipe asks for a GPU and no worker offers one.
     """
     assert isinstance(stage.function, FilterAndLabel)
     config = stage.function.label.config
@@ -110,35 +127,25 @@ def placed(stage: Stage, executor: Executor) -> Stage:
         return replace(stage, resource=engine.GPU)
     if config.device == "cuda":
         raise LabelError(
-            "label.device is cuda, but no worker offers a GPU: use auto or cpu; a cluster's workers offer theirs when "
-            "they are started with --resources GPU=1"
+            "label.device is cuda, but no worker offers a GPU: use auto or cpu; a cluster's "
+            "workers offer theirs when they are started with --resources GPU=1"
         )
     # not auto: workers that don't offer their GPU would share it with their neighbours
     on_cpu = LabelShard(config.model_copy(update={"device": "cpu"}))
     return replace(stage, function=replace(stage.function, label=on_cpu))
 
 
-def _measure_stage(recipe: Recipe) -> Stage:
-    function = MeasureShard(recipe.measure)
-    return Stage(
-        "measured", function, function.schema, FOLDERS[:2], recipe.measure.essence(), version=2
-    )
+def remove_other_shards(folder: RunFolder, shards: Collection[str]) -> None:
+    """Remove the files of all other shards: a list that replaces another one may be shorter.
 
-
-def _label_stage(recipe: Recipe) -> Stage:
-    function = FilterAndLabel(recipe.filters, LabelShard(recipe.label))
-    settings = {"filters": recipe.filters.essence(), "label": function.label.settings}
-    return Stage("labelled", function, LABEL_SCHEMA, FOLDERS[:3], settings)
-
-
-def _match_stage(recipe: Recipe) -> Stage:
-    function = MatchShard.against(recipe.select.benchmarks)
-    return Stage("matched", function, MATCH_SCHEMA, FOLDERS[:4], function.settings)
-
-
-SHARD_STAGES: dict[str, Callable[[Recipe], Stage]] = {
-    "fetch": _fetch_stage,
-    "measure": _measure_stage,
-    "label": _label_stage,
-    "match": _match_stage,
-}
+    Goes by the names of files, since files that a kill left behind are in no commit record.
+    """
+    numbers = {shard.removeprefix("part-") for shard in shards}
+    places = list(StageName.SELECT.input_folders)
+    for stage in StageName:
+        places += [*stage.other_folders, *filter(None, [stage.cache])]
+    for place in places:
+        for name in folder.names(place, ""):
+            number = re.search(r"-(\d+)\.\w+$", name)
+            if number and number[1] not in numbers:
+                folder.remove(name)

@@ -6,7 +6,7 @@ import curate
 from curate import Recipe
 from curate.engine import Progress, RunFolder
 from curate.errors import CurateError, InputError, LabelError, RunError
-from curate.pipeline.recipe_changes import revise
+from curate.pipeline.recipe_changes import revise_recipe
 from tests.pipeline.digests import digests
 
 STAGES = ("candidates", "fetch", "measure")
@@ -103,18 +103,20 @@ def test_a_stopped_redo_with_another_recipe_starts_anew(
 
 
 def test_settings_that_change_no_result_take_nothing_away(measured: Path) -> None:
-    assert revise(measured, "fetch", ["fetch.concurrency=3", "label.batch_size=1"])[1] is None
-    assert revise(measured, "fetch", ["fetch.max_bytes=1000"])[1] == "fetch"
-    assert revise(measured, "fetch", ["select.train=3"])[1] == "select"
+    assert (
+        revise_recipe(measured, "fetch", ["fetch.concurrency=3", "label.batch_size=1"])[1] is None
+    )
+    assert revise_recipe(measured, "fetch", ["fetch.max_bytes=1000"])[1] == "fetch"
+    assert revise_recipe(measured, "fetch", ["select.train=3"])[1] == "select"
     with pytest.raises(
         RunError,
         match=r"matters to the fetch stage already: start there, with .* --from fetch --set",
     ):
-        revise(measured, "measure", ["fetch.max_bytes=1000"])
+        revise_recipe(measured, "measure", ["fetch.max_bytes=1000"])
     with pytest.raises(
         RunError, match="matters to the fetch stage already"
     ):  # by the head of a file, see Recipe
-        revise(measured, "label", ["filters.min.width=60"])
+        revise_recipe(measured, "label", ["filters.min.width=60"])
 
 
 def test_bounds_that_change_and_change_back_leave_no_trace(

@@ -7,7 +7,7 @@ import pytest
 
 import curate
 from curate import Recipe
-from curate.pipeline.recipe_changes import revise
+from curate.pipeline.recipe_changes import revise_recipe
 from curate.stages.label.clip import Labeller
 from tests.pipeline.digests import digests
 
@@ -34,7 +34,7 @@ def prompts(tmp_path: Path) -> str:
 
 
 def label(run: Path, *settings: str) -> None:
-    recipe, redo_from = revise(run, "label", settings)
+    recipe, redo_from = revise_recipe(run, "label", settings)
     curate.run(recipe, (), run, scheduler="serial", stages=("label",), redo_from=redo_from)
 
 

@@ -10,8 +10,9 @@ from curate import Recipe
 from curate.errors import InputError, LabelError, Reason, RecipeError, RunError
 from curate.manifest import LEDGER, find_faults, read_manifest
 from curate.recipe import FACTS
-from curate.stages.chain import SHARD_STAGES, STAGES, placed
+from curate.stages.chain import build_stage, place_on_gpu
 from curate.stages.filters import FilterAndLabel
+from curate.stages.names import StageName
 from tests.pipeline.digests import digests
 
 
@@ -110,7 +111,7 @@ def test_stage_by_stage_gives_the_same_bytes(
     undisturbed: Path, recipe: Path, pictures: Path, tmp_path: Path
 ) -> None:
     curate.run(recipe, [pictures], tmp_path / "run", scheduler="serial", stages=["candidates"])
-    for stage in STAGES[1:]:
+    for stage in StageName.FETCH.onwards:
         curate.run(None, out=tmp_path / "run", scheduler="serial", stages=[stage])
     assert digests(tmp_path / "run") == digests(undisturbed)
 
@@ -354,8 +355,8 @@ class Offers:
 def test_labels_are_made_where_a_gpu_is_offered_and_on_no_other(
     recipe: Path, device: str, gpu: bool, resource: str | None, placed_on: str
 ) -> None:
-    stage = placed(
-        SHARD_STAGES["label"](Recipe.load(recipe, [f"label.device={device}"])), Offers(gpu)
+    stage = place_on_gpu(
+        build_stage(StageName.LABEL, Recipe.load(recipe, [f"label.device={device}"])), Offers(gpu)
     )  # type: ignore[arg-type]
     assert isinstance(stage.function, FilterAndLabel)
     assert (stage.resource, stage.function.label.config.device) == (resource, placed_on)
@@ -365,9 +366,21 @@ def test_a_run_whose_labels_go_to_one_worker_is_the_same(
     recipe: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A GPU is offered; where there is none, PyTorch then takes the processor."""
-    curate.run(recipe, [pictures], tmp_path / "serial", scheduler="serial", stages=STAGES[:4])
+    curate.run(
+        recipe,
+        [pictures],
+        tmp_path / "serial",
+        scheduler="serial",
+        stages=["candidates", "fetch", "measure", "label"],
+    )
     monkeypatch.setattr("curate.pipeline.execute.find_gpus", lambda: ("0",))
-    curate.run(recipe, [pictures], tmp_path / "local", workers=2, stages=STAGES[:4])
+    curate.run(
+        recipe,
+        [pictures],
+        tmp_path / "local",
+        workers=2,
+        stages=["candidates", "fetch", "measure", "label"],
+    )
     assert digests(tmp_path / "local") == digests(tmp_path / "serial")
 
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from curate.stages.chain import FOLDERS
+from curate.stages.names import StageName
 from curate.storage.atomic import TEMPORARY
 
 _MODIFY, _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE, _OVERFLOW, _DIRECTORY = (
@@ -88,7 +88,7 @@ class Watcher:
     @property
     def stage(self) -> str:
         """The first stage that isn't done, by what is there."""
-        for folder in FOLDERS:
+        for folder in (stage.folder for stage in StageName):
             commits = [
                 name
                 for name in self._expected

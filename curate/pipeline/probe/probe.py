@@ -25,9 +25,10 @@ from curate.pipeline.probe.forecast import PROBED, Estimate, Timing, estimate, i
 from curate.pipeline.sampling import Sample, draw
 from curate.recipe import Recipe
 from curate.stages.candidates import CandidateReader
-from curate.stages.chain import FOLDERS, SHARD_STAGES
+from curate.stages.chain import build_stage
 from curate.stages.filters import rejections
 from curate.stages.label.taxonomy import load_taxonomy
+from curate.stages.names import StageName
 
 __all__ = ["ProbeOutcome", "probe"]
 
@@ -134,7 +135,7 @@ def _told(reader: CandidateReader, progress: Progress) -> Iterator[pa.Table]:
 
 
 def _stages(recipe: Recipe) -> list[engine.Stage]:
-    return [SHARD_STAGES[name](recipe) for name in ("fetch", "measure")]
+    return [build_stage(name, recipe) for name in (StageName.FETCH, StageName.MEASURE)]
 
 
 def _try_out(
@@ -159,13 +160,16 @@ def _try_out(
             seconds[stage.name] = time.monotonic() - start
         rows = pa.concat_tables([_probed(folder, shard, recipe) for shard in index.shards])
     return rows, Timing(
-        seconds["fetched"], seconds["measured"], shards=len(index.shards), workers=count
+        seconds[StageName.FETCH.folder],
+        seconds[StageName.MEASURE.folder],
+        shards=len(index.shards),
+        workers=count,
     )
 
 
 def _probed(folder: RunFolder, shard: str, recipe: Recipe) -> pa.Table:
     """A shard's rows, judged by the filters, with the columns of PROBED."""
-    rows = engine.rows_of(folder, FOLDERS[:3], shard)
+    rows = engine.rows_of(folder, StageName.LABEL.input_folders, shard)
     log = f"log/fetch-{shard.removeprefix('part-')}.parquet"
     columns = {name: pa.nulls(len(rows), PROBED.field(name).type) for name in PROBED.names}
     if folder.exists(log):  # it isn't where the shard was given up

@@ -12,10 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import curate
+from curate.engine import RunFolder
 from curate.manifest import find_faults, read_manifest
 from curate.pipeline import recipe_changes
 from curate.pipeline.removal import Removal
-from curate.pipeline.tombstones import TOMBSTONES
+from curate.pipeline.tombstones import TOMBSTONES, read_identity
 from curate.recipe import Recipe
 from tests.pipeline.digests import digests
 from tests.pipeline.upkeep.dying import Killed, killed_after
@@ -166,6 +167,28 @@ def test_the_rest_is_as_it_was(published: Path, run: Path, tmp_path: Path) -> No
 def removal_free_shards(table: pa.Table, ids: set[str]) -> int:
     rows = [place for place, id_ in enumerate(table["id"].to_pylist()) if id_ in ids]
     return -(-len(table) // 6) - len({place // 6 for place in rows})
+
+
+def test_run_without_changed_shards_checks_no_candidate_against_tombstones(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[str] = []
+
+    def note(folder: RunFolder, shard: str) -> pa.Table:
+        checked.append(shard)
+        return read_identity(folder, shard)
+
+    monkeypatch.setattr("curate.pipeline.tombstone_hook.read_identity", note)
+    curate.run(None, out=run, **SERIAL)
+    assert not checked, "no tombstones"
+    take_out(run, tmp_path, "ids", candidate(run, "03.png")["id"])
+    assert checked
+    checked.clear()
+    curate.run(None, out=run, **SERIAL)
+    assert not checked
+    (run / "measured/part-00001.json").unlink()
+    curate.run(None, out=run, **SERIAL)
+    assert set(checked) <= {"part-00001"}
 
 
 def test_running_again_changes_nothing(run: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import curate
 from curate.engine import RunFolder
 from curate.errors import InputError, RunError
 from curate.manifest import read_manifest, write_manifest
-from curate.pipeline.tombstones import FACTS, Tombstones, marked
+from curate.pipeline.tombstones import IDENTITY, Tombstones, find_marked
 from curate.recipe import Dedup
 from curate.stages.candidates.urls import candidate_id, normalise_url
 from curate.stages.select.duplicates import looks_like
@@ -20,7 +20,9 @@ HASH = 0x0F1E_2D3C_4B5A_6978
 
 
 def facts(*rows: dict) -> pa.Table:
-    return pa.Table.from_pylist([{"id": f"{n:016x}", **row} for n, row in enumerate(rows)], FACTS)
+    return pa.Table.from_pylist(
+        [{"id": f"{n:016x}", **row} for n, row in enumerate(rows)], IDENTITY
+    )
 
 
 def stones(*marks: tuple[str, str]) -> Tombstones:
@@ -37,7 +39,7 @@ def test_a_host_stands_for_its_subdomains_and_for_what_redirects_to_it() -> None
         {"url": "http://b.net/2", "host": "b.net", "final_url": "http://b.net/2"},
         {"host": None},
     )
-    assert marked(rows, stones(("host", "a.org")), Dedup()) == {
+    assert find_marked(rows, stones(("host", "a.org")), Dedup()) == {
         f"{n:016x}": "host" for n in (0, 1, 4)
     }
 
@@ -49,7 +51,7 @@ def test_a_url_is_known_where_redirects_lead_to_it() -> None:
         {"url": "http://b.net/2", "final_url": "no URL"},
         {"id": end, "url": "https://a.org/picture.jpg"},
     )
-    assert marked(rows, stones(("id", end)), Dedup()) == {f"{0:016x}": "id", end: "id"}
+    assert find_marked(rows, stones(("id", end)), Dedup()) == {f"{0:016x}": "id", end: "id"}
 
 
 def test_what_is_a_copy_says_the_recipe() -> None:
@@ -60,9 +62,12 @@ def test_what_is_a_copy_says_the_recipe() -> None:
         {"phash": HASH, "reason": "removed"},
     )
     all_of_it = stones(("pixel_sha256", "p"), ("phash", f"{HASH:016x}"))
-    assert marked(rows, all_of_it, Dedup()) == {f"{0:016x}": "pixel_sha256", f"{1:016x}": "phash"}
-    assert list(marked(rows, all_of_it, Dedup(perceptual=5)))[1:] == [f"{1:016x}", f"{2:016x}"]
-    assert marked(rows, all_of_it, Dedup(perceptual=None, exact=False)) == {}
+    assert find_marked(rows, all_of_it, Dedup()) == {
+        f"{0:016x}": "pixel_sha256",
+        f"{1:016x}": "phash",
+    }
+    assert list(find_marked(rows, all_of_it, Dedup(perceptual=5)))[1:] == [f"{1:016x}", f"{2:016x}"]
+    assert find_marked(rows, all_of_it, Dedup(perceptual=None, exact=False)) == {}
 
 
 @pytest.mark.parametrize("radius", [0, 4, 10])

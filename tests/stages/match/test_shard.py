@@ -19,7 +19,7 @@ from curate.demo.draw import animals, architecture
 from curate.engine import encode_table
 from curate.errors import InputError, RecipeError, RunError
 from curate.pipeline.execute import STAGES
-from curate.pipeline.recipe_changes import revise
+from curate.pipeline.recipe_changes import revise_recipe
 from curate.stages.match import shard
 from curate.stages.match.benchmarks import Benchmarks
 from curate.stages.match.build_list import build_benchmark
@@ -156,8 +156,8 @@ def test_other_lists_are_named_at_the_match_stage(
     with pytest.raises(RunError, match=r"add --from match"):
         curate.run(settings.override(["select.benchmarks=[]"]), [], run, scheduler="serial")
     with pytest.raises(RunError, match=r"matters to the match stage already"):
-        revise(run, "select", ["select.benchmarks=[]"])
-    recipe, redo_from = revise(run, "match", ["select.benchmarks=[]"])
+        revise_recipe(run, "select", ["select.benchmarks=[]"])
+    recipe, redo_from = revise_recipe(run, "match", ["select.benchmarks=[]"])
     assert redo_from == "match"
     curate.run(recipe, [], run, scheduler="serial", redo_from=redo_from)
     rows = ledger(run)
