@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, ClassVar, Self, get_args
 
@@ -16,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from curate.errors import RecipeError
 
-__all__ = ["Config", "find_recipe", "fingerprint", "override_key"]
+__all__ = ["Config", "find_recipe", "fingerprint", "override_key", "shipped_files"]
 
 
 class Config(BaseModel):
@@ -96,24 +97,40 @@ def fingerprint(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def find_recipe(path: str | Path) -> Path:
-    """The file a recipe's path or bare name (`hq50k`, `train/moe_ir_30g`) means.
+def shipped_files(folder: str) -> dict[str, Traversable]:
+    """Return the data files that ship with the package, wherever it is installed.
+
+    Args:
+        folder: `pipelines` (recipes) or `benchmarks` (lists of benchmark images).
+
+    Returns:
+        Path within the folder, without its suffix -> file, sorted.
+    """
+    waiting = [("", resources.files("curate").joinpath("shipped", folder))]
+    found = {}
+    while waiting:
+        prefix, place = waiting.pop()
+        for entry in place.iterdir():
+            if entry.is_dir():
+                waiting.append((f"{prefix}{entry.name}/", entry))
+            else:
+                found[f"{prefix}{entry.name.rpartition('.')[0]}"] = entry
+    return dict(sorted(found.items()))
+
+
+def find_recipe(path: str | Path) -> Traversable:
+    """Return the file that a recipe's path or bare name (`hq50k`, `train/moe_ir_30g`) means.
 
     Raises:
         RecipeError: if there is none; lists the recipes that ship with the package.
     """
-    given = Path(path)
-    folders = [
-        Path(__file__).resolve().parent.parent / "pipelines",
-        Path(sys.prefix) / "share/curate/pipelines",
-    ]
-    with suppress(OSError, ValueError):  # nothing of that name can be: it is empty, or too long
-        for candidate in [given, *(folder / given.with_suffix(".yaml") for folder in folders)]:
-            if candidate.is_file():
-                return candidate
-    known = sorted(
-        {p.relative_to(f).with_suffix("").as_posix() for f in folders for p in f.rglob("*.yaml")}
-    )
+    with suppress(OSError, ValueError):  # no file can have that name: it is empty, or too long
+        if Path(path).is_file():
+            return Path(path)
+    known = shipped_files("pipelines")
+    name = str(path).removesuffix(".yaml")
+    if name in known:
+        return known[name]
     raise RecipeError(f"no recipe {str(path)!r}: give a YAML file, or one of {', '.join(known)}")
 
 

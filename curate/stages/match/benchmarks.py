@@ -5,13 +5,11 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -20,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from curate.config import shipped_files
 from curate.errors import RecipeError
 from curate.stages.match.keypoints import KEYPOINT
 
@@ -263,30 +262,18 @@ def _agreeing(ours_M3: NDArray[np.float64], theirs_M3: NDArray[np.float64], more
 
 def _read(names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
     for name in names:
-        paths = _shipped() if name == _SHIPPED else [name]
-        for path in paths:
-            try:
-                with fsspec.open(str(path), "rb") as file:
-                    yield str(path), file.read()
-            except (OSError, ImportError, ValueError) as error:
-                raise RecipeError(
-                    f"select.benchmarks: can't read {path} ({error}); name {_SHIPPED!r}, or a file that  curate "
-                    "decontaminate build  wrote"
-                ) from error
-
-
-def _shipped() -> list[Path]:
-    """The lists that come with the package: from its source, or where it is installed."""
-    folders = [
-        Path(__file__).resolve().parents[3] / "manifests/benchmarks",
-        Path(sys.prefix) / "share/curate/benchmarks",
-    ]
-    found = next((paths for folder in folders if (paths := sorted(folder.glob("*.parquet")))), [])
-    if not found:
-        raise RecipeError(
-            f"select.benchmarks: no lists in {' or '.join(map(str, folders))}: install curate again"
-        )
-    return found
+        if name == _SHIPPED:
+            for file in shipped_files("benchmarks").values():
+                yield str(file), file.read_bytes()
+            continue
+        try:
+            with fsspec.open(name, "rb") as stream:
+                yield name, stream.read()
+        except (OSError, ImportError, ValueError) as error:
+            raise RecipeError(
+                f"select.benchmarks: can't read {name} ({error}); name {_SHIPPED!r}, or a file that"
+                "  curate decontaminate build  wrote"
+            ) from error
 
 
 def _parse(path: str, data: bytes) -> pa.Table:
