@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from curate.cli.options import Scheduler, Workers, new_console, parts_of
+from curate.cli.options import Scheduler, Workers, new_console, split_words
 from curate.errors import CurateError
 
 if TYPE_CHECKING:
@@ -36,13 +36,13 @@ def ablate(
             help="Mean that resolution (pixels), bpp, frequency (ratio) or diversity is to have; may be repeated. By "
             "default in the paper's proportion to the reference.",
         ),
-    ] = [],  # noqa: B006 - typer reads it, nobody changes it
+    ] = [],
     choose: Annotated[
         list[str],
         typer.Option(
             metavar="ASPECT", help="Choose images for resolution or bpp, too, instead of copying."
         ),
-    ] = [],  # noqa: B006
+    ] = [],
     tolerance: Annotated[
         float, typer.Option(help="Share by which what is held may differ from the reference.")
     ] = 0.05,
@@ -99,7 +99,7 @@ def _short(value: float | None) -> str:
 
 def _numbers(text: str | None) -> tuple[int, ...] | None:
     try:
-        return None if text is None else tuple(map(int, parts_of(text)))
+        return None if text is None else tuple(map(int, split_words(text)))
     except ValueError as error:
         raise CurateError(
             f"--sizes takes numbers of images such as 100,200,400, not {text!r}"

@@ -22,7 +22,7 @@ def evaluate_labels(
         Path, typer.Argument(metavar="FOLDER", help="Holds a folder of pictures for each category.")
     ],
     recipe: Annotated[str, typer.Option(help="Recipe whose labeller is judged.")] = "hq50k",
-    set_: Settings = [],  # noqa: B006
+    set_: Settings = [],
     out: Annotated[
         Path | None,
         typer.Option(

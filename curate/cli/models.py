@@ -125,7 +125,7 @@ def convert(
     out: Annotated[
         str, typer.Option("--out", "-o", help="Checkpoint to write, such as swinir.safetensors.")
     ],
-    set_: Settings = [],  # noqa: B006 - typer reads it, nobody changes it
+    set_: Settings = [],
 ) -> None:
     """Make a checkpoint of weights that the authors of MoCE-IR, SwinIR or Restormer published."""
     from curate import restore

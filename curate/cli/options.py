@@ -1,4 +1,4 @@
-"""What commands share: options, and the terminal."""
+"""Options that several commands share, and the console that they print to."""
 
 from __future__ import annotations
 
@@ -16,25 +16,54 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SHOWN",
+    "Inputs",
+    "Json",
     "LogJson",
+    "Out",
+    "RecipeName",
+    "Retry",
+    "RunArgument",
     "Scheduler",
     "Settings",
     "Workers",
-    "listening",
     "new_console",
-    "parts_of",
+    "open_listeners",
+    "split_words",
 ]
 
 SHOWN = 20
 """Faults that are printed one by one, at most."""
 
+RecipeName = Annotated[
+    str, typer.Argument(help="Recipe: a YAML file, or a shipped one's name such as hq50k.")
+]
+RunArgument = Annotated[
+    str, typer.Argument(metavar="RUN", help="Run folder: a path or any fsspec URL.")
+]
+Inputs = Annotated[
+    list[str],
+    typer.Option(
+        "--input",
+        "-i",
+        help="List of URLs (txt, csv, tsv, jsonl, parquet), folder of images, or img2dataset output.",
+    ),
+]
+Out = Annotated[str, typer.Option("--out", "-o", help="Run folder: a path or any fsspec URL.")]
 Settings = Annotated[
     list[str], typer.Option("--set", metavar="A.B=C", help="Override a setting; may be repeated.")
 ]
 Scheduler = Annotated[
     str,
     typer.Option(
-        help="local (Dask workers on this machine), serial, or a Dask scheduler such as tcp://host:8786."
+        help="local (Dask workers on this machine), serial, or a Dask scheduler such as "
+        "tcp://host:8786."
+    ),
+]
+Workers = Annotated[int | None, typer.Option(min=1, help="Local workers; one per core by default.")]
+Retry = Annotated[
+    str,
+    typer.Option(
+        metavar="REASONS", help="Ask again for candidates of these reasons: transient, or dns,tls."
     ),
 ]
 LogJson = Annotated[
@@ -45,16 +74,16 @@ LogJson = Annotated[
         help="Append events, one JSON object a line; - is standard error.",
     ),
 ]
-Workers = Annotated[int | None, typer.Option(min=1, help="Local workers; one per core by default.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 
 
-def parts_of(text: str) -> list[str]:
-    """The words of an option that takes several, with commas between them."""
+def split_words(text: str) -> list[str]:
+    """Return the words of an option that takes several, separated by commas."""
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def new_console(*, stderr: bool = False) -> Console:
-    """Standard output, or standard error, as rich writes to it."""
+    """Return rich's console for standard output, or standard error."""
     from rich.console import Console
 
     # a pipe has no width of its own; tables should not fold in a log
@@ -63,8 +92,8 @@ def new_console(*, stderr: bool = False) -> Console:
 
 
 @contextmanager
-def listening(log_json: str | None, *, quiet: bool = False) -> Iterator[Listeners]:
-    """What is told how a run goes: the terminal, unless it is to be quiet, and the log of events, if one is wanted."""
+def open_listeners(log_json: str | None, *, quiet: bool = False) -> Iterator[Listeners]:
+    """Open the listeners to a run's progress: the terminal unless quiet, and the event log if any."""
     from curate.cli.live_view import run_progress
     from curate.cli.stage_tally import Listeners
 
@@ -74,7 +103,7 @@ def listening(log_json: str | None, *, quiet: bool = False) -> Iterator[Listener
         if log_json is not None:
             from curate.cli.event_log import EventLog
 
-            # told on standard output: standard error may be what can't be written
+            # complaints go to standard output: standard error may be what can't be written
             log = EventLog(log_json, lambda text: console.print(text, style="yellow", markup=False))
             listeners.append(stack.enter_context(log))
         yield Listeners(*listeners)

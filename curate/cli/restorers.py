@@ -33,7 +33,7 @@ def train(
         str,
         typer.Option("--out", "-o", help="Folder for weights, logs and the state to resume from."),
     ] = "restorer",
-    set_: Settings = [],  # noqa: B006
+    set_: Settings = [],
     restart: Annotated[
         bool, typer.Option("--restart", help="Start anew, whatever is there.")
     ] = False,
@@ -82,7 +82,7 @@ def evaluate(
         typer.Option(
             "--degradation", "-d", help="Such as denoise_25; may be repeated. Pairs need none."
         ),
-    ] = [],  # noqa: B006
+    ] = [],
     paper: Annotated[
         list[str],
         typer.Option(
@@ -91,17 +91,17 @@ def evaluate(
             metavar="N",
             help="Table of the HQ-50K paper, which says what to judge; repeated.",
         ),
-    ] = [],  # noqa: B006
+    ] = [],
     by: Annotated[
         list[str],
         typer.Option(
             help="What means are of: level, task, category, broad, texture; may be repeated."
         ),
-    ] = ["level"],  # noqa: B006
+    ] = ["level"],
     metric: Annotated[
         list[str],
         typer.Option(help="psnr, psnr_y, ssim, ssim_y or psnr_b; all by default; may be repeated."),
-    ] = [],  # noqa: B006
+    ] = [],
     bands: Annotated[
         str, typer.Option(help="High-frequency ratios at which bands of texture part.")
     ] = "0.005,0.02",

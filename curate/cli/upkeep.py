@@ -11,9 +11,9 @@ from curate.cli.options import (
     Scheduler,
     Settings,
     Workers,
-    listening,
     new_console,
-    parts_of,
+    open_listeners,
+    split_words,
 )
 from curate.cli.run_summary import print_outcome
 from curate.errors import CurateError
@@ -58,9 +58,9 @@ def verify(
         str | None,
         typer.Option("--out", "-o", help="Write a row for each image: .csv, .json or .parquet."),
     ] = None,
-    folder: Folders = [],  # noqa: B006 - typer reads it, nobody changes it
+    folder: Folders = [],
     recipe: OwnRecipe = None,
-    set_: Settings = [],  # noqa: B006
+    set_: Settings = [],
     scheduler: Annotated[
         str, typer.Option(help="local (workers on this machine) or serial.")
     ] = "local",
@@ -74,7 +74,7 @@ def verify(
     from curate.cli.link_rot_tables import rot_tables
     from curate.pipeline import verify
 
-    with listening(None, quiet=json) as progress:
+    with open_listeners(None, quiet=json) as progress:
         found = verify(
             source,
             sample=sample,
@@ -114,9 +114,9 @@ def rebuild(
             metavar="REASONS", help="Ask again for images of these reasons: transient, or dns,tls."
         ),
     ] = "",
-    folder: Folders = [],  # noqa: B006
+    folder: Folders = [],
     recipe: OwnRecipe = None,
-    set_: Settings = [],  # noqa: B006
+    set_: Settings = [],
     scheduler: Scheduler = "local",
     workers: Workers = None,
     log_json: LogJson = None,
@@ -126,12 +126,12 @@ def rebuild(
     from curate.cli.link_rot_tables import rot_tables
     from curate.pipeline import rebuild
 
-    with listening(log_json, quiet=json) as progress:
+    with open_listeners(log_json, quiet=json) as progress:
         rebuilt = rebuild(
             source,
             out,
             accept=accept,
-            retry=parts_of(retry),
+            retry=split_words(retry),
             recipe=recipe,
             settings=set_,
             folders=folder,
@@ -166,7 +166,7 @@ def grow(
             help="List of URLs (txt, csv, tsv, jsonl, parquet), folder of images, img2dataset output.",
         ),
     ],
-    set_: Settings = [],  # noqa: B006
+    set_: Settings = [],
     scheduler: Scheduler = "local",
     workers: Workers = None,
     log_json: LogJson = None,
@@ -174,7 +174,7 @@ def grow(
     """Add candidates to a finished run: only what is new is fetched and measured, and what was picked stays."""
     from curate.pipeline import grow
 
-    with listening(log_json) as progress:
+    with open_listeners(log_json) as progress:
         growth = grow(
             run, input, settings=set_, scheduler=scheduler, workers=workers, progress=progress
         )
@@ -186,14 +186,14 @@ def remove(
     source: Annotated[
         str, typer.Argument(metavar="RUN", help="Run folder, or one manifest (.parquet).")
     ],
-    ids: Annotated[Lists, typer.Option(metavar="FILE", help="List of ids, one a line.")] = [],  # noqa: B006
-    urls: Annotated[Lists, typer.Option(metavar="FILE", help="List of URLs.")] = [],  # noqa: B006
+    ids: Annotated[Lists, typer.Option(metavar="FILE", help="List of ids, one a line.")] = [],
+    urls: Annotated[Lists, typer.Option(metavar="FILE", help="List of URLs.")] = [],
     hosts: Annotated[
         Lists, typer.Option(metavar="FILE", help="List of hosts; with their subdomains.")
-    ] = [],  # noqa: B006
+    ] = [],
     hashes: Annotated[
         Lists, typer.Option(metavar="FILE", help="List of SHA-256 of image files.")
-    ] = [],  # noqa: B006
+    ] = [],
     keep_copies: Annotated[
         bool,
         typer.Option(
@@ -214,7 +214,7 @@ def remove(
         raise CurateError(
             "say what to remove: --ids, --urls, --hosts or --hashes FILE, with one a line"
         )
-    with listening(log_json) as progress:
+    with open_listeners(log_json) as progress:
         removal = remove(
             source,
             ids=ids,

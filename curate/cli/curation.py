@@ -1,0 +1,279 @@
+"""`curate run`, `probe` and `demo`, and the commands of single stages."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from curate.cli.options import (
+    Inputs,
+    Json,
+    LogJson,
+    Out,
+    RecipeName,
+    Retry,
+    RunArgument,
+    Scheduler,
+    Settings,
+    Workers,
+    new_console,
+    open_listeners,
+    split_words,
+)
+from curate.cli.run_summary import (
+    print_advice,
+    print_outcome,
+    print_passed_over,
+    print_places,
+    print_reasons,
+)
+from curate.stages.names import StageName
+
+if TYPE_CHECKING:
+    from curate.pipeline.execute import RunOutcome
+
+__all__ = ["demo", "probe", "run", "stage_commands"]
+
+
+def run(
+    recipe: RecipeName,
+    input: Inputs = [],
+    out: Out = "run",
+    scheduler: Scheduler = "local",
+    workers: Workers = None,
+    set_: Settings = [],
+    redo_from: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="STAGE",
+            help="Make this stage and later ones anew; what is downloaded stays.",
+        ),
+    ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify", help="Read every file that is there, to find what is damaged, and mend it."
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the resolved recipe and what would be done.")
+    ] = False,
+    log_json: LogJson = None,
+) -> None:
+    """URLs in, manifest out. The same command again goes on where the last one stopped."""
+    from curate.pipeline.plan import plan_run
+    from curate.recipe import Recipe
+
+    resolved = Recipe.load(recipe, set_)
+    options = {"scheduler": scheduler, "workers": workers, "redo_from": redo_from, "verify": verify}
+    if not dry_run:
+        print_outcome(_run(resolved, input, out, log_json, **options))
+        return
+    print(resolved.to_yaml(), end="")
+    print(f"# {out}:")
+    plan = plan_run(resolved, input, out, needs_input=False, **options)  # type: ignore[arg-type]
+    for stage, state in plan.states().items():
+        print(f"#   {stage:<10} {state}")
+
+
+def probe(
+    recipe: RecipeName,
+    input: Inputs = [],
+    sample: Annotated[
+        str,
+        typer.Option(
+            help="A share such as 1%, held between 2,000 and 20,000 candidates, a number of them, "
+            "or all."
+        ),
+    ] = "1%",
+    out: Annotated[
+        str,
+        typer.Option(
+            "--out", "-o", help="Run folder that is planned: its disk is looked at, it is not made."
+        ),
+    ] = "run",
+    scheduler: Annotated[
+        str, typer.Option(help="local (workers on this machine) or serial.")
+    ] = "local",
+    workers: Workers = None,
+    set_: Settings = [],
+    json: Json = False,
+) -> None:
+    """Before a long run: try a sample of the list, say what the run would bring and cost, and what is wrong.
+
+    Nothing of the sample is kept. Exits with 1 when no image could be reached at all.
+    """
+    from curate.cli.live_view import run_progress
+    from curate.cli.tables import probe_summary
+    from curate.engine import Progress
+    from curate.pipeline.probe import probe
+    from curate.recipe import Recipe
+
+    resolved = Recipe.load(recipe, set_)
+    with nullcontext(Progress()) if json else run_progress(new_console()) as progress:
+        options = {"scheduler": scheduler, "workers": workers, "progress": progress}
+        outcome = probe(resolved, input, out, sample=sample, **options)  # type: ignore[arg-type]
+    if json:
+        print(outcome.to_json())
+    else:
+        new_console().print(probe_summary(outcome))
+    if not outcome.images:
+        raise typer.Exit(1)
+
+
+def demo(
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for everything the demo makes.")
+    ] = Path("demo-run"),
+    port: Annotated[int, typer.Option(help="Loopback port of the sample crawl site.")] = 8391,
+) -> None:
+    """The whole way on sample pictures: crawl, curate, train, restore. Some five minutes, no network."""
+    from curate.cli.live_view import run_progress
+    from curate.cli.step_bar import StepProgress
+    from curate.demo import walk
+    from curate.demo.site import DemoSite
+
+    console = new_console()
+    with DemoSite(port, out / "site") as site:
+        with StepProgress(console, "draw") as drawn:
+            site.prepare(drawn)
+        with run_progress(console) as progress:
+            curated = walk.curate_site(site, out, progress)
+    with StepProgress(console, "train") as steps:
+        restored = walk.train_and_restore(out, steps)
+    others = {"restorer": restored.checkpoint, "before/after": restored.comparison}
+    print_places({**curated.places, **others})
+    print(f"PSNR         {restored.psnr_before:.2f} dB degraded, {restored.psnr:.2f} dB restored")
+    print_reasons(curated)
+
+
+_OPTIONS: dict[str, tuple[Any, Any]] = {
+    "recipe": (RecipeName, inspect.Parameter.empty),
+    "run": (RunArgument, inspect.Parameter.empty),
+    "input": (Inputs, []),
+    "out": (Out, "run"),
+    "scheduler": (Scheduler, "local"),
+    "workers": (Workers, None),
+    "set_": (Settings, []),
+    "retry": (Retry, ""),
+    "log_json": (LogJson, None),
+}
+"""Options of the stage commands: type and default."""
+
+_COMMON = ("run", "scheduler", "workers", "set_", "log_json")
+
+
+def stage_commands() -> list[tuple[str, Callable[..., None]]]:
+    """Return the commands of single stages with their names, in the order of the chain."""
+    stages = StageName
+    listed = [
+        _stage_command(
+            stages.CANDIDATES,
+            "Read the input into a new run folder.",
+            options=("recipe", "input", "out", "set_", "log_json"),
+            finish=_print_candidates,
+            scheduler="serial",
+        ),
+        _stage_command(
+            stages.FETCH, "Download the candidates' bytes.", options=(*_COMMON, "retry")
+        ),
+        _stage_command(stages.MEASURE, "Turn bytes into numbers."),
+        _stage_command(
+            stages.LABEL, "Apply the recipe's filters, and label what passes with CLIP."
+        ),
+        _stage_command(
+            stages.MATCH, "Hold what passed the filters against the lists of benchmark images."
+        ),
+        _stage_command(
+            stages.SELECT,
+            "Choose a balanced dataset; write ledger and manifests. Workers pay for more than some "
+            "hundred shards.",
+            finish=print_outcome,
+            scheduler="serial",
+        ),
+        _stage_command(
+            stages.REPORT,
+            "Write the report.",
+            options=("run", "log_json"),
+            finish=lambda outcome: print(outcome.places["report"]),
+            scheduler="serial",
+        ),
+    ]
+    return list(zip(stages, listed, strict=True))
+
+
+def _print_candidates(outcome: RunOutcome) -> None:
+    print_passed_over(outcome)
+    print_advice(outcome)
+
+
+def _stage_command(
+    stage: StageName,
+    description: str,
+    options: tuple[str, ...] = _COMMON,
+    finish: Callable[[RunOutcome], None] = print_advice,
+    scheduler: str = "local",
+) -> Callable[..., None]:
+    """Return a typer command that brings one stage up to date.
+
+    Args:
+        stage: the stage.
+        description: text of its `--help`.
+        options: names of its options, of _OPTIONS.
+        finish: prints the outcome.
+        scheduler: default of `--scheduler`.
+    """
+
+    def command(**values: Any) -> None:
+        finish(_run_stage(stage, **{"scheduler": scheduler, **values}))
+
+    kinds = {name: _OPTIONS[name] for name in options}
+    if "scheduler" in kinds:
+        kinds["scheduler"] = (Scheduler, scheduler)
+    parameters = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        for name, (kind, default) in kinds.items()
+    ]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {name: kind for name, (kind, _) in kinds.items()}
+    command.__doc__ = description
+    return command
+
+
+def _run_stage(
+    stage: StageName,
+    *,
+    recipe: str | None = None,
+    run: str = "",
+    input: list[str] = [],
+    out: str = "",
+    set_: list[str] = [],
+    retry: str = "",
+    log_json: str | None,
+    **options: Any,
+) -> RunOutcome:
+    """Bring a stage of a run up to date; settings of it and of later stages may change."""
+    from curate.pipeline.recipe_changes import revise_recipe
+    from curate.recipe import Recipe
+
+    options["stages"] = (stage,)
+    if recipe is not None:
+        return _run(Recipe.load(recipe, set_), input, out, log_json, **options)
+    revised, redo_from = revise_recipe(run, stage, set_) if set_ else (None, None)
+    options |= {"redo_from": redo_from, "retry": split_words(retry)}
+    return _run(revised, [], run, log_json, **options)
+
+
+def _run(
+    recipe: Any, inputs: list[str], out: str, log_json: str | None, **options: Any
+) -> RunOutcome:
+    from curate.pipeline.execute import run
+
+    with open_listeners(log_json) as progress:
+        return run(recipe, inputs, out, progress=progress, **options)
