@@ -167,7 +167,7 @@ def cost_of_stage(recipe: Recipe, rows: int, pool: float, workers: int, place: P
         folder = RunFolder(scratch)
         shards = invent_run(folder, recipe, rows, pool)
         return measure(
-            lambda: write_selection(folder, recipe, shards, executor, Progress()).rows_out["ok"]
+            lambda: write_selection(folder, recipe, shards, executor, Progress(), {}).rows_out["ok"]
         )
 
 

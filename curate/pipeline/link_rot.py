@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from curate.errors import Reason
-from curate.pipeline.sampling import Range, wilson
+from curate.pipeline.sampling import Range, wilson_interval
 
 __all__ = ["RADIUS", "VERDICTS", "Place", "Rot", "Share", "State", "judge", "tally"]
 
@@ -183,10 +183,10 @@ def tally(verdicts: pa.Table, published: pa.Table) -> Rot:
     shares = []
     for state in State:
         if count := by_state[state.value]:
-            share = wilson(count, asked, listed)
+            share = wilson_interval(count, asked, listed)
             why = {reason: n for (of, reason), n in because.most_common() if of == state.value}
             shares.append(Share(state.value, count, share, share.times(listed), why))
-    lost = wilson(by_state[State.GONE] + by_state[State.CHANGED], asked, listed)
+    lost = wilson_interval(by_state[State.GONE] + by_state[State.CHANGED], asked, listed)
     hashes = (published["phash"], published["pixel_sha256"])
     return Rot(
         listed=listed,
@@ -208,7 +208,7 @@ def _worst(verdicts: pa.Table, published: pa.Table, column: str) -> tuple[Place,
     is_lost = pc.is_in(verdicts["state"], pa.array([State.GONE.value, State.CHANGED.value]))
     lost = Counter(verdicts.filter(is_lost)[column].to_pylist())
     places = [
-        Place(name or "-", asked[name], count, wilson(count, asked[name], listed[name]))
+        Place(name or "-", asked[name], count, wilson_interval(count, asked[name], listed[name]))
         for name, count in lost.items()
     ]
     return tuple(

@@ -1,4 +1,4 @@
-"""A seeded sample of a list that is read once and never held whole."""
+"""Seeded samples of lists that are too long to hold, and Wilson's interval for what they show."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ import pyarrow.compute as pc
 
 from curate.errors import InputError
 
-__all__ = ["Listing", "Range", "Sample", "draw", "wilson"]
+__all__ = ["Listing", "Range", "Sample", "draw_sample", "wilson_interval"]
 
 LEAST, MOST = 2_000, 20_000
-"""Candidates that a share is held between: at the paper's yield of 5.6 %, 2,000 tell it to a point either way, 20,000
-to a third of one; further ones cost time and tell hardly more."""
+"""Limits of a sample that is a share: at the paper's yield of 5.6 %, the 95 % interval of 2,000
+candidates is a point wide on each side, that of 20,000 a third of a point."""
 
-_LOT = "_lot"
+_DRAW = "_draw"
+"""Column of the numbers that decide who is drawn."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """How many candidates to draw: a share of the list, within limits, or a number."""
+    """Number of candidates to draw: a share of the list within limits, or a fixed number."""
 
     share: float
     at_least: int
@@ -35,16 +36,15 @@ class Sample:
 
     @classmethod
     def parse(cls, text: str | int, at_least: int = LEAST, at_most: int = MOST) -> Self:
-        """`1%`, held between a least and a most of candidates, or `500`, which is just that, or `all`.
+        """Parse `1%` (a share, within the limits), `500` (just that number), or `all`.
 
         Raises:
-            InputError: if it is none of these.
+            InputError: if the text is none of these.
         """
         if str(text).strip() == "all":
             return cls(1.0, 1, sys.maxsize)
-        match = re.fullmatch(
-            r"(\d+(?:\.\d+)?)\s*(%?)", str(text).strip().replace(",", "").replace("_", "")
-        )
+        plain = str(text).strip().replace(",", "").replace("_", "")
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(%?)", plain)
         number = float(match[1]) if match else 0.0
         if match and match[2] and 0 < number <= 100:
             return cls(number / 100, at_least, at_most)
@@ -55,33 +55,34 @@ class Sample:
         )
 
     def size(self, listed: int) -> int:
-        """Candidates to draw from a list of so many."""
+        """Return how many candidates to draw from a list of so many."""
         return min(listed, self.at_most, max(self.at_least, round(self.share * listed)))
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What reading a whole list tells of it."""
+    """Counts over a whole list."""
 
     candidates: int
     hosts: Mapping[str, int]
-    """Candidates by host, of those that would be asked for over the network."""
+    """Candidates by host, of those that need the network."""
     crowd: int
-    """Candidates on the host that has most of their shard: nearly all of them where a list is sorted by host."""
+    """Candidates on the most frequent host of their shard: nearly all in a list sorted by host."""
 
 
-def draw(tables: Iterable[pa.Table], sample: Sample, seed: int) -> tuple[pa.Table, Listing]:
-    """Draw the candidates with the lowest lots: a lot is a seeded hash of the id, so order and cut do not matter.
+def draw_sample(tables: Iterable[pa.Table], sample: Sample, seed: int) -> tuple[pa.Table, Listing]:
+    """Draw the candidates whose seeded hash of the id is lowest.
 
-    Holds twice the largest sample at most, beside the count of hosts.
+    So neither the order of the list nor its shards matter. Holds at most twice the largest sample,
+    beside the count of hosts.
 
     Args:
-        tables: the list's shards, as `CandidateReader` gives them.
-        sample: how many.
-        seed: of the lots.
+        tables: shards of the list, as CandidateReader gives them.
+        sample: number of candidates to draw.
+        seed: of the hash.
 
     Returns:
-        The sample in the order of its lots, and what the reading told.
+        The sample in the order of the hash, and counts over the list.
 
     Raises:
         InputError: if there is no candidate at all.
@@ -92,37 +93,38 @@ def draw(tables: Iterable[pa.Table], sample: Sample, seed: int) -> tuple[pa.Tabl
     hosts: Counter[str] = Counter()
     for table in tables:
         listed += len(table)
-        hosts.update(here := _remote_hosts(table))
-        crowd += max(here.values(), default=0)
-        lots = pa.array([_lot(id_, seed) for id_ in table["id"].to_pylist()], pa.uint64())
-        table = table.append_column(_LOT, lots)
+        of_shard = _remote_hosts(table)
+        hosts.update(of_shard)
+        crowd += max(of_shard.values(), default=0)
+        draws = pa.array([_hash(id_, seed) for id_ in table["id"].to_pylist()], pa.uint64())
+        table = table.append_column(_DRAW, draws)
         if highest is not None:
-            table = table.filter(pc.less(table[_LOT], pa.scalar(highest, pa.uint64())))
+            table = table.filter(pc.less(table[_DRAW], pa.scalar(highest, pa.uint64())))
         pool.append(table)
         held += len(table)
         if held > 2 * sample.at_most:
             pool = [_lowest(pool, sample.at_most)]
-            held, highest = len(pool[0]), pool[0][_LOT][-1].as_py()
+            held, highest = len(pool[0]), pool[0][_DRAW][-1].as_py()
     if not listed:
         raise InputError("the input names no candidates: every line is blank")
-    return _lowest(pool, sample.size(listed)).drop_columns([_LOT]), Listing(listed, hosts, crowd)
+    drawn = _lowest(pool, sample.size(listed)).drop_columns([_DRAW])
+    return drawn, Listing(listed, hosts, crowd)
 
 
-def _lot(id_: str, seed: int) -> int:
+def _hash(id_: str, seed: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}:probe:{id_}".encode()).digest()[:8])
 
 
 def _lowest(pool: list[pa.Table], count: int) -> pa.Table:
-    table = pa.concat_tables(pool).sort_by([(_LOT, "ascending"), ("id", "ascending")])
+    table = pa.concat_tables(pool).sort_by([(_DRAW, "ascending"), ("id", "ascending")])
     return table.slice(0, count).combine_chunks()
 
 
 def _remote_hosts(table: pa.Table) -> dict[str, int]:
     remote = table.filter(pc.and_(pc.is_null(table["local_path"]), pc.is_null(table["reason"])))
     counts = remote["host"].drop_null().value_counts()
-    return dict(
-        zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True)
-    )
+    hosts, numbers = counts.field("values").to_pylist(), counts.field("counts").to_pylist()
+    return dict(zip(hosts, numbers, strict=True))
 
 
 _CONFIDENCE = 1.959964
@@ -141,15 +143,15 @@ class Range:
     """Upper end of the interval."""
 
     def times(self, factor: float) -> Range:
-        """The range of a multiple."""
+        """Return the range of a multiple."""
         return Range(self.low * factor, self.likely * factor, self.high * factor)
 
 
-def wilson(hits: int, drawn: int, listed: int) -> Range:
-    """Wilson's 95 % interval of a share, with the correction for drawing from a finite list without putting back.
+def wilson_interval(hits: int, drawn: int, listed: int) -> Range:
+    """Return Wilson's 95 % interval of a share, corrected for drawing without replacement.
 
-    (p + z^2/2n -+ z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n), with n (N-1)/(N-n) in the place of n: a point once the
-    whole list was drawn.
+    (p + z^2/2n -+ z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n), with n (N-1)/(N-n) for n: a point
+    once the whole list is drawn.
 
     Args:
         hits: candidates of the sample that pass.

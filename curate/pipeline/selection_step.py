@@ -1,12 +1,11 @@
-"""The steps of a run that need all shards at once: the selection, which writes ledger and manifests, and the report."""
+"""Steps over all shards at once: the selection with ledger and manifests, and the report."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -28,15 +27,15 @@ from curate.stages.label.shard import read_embeddings
 from curate.stages.label.taxonomy import load_taxonomy
 from curate.stages.match.benchmarks import Benchmarks
 from curate.stages.names import StageName
-from curate.stages.select import Pins, needed_columns, select, shopping_csv
+from curate.stages.select import Pins, Selection, needed_columns, select, shopping_csv
 
 __all__ = ["SHOPPING", "read_summary", "write_report", "write_selection"]
 
 SHOPPING = "select/shopping_list.csv"
-"""What the pool lacks; see curate.stages.select.shopping_list."""
+"""Images that the pool lacks; see curate.stages.select.shopping_list."""
 _SUMMARY = "select/summary.json"
 _BLOCK = 64
-"""Shards that a worker is given at once: each takes it milliseconds."""
+"""Shards of one task: each takes a worker milliseconds."""
 
 
 def write_selection(
@@ -45,26 +44,25 @@ def write_selection(
     shards: Sequence[str],
     executor: Executor,
     progress: Progress,
-    pins: Pins | None = None,
+    pins: Pins,
 ) -> StageOutcome:
-    """Decide, then write the ledger, the manifests, and what is lacking.
+    """Select images, and write the ledger, the manifests and the shopping list.
 
-    Workers read and write what there is for each shard; what decides comes together here.
+    Workers read and write the shards; only the columns that the selection needs come together here.
 
     Args:
         folder: the run folder; holds all earlier stages.
-        recipe: the run's.
-        shards: names of all.
-        executor: where shards are read and written.
-        progress: told what happens.
+        recipe: of the run.
+        shards: names of all shards.
+        executor: reads and writes shards.
+        progress: receives the events of the step.
         pins: see curate.pipeline.earlier_picks.
 
     Raises:
-        RunError: if images were held against other lists of benchmarks than the recipe's.
+        RunError: if images were matched against other lists of benchmarks than the recipe's.
     """
-    pins = pins or {}
-    benchmarks = _matched(folder, recipe, shards)
-    # all of the recipe: manifests tell the whole of it
+    benchmarks = _load_benchmarks(folder, recipe, shards)
+    # all of the recipe, since manifests hold the whole of it
     settings = {
         "recipe": recipe.essence(),
         "benchmarks": benchmarks.digests,
@@ -73,77 +71,49 @@ def write_selection(
     }
 
     def build(whole: Shard) -> dict[str, int]:
-        columns = [*needed_columns(recipe.select), "contaminated_by"]
-        semantic = recipe.select.dedup.semantic is not None
         blocks = [shards[start : start + _BLOCK] for start in range(0, len(shards), _BLOCK)]
-        readings = (_Reading(folder, block, columns, semantic, tuple(pins)) for block in blocks)
-        pool: list[_Open] = engine.map_in_order(executor, _read, readings)
-        selection = select(
-            pa.concat_tables([part.rows for part in pool]).combine_chunks(),
-            recipe.select,
-            recipe.filters,
-            load_taxonomy(recipe.label.taxonomy).names,
-            recipe.seed,
-            _stack([part.vectors_ND for part in pool]) if semantic else None,
-            pins=pins,
-            candidates=sum(part.candidates for part in pool),
-        )
-        sizes = [len(part.rows) for part in pool]
-        del pool
-        decided = (
-            # a slice would bring all rows along to a worker
-            selection.decisions.take(pa.array(np.arange(end - size, end)))
-            for size, end in zip(sizes, accumulate(sizes), strict=True)
-        )
-        writings = (
-            _Writing(folder, block, part) for block, part in zip(blocks, decided, strict=True)
-        )
+        pools = _read_pools(folder, recipe, blocks, executor, pins)
+        sizes = [len(pool.rows) for pool in pools]
+        selection = _select(recipe, pools, pins)
+        del pools  # millions of rows
+        decisions = _split(selection.decisions, sizes)
+        tasks = (_WriteTask(folder, *part) for part in zip(blocks, decisions, strict=True))
         kept, counts = [], Counter[str]()
-        for part in engine.map_in_order(executor, _write, writings):
-            kept.append(part.kept)
-            counts.update(part.counts)
-            whole.outputs.update(part.outputs)
+        for written in engine.map_in_order(executor, _write_ledger, tasks):
+            kept.append(written.kept)
+            counts.update(written.counts)
+            whole.outputs.update(written.outputs)
         _write_manifests(whole, pa.concat_tables(kept), recipe)
         with whole.create(SHOPPING) as sink:
             sink.write(shopping_csv(selection.summary["shopping"]["rows"]))
+        summary = selection.summary | {"benchmarks": benchmarks.coverage()}
         with whole.create(_SUMMARY) as sink:
-            sink.write(
-                json.dumps(
-                    selection.summary | {"benchmarks": benchmarks.coverage()}, indent=1
-                ).encode()
-            )
+            sink.write(json.dumps(summary, indent=1).encode())
         return dict(sorted(counts.items()))
 
-    return engine.run_whole(
-        folder,
-        "select",
-        build,
-        engine.input_of(folder, StageName.SELECT.input_folders, shards),
-        settings,
-        progress,
-    )
+    input = engine.input_of(folder, StageName.SELECT.input_folders, shards)
+    return engine.run_whole(folder, StageName.SELECT.folder, build, input, settings, progress)
 
 
-def _matched(folder: RunFolder, recipe: Recipe, shards: Sequence[str]) -> Benchmarks:
-    """The lists that the images were held against.
+def _load_benchmarks(folder: RunFolder, recipe: Recipe, shards: Sequence[str]) -> Benchmarks:
+    """Load the lists of benchmarks that the images were matched against.
 
     Raises:
-        RunError: if those that the recipe names have changed since.
+        RunError: if the recipe's lists have changed since.
     """
     settings = build_stage(StageName.MATCH, recipe).fingerprint
-    for shard in shards:
-        record = CommitRecord.read(folder, StageName.MATCH.folder, shard)
-        if record is not None and not record.quarantined and record.config != settings:
+    for record in engine.read_records(folder, StageName.MATCH.folder, shards):
+        if not record.quarantined and record.config != settings:
             raise RunError(
-                f"the lists of select.benchmarks aren't those that {folder} was held against: run  curate match "
-                f"{folder}  first"
+                f"the lists of select.benchmarks aren't those that {folder} was held against: run  "
+                f"curate match {folder}  first"
             )
     return Benchmarks.load(recipe.select.benchmarks)
 
 
 @dataclass(frozen=True)
-class _Reading:
-    """Shards of which to read what decides."""
+class _ReadTask:
+    """Shards to read, and the columns that the selection needs."""
 
     folder: RunFolder
     shards: Sequence[str]
@@ -153,59 +123,95 @@ class _Reading:
 
 
 @dataclass(frozen=True)
-class _Open:
-    """What `select` decides on: of some shards the rows that passed, and how many there were.
-
-    What was rejected before takes no memory, unless it is pinned and must be told.
-    """
+class _Pool:
+    """Rows of some shards that the selection decides on: rows that passed, and pinned rows."""
 
     rows: pa.Table
-    vectors_ND: NDArray[np.float32]
-    """Their embeddings, of no length where nobody wants them."""
+    embeddings_ND: NDArray[np.float32]
+    """Embeddings of the rows; of length 0 where the selection doesn't need them."""
     candidates: int
+    """Rows of the shards, rejected ones among them."""
 
 
-def _read(task: _Reading, report: Report) -> _Open:
+def _read_pools(
+    folder: RunFolder,
+    recipe: Recipe,
+    blocks: Sequence[Sequence[str]],
+    executor: Executor,
+    pins: Pins,
+) -> list[_Pool]:
+    columns = [*needed_columns(recipe.select), "contaminated_by"]
+    semantic = recipe.select.dedup.semantic is not None
+    tasks = (_ReadTask(folder, block, columns, semantic, tuple(pins)) for block in blocks)
+    return engine.map_in_order(executor, _read_pool, tasks)
+
+
+def _read_pool(task: _ReadTask, report: Report) -> _Pool:
     """Runs on a worker."""
-    parts, vectors, candidates = [], [], 0
-    wanted = [*task.columns, *(["label_model"] if task.embeddings else [])]
+    parts, embeddings, candidates = [], [], 0
+    columns = [*task.columns, *(["label_model"] if task.embeddings else [])]
     for name in task.shards:
-        rows = engine.rows_of(task.folder, StageName.SELECT.input_folders, name, wanted)
-        mine = _is_open(rows, task.pins)
-        parts.append(rows.select(task.columns).filter(mine))
+        rows = engine.rows_of(task.folder, StageName.SELECT.input_folders, name, columns)
+        in_pool = pc.is_null(rows["reason"])
+        if task.pins:
+            pinned = pc.is_in(rows["id"], pa.array(list(task.pins), pa.string()))
+            in_pool = pc.or_(in_pool, pinned)
+        parts.append(rows.select(task.columns).filter(in_pool))
         if task.embeddings:
-            vectors.append(read_embeddings(Shard(name, task.folder), name, rows)[mine.to_numpy()])
+            of_shard_ND = read_embeddings(Shard(name, task.folder), name, rows)
+            embeddings.append(of_shard_ND[in_pool.to_numpy()])
         candidates += len(rows)
     table = pa.concat_tables(parts).combine_chunks()
-    return _Open(
-        table, _stack(vectors) if vectors else np.zeros((len(table), 0), np.float32), candidates
+    stacked_ND = _stack(embeddings) if embeddings else np.zeros((len(table), 0), np.float32)
+    return _Pool(table, stacked_ND, candidates)
+
+
+def _stack(embeddings: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Stack the embeddings of several shards; some shards have vectors of length 0."""
+    length = max(part_ND.shape[1] for part_ND in embeddings)
+    padded = [np.pad(part_ND, ((0, 0), (0, length - part_ND.shape[1]))) for part_ND in embeddings]
+    return np.concatenate(padded)
+
+
+def _select(recipe: Recipe, pools: Sequence[_Pool], pins: Pins) -> Selection:
+    rows = pa.concat_tables([pool.rows for pool in pools]).combine_chunks()
+    candidates = sum(pool.candidates for pool in pools)
+    embeddings_ND = None
+    if recipe.select.dedup.semantic is not None:
+        embeddings_ND = _stack([pool.embeddings_ND for pool in pools])
+    return select(
+        rows,
+        recipe.select,
+        recipe.filters,
+        load_taxonomy(recipe.label.taxonomy).names,
+        recipe.seed,
+        embeddings_ND,
+        pins=pins,
+        candidates=candidates,
     )
 
 
-def _is_open(rows: pa.Table, pins: Collection[str]) -> pa.ChunkedArray:
-    """Whether a row is the selection's to decide, or pinned."""
-    open_ = pc.is_null(rows["reason"])
-    return pc.or_(open_, pc.is_in(rows["id"], pa.array(list(pins), pa.string()))) if pins else open_
-
-
-def _stack(vectors: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """The embeddings of several shards; those of a shard without any are zeros of no length."""
-    length = max(part.shape[1] for part in vectors)
-    return np.concatenate([np.pad(part, ((0, 0), (0, length - part.shape[1]))) for part in vectors])
+def _split(decisions: pa.Table, sizes: Sequence[int]) -> Iterator[pa.Table]:
+    """Yield consecutive parts of so many rows each."""
+    start = 0
+    for size in sizes:
+        # copied: a slice would take all rows along to a worker
+        yield decisions.take(pa.array(np.arange(start, start + size)))
+        start += size
 
 
 @dataclass(frozen=True)
-class _Writing:
-    """Shards of the ledger to write, and what was decided of their open rows, one shard after the other."""
+class _WriteTask:
+    """Shards of the ledger to write, and the decisions on their rows."""
 
     folder: RunFolder
     shards: Sequence[str]
-    decided: pa.Table
+    decisions: pa.Table
 
 
 @dataclass(frozen=True)
 class _Written:
-    """What came of it."""
+    """Result of a _WriteTask."""
 
     outputs: dict[str, str]
     """Path -> SHA-256."""
@@ -214,14 +220,13 @@ class _Written:
     kept: pa.Table
 
 
-def _write(task: _Writing, report: Report) -> _Written:
+def _write_ledger(task: _WriteTask, report: Report) -> _Written:
     """Runs on a worker."""
     outputs: dict[str, str] = {}
     kept, counts = [], Counter[str]()
     for name in task.shards:
-        ledger = _ledger(
-            engine.rows_of(task.folder, StageName.SELECT.input_folders, name), task.decided
-        )
+        rows = engine.rows_of(task.folder, StageName.SELECT.input_folders, name)
+        ledger = _ledger(rows, task.decisions)
         path = f"ledger/{name}.parquet"
         outputs[path] = task.folder.write(path, engine.encode_table(ledger))
         counts.update(engine.count_reasons(ledger))
@@ -229,32 +234,20 @@ def _write(task: _Writing, report: Report) -> _Written:
     return _Written(outputs, counts, pa.concat_tables(kept))
 
 
-def read_summary(folder: RunFolder) -> dict[str, Any]:
-    """What the selection aimed at, and what it reached; see curate.stages.select.Selection.summary."""
-    summary: dict[str, Any] = json.loads(folder.read(_SUMMARY))
-    return summary
-
-
-def _ledger(facts: pa.Table, decided: pa.Table) -> pa.Table:
-    """All that is known of each candidate, in the schema's order; columns of the input's own at the end."""
+def _ledger(rows: pa.Table, decisions: pa.Table) -> pa.Table:
+    """Return a shard's ledger: all columns in the schema's order, then the input's own columns."""
     types = {column.name: column.type for column in LEDGER}
-    place = pc.index_in(facts["id"], decided["id"].combine_chunks())
-    decisions = {name: decided[name].combine_chunks().take(place) for name in decided.column_names}
-    decisions |= {"id": facts["id"], "reason": pc.coalesce(facts["reason"], decisions["reason"])}
-    decisions["status"] = pc.coalesce(decisions["status"], "rejected")
-    columns = {name: facts[name] for name in facts.column_names} | decisions
-    # where this machine keeps its files is nobody's business; keypoints were measured by an older version
-    order = [
-        *types,
-        *(
-            name
-            for name in columns
-            if name not in types and name not in (*LOCAL.names, "keypoints")
-        ),
-    ]
-    return pa.table(
-        {name: columns[name].cast(types.get(name, columns[name].type)) for name in order}
-    )
+    place = pc.index_in(rows["id"], decisions["id"].combine_chunks())
+    columns = {name: rows[name] for name in rows.column_names}
+    for name in decisions.column_names:
+        columns[name] = decisions[name].combine_chunks().take(place)
+    columns["id"] = rows["id"]
+    columns["reason"] = pc.coalesce(rows["reason"], columns["reason"])
+    columns["status"] = pc.coalesce(columns["status"], "rejected")
+    # paths of this machine stay private; an older version measured keypoints
+    hidden = {*types, *LOCAL.names, "keypoints"}
+    order = [*types, *(name for name in columns if name not in hidden)]
+    return pa.table({n: columns[n].cast(types.get(n, columns[n].type)) for n in order})
 
 
 def _write_manifests(whole: Shard, kept: pa.Table, recipe: Recipe) -> None:
@@ -264,21 +257,30 @@ def _write_manifests(whole: Shard, kept: pa.Table, recipe: Recipe) -> None:
         "recipe_fingerprint": fingerprint(recipe.essence()),
         "seed": str(recipe.seed),
     }
-    known = [column.name for column in MANIFEST]
-    # columns of the input's own come along when there is anything in them
-    own = [
-        n
-        for n in kept.column_names
-        if n not in (*known, "status", "reason") and kept[n].null_count < len(kept)
-    ]
+    columns = [column.name for column in MANIFEST]
+    # then the input's own columns that have any value
+    for name in kept.column_names:
+        if name not in (*columns, "status", "reason") and kept[name].null_count < len(kept):
+            columns.append(name)
     for split in ("train", "test"):
-        table = kept.filter(pc.equal(kept["split"], split)).select([*known, *own])
+        table = kept.filter(pc.equal(kept["split"], split)).select(columns)
         with whole.create(f"manifest/{split}.parquet") as sink:
             sink.write(encode_manifest(table, metadata))
 
 
+def read_summary(folder: RunFolder) -> dict[str, Any]:
+    """Read the summary of the selection; see curate.stages.select.Selection.summary."""
+    summary: dict[str, Any] = json.loads(folder.read(_SUMMARY))
+    return summary
+
+
 def write_report(folder: RunFolder, progress: Progress) -> StageOutcome:
-    selected = CommitRecord.read(folder, "select", "whole")
+    """Write the report and the dataset card.
+
+    Raises:
+        RunError: if the run has no selection.
+    """
+    selected = CommitRecord.read(folder, StageName.SELECT.folder, "whole")
     if selected is None:
         raise RunError(f"{folder} has nothing to report yet: run  curate select {folder}  first")
 
@@ -288,6 +290,5 @@ def write_report(folder: RunFolder, progress: Progress) -> StageOutcome:
         build_report(whole)
         return {}
 
-    return engine.run_whole(
-        folder, "report", build, fingerprint(selected.outputs), {"version": 3}, progress
-    )
+    input = fingerprint(selected.outputs)
+    return engine.run_whole(folder, StageName.REPORT.folder, build, input, {"version": 3}, progress)

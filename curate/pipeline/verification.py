@@ -21,7 +21,7 @@ from curate.humanize import size
 from curate.manifest.query import SAVED, save
 from curate.pipeline.link_rot import Rot, State, judge, tally
 from curate.pipeline.published_list import asking, read_published
-from curate.pipeline.sampling import Sample, draw
+from curate.pipeline.sampling import Sample, draw_sample
 from curate.recipe import Recipe
 from curate.stages.chain import build_stage
 from curate.stages.names import StageName
@@ -93,7 +93,7 @@ def verify(
     wanted = Sample.parse(sample, at_least=1, at_most=sys.maxsize)
     published = read_published(str(source), [str(folder) for folder in folders])
     recipe = asking(published, recipe, str(source), settings)
-    drawn, _ = draw(published.tables(recipe.candidates.shard_size), wanted, seed)
+    drawn, _ = draw_sample(published.tables(recipe.candidates.shard_size), wanted, seed)
     asked = pc.is_in(
         published.facts["id"], drawn["id"].combine_chunks()
     )  # in the dataset's order, not by lot

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.errors import Reason
-from curate.pipeline.sampling import Listing, Range, wilson
+from curate.pipeline.sampling import Listing, Range, wilson_interval
 from curate.recipe import Fetch
 
 __all__ = [
@@ -131,7 +131,7 @@ def estimate(
         shard_size: of a run.
     """
     listed, factor = listing.candidates, listing.candidates / len(rows)
-    share = wilson(rows["reason"].null_count, len(rows), listed)
+    share = wilson_interval(rows["reason"].null_count, len(rows), listed)
     kept = pc.sum(rows["nbytes"]).as_py() or 0
     full = min(shard_size, listed)
     fetch_hours = _fetch_seconds(rows, listed, timing, fetch, full) / 3600

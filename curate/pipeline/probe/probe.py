@@ -22,7 +22,7 @@ from curate.engine import Progress, RunFolder
 from curate.errors import InputError, RunError
 from curate.pipeline.probe.diagnosis import Diagnosis, Evidence, diagnose
 from curate.pipeline.probe.forecast import PROBED, Estimate, Timing, estimate, images_seen
-from curate.pipeline.sampling import Sample, draw
+from curate.pipeline.sampling import Sample, draw_sample
 from curate.recipe import Recipe
 from curate.stages.candidates import CandidateReader
 from curate.stages.chain import build_stage
@@ -97,7 +97,7 @@ def probe(
     progress, wanted_sample = progress or Progress(), Sample.parse(sample)
     categories = load_taxonomy(recipe.label.taxonomy).names
     reader = CandidateReader([str(path) for path in inputs], recipe.candidates)
-    drawn, listing = draw(_told(reader, progress), wanted_sample, recipe.seed)
+    drawn, listing = draw_sample(_told(reader, progress), wanted_sample, recipe.seed)
     rows, timing = _try_out(drawn, recipe, scheduler, workers, progress)
     wanted = recipe.select.train + sum(recipe.select.test.quota(name) for name in categories)
     size = recipe.candidates.shard_size

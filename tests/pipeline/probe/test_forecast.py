@@ -3,7 +3,7 @@ import pytest
 
 from curate.errors import Reason
 from curate.pipeline.probe.forecast import HEAD_BYTES, Timing, asked, estimate, images_seen
-from curate.pipeline.sampling import Listing, Range, wilson
+from curate.pipeline.sampling import Listing, Range, wilson_interval
 from tests.pipeline.probe.probed_rows import RECIPE, TIMING, group, judged, rows_of
 
 
@@ -17,7 +17,7 @@ from tests.pipeline.probe.probed_rows import RECIPE, TIMING, group, judged, rows
     ],
 )
 def test_wilson_by_the_book(hits: int, drawn: int, low: float, high: float) -> None:
-    found = wilson(hits, drawn, 10**12)
+    found = wilson_interval(hits, drawn, 10**12)
     assert found.low == pytest.approx(low, abs=1e-4)
     assert found.high == pytest.approx(high, abs=1e-4)
     assert found.likely == hits / drawn
@@ -30,13 +30,13 @@ def test_the_interval_holds_the_truth_95_times_of_100(
     passing: int, listed: int, drawn: int
 ) -> None:
     hits = np.random.default_rng(3).hypergeometric(passing, listed - passing, drawn, 2000)
-    ranges = [wilson(int(count), drawn, listed) for count in hits]
+    ranges = [wilson_interval(int(count), drawn, listed) for count in hits]
     held = np.mean([found.low <= passing / listed <= found.high for found in ranges])
     assert 0.93 < held < 0.985
 
 
 def test_a_whole_list_leaves_nothing_open() -> None:
-    assert wilson(7, 40, 40) == Range(7 / 40, 7 / 40, 7 / 40)
+    assert wilson_interval(7, 40, 40) == Range(7 / 40, 7 / 40, 7 / 40)
 
 
 def test_a_sample_is_scaled_to_its_list() -> None:

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from curate.errors import InputError
-from curate.pipeline.sampling import Listing, Sample, draw
+from curate.pipeline.sampling import Listing, Sample, draw_sample
 
 
 def listing(numbers: range, caption: str = "") -> pa.Table:
@@ -59,27 +59,27 @@ def test_what_is_no_sample_is_refused(text: str) -> None:
 
 def test_the_same_are_drawn_whatever_the_order_and_the_cut() -> None:
     sample = Sample.parse("50")
-    once = draw(cut(3000, 3000), sample, 7)
+    once = draw_sample(cut(3000, 3000), sample, 7)
     assert len(set(ids(once))) == 50
     assert once[1].candidates == 3000
     for tables in (cut(3000, 17), reversed([*cut(3000, 100)])):
-        assert ids(draw(tables, sample, 7)) == ids(once)
-    assert set(ids(draw(cut(3000, 3000), sample, 8))) != set(ids(once))
+        assert ids(draw_sample(tables, sample, 7)) == ids(once)
+    assert set(ids(draw_sample(cut(3000, 3000), sample, 8))) != set(ids(once))
 
 
 def test_a_larger_sample_holds_the_smaller() -> None:
-    assert set(ids(draw(cut(900, 90), Sample.parse(30), 0))) < set(
-        ids(draw(cut(900, 90), Sample.parse(60), 0))
+    assert set(ids(draw_sample(cut(900, 90), Sample.parse(30), 0))) < set(
+        ids(draw_sample(cut(900, 90), Sample.parse(60), 0))
     )
 
 
 def test_a_short_list_is_drawn_whole() -> None:
-    drawn = draw(cut(40, 7), Sample.parse("1%"), 0)
+    drawn = draw_sample(cut(40, 7), Sample.parse("1%"), 0)
     assert sorted(ids(drawn)) == sorted(listing(range(40))["id"].to_pylist())
 
 
 def test_every_part_of_the_list_is_drawn_from() -> None:
-    drawn = set(ids(draw(cut(10_000, 1000), Sample.parse(1000), 1)))
+    drawn = set(ids(draw_sample(cut(10_000, 1000), Sample.parse(1000), 1)))
     tenths = [len(drawn & set(table["id"].to_pylist())) for table in cut(10_000, 1000)]
     assert min(tenths) > 65  # of 100 expected, with a standard deviation of 9
     assert max(tenths) < 135
@@ -98,7 +98,7 @@ def test_a_long_list_is_never_held() -> None:
                 range(start, start + 1000), "a caption of some length " * 40
             )  # a megabyte each
 
-    draw(tables(), Sample.parse(500), 0)
+    draw_sample(tables(), Sample.parse(500), 0)
     assert largest < 5e6
 
 
@@ -106,7 +106,7 @@ def test_the_hosts_are_those_of_the_whole_list() -> None:
     table = listing(range(9))
     there = table.set_column(3, "local_path", pa.array(["/there", *[None] * 8]))
     broken = listing(range(9, 12)).set_column(4, "reason", pa.array([None, "bad_url", None]))
-    assert draw([there, broken], Sample.parse(1), 0)[1].hosts == {
+    assert draw_sample([there, broken], Sample.parse(1), 0)[1].hosts == {
         "host0.test": 3,
         "host1.test": 3,
         "host2.test": 4,
@@ -115,14 +115,16 @@ def test_the_hosts_are_those_of_the_whole_list() -> None:
 
 def test_a_list_that_is_sorted_by_host_is_known_by_its_crowd() -> None:
     mixed = [*cut(900, 90)]
-    assert draw(mixed, Sample.parse(1), 0)[1].crowd == 300
+    assert draw_sample(mixed, Sample.parse(1), 0)[1].crowd == 300
     ordered = pa.concat_tables(mixed).sort_by("host")
     assert (
-        draw((ordered.slice(start, 90) for start in range(0, 900, 90)), Sample.parse(1), 0)[1].crowd
+        draw_sample((ordered.slice(start, 90) for start in range(0, 900, 90)), Sample.parse(1), 0)[
+            1
+        ].crowd
         > 800
     )
 
 
 def test_a_list_of_nothing_is_refused() -> None:
     with pytest.raises(InputError, match="names no candidates"):
-        draw([], Sample.parse(1), 0)
+        draw_sample([], Sample.parse(1), 0)
