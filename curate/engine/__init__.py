@@ -24,7 +24,6 @@ from curate.engine.runner import (
     CommitHook,
     StageOutcome,
     count_reasons,
-    encode_table,
     input_of,
     rows_of,
     run_stage,
@@ -32,6 +31,7 @@ from curate.engine.runner import (
     run_whole,
 )
 from curate.engine.stage import Shard, ShardFunction, Stage
+from curate.storage.parquet import encode_table
 from curate.storage.run_folder import RunFolder
 
 __all__ = [

@@ -6,15 +6,14 @@ good as not there.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from curate.errors import RunError
+from curate.storage.parquet import DamagedTable, encode_table, read_run_table, read_table
 
 if TYPE_CHECKING:
     from curate.engine import RunFolder
@@ -33,8 +32,8 @@ def read_kept(shard: Shard, path: str, made_by: Mapping[bytes, bytes]) -> pa.Tab
     """
     try:
         with shard.open(path) as file:
-            table = pq.read_table(file, page_checksum_verification=True)
-    except (RunError, OSError, ValueError):
+            table = read_table(file)
+    except (RunError, OSError):
         return None
     return table if made_by.items() <= (table.schema.metadata or {}).items() else None
 
@@ -44,12 +43,11 @@ def forget_kept(folder: RunFolder, path: str, digests: Collection[str]) -> None:
     if not folder.exists(path):
         return
     try:
-        with folder.open(path) as file:
-            table = pq.read_table(file, page_checksum_verification=True)
+        table = read_run_table(folder, path)
         others = table.filter(
             pc.invert(pc.is_in(table["sha256"], pa.array(sorted(digests), pa.string())))
         )
-    except (pa.ArrowException, OSError, KeyError):
+    except (DamagedTable, pa.ArrowException, OSError, KeyError):
         folder.remove(path)
         return
     if len(others) < len(table):
@@ -64,7 +62,4 @@ def write_kept(shard: Shard, path: str, table: pa.Table, made_by: Mapping[bytes,
 
 
 def _encode(table: pa.Table) -> bytes:
-    """As Parquet; pages have checksums."""
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd", use_dictionary=False, write_page_checksum=True)
-    return sink.getvalue()
+    return encode_table(table, dictionary=False)  # embeddings don't repeat

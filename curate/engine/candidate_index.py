@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from curate.engine.commit_record import CommitRecord, forget, read_records
 from curate.engine.events import Progress
@@ -18,12 +17,12 @@ from curate.engine.runner import (
     CommitHook,
     StageOutcome,
     count_reasons,
-    encode_table,
     no_hook,
     summarise,
 )
 from curate.errors import InputError, RunError
 from curate.storage import atomic
+from curate.storage.parquet import encode_table, read_run_table
 from curate.storage.run_folder import RunFolder
 
 __all__ = ["ShardIndex", "Source", "read_ids", "read_index", "resume_source", "write_source"]
@@ -100,8 +99,7 @@ def read_index(folder: RunFolder) -> ShardIndex | None:
 def read_ids(folder: RunFolder, shards: Iterable[str]) -> Iterator[str]:
     """The ids of all candidates of some shards."""
     for shard in shards:
-        with folder.open(f"{CANDIDATES}/{shard}.parquet") as file:
-            yield from pq.read_table(file, columns=["id"])["id"].to_pylist()
+        yield from read_run_table(folder, f"{CANDIDATES}/{shard}.parquet", ["id"])["id"].to_pylist()
 
 
 def write_source(

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from curate.config import fingerprint
 from curate.engine.commit_record import CommitRecord, read_records
@@ -19,6 +17,7 @@ from curate.engine.events import Progress, Teller, telling
 from curate.engine.executor import Executor, Report
 from curate.engine.stage import Shard, Stage
 from curate.errors import CurateError, Reason, RunError
+from curate.storage.parquet import encode_table, read_run_table
 from curate.storage.run_folder import RunFolder
 
 __all__ = [
@@ -26,7 +25,6 @@ __all__ = [
     "CommitHook",
     "StageOutcome",
     "count_reasons",
-    "encode_table",
     "input_of",
     "no_hook",
     "rows_of",
@@ -237,14 +235,10 @@ def rows_of(
     table: pa.Table | None = None
     for stage in stages:
         path = f"{stage}/{shard}.parquet"
-        with folder.open(path) as file:
-            try:
-                part = _read_columns(file, columns, reasons=stage == stages[-1])
-            except (pa.ArrowInvalid, OSError) as error:
-                told = " ".join(str(error).split())
-                raise RunError(
-                    f"{folder}/{path} is damaged ({told}): curate run with --verify mends it"
-                ) from error
+        wanted = None if columns is None else {"id", *columns}
+        if wanted is not None and stage != stages[-1]:
+            wanted.discard("reason")
+        part = read_run_table(folder, path, wanted)
         if table is None:
             table = part
             continue
@@ -267,14 +261,6 @@ def rows_of(
     return table.select(list(columns))
 
 
-def _read_columns(file: BinaryIO, columns: Collection[str] | None, *, reasons: bool) -> pa.Table:
-    if columns is None:
-        return pq.read_table(file, page_checksum_verification=True)
-    parquet = pq.ParquetFile(file, page_checksum_verification=True)
-    here = {"id", *columns} - ({"reason"} if not reasons else set())
-    return parquet.read([name for name in parquet.schema_arrow.names if name in here])
-
-
 def input_of(folder: RunFolder, stages: Sequence[str], shards: Sequence[str]) -> str:
     """Fingerprint of the committed outputs of stages.
 
@@ -291,13 +277,6 @@ def input_of(folder: RunFolder, stages: Sequence[str], shards: Sequence[str]) ->
                 )
             outputs.append((f"{stage}/{shard}", record.outputs))
     return fingerprint(outputs)
-
-
-def encode_table(table: pa.Table) -> bytes:
-    """A table as Parquet: the same bytes for the same rows, with a checksum of each page."""
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
-    return buffer.getvalue()
 
 
 def _work(task: _Task, report: Report) -> tuple[tuple[CommitRecord, bool] | None, float]:

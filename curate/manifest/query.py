@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Sequence
 from pathlib import PurePath
@@ -10,13 +9,13 @@ from pathlib import PurePath
 import fsspec
 import pyarrow as pa
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 
 from curate.errors import ManifestError, MissingExtra
 from curate.manifest.combine import gather, way_to
 from curate.manifest.schema import MANIFEST
 from curate.manifest.table import Manifest, write_manifest
 from curate.storage import atomic
+from curate.storage.parquet import encode_table
 
 __all__ = ["SAVED", "query", "save"]
 
@@ -93,9 +92,7 @@ def save(result: pa.Table, out: str | PurePath, manifests: Sequence[Manifest]) -
         case ".parquet" if _is_manifest(result):
             write_manifest(out, result, manifests[0].metadata, root=".")
         case ".parquet":
-            sink = io.BytesIO()
-            pq.write_table(result, sink, compression="zstd")
-            atomic.write(out, sink.getvalue())
+            atomic.write(out, encode_table(result, checksums=False))
         case _:
             raise ManifestError(
                 f"can't write {out}: name it {', '.join(SAVED[:-1])} or {SAVED[-1]}"

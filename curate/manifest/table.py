@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,12 +12,12 @@ from typing import Any
 
 import fsspec
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from curate._version import __version__
 from curate.errors import ManifestError
 from curate.manifest.schema import MANIFEST, PAIRED, SCHEMA_VERSION, huggingface_features
 from curate.storage import atomic
+from curate.storage.parquet import DamagedTable, encode_table, read_table
 
 __all__ = [
     "PLACES",
@@ -164,10 +163,10 @@ def read_manifest(path: str | PurePath) -> Manifest:
     url = str(path)
     try:
         with fsspec.open(url, "rb") as file:
-            table = pq.read_table(file)
+            table = read_table(file)
     except FileNotFoundError as error:
         raise ManifestError(f"no manifest at {url}") from error
-    except (pa.ArrowException, ImportError, OSError, ValueError) as error:
+    except (DamagedTable, ImportError, OSError, ValueError) as error:
         raise ManifestError(f"{url} is no readable Parquet file: {error}") from error
     own = {
         key: value
@@ -233,9 +232,7 @@ def encode_manifest(table: pa.Table, metadata: Mapping[str, str], *, root: str =
     table = table.replace_schema_metadata(
         {**dict(sorted(own.items())), "huggingface": huggingface_features(table.schema)}
     )
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd", row_group_size=10_000)
-    return buffer.getvalue()
+    return encode_table(table, checksums=False, group_rows=10_000)
 
 
 def encode_published(table: pa.Table, metadata: Mapping[str, str]) -> bytes:

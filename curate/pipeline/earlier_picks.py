@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from curate import engine
 from curate.engine import CommitRecord, RunFolder
@@ -13,6 +12,7 @@ from curate.pipeline.tombstones import Tombstones
 from curate.recipe import Recipe
 from curate.stages.names import StageName
 from curate.stages.select import Pins, read_pins
+from curate.storage.parquet import DamagedTable, read_table
 
 __all__ = ["PICKS", "earlier_picks", "named_picks", "note_picks"]
 
@@ -46,10 +46,10 @@ def earlier_picks(folder: RunFolder) -> Pins:
     removed = Tombstones.read(folder).of("id")
     try:
         with folder.open(PICKS) as file:
-            table = pq.read_table(file, page_checksum_verification=True)
+            table = read_table(file)
         rows = zip(table["id"].to_pylist(), table["split"].to_pylist(), strict=True)
         return {id_: split for id_, split in rows if id_ not in removed}
-    except (pa.ArrowException, OSError, KeyError) as error:
+    except (DamagedTable, OSError, KeyError) as error:
         raise RunError(
             f"{folder}/{PICKS} is damaged ({' '.join(str(error).split())}): put a copy in its "
             "place, or remove it to have images picked without regard to what was picked before"

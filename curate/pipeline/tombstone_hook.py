@@ -18,7 +18,6 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from curate import engine
 from curate.config import fingerprint
@@ -35,6 +34,7 @@ from curate.pipeline.tombstones import (
 from curate.recipe import Dedup
 from curate.stages.chain import SHARD_STAGES
 from curate.stages.names import StageName
+from curate.storage.parquet import encode_table, read_run_table
 
 __all__ = ["LOG", "TombstoneHook"]
 
@@ -136,7 +136,7 @@ def _complete(folder: RunFolder, shard: str, tombstones: Tombstones) -> None:
         return
     try:
         wanted, data = _without_marked(folder, shard, tombstones)
-    except (pa.ArrowException, OSError, RunError):
+    except RunError:
         return  # damaged: whoever reads the candidates says so
     if wanted.outputs == record.outputs:
         folder.write(_path(shard), data)
@@ -149,15 +149,14 @@ def _without_marked(
     record = CommitRecord.read(folder, StageName.CANDIDATES.folder, shard)
     assert record is not None, "the index names it"
     path = _path(shard)
-    with folder.open(path) as file:
-        table = pq.read_table(file, page_checksum_verification=True)
+    table = read_run_table(folder, path)
     marked = pc.is_in(table["id"], pa.array(sorted(tombstones.of("id")), pa.string()))
     values = {"status": "rejected", "reason": Reason.REMOVED.value}
     for place, field in enumerate(table.schema):
         if field.name not in _KEPT_COLUMNS or field.name in values:
             value = pa.scalar(values.get(field.name), field.type)
             table = table.set_column(place, field, pc.if_else(marked, value, table[field.name]))
-    data = engine.encode_table(table)
+    data = encode_table(table)
     outputs = {path: hashlib.sha256(data).hexdigest()}
     return replace(record, rows_out=engine.count_reasons(table), outputs=outputs), data
 

@@ -15,9 +15,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from curate import engine
 from curate.engine import RunFolder
 from curate.errors import ImageError, Reason, RunError
 from curate.recipe import Dedup
@@ -25,6 +23,7 @@ from curate.stages.candidates.urls import candidate_id, normalise_url
 from curate.stages.fetch.log import log_path
 from curate.stages.names import StageName
 from curate.stages.select.duplicates import looks_like
+from curate.storage.parquet import DamagedTable, encode_table, read_run_table, read_table
 
 __all__ = [
     "IDENTITY",
@@ -92,10 +91,10 @@ class Tombstones:
             return cls()
         try:
             with folder.open(TOMBSTONES) as file:
-                table = pq.read_table(file, page_checksum_verification=True)
+                table = read_table(file)
             kinds, values = table["kind"].to_pylist(), table["value"].to_pylist()
             return cls(frozenset(zip(kinds, values, strict=True)))
-        except (pa.ArrowException, OSError, KeyError) as error:
+        except (DamagedTable, OSError, KeyError) as error:
             detail = " ".join(str(error).split())
             raise RunError(
                 f"{folder}/{TOMBSTONES} is damaged ({detail}), and says what must not come back: put "
@@ -106,7 +105,7 @@ class Tombstones:
         """Write the tombstones of a run."""
         kinds, values = zip(*sorted(self.marks), strict=True) if self.marks else ((), ())
         columns = {"kind": pa.array(kinds, pa.string()), "value": pa.array(values, pa.string())}
-        folder.write(TOMBSTONES, engine.encode_table(pa.table(columns)))
+        folder.write(TOMBSTONES, encode_table(pa.table(columns)))
 
 
 def read_identity(folder: RunFolder, shard: str) -> pa.Table:
@@ -142,11 +141,8 @@ def _read(folder: RunFolder, path: str) -> pa.Table | None:
     if not folder.exists(path):
         return None
     try:
-        with folder.open(path) as file:
-            parquet = pq.ParquetFile(file, page_checksum_verification=True)
-            names = parquet.schema_arrow.names
-            return parquet.read([name for name in IDENTITY.names if name in names])
-    except (pa.ArrowException, OSError):
+        return read_run_table(folder, path, IDENTITY.names)
+    except DamagedTable:
         return None
 
 

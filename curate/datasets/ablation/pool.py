@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from curate.engine import CommitRecord, RunFolder
@@ -24,6 +23,7 @@ from curate.stages.select import find_clusters
 from curate.stages.select.duplicates import DUPLICATE_COLUMNS
 from curate.stages.select.seeded_order import draw_lots, id_numbers
 from curate.storage.atomic import read_images
+from curate.storage.parquet import read_run_table
 
 __all__ = ["MEASURES", "Pool", "Rejected", "read_pool"]
 
@@ -126,8 +126,7 @@ def read_pool(
     lifted = {aspect: _lifted(recipe.filters, aspect) for aspect in aspects}
     parts, hashes, rejected = [], [], {aspect: [] for aspect in lifted}  # type: ignore[var-annotated]
     for name in folder.names("ledger", ".parquet"):
-        with folder.open(name) as file:
-            ledger = pq.read_table(file, page_checksum_verification=True)
+        ledger = read_run_table(folder, name)
         good = pc.or_kleene(
             pc.equal(ledger["split"], "train"), pc.equal(ledger["reason"], Reason.SURPLUS.value)
         )

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from curate.errors import ManifestError
 from curate.manifest.table import PLACES, Manifest, encode_published
 from curate.storage import atomic
+from curate.storage.parquet import encode_table
 
 __all__ = ["write_csv", "write_published", "write_urls"]
 
@@ -76,7 +77,7 @@ def write_urls(manifests: Sequence[Manifest], path: str | PurePath) -> int:
         case ".tsv":
             data = _tsv(table)
         case ".parquet":
-            data = _parquet(table)
+            data = encode_table(table.replace_schema_metadata(), checksums=False)
         case _:
             raise ManifestError(f"can't write URLs to {path}: name it .txt, .tsv or .parquet")
     atomic.write(path, data)
@@ -98,12 +99,4 @@ def _tsv(table: pa.Table) -> bytes:
 
     sink = pa.BufferOutputStream()
     csv.write_csv(table, sink, csv.WriteOptions(delimiter="\t"))
-    return sink.getvalue().to_pybytes()
-
-
-def _parquet(table: pa.Table) -> bytes:
-    import pyarrow.parquet as pq
-
-    sink = pa.BufferOutputStream()
-    pq.write_table(table.replace_schema_metadata(), sink, compression="zstd")
     return sink.getvalue().to_pybytes()

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from curate import engine
 from curate.engine import Progress, RunFolder
@@ -29,6 +28,7 @@ from curate.stages.chain import build_stage
 from curate.stages.filters import rejections
 from curate.stages.label.taxonomy import load_taxonomy
 from curate.stages.names import StageName
+from curate.storage.parquet import read_run_table
 
 __all__ = ["ProbeOutcome", "probe"]
 
@@ -173,8 +173,7 @@ def _probed(folder: RunFolder, shard: str, recipe: Recipe) -> pa.Table:
     log = f"log/fetch-{shard.removeprefix('part-')}.parquet"
     columns = {name: pa.nulls(len(rows), PROBED.field(name).type) for name in PROBED.names}
     if folder.exists(log):  # it isn't where the shard was given up
-        with folder.open(log) as file:
-            told = pq.read_table(file)
+        told = read_run_table(folder, log)
         place = pc.index_in(rows["id"], told["id"].combine_chunks())
         columns |= {
             name: told[name].combine_chunks().take(place)
