@@ -1,4 +1,4 @@
-"""The first stage: candidates, cut into shards and written once; later lists add theirs after them."""
+"""The first stage: candidates in shards, written once; later inputs add shards after them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from curate.engine.runner import (
     CANDIDATES,
     CommitHook,
     StageOutcome,
-    count_reasons,
     no_hook,
     summarise,
 )
+from curate.engine.shard_rows import count_reasons
 from curate.errors import InputError, RunError
 from curate.storage import atomic
 from curate.storage.parquet import encode_table, read_run_table
@@ -32,24 +32,24 @@ _INDEX = f"{CANDIDATES}/index.json"
 
 @dataclass(frozen=True)
 class Source:
-    """What candidates were read from at one time."""
+    """An input that candidates were read from."""
 
     input: str
     """Fingerprint of the input."""
     shards: tuple[str, ...]
     rows: int
     notes: dict[str, int]
-    """What was passed over, such as blank lines."""
+    """Counts of lines that are no candidates, such as blank ones."""
 
 
 @dataclass(frozen=True)
 class ShardIndex:
-    """Which shards a run has; written when the last of them is."""
+    """Index of a run's shards, written after the last of them."""
 
     config: str
     """Fingerprint of the settings."""
     sources: tuple[Source, ...]
-    """The input of the run, and those that it has grown by, in order."""
+    """The input of the run, and the inputs that it has grown by, in order."""
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -68,7 +68,7 @@ class ShardIndex:
 
     @property
     def notes(self) -> dict[str, int]:
-        """What was passed over of all sources."""
+        """Counts of lines that are no candidates, over all sources."""
         total: Counter[str] = Counter()
         for source in self.sources:
             total.update(source.notes)
@@ -76,7 +76,7 @@ class ShardIndex:
 
 
 def read_index(folder: RunFolder) -> ShardIndex | None:
-    """The shards of a run, None before its candidates are complete.
+    """Read the index of a run; None before its candidates are complete.
 
     Raises:
         RunError: if the index is damaged.
@@ -91,13 +91,13 @@ def read_index(folder: RunFolder) -> ShardIndex | None:
         return ShardIndex(fields["config"], tuple(sources))
     except (ValueError, TypeError, KeyError) as error:
         raise RunError(
-            f"{folder}/{_INDEX} is damaged, or of an older version ({error}): remove it to have the candidates read "
-            "again"
+            f"{folder}/{_INDEX} is damaged, or of an older version ({error}): remove it to have "
+            "the candidates read again"
         ) from error
 
 
 def read_ids(folder: RunFolder, shards: Iterable[str]) -> Iterator[str]:
-    """The ids of all candidates of some shards."""
+    """Yield the ids of all candidates of some shards."""
     for shard in shards:
         yield from read_run_table(folder, f"{CANDIDATES}/{shard}.parquet", ["id"])["id"].to_pylist()
 
@@ -115,20 +115,20 @@ def write_source(
     after: Sequence[Source] = (),
     hook: CommitHook = no_hook,
 ) -> tuple[ShardIndex, StageOutcome]:
-    """Write each table as a shard of candidates, unless the index says that all are there, made from the same.
+    """Write each table as a shard of candidates, unless the index shows that they are there.
 
-    Nothing in the folder changes before the last table is read: a list may break half way.
+    Nothing in the folder changes before the last table is read: a list may end in an error.
 
     Args:
         folder: the run folder.
         tables: the shards, in order.
-        notes: asked, when the last table is read, for what the reader passed over.
-        input: fingerprint of what the tables come from.
+        notes: called after the last table; returns counts of lines that are no candidates.
+        input: fingerprint of the input.
         config: fingerprint of the settings.
-        progress: told what happens.
-        begin: called when nothing more can be wrong with the input, before anything changes.
-        before: sources of the run whose shards these ones follow.
-        after: sources whose shards follow these.
+        progress: receives the events.
+        begin: called after the whole input was read, before anything changes.
+        before: sources of the run whose shards come before.
+        after: sources whose shards come after.
         hook: sees the candidates that are there; see `run_stages`.
 
     Raises:
@@ -192,7 +192,8 @@ def resume_source(
     index = _read_index(folder, hook)
     if index is None or not _holds(folder, index):
         raise InputError(
-            f"candidates of {folder} are missing or damaged: name their --input to have them read again"
+            f"candidates of {folder} are missing or damaged: name their --input to have them read "
+            "again"
         )
     return _resume(folder, index, progress)
 

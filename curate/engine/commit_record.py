@@ -1,4 +1,4 @@
-"""Commit records: the small JSON, written last, that says a shard of a stage is done, and from what."""
+"""Commit records: small JSON files, written last, that say a shard of a stage is done."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from curate.storage.run_folder import RunFolder
 
 __all__ = ["CommitRecord", "distrust", "forget", "read_records"]
 
-_SEEN = "log/seen-"
+_STAMPS = "log/seen-"
 
 
 @dataclass(frozen=True)
 class CommitRecord:
-    """One shard of one stage, done."""
+    """Record of one finished shard of one stage."""
 
     stage: str
     shard: str
     input: str
-    """Fingerprint of what it was made from."""
+    """Fingerprint of the input files."""
     config: str
-    """Fingerprint of the settings it was made with."""
+    """Fingerprint of the settings."""
     rows_in: int
     rows_out: dict[str, int]
-    """Rows by reason, those still in under "ok"."""
+    """Rows by reason, rows still in under "ok"."""
     outputs: dict[str, str]
-    """Path -> SHA-256 of each file that belongs to it."""
+    """Path -> SHA-256 of each file of the shard."""
     excluded: list[str] = field(default_factory=list)
-    """Ids of rows that were kept from the function, because they kill it."""
+    """Ids of rows that the function didn't get, because they kill it."""
     quarantined: bool = False
-    """Given up: a placeholder that the next run tries to replace."""
+    """Placeholder of a shard that was given up; the next run tries again."""
 
     @staticmethod
     def path(stage: str, shard: str) -> str:
-        """Where the record of a shard stands in the run folder."""
+        """Return the path of a shard's record in the run folder."""
         return f"{stage}/{shard}.json"
 
     @classmethod
     def read(cls, folder: RunFolder, stage: str, shard: str) -> CommitRecord | None:
-        """The record of a shard, None if there is none, or one that can't be understood: it records nothing."""
+        """Read the record of a shard; None if it is missing or unreadable."""
         path = cls.path(stage, shard)
         if not folder.exists(path):
             return None
@@ -51,43 +51,38 @@ class CommitRecord:
             return None
 
     def write(self, folder: RunFolder) -> None:
-        """Commit."""
+        """Commit: write the record of outputs that are there."""
         self.announce(folder)
-        self._see(folder, {path: folder.stamp(path) for path in self.outputs})
+        self._write_stamps(folder, {path: folder.stamp(path) for path in self.outputs})
 
     def announce(self, folder: RunFolder) -> None:
-        """Write the record of outputs that are yet to become what it says; until then it doesn't hold."""
+        """Write the record of outputs that will follow; it doesn't hold before."""
         text = json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False)
         folder.write(self.path(self.stage, self.shard), text.encode())
 
     def holds(self, folder: RunFolder, input: str, config: str) -> bool:
-        """Whether the shard needs no new work: same input, same settings, and every output as it was written.
+        """Return whether the shard needs no new work.
 
-        An output that the file system shows to be the one that was seen with its SHA-256 before isn't read again.
+        It needs none where input, settings and every output are as recorded. An output that the
+        file system shows to be unchanged since its SHA-256 was last computed isn't read again.
         """
         if self.quarantined or self.input != input or self.config != config:
             return False
-        seen = _read_seen(folder, _seen_path(self.stage, self.shard))
+        known = _read_stamps(folder, _stamps_path(self.stage, self.shard))
         stamps = {path: folder.stamp(path) for path in self.outputs}  # before the bytes are read
-        unseen = [
-            path
-            for path, digest in self.outputs.items()
-            if seen.get(path, "") != (stamps[path], digest)
-        ]
-        if any(folder.sha256(path) != self.outputs[path] for path in unseen):
+        changed = [p for p, digest in self.outputs.items() if known.get(p) != (stamps[p], digest)]
+        if any(folder.sha256(path) != self.outputs[path] for path in changed):
             return False
-        if any(stamps[path] for path in unseen):
-            self._see(folder, stamps)
+        if any(stamps[path] for path in changed):
+            self._write_stamps(folder, stamps)
         return True
 
-    def _see(self, folder: RunFolder, stamps: dict[str, str | None]) -> None:
-        """Note that every output has the SHA-256 that it should have, and by what the file system shows that it has."""
-        seen = {path: (stamp, self.outputs[path]) for path, stamp in stamps.items() if stamp}
-        if seen:
-            folder.write(
-                _seen_path(self.stage, self.shard),
-                json.dumps(seen, indent=1, sort_keys=True).encode(),
-            )
+    def _write_stamps(self, folder: RunFolder, stamps: dict[str, str | None]) -> None:
+        """Note the file system's stamp of every output whose SHA-256 is as recorded."""
+        known = {path: (stamp, self.outputs[path]) for path, stamp in stamps.items() if stamp}
+        if known:
+            text = json.dumps(known, indent=1, sort_keys=True)
+            folder.write(_stamps_path(self.stage, self.shard), text.encode())
 
 
 def read_records(folder: RunFolder, stage: str, shards: Iterable[str]) -> Iterator[CommitRecord]:
@@ -98,24 +93,23 @@ def read_records(folder: RunFolder, stage: str, shards: Iterable[str]) -> Iterat
 
 
 def distrust(folder: RunFolder) -> None:
-    """Forget the stamps of all files, so that the next look at each of them takes its SHA-256."""
+    """Forget the stamps of all files, so that the next check of each computes its SHA-256."""
     for path in folder.names("log", ".json"):
-        if path.startswith(_SEEN):
+        if path.startswith(_STAMPS):
             folder.remove(path)
 
 
-def _seen_path(stage: str, shard: str) -> str:
-    return f"{_SEEN}{stage}-{shard}.json"  # volatile, unlike the record
+def _stamps_path(stage: str, shard: str) -> str:
+    return f"{_STAMPS}{stage}-{shard}.json"  # volatile, unlike the record
 
 
-def _read_seen(folder: RunFolder, path: str) -> dict[str, tuple[str, str]]:
-    """Path -> stamp of a file, and the SHA-256 that it had; empty where that isn't known."""
+def _read_stamps(folder: RunFolder, path: str) -> dict[str, tuple[str, str]]:
+    """Read path -> (stamp, SHA-256) of files; empty if that isn't known."""
     if not folder.exists(path):
         return {}
     with suppress(ValueError, TypeError, AttributeError):
-        return {
-            name: (stamp, digest) for name, (stamp, digest) in json.loads(folder.read(path)).items()
-        }
+        known = json.loads(folder.read(path))
+        return {name: (stamp, digest) for name, (stamp, digest) in known.items()}
     return {}
 
 
@@ -126,23 +120,20 @@ def forget(
     *,
     keep_outputs: bool = False,
 ) -> None:
-    """Remove what a stage left, so that it is done anew and nothing old stands beside the new.
+    """Remove a stage's results, so that it runs again and nothing old stands beside the new.
 
     Args:
         folder: the run folder.
-        stage: which.
-        shards: of which shards; everything by default.
-        keep_outputs: remove the commit records alone, for a stage that begins with what is there.
+        stage: name of the stage.
+        shards: names of shards; all shards by default.
+        keep_outputs: remove the commit records alone, for a stage that reuses its outputs.
     """
     for path in folder.names(stage, ".json"):
         shard = path.removeprefix(f"{stage}/").removesuffix(".json")
         if shards is not None and shard not in shards:
             continue
-        record = (
-            CommitRecord.read(folder, stage, shard)
-            if shard == "whole" or shard.startswith("part-")
-            else None
-        )
-        for output in record.outputs if record and not keep_outputs else ():
-            folder.remove(output)
+        if not keep_outputs and (shard == "whole" or shard.startswith("part-")):
+            record = CommitRecord.read(folder, stage, shard)
+            for output in record.outputs if record else ():
+                folder.remove(output)
         folder.remove(path)

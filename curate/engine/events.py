@@ -1,7 +1,8 @@
-"""What a run tells while it goes: from the workers to the driver, and from there to whoever listens.
+"""Events of a run: from workers to the driver, and from the driver to whoever receives them.
 
-A worker tells how its shard stands as a whole each time, not what is new. So whatever was told of a shard before, by
-this worker or by one that has died, is void with the next word, and no row is counted twice.
+A worker reports the whole state of its shard each time, not the change. So each report replaces
+what was reported of the shard before, by this worker or by one that has died, and no row is
+counted twice.
 """
 
 from __future__ import annotations
@@ -12,19 +13,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["Progress", "Teller", "Wait", "telling"]
+__all__ = ["Progress", "ShardProgress", "Wait", "reporting"]
 
-TELL_SECONDS = 0.5
-"""A worker tells so often at most, and only what has changed."""
+REPORT_SECONDS = 0.5
+"""Least time between two reports of a worker, which reports changes only."""
 
 Wait = tuple[str, float]
-"""What a shard is waiting for, in words that may be shown, and for how many seconds it has."""
+"""A thing that a shard is waiting for, in words that may be shown, and for how many seconds."""
 
 
 class Progress:
-    """What happens during a run, for whoever draws or logs it. This one does nothing.
+    """Receiver of a run's events, to draw or log them. This one ignores them.
 
-    `rows_out` counts rows that came to their end by reason, those still in under "ok". Calls may come from any thread.
+    `rows_out` counts finished rows by reason, rows still in under "ok". Calls come from any thread.
     """
 
     def run_started(self, folder: str, recipe: str, fingerprint: str) -> None:
@@ -36,22 +37,22 @@ class Progress:
     def advanced(
         self, stage: str, shard: str, rows_out: Mapping[str, int], waits: Sequence[Wait]
     ) -> None:
-        """How a shard under way stands, and what it has waited for longest. Takes the place of what was told before."""
+        """Receive the state of a running shard, and its longest waits; replaces earlier states."""
 
     def shard_done(
         self, stage: str, shard: str, rows_out: dict[str, int], resumed: bool, seconds: float
     ) -> None:
-        """A shard is committed, after so many seconds of work; `resumed` when an earlier run had done it."""
+        """A shard is committed after so many seconds; `resumed` when an earlier run had done it."""
 
     def shard_failed(self, stage: str, shard: str, error: str) -> None:
-        """A shard failed; nothing of it counts any more. It will be tried again."""
+        """A shard failed; its counts are void. It will be tried again."""
 
     def stage_finished(self, stage: str) -> None:
         """A stage is done."""
 
 
-class Teller:
-    """Counts the rows of a shard as they come to their end. For any number of threads."""
+class ShardProgress:
+    """Counter of a shard's finished rows, for any number of threads."""
 
     def __init__(self) -> None:
         self._rows_out: Counter[str] = Counter()
@@ -59,39 +60,40 @@ class Teller:
         self._lock = threading.Lock()
 
     def advance(self, rows: int, reason: str | None) -> None:
-        """So many more rows came to their end, for a reason, or still in."""
+        """Count rows that finished with a reason, or are still in."""
         with self._lock:
             self._rows_out[str(reason or "ok")] += rows
 
     def watch(self, waits: Callable[[], Sequence[Wait]]) -> None:
-        """Ask this for what the shard has waited for longest, a handful at most, whenever it is told how it stands."""
+        """Register a thread-safe callback that returns the longest-running waits, a few at most."""
         self._waits = waits
 
-    def standing(self) -> tuple[dict[str, int], list[Wait]]:
-        """Rows by reason, and what is waited for."""
+    def state(self) -> tuple[dict[str, int], list[Wait]]:
+        """Return finished rows by reason, and the longest-running waits."""
         with self._lock:
             return dict(self._rows_out), list(self._waits())
 
 
 @contextmanager
-def telling(report: Callable[[Any], None]) -> Iterator[Teller]:
-    """A teller whose standing is reported now and then while a block runs, by a thread of its own.
+def reporting(report: Callable[[Any], None]) -> Iterator[ShardProgress]:
+    """Report a shard's state from a thread while a block runs, whenever it has changed.
 
-    By a thread, since the work may be waiting, and that is when one wants to know for what.
+    The thread reports while the work itself is waiting: just then one wants to know for what.
     """
-    teller, ended = Teller(), threading.Event()
+    progress, ended = ShardProgress(), threading.Event()
 
-    def tell() -> None:
-        told: Any = ({}, [])
-        while not ended.wait(TELL_SECONDS):
-            if (standing := teller.standing()) != told:
-                report(standing)
-                told = standing
+    def run() -> None:
+        last: Any = ({}, [])
+        while not ended.wait(REPORT_SECONDS):
+            state = progress.state()
+            if state != last:
+                report(state)
+                last = state
 
-    thread = threading.Thread(target=tell, name="curate-telling", daemon=True)
+    thread = threading.Thread(target=run, name="curate-reporting", daemon=True)
     thread.start()
     try:
-        yield teller
+        yield progress
     finally:
         ended.set()
         thread.join()

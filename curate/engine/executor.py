@@ -1,15 +1,15 @@
-"""Where shard functions run: in this process, or on Dask workers, behind one small interface."""
+"""Executors: run functions over tasks in this process, or on Dask workers, behind one interface."""
 
 from __future__ import annotations
 
+import logging
 import signal
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from functools import partial
 from itertools import islice
 from multiprocessing import resource_tracker
-from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 from curate.errors import RunError
@@ -17,6 +17,7 @@ from curate.errors import RunError
 __all__ = [
     "GPU",
     "Executor",
+    "Report",
     "SerialExecutor",
     "WorkerDied",
     "local_workers",
@@ -25,68 +26,88 @@ __all__ = [
     "open_executor",
 ]
 
-_GONE = "the Dask scheduler went away; run the same command again to go on from here"
+_SCHEDULER_LOST = "the Dask scheduler went away; run the same command again to go on from here"
 
 CLOSING_SECONDS = 20.0
-"""Dask was seen to wait for ever for a worker that had been killed shortly before."""
+"""Time-out of closing a cluster: Dask was seen to wait for ever for a worker killed just before."""
 
 GPU = "GPU"
 """Dask resource of workers that may use a graphics processor, one task at a time."""
 
+_DASK_SETTINGS = {
+    # A second death blames the task, and the runner looks into it.
+    "scheduler.allowed-failures": 1,
+    "comm.timeouts.connect": "60s",
+    # A worker that is still down after 15 s has died again since. Dask would take it for lost and
+    # stop its nanny, until no worker is left and the run waits for ever.
+    "deploy.lost-worker-timeout": "10000 days",
+    # Workers keep an hour of call stacks for the dashboard otherwise: 5 MB a minute where there are
+    # many.
+    "worker.profile.enabled": False,
+}
+_LOG_LEVELS = {
+    "distributed": logging.ERROR,  # we report a worker's death ourselves, once
+    "distributed.client": logging.CRITICAL,  # and the scheduler's
+}
+
 T = TypeVar("T")
 Report = Callable[[Any], None]
-"""Takes plain values: what JSON has, and tuples."""
+"""Sends plain values (JSON's types and tuples) to the driver."""
 Work = Callable[[T, Report], Any]
 
 
 class WorkerDied(Exception):  # noqa: N818 - it says what happened
-    """A task took its worker process down each time it was tried."""
+    """Error of a task that killed its worker process each time it was tried."""
 
 
 class Executor(Protocol):
-    """Runs a function over tasks and yields each task with what it returned or the exception that ended it.
+    """Runs a function over tasks, and yields each task with its result or the exception it raised.
 
-    Tasks come back as they finish, in any order. Closing the iterator early drops the tasks that wait.
+    Tasks come back as they finish, in any order. Closing the iterator early drops waiting tasks.
     """
 
     def offers(self, resource: str) -> bool:
-        """Whether a worker offers a Dask resource, such as GPU."""
+        """Return whether a worker offers a Dask resource, such as GPU."""
         ...
 
     def map(
         self,
         function: Work[T],
         tasks: Iterable[T],
-        told: Callable[[T, Any], None],
+        on_report: Callable[[T, Any], None],
         resource: str | None = None,
     ) -> Generator[tuple[T, Any], None, None]:
-        """Run `function(task, report)` for each task; what it reports arrives at `told(task, report)`, in any thread.
+        """Run `function(task, report)` for each task.
 
-        A task whose worker dies is tried again from its beginning, and reports from its beginning.
-        A task takes one of the resource that it names, and waits for a worker that has one to spare.
+        Args:
+            function: sends reports with its second argument.
+            tasks: picklable where workers are other processes.
+            on_report: called with task and report, in any thread. A task whose worker dies is tried
+                again from its beginning, and reports from its beginning.
+            resource: a task takes one of it, and waits for a worker that has one to spare.
         """
         ...
 
 
 class SerialExecutor:
-    """One task after the other in this process: the plainest way, and the one to debug with."""
+    """Executor in this process, one task after the other: the one to debug with."""
 
     def offers(self, resource: str) -> bool:
-        """See Executor: this process has whatever the machine has."""
+        """See Executor: this process has all that the machine has."""
         return True
 
     def map(
         self,
         function: Work[T],
         tasks: Iterable[T],
-        told: Callable[[T, Any], None],
+        on_report: Callable[[T, Any], None],
         resource: str | None = None,
     ) -> Generator[tuple[T, Any], None, None]:
         """See Executor."""
         for task in tasks:
             try:
-                yield task, function(task, lambda report, task=task: told(task, report))  # type: ignore[misc]
-            except Exception as error:  # noqa: BLE001 - whatever a task raises is the caller's to judge
+                yield task, function(task, partial(on_report, task))
+            except Exception as error:  # noqa: BLE001 - the caller judges what a task raises
                 yield task, error
 
     def __enter__(self) -> Self:
@@ -97,35 +118,34 @@ class SerialExecutor:
 
 
 class DaskExecutor:
-    """Tasks as Dask futures, a bounded number at a time, so that the scheduler stays small however long the list."""
+    """Executor on Dask workers: a bounded number of futures, so the scheduler stays small.
+
+    Dask's settings and log levels are changed for the life of the executor, and put back.
+    """
 
     def __init__(self, address: str | None, workers: int | None, gpus: Sequence[str] = ()) -> None:
-        import logging
+        """Connect to a scheduler, or start workers on this machine where no address is given.
 
-        import dask
+        Raises:
+            RunError: if the scheduler can't be reached.
+        """
         from distributed import Client
 
-        logging.getLogger("distributed").setLevel(
-            logging.ERROR
-        )  # a worker's death is reported by us, once
-        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # and the scheduler's
-        # One thread each: the work is CPU-bound. A second death blames the task, and the runner looks into it.
-        # A worker may be down 15 s after it was: it has died again since. Dask would take that for gone, and stop
-        # whoever starts it again, till none are left and the run waits for ever.
-        settings = {"scheduler.allowed-failures": 1, "comm.timeouts.connect": "60s"}
-        settings |= {"deploy.lost-worker-timeout": "10000 days"}
-        # Workers keep an hour of call stacks for the dashboard otherwise, some 5 MB a minute where they are many.
-        settings |= {"worker.profile.enabled": False}
-        dask.config.set({f"distributed.{name}": value for name, value in settings.items()})
-        try:
-            self._cluster = None if address else _local_cluster(workers or local_workers(), gpus)
-            self._client = Client(address or self._cluster, timeout=30)
-            threads = self._client.nthreads()
-        except (OSError, ValueError) as error:
-            raise RunError(
-                f"can't reach a Dask scheduler at {address} ({error}): see that there is one, and run the same command "
-                "again"
-            ) from error
+        with ExitStack() as stack:
+            stack.enter_context(_dask_settings())
+            try:
+                # one thread each: the work is CPU-bound
+                cluster = None if address else _local_cluster(workers or local_workers(), gpus)
+                if cluster is not None:
+                    stack.callback(_close, cluster)
+                self._client = stack.enter_context(Client(address or cluster, timeout=30))
+                threads = self._client.nthreads()
+            except (OSError, ValueError) as error:
+                raise RunError(
+                    f"can't reach a Dask scheduler at {address} ({error}): see that there is one, "
+                    "and run the same command again"
+                ) from error
+            self._stack = stack.pop_all()
         if not threads:
             logging.getLogger(__name__).warning(
                 "the Dask scheduler at %s has no workers yet: waiting for some", address
@@ -133,14 +153,14 @@ class DaskExecutor:
 
     def offers(self, resource: str) -> bool:
         """See Executor."""
-        with _scheduler_there():
+        with _explain_lost_scheduler():
             return bool(self._client.run_on_scheduler(_workers_with, resource))
 
     def map(
         self,
         function: Work[T],
         tasks: Iterable[T],
-        told: Callable[[T, Any], None],
+        on_report: Callable[[T, Any], None],
         resource: str | None = None,
     ) -> Generator[tuple[T, Any], None, None]:
         """See Executor."""
@@ -148,87 +168,92 @@ class DaskExecutor:
 
         topic = f"curate-{time.monotonic_ns()}"
         waiting = iter(enumerate(tasks))
-        under_way: dict[Any, tuple[int, T]] = {}
+        running: dict[Any, tuple[int, T]] = {}
         finished = as_completed(raise_errors=False)
 
         def submit() -> None:
-            # workers may have come since the last time; none yet is no reason to wait with the first tasks, for which
-            # a cluster may start some
+            # Workers may have joined since the last call. Without any the first tasks are submitted
+            # all the same, since an adaptive cluster may start some for them.
             window = 2 * max(1, sum(self._client.nthreads().values()))
-            for index, task in islice(waiting, max(0, window - len(under_way))):
-                key = f"{topic}-{index}"
-                needs = {resource: 1} if resource else None
+            for index, task in islice(waiting, max(0, window - len(running))):
                 future = self._client.submit(
-                    _work,
+                    _run_on_worker,
                     function,
                     task,
                     topic,
                     index,
-                    key=key,
+                    key=f"{topic}-{index}",
                     pure=False,
                     priority=-index,
-                    resources=needs,
+                    resources={resource: 1} if resource else None,
                 )
-                under_way[future] = index, task
+                running[future] = index, task
                 finished.add(future)
 
         def forward(event: tuple[float, tuple[int, Any]]) -> None:
-            index, report = event[1]
-            for known, task in list(under_way.values()):
-                if known == index:
-                    told(task, report)
+            number, report = event[1]
+            for index, task in list(running.values()):
+                if index == number:
+                    on_report(task, report)
 
-        with _scheduler_there():
+        with _explain_lost_scheduler():
             self._client.subscribe_topic(topic, forward)
             try:
                 submit()
                 for future in finished:
-                    _, task = under_way.pop(future)
+                    _, task = running.pop(future)
                     result = _result(future)
                     submit()
                     yield task, result
             finally:
                 self._client.unsubscribe_topic(topic)
-                if under_way:
-                    self._client.cancel(list(under_way), force=True)
+                if running:
+                    self._client.cancel(list(running), force=True)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._client.close()
-        if self._cluster is not None:
-            # What it still waits for dies with this process; all that the run needs of it is done.
-            with suppress(TimeoutError):
-                self._cluster.close(timeout=CLOSING_SECONDS)
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
 
 
 @contextmanager
-def _scheduler_there() -> Iterator[None]:
-    """What Dask's client raises when it finds no scheduler, in our words."""
+def _dask_settings() -> Iterator[None]:
+    """Change Dask's settings and log levels while a block lasts."""
+    import dask
+    import distributed  # noqa: F401 - importing it sets its log levels
+
+    loggers = {logging.getLogger(name): level for name, level in _LOG_LEVELS.items()}
+    before = {logger: logger.level for logger in loggers}
+    with dask.config.set({f"distributed.{name}": v for name, v in _DASK_SETTINGS.items()}):
+        for logger, level in loggers.items():
+            logger.setLevel(level)
+        try:
+            yield
+        finally:
+            for logger, level in before.items():
+                logger.setLevel(level)
+
+
+@contextmanager
+def _explain_lost_scheduler() -> Iterator[None]:
+    """Turn the error of Dask's client that finds no scheduler into a RunError."""
     try:
         yield
     except OSError as error:
-        raise RunError(_GONE) from error
+        raise RunError(_SCHEDULER_LOST) from error
 
 
 def _local_cluster(workers: int, gpus: Sequence[str]) -> Any:
-    """Workers on this machine, reachable from this machine only; its dashboard takes any free port.
+    """Start workers on this machine, reachable from this machine only; dashboards on free ports.
 
-    So many of them see one GPU each, and offer it.
+    Each GPU is seen by one worker, which offers it.
     """
-    import logging
-
     from distributed import LocalCluster
 
     here = "127.0.0.1:0"
     gpus = gpus[:workers]
-    with _no_interrupts():
+    with _block_interrupts():
         cluster = LocalCluster(
             n_workers=workers - len(gpus),
             threads_per_worker=1,
@@ -247,10 +272,17 @@ def _local_cluster(workers: int, gpus: Sequence[str]) -> Any:
     return cluster
 
 
+def _close(cluster: Any) -> None:
+    with suppress(TimeoutError):  # what is left of it dies with this process
+        cluster.close(timeout=CLOSING_SECONDS)
+
+
 @contextmanager
-def _no_interrupts() -> Iterator[None]:
-    """Keep Ctrl-C from the processes that a cluster starts, now and later: a terminal sends it to all, and each would
-    print where it was. The threads that start them inherit what is blocked here, and so do they. Here it waits.
+def _block_interrupts() -> Iterator[None]:
+    """Keep Ctrl-C from the processes that a cluster starts, now and later.
+
+    A terminal sends it to all processes, and each would print a traceback. Threads that start
+    processes inherit the blocked signal, and so do the processes. Here it arrives afterwards.
     """
     resource_tracker.ensure_running()  # it unblocks the signal in the thread that starts it
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -261,7 +293,7 @@ def _no_interrupts() -> Iterator[None]:
 
 
 def local_workers() -> int:
-    """How many workers `local` starts when it isn't told: one for each core that this process may use."""
+    """Return the default number of local workers: one for each core that this process may use."""
     from dask.system import CPU_COUNT
 
     return int(CPU_COUNT)
@@ -270,12 +302,15 @@ def local_workers() -> int:
 def open_executor(
     scheduler: str, workers: int | None = None, gpus: Sequence[str] = ()
 ) -> AbstractContextManager[Executor]:
-    """The executor that a `--scheduler` value names: `serial`, `local` (Dask workers here) or a scheduler's address.
+    """Open the executor of a `--scheduler` value.
 
-    Of the local workers, one for each of the GPUs, named as in CUDA_VISIBLE_DEVICES, offers the resource GPU.
+    Args:
+        scheduler: `serial`, `local` (Dask workers on this machine), or a scheduler's address.
+        workers: number of local workers.
+        gpus: GPUs as CUDA_VISIBLE_DEVICES names them; one local worker offers each.
 
     Raises:
-        RunError: if the value names none, or the scheduler can't be reached.
+        RunError: if the value is none of these, or the scheduler can't be reached.
     """
     if scheduler == "serial":
         return SerialExecutor()
@@ -284,15 +319,16 @@ def open_executor(
     if "://" in scheduler:
         return DaskExecutor(scheduler, None)
     raise RunError(
-        f"--scheduler takes local, serial or a Dask scheduler's address such as tcp://host:8786, not {scheduler!r}"
+        "--scheduler takes local, serial or a Dask scheduler's address such as tcp://host:8786, "
+        f"not {scheduler!r}"
     )
 
 
 def map_files(executor: Executor, function: Work[T], tasks: Iterable[T]) -> Iterator[tuple[T, Any]]:
-    """What a function gives for each task, in any order, when one of them may take its worker down, such as a file.
+    """Run a function over tasks that may kill their worker, such as files; yield in any order.
 
-    A task whose worker died may have been another task's victim: it is tried once more, by itself. Of those that die
-    then too, the result is a WorkerDied.
+    A task whose worker died may be the victim of another task, so it is tried once more, by itself.
+    If that dies as well, its result is a WorkerDied.
     """
     died = []
     for task, result in executor.map(function, tasks, _ignore):
@@ -304,21 +340,21 @@ def map_files(executor: Executor, function: Work[T], tasks: Iterable[T]) -> Iter
         yield from executor.map(function, [task], _ignore)
 
 
-def _ignore(task: Any, told: Any) -> None:
-    """A task is done or it isn't: nothing to tell on the way."""
+def _ignore(task: Any, report: Any) -> None:
+    """Ignore reports of tasks that are short."""
 
 
 def map_in_order(
     executor: Executor, function: Work[T], tasks: Iterable[T], resource: str | None = None
 ) -> list[Any]:
-    """What `function(task, report)` returns for each task, in their order, whatever order they end in.
+    """Return the result of `function(task, report)` for each task, in the order of the tasks.
 
     Raises:
-        RunError: if a task took its worker down each time.
-        Exception: what a task raised; the others are dropped.
+        RunError: if a task killed its worker each time.
+        Exception: if a task raised one; the others are dropped.
     """
     results: dict[int, Any] = {}
-    numbered = executor.map(partial(_numbered, function), enumerate(tasks), _ignore, resource)
+    numbered = executor.map(partial(_run_numbered, function), enumerate(tasks), _ignore, resource)
     with closing(numbered):
         for (number, _), result in numbered:
             if isinstance(result, WorkerDied):
@@ -331,12 +367,11 @@ def map_in_order(
     return [results[number] for number in range(len(results))]
 
 
-def _numbered(function: Work[T], task: tuple[int, T], report: Report) -> Any:
+def _run_numbered(function: Work[T], task: tuple[int, T], report: Report) -> Any:
     return function(task[1], report)
 
 
-def _work(function: Work[T], task: T, topic: str, index: int) -> Any:
-    """Runs on a worker."""
+def _run_on_worker(function: Work[T], task: T, topic: str, index: int) -> Any:
     from distributed import get_worker
 
     worker = get_worker()  # known to this thread only; reports may come from others
@@ -344,19 +379,19 @@ def _work(function: Work[T], task: T, topic: str, index: int) -> Any:
 
 
 def _workers_with(resource: str, dask_scheduler: Any) -> int:
-    """Runs on the scheduler."""
+    """Return how many workers offer a resource. Runs on the scheduler."""
     return sum(amount >= 1 for amount in dask_scheduler.resources.get(resource, {}).values())
 
 
 def _result(future: Any) -> Any:
-    """What a finished task returned or raised; waits again if the worker died that held it."""
+    """Return what a finished task returned or raised; waits again if its worker died since."""
     from distributed import CancelledError, KilledWorker
 
     try:
         return future.result()
     except CancelledError as error:
-        raise RunError(_GONE) from error
+        raise RunError(_SCHEDULER_LOST) from error
     except KilledWorker:
         return WorkerDied("its worker process died")
-    except Exception as error:  # noqa: BLE001 - whatever a task raises is the caller's to judge
+    except Exception as error:  # noqa: BLE001 - the caller judges what a task raises
         return error

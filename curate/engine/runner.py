@@ -1,11 +1,11 @@
-"""Runs a stage over all shards: resume, retry, isolate what kills it, commit. Rows in = rows out, always."""
+"""Runs stages over all shards: resume, retry, isolate deadly rows, commit. Rows in = rows out."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -13,38 +13,45 @@ import pyarrow.compute as pc
 
 from curate.config import fingerprint
 from curate.engine.commit_record import CommitRecord, read_records
-from curate.engine.events import Progress, Teller, telling
+from curate.engine.events import Progress, ShardProgress, reporting
 from curate.engine.executor import Executor, Report
+from curate.engine.shard_rows import complete_rows, count_reasons, rows_of, still_in
 from curate.engine.stage import Shard, Stage
 from curate.errors import CurateError, Reason, RunError
-from curate.storage.parquet import encode_table, read_run_table
+from curate.storage.parquet import encode_table
 from curate.storage.run_folder import RunFolder
 
 __all__ = [
     "CANDIDATES",
     "CommitHook",
     "StageOutcome",
-    "count_reasons",
     "input_of",
     "no_hook",
-    "rows_of",
     "run_stage",
     "run_stages",
     "run_whole",
     "summarise",
 ]
 
-MAX_POISON = 16
-"""Rows of one shard that may be excluded as deadly before the whole shard is quarantined."""
+MAX_DEADLY = 16
+"""Rows of a shard that may be excluded as deadly before the whole shard is quarantined."""
+
+CANDIDATES = "candidates"
+"""The first stage, which has no shard function; see candidate_index."""
+
+CommitHook = Callable[[str, Iterable[CommitRecord]], bool]
+"""(stage, commit records of all its shards) -> whether it voided shards, which are then made again.
+
+It is called whenever all shards of a stage are committed, and skips records it has seen."""
 
 
 @dataclass(frozen=True)
 class StageOutcome:
-    """What a stage did."""
+    """Result of a stage over all shards."""
 
     stage: str
     rows_out: dict[str, int]
-    """Rows by reason, those still in under "ok"."""
+    """Rows by reason, rows still in under "ok"."""
     shards: int
     resumed: int
     """Shards that an earlier run had done."""
@@ -61,16 +68,7 @@ class _Task:
     shard: str
     exclude: tuple[str, ...] = ()
     rehearse: tuple[str, ...] | None = None
-    """Run the function over these rows only and throw the result away."""
-
-
-CANDIDATES = "candidates"
-"""The first stage, which has no shard function; see candidate_index."""
-
-CommitHook = Callable[[str, Iterable[CommitRecord]], bool]
-"""(stage, commit records of all its shards) -> whether it voided shards, which are then made again.
-
-It is called whenever all shards of a stage are committed, so it does nothing for records that it has seen before."""
+    """Run the function over these rows only, and throw the result away."""
 
 
 def no_hook(stage: str, records: Iterable[CommitRecord]) -> bool:
@@ -114,20 +112,21 @@ def run_stage(
 ) -> StageOutcome:
     """Bring every shard of a stage up to date.
 
-    A shard whose commit record holds is left alone. One that fails is tried again by itself; then, if the stage is
-    repeatable, the rows that bring it down are found by halving and excluded with reason `crashed`; failing all that,
-    its rows are quarantined, for the next run to try.
+    A shard whose commit record holds is left alone. A shard that fails is tried again by itself.
+    If it fails again and the stage is repeatable, the rows that bring it down are found by halving
+    and excluded with reason `crashed`. If that fails too, its rows are quarantined, for the next
+    run to try.
 
     Args:
-        folder: the run folder; holds the stages that this one comes after.
-        stage: what to do.
+        folder: the run folder; holds the stages before this one.
+        stage: the stage to run.
         shards: names of all shards.
         rows: candidates in all shards, for progress.
-        executor: where to do it.
-        progress: told what happens.
+        executor: runs the shards.
+        progress: receives the events.
 
     Raises:
-        CurateError: what the stage function says no other try can mend, or every shard failing.
+        CurateError: if the stage function raises one, or every shard fails.
     """
     records, resumed = _run_stage(folder, stage, shards, rows, executor, progress)
     return summarise(stage.name, records, resumed)
@@ -146,21 +145,22 @@ def _run_stage(
     records: list[CommitRecord] = []
     resumed = 0
 
-    def told(task: _Task, standing: Any) -> None:
+    def on_report(task: _Task, state: Any) -> None:
         if task.rehearse is None:
-            progress.advanced(stage.name, task.shard, *standing)
+            progress.advanced(stage.name, task.shard, *state)
 
     def attempt(tasks: Iterable[_Task]) -> dict[str, Exception]:
+        """Run tasks, and return the errors of those that failed, by shard."""
         nonlocal resumed
         failed: dict[str, Exception] = {}
-        for task, result in executor.map(_work, tasks, told, stage.resource):
+        for task, result in executor.map(_run_task, tasks, on_report, stage.resource):
             if isinstance(result, CurateError):
                 raise result
             if isinstance(result, Exception):
                 failed[task.shard] = result
                 progress.shard_failed(stage.name, task.shard, repr(result))
             elif task.rehearse is None:
-                (record, was_there), seconds = result
+                record, was_there, seconds = result
                 records.append(record)
                 resumed += was_there
                 progress.shard_done(stage.name, task.shard, record.rows_out, was_there, seconds)
@@ -174,8 +174,8 @@ def _run_stage(
         task = _Task(folder, stage, shard)
         if not attempt([task]):
             continue
-        poison = _find_poison(task, attempt) if stage.repeatable else None
-        if poison and not attempt([_Task(folder, stage, shard, exclude=poison)]):
+        deadly = _find_deadly_rows(task, attempt) if stage.repeatable else None
+        if deadly and not attempt([replace(task, exclude=deadly)]):
             continue
         records.append(_quarantine(task))
         progress.shard_done(stage.name, shard, records[-1].rows_out, False, 0.0)
@@ -191,15 +191,15 @@ def run_whole(
     config: Any,
     progress: Progress,
 ) -> StageOutcome:
-    """Run a step that needs all shards at once, with the same resume: one commit record, `<name>/whole.json`.
+    """Run a step over all shards at once, with the same resume: its record is `<name>/whole.json`.
 
     Args:
         folder: the run folder.
         name: of the step.
-        build: writes its files through the given Shard and returns rows by reason.
-        input: fingerprint of what it reads; see `input_of`.
+        build: writes the step's files through the given Shard, and returns rows by reason.
+        input: fingerprint of the files that it reads; see `input_of`.
         config: JSON-like settings that the results depend on.
-        progress: told what happens.
+        progress: receives the events.
     """
     progress.stage_started(name, 1, 0)
     start = time.monotonic()
@@ -208,64 +208,20 @@ def run_whole(
     resumed = record is not None and record.holds(folder, input, settings)
     if record is None or not resumed:
         shard = Shard("whole", folder)
-        rows_out = build(shard)
-        record = CommitRecord(
-            name, "whole", input, settings, sum(rows_out.values()), rows_out, shard.outputs
-        )
+        counts = build(shard)
+        total = sum(counts.values())
+        record = CommitRecord(name, "whole", input, settings, total, counts, shard.outputs)
         record.write(folder)
     progress.shard_done(name, "whole", record.rows_out, resumed, time.monotonic() - start)
     progress.stage_finished(name)
     return summarise(name, [record], resumed)
 
 
-def rows_of(
-    folder: RunFolder, stages: Sequence[str], shard: str, columns: Collection[str] | None = None
-) -> pa.Table:
-    """The rows of a shard with the columns of several stages side by side; `reason` is the last one's.
-
-    Args:
-        folder: the run folder.
-        stages: whose columns.
-        shard: its name.
-        columns: which to read beside `id`; all by default.
-
-    Raises:
-        RunError: if a stage's file is missing, its rows are not the candidates' rows, or columns are missing.
-    """
-    table: pa.Table | None = None
-    for stage in stages:
-        path = f"{stage}/{shard}.parquet"
-        wanted = None if columns is None else {"id", *columns}
-        if wanted is not None and stage != stages[-1]:
-            wanted.discard("reason")
-        part = read_run_table(folder, path, wanted)
-        if table is None:
-            table = part
-            continue
-        if not part["id"].equals(table["id"]):
-            raise RunError(
-                f"{folder}/{path} holds other rows than {stages[0]}/{shard}.parquet: curate run with --verify mends it"
-            )
-        for name in part.column_names:
-            if name in table.column_names:
-                table = table.drop_columns([name])
-            table = table.append_column(part.schema.field(name), part[name])
-    assert table is not None
-    if columns is None:
-        return table
-    if lacking := [name for name in columns if name not in table.column_names]:
-        raise RunError(
-            f"{folder} has no {', '.join(lacking)}: an older version made its {', '.join(stages)}; "
-            "bring them up to date with  curate run"
-        )
-    return table.select(list(columns))
-
-
 def input_of(folder: RunFolder, stages: Sequence[str], shards: Sequence[str]) -> str:
-    """Fingerprint of the committed outputs of stages.
+    """Return the fingerprint of the committed outputs of stages.
 
     Raises:
-        RunError: if one isn't committed.
+        RunError: if a shard of a stage isn't committed.
     """
     outputs: list[tuple[str, dict[str, str]]] = []
     for shard in shards:
@@ -273,54 +229,56 @@ def input_of(folder: RunFolder, stages: Sequence[str], shards: Sequence[str]) ->
             record = CommitRecord.read(folder, stage, shard)
             if record is None:
                 raise RunError(
-                    f"{folder} has no {stage} stage for {shard} yet: run that first, or `curate run`"
+                    f"{folder} has no {stage} stage for {shard} yet: run that first, or "
+                    "`curate run`"
                 )
             outputs.append((f"{stage}/{shard}", record.outputs))
     return fingerprint(outputs)
 
 
-def _work(task: _Task, report: Report) -> tuple[tuple[CommitRecord, bool] | None, float]:
-    """Do one task and tell how it goes; what came of it, and its seconds. Runs on a worker."""
+def _run_task(task: _Task, report: Report) -> tuple[CommitRecord, bool, float] | None:
+    """Run a task on a worker; return its record, whether it was there before, and its seconds."""
     start = time.monotonic()
-    with telling(report) as teller:
-        return _perform(task, teller), time.monotonic() - start
+    with reporting(report) as progress:
+        if task.rehearse is not None:
+            _rehearse(task, task.rehearse)
+            return None
+        record, was_there = _run_shard(task, progress)
+        return record, was_there, time.monotonic() - start
 
 
-def _perform(task: _Task, teller: Teller) -> tuple[CommitRecord, bool] | None:
-    """Do one shard of a stage, unless it is done."""
-    folder, stage = task.folder, task.stage
-    if task.rehearse is not None:
-        rows = rows_of(folder, stage.after, task.shard)
-        rows = rows.filter(pc.is_in(rows["id"], pa.array(task.rehearse, pa.string())))
-        stage.function(rows, Shard(task.shard, folder, discard=True))
-        return None
-    input = input_of(folder, stage.after, [task.shard])
-    config = stage.fingerprint
-    record = CommitRecord.read(folder, stage.name, task.shard)
-    holds = record is not None and record.holds(folder, input, config)
-    if (
-        record is not None
-        and holds
-        and not (stage.redo and stage.redo(rows_of(folder, (stage.name,), task.shard)))
-    ):
+def _rehearse(task: _Task, ids: Sequence[str]) -> None:
+    rows = rows_of(task.folder, task.stage.after, task.shard)
+    rows = rows.filter(pc.is_in(rows["id"], pa.array(ids, pa.string())))
+    task.stage.function(rows, Shard(task.shard, task.folder, discard=True))
+
+
+def _run_shard(task: _Task, progress: ShardProgress) -> tuple[CommitRecord, bool]:
+    """Run a stage over a shard, unless that is done."""
+    folder, stage, name = task.folder, task.stage, task.shard
+    input = input_of(folder, stage.after, [name])
+    record = CommitRecord.read(folder, stage.name, name)
+    done_before = record is not None and record.holds(folder, input, stage.fingerprint)
+    if done_before and stage.redo:
+        done_before = not stage.redo(rows_of(folder, (stage.name,), name))
+    if record is not None and done_before:
         return record, True
-    shard = Shard(task.shard, folder, teller)
-    rows = rows_of(folder, stage.after, task.shard)
-    live = rows.filter(_is_live(rows, task.exclude))
+    shard = Shard(name, folder, progress)
+    rows = rows_of(folder, stage.after, name)
+    live = rows.filter(still_in(rows, task.exclude))
     for reason, count in count_reasons(rows.filter(pc.is_valid(rows["reason"]))).items():
-        shard.advance(count, reason)  # earlier stages brought them to their end
+        shard.advance(count, reason)  # earlier stages rejected them
     done = stage.function(live, shard)
     if not done["id"].equals(live["id"]):
         raise AssertionError(f"stage {stage.name} returned other rows than it was given")
-    result = _fill(rows.select(["id", "reason"]), done, stage.schema, task.exclude)
-    path = f"{stage.name}/{task.shard}.parquet"
-    with shard.create(path) as sink:
+    result = complete_rows(rows.select(["id", "reason"]), done, stage.schema, task.exclude)
+    with shard.create(f"{stage.name}/{name}.parquet") as sink:
         sink.write(encode_table(result))
     record = CommitRecord(
         stage.name,
-        task.shard,
+        name,
         input,
-        config,
+        stage.fingerprint,
         rows.num_rows,
         count_reasons(result),
         shard.outputs,
@@ -330,88 +288,56 @@ def _perform(task: _Task, teller: Teller) -> tuple[CommitRecord, bool] | None:
     return record, False
 
 
-def _is_live(rows: pa.Table, exclude: Sequence[str]) -> pa.ChunkedArray:
-    live = pc.is_null(rows["reason"])
-    return (
-        pc.and_(live, pc.invert(pc.is_in(rows["id"], pa.array(exclude, pa.string()))))
-        if exclude
-        else live
-    )
-
-
-def _fill(before: pa.Table, done: pa.Table, schema: pa.Schema, exclude: Sequence[str]) -> pa.Table:
-    """Rows of the whole shard: those that the function saw as it left them, the others with nulls and their reason."""
-    place = pc.index_in(before["id"], done["id"].combine_chunks())
-    absent = pc.is_null(place)
-    own_reason = done["reason"].cast(pa.string()).combine_chunks().take(place)
-    deadly = pc.if_else(
-        pc.is_in(before["id"], pa.array(exclude, pa.string())),
-        Reason.CRASHED.value,
-        before["reason"],
-    )
-    reason = pc.if_else(absent, deadly, own_reason)
-    columns = {
-        "id": before["id"],
-        "status": pc.if_else(pc.is_null(reason), "ok", "rejected"),
-        "reason": reason,
-    }
-    for column in schema:
-        columns[column.name] = done[column.name].cast(column.type).combine_chunks().take(place)
-    return pa.table(columns, metadata=done.schema.metadata)
-
-
-def count_reasons(table: pa.Table) -> dict[str, int]:
-    """Rows by reason, those without one under "ok"."""
-    counts = Counter(reason or "ok" for reason in table["reason"].to_pylist())
-    return dict(sorted(counts.items()))
-
-
-def _find_poison(
+def _find_deadly_rows(
     task: _Task, attempt: Callable[[Iterable[_Task]], dict[str, Exception]]
 ) -> tuple[str, ...] | None:
-    """The rows that bring a shard down, found by halving; None when there are too many or none by themselves."""
+    """Find the rows that bring a shard down, by halving; None if there are too many, or none."""
     rows = rows_of(task.folder, task.stage.after, task.shard)
-    suspects: list[tuple[str, ...]] = [tuple(rows.filter(_is_live(rows, ()))["id"].to_pylist())]
-    poison: list[str] = []
+    suspects: list[tuple[str, ...]] = [tuple(rows.filter(still_in(rows))["id"].to_pylist())]
+    deadly: list[str] = []
     while suspects:
         ids = suspects.pop()
-        if not attempt([_Task(task.folder, task.stage, task.shard, rehearse=ids)]):
+        if not attempt([replace(task, rehearse=ids)]):
             continue
         if len(ids) > 1:
             suspects += [ids[len(ids) // 2 :], ids[: len(ids) // 2]]
-        elif len(poison) == MAX_POISON:
+        elif len(deadly) == MAX_DEADLY:
             return None
         else:
-            poison += ids
-    return tuple(poison) or None
+            deadly += ids
+    return tuple(deadly) or None
 
 
 def _quarantine(task: _Task) -> CommitRecord:
-    """Give a shard up: every row still in is rejected as quarantined, by a record that no later run trusts."""
+    """Reject every row still in as quarantined, by a record that no later run trusts."""
     stage, folder = task.stage, task.folder
     rows = rows_of(folder, stage.after, task.shard)
-    reason = pc.if_else(_is_live(rows, ()), Reason.QUARANTINED.value, rows["reason"])
+    reason = pc.if_else(still_in(rows), Reason.QUARANTINED.value, rows["reason"])
     nothing = pa.schema([("id", pa.string()), ("reason", pa.string()), *stage.schema]).empty_table()
-    table = _fill(pa.table({"id": rows["id"], "reason": reason}), nothing, stage.schema, ())
+    table = complete_rows(pa.table({"id": rows["id"], "reason": reason}), nothing, stage.schema)
     path = f"{stage.name}/{task.shard}.parquet"
     outputs = {path: folder.write(path, encode_table(table))}
+    counts = count_reasons(table)
     record = CommitRecord(
-        stage.name, task.shard, "", "", len(rows), count_reasons(table), outputs, quarantined=True
+        stage.name, task.shard, "", "", len(rows), counts, outputs, quarantined=True
     )
     record.write(folder)
     return record
 
 
 def summarise(stage: str, records: Sequence[CommitRecord], resumed: int) -> StageOutcome:
-    """What the records of one stage's shards add up to."""
+    """Add up the records of a stage's shards."""
     rows_out: Counter[str] = Counter()
+    excluded: list[str] = []
     for record in records:
         rows_out.update(record.rows_out)
+        excluded += record.excluded
+    quarantined = [record.shard for record in records if record.quarantined]
     return StageOutcome(
         stage,
         dict(sorted(rows_out.items())),
         len(records),
         resumed,
-        tuple(sorted(id_ for record in records for id_ in record.excluded)),
-        tuple(sorted(record.shard for record in records if record.quarantined)),
+        tuple(sorted(excluded)),
+        tuple(sorted(quarantined)),
     )

@@ -1,3 +1,4 @@
+import logging
 import os
 import signal
 import subprocess
@@ -25,7 +26,7 @@ from tests.engine.example_stages import Hears, Recorder, Waits, candidates, hurd
 from tests.engine.test_runner import SERIAL, contents
 
 
-def test_dask_gives_the_same_bytes_as_serial(
+def test_dask_run_has_the_bytes_of_a_serial_run(
     folder: RunFolder, shards: tuple[str, ...], progress: Recorder, dask_workers: DaskExecutor
 ) -> None:
     run_stage(folder, squares(), shards, 24, SERIAL, progress)
@@ -37,7 +38,7 @@ def test_dask_gives_the_same_bytes_as_serial(
     assert run_stage(folder, squares(), shards, 24, dask_workers, progress).resumed == 3
 
 
-def test_a_row_that_kills_its_worker_is_found_and_excluded(
+def test_row_that_kills_its_worker_is_found_and_excluded(
     folder: RunFolder, shards: tuple[str, ...], progress: Recorder, dask_workers: DaskExecutor
 ) -> None:
     outcome = run_stage(folder, squares(exit_on=("0205",)), shards, 24, dask_workers, progress)
@@ -46,7 +47,7 @@ def test_a_row_that_kills_its_worker_is_found_and_excluded(
     assert outcome.rows_out == {"bad_url": 3, "crashed": 1, "ok": 14, "too_small": 6}
 
 
-def test_a_killed_worker_costs_nothing(
+def test_killed_worker_changes_no_result(
     folder: RunFolder, shards: tuple[str, ...], progress: Recorder, dask_workers: DaskExecutor
 ) -> None:
     class KillsOne(Recorder):
@@ -64,7 +65,7 @@ def test_a_killed_worker_costs_nothing(
     assert not outcome.quarantined
 
 
-def test_results_come_in_the_order_of_the_tasks(dask_workers: DaskExecutor) -> None:
+def test_map_in_order_returns_results_in_order_of_tasks(dask_workers: DaskExecutor) -> None:
     for executor in (SERIAL, dask_workers):
         assert map_in_order(executor, hurdle, range(7)) == [0, 1, 4, 9, 16, 25, 36]
         assert map_in_order(executor, hurdle, []) == []
@@ -74,20 +75,22 @@ def test_results_come_in_the_order_of_the_tasks(dask_workers: DaskExecutor) -> N
         map_in_order(dask_workers, hurdle, [1, 99])
 
 
-def test_workers_that_die_often_are_not_given_up(dask_workers: DaskExecutor) -> None:
+def test_workers_that_die_often_are_restarted(dask_workers: DaskExecutor) -> None:
     """Dask looks 15 s after a death whether the worker is there, and stops its nanny if it has just died again."""
     timeout = dask.utils.parse_timedelta(dask.config.get("distributed.deploy.lost-worker-timeout"))
     assert timeout > timedelta(days=365).total_seconds()
 
 
-def test_the_scheduler_named_is_the_one_used(dask_workers: DaskExecutor, tmp_path: Path) -> None:
+def test_executor_of_an_address_uses_that_scheduler(
+    dask_workers: DaskExecutor, tmp_path: Path
+) -> None:
     address = dask_workers._client.scheduler.address
     with open_executor(address) as executor:
         results = list(executor.map(_double, [1, 2, 3], lambda task, report: None))
     assert sorted(results) == [(1, 2), (2, 4), (3, 6)]
 
 
-def test_workers_that_come_later_get_work_too(caplog: pytest.LogCaptureFixture) -> None:
+def test_workers_that_join_later_get_tasks(caplog: pytest.LogCaptureFixture) -> None:
     from distributed import LocalCluster
 
     taken: list[int] = []
@@ -115,7 +118,7 @@ def test_workers_that_come_later_get_work_too(caplog: pytest.LogCaptureFixture) 
         assert len(list(results)) == 10
 
 
-def test_workers_keep_no_profile(dask_workers: DaskExecutor) -> None:
+def test_workers_collect_no_profile(dask_workers: DaskExecutor) -> None:
     """Dask's would grow for an hour, with every call stack that it sees."""
     dask_workers._client.wait_for_workers(1)  # tests before this one kill some
     (enabled,) = set(
@@ -124,7 +127,7 @@ def test_workers_keep_no_profile(dask_workers: DaskExecutor) -> None:
     assert enabled is False
 
 
-def test_ctrl_c_is_for_this_process_alone(dask_workers: DaskExecutor) -> None:
+def test_workers_block_ctrl_c(dask_workers: DaskExecutor) -> None:
     """A terminal sends it to the workers too: each would say so with a traceback."""
     dask_workers._client.wait_for_workers(1)
     masks = dask_workers._client.run(signal.pthread_sigmask, signal.SIG_BLOCK, [])
@@ -134,12 +137,12 @@ def test_ctrl_c_is_for_this_process_alone(dask_workers: DaskExecutor) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "Local", "slurm"])
-def test_an_unknown_scheduler_is_an_error(name: str) -> None:
+def test_unknown_scheduler_raises(name: str) -> None:
     with pytest.raises(RunError, match="--scheduler takes local, serial or"):
         open_executor(name)
 
 
-def test_a_scheduler_that_went_away_is_told_in_a_line(
+def test_lost_scheduler_raises_a_run_error(
     dask_workers: DaskExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def gone(*_: object) -> None:
@@ -150,7 +153,7 @@ def test_a_scheduler_that_went_away_is_told_in_a_line(
         list(dask_workers.map(_double, [1, 2], lambda task, report: None))
 
 
-def test_tasks_that_need_a_gpu_go_to_the_worker_that_offers_it_even_when_it_was_killed() -> None:
+def test_gpu_tasks_go_to_the_restarted_gpu_worker() -> None:
     with open_executor("local", 2, gpus=["7"]) as executor:
         assert executor.offers("GPU")
         assert not executor.offers("TPU")
@@ -168,7 +171,7 @@ def test_tasks_that_need_a_gpu_go_to_the_worker_that_offers_it_even_when_it_was_
         assert pid not in {pid for pid, _ in again}
 
 
-def test_no_gpu_no_offer(dask_workers: DaskExecutor) -> None:
+def test_executor_without_gpus_offers_none(dask_workers: DaskExecutor) -> None:
     assert not dask_workers.offers("GPU")
     with open_executor("serial") as executor:
         assert [
@@ -184,7 +187,7 @@ def _double(task: int, report: object) -> int:
     return 2 * task
 
 
-def test_a_dead_worker_leaves_no_row_counted(
+def test_reports_of_a_dead_worker_are_void(
     folder: RunFolder, tmp_path: Path, dask_workers: DaskExecutor
 ) -> None:
     index, _ = write_source(folder, candidates(1), dict, "input", "config", Recorder())
@@ -201,7 +204,7 @@ def test_a_dead_worker_leaves_no_row_counted(
     assert not progress.failed
 
 
-def test_a_cluster_that_will_not_close_holds_nobody_up(tmp_path: Path) -> None:
+def test_cluster_that_does_not_close_is_left_after_the_timeout(tmp_path: Path) -> None:
     script = """
         import asyncio
         from distributed import LocalCluster
@@ -224,3 +227,12 @@ def test_a_cluster_that_will_not_close_holds_nobody_up(tmp_path: Path) -> None:
         [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120
     )
     assert (done.returncode, done.stdout) == (0, "[(21, 42)]\n"), done.stderr
+
+
+def test_executor_puts_back_dask_settings_and_log_levels() -> None:
+    names = ("distributed", "distributed.client")
+    key = "distributed.scheduler.allowed-failures"
+    before = dask.config.get(key), [logging.getLogger(name).level for name in names]
+    with DaskExecutor(None, 1):
+        assert dask.config.get(key) == 1
+    assert (dask.config.get(key), [logging.getLogger(name).level for name in names]) == before

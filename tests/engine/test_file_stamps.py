@@ -40,14 +40,14 @@ def resume(folder: RunFolder, shards: tuple[str, ...], progress: Recorder, hashe
     return again
 
 
-def test_a_changed_file_is_read_and_made_again(folder: RunFolder, resume) -> None:  # type: ignore[no-untyped-def]
+def test_changed_output_is_made_again(folder: RunFolder, resume) -> None:  # type: ignore[no-untyped-def]
     whole = folder.read(FILE)
     Path(folder.url, FILE).write_bytes(whole[:-1] + b"?")
     assert resume() == (2, [FILE])
     assert folder.read(FILE) == whole
 
 
-def test_a_change_that_hides_its_time_is_noticed(folder: RunFolder, resume) -> None:  # type: ignore[no-untyped-def]
+def test_change_with_the_old_mtime_is_noticed(folder: RunFolder, resume) -> None:  # type: ignore[no-untyped-def]
     path = Path(folder.url, FILE)
     before, whole = path.stat(), path.read_bytes()
     while path.stat().st_ctime_ns == before.st_ctime_ns:
@@ -56,25 +56,25 @@ def test_a_change_that_hides_its_time_is_noticed(folder: RunFolder, resume) -> N
     assert resume() == (2, [FILE])
 
 
-def test_a_touched_file_is_read_once(folder: RunFolder, resume) -> None:  # type: ignore[no-untyped-def]
+def test_touched_output_is_hashed_once(folder: RunFolder, resume) -> None:  # type: ignore[no-untyped-def]
     path = Path(folder.url, FILE)
     os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
     assert resume() == (3, [FILE])
     assert resume() == (3, [])
 
 
-def test_a_lost_file_is_made_again(folder: RunFolder, resume) -> None:  # type: ignore[no-untyped-def]
+def test_missing_output_is_made_again(folder: RunFolder, resume) -> None:  # type: ignore[no-untyped-def]
     Path(folder.url, FILE).unlink()
     assert resume()[0] == 2
 
 
 @pytest.mark.parametrize("note", [b"{", b"[]", b'{"files/part-00001.txt": 1}', b"{}"])
-def test_a_damaged_note_is_no_note(folder: RunFolder, resume, note: bytes) -> None:  # type: ignore[no-untyped-def]
+def test_damaged_stamps_are_ignored(folder: RunFolder, resume, note: bytes) -> None:  # type: ignore[no-untyped-def]
     folder.write("log/seen-squared-part-00001.json", note)
     assert resume() == (3, [FILE, "squared/part-00001.parquet"])
 
 
-def test_who_distrusts_reads_all(
+def test_distrust_makes_every_output_hashed(
     folder: RunFolder,
     resume,
     monkeypatch: pytest.MonkeyPatch,  # type: ignore[no-untyped-def]
@@ -87,7 +87,7 @@ def test_who_distrusts_reads_all(
     assert resume()[0] == 2
 
 
-def test_a_file_written_just_now_has_no_stamp(folder: RunFolder) -> None:
+def test_file_written_just_now_has_no_stamp(folder: RunFolder) -> None:
     folder.write("a", b"1")
     assert folder.stamp("a") is None
     path = Path(folder.url, "a")
@@ -98,7 +98,7 @@ def test_a_file_written_just_now_has_no_stamp(folder: RunFolder) -> None:
     assert folder.stamp("none") is None
 
 
-def test_memory_has_no_stamps(tmp_path: Path) -> None:
+def test_memory_file_system_has_no_stamps(tmp_path: Path) -> None:
     folder = RunFolder(f"memory://{tmp_path.name}")
     folder.write("a", b"1")
     assert folder.stamp("a") is None

@@ -17,7 +17,7 @@ from curate.engine import (
     run_whole,
     write_source,
 )
-from curate.engine.events import Teller
+from curate.engine.events import ShardProgress
 from curate.errors import InputError, Reason, RunError
 from tests.engine.example_stages import Hears, LosesRow, Recorder, Waits, candidates, squares
 
@@ -31,7 +31,7 @@ def contents(folder: RunFolder) -> dict[str, bytes]:
     return {name: data for name, data in files.items() if not name.startswith("log/")}
 
 
-def test_every_row_comes_out_with_its_reason(
+def test_stage_returns_every_row_with_its_reason(
     folder: RunFolder, shards: tuple[str, ...], progress: Recorder
 ) -> None:
     outcome = run_stage(folder, squares(), shards, 24, SERIAL, progress)
@@ -62,7 +62,7 @@ def test_every_row_comes_out_with_its_reason(
     assert rows["square"].to_pylist() == [0, None, 4, 9, 16, 25, 36, 49]
 
 
-def test_a_second_run_does_nothing(
+def test_second_run_resumes_every_shard(
     folder: RunFolder, shards: tuple[str, ...], progress: Recorder
 ) -> None:
     run_stage(folder, squares(), shards, 24, SERIAL, progress)
@@ -79,7 +79,7 @@ def test_a_second_run_does_nothing(
 
 @pytest.mark.parametrize("path", ["squared/part-00001.parquet", "files/part-00001.txt"])
 @pytest.mark.parametrize("damage", ["truncated", "removed", "changed"])
-def test_a_damaged_output_is_made_again(
+def test_damaged_output_is_made_again(
     folder: RunFolder, shards: tuple[str, ...], progress: Recorder, path: str, damage: str
 ) -> None:
     run_stage(folder, squares(), shards, 24, SERIAL, progress)
@@ -93,7 +93,7 @@ def test_a_damaged_output_is_made_again(
     assert contents(folder) == whole
 
 
-def test_other_settings_or_other_input_make_a_shard_anew(
+def test_changed_settings_or_input_run_the_shard_again(
     folder: RunFolder, shards: tuple[str, ...], progress: Recorder
 ) -> None:
     run_stage(folder, squares(), shards, 24, SERIAL, progress)
@@ -105,7 +105,7 @@ def test_other_settings_or_other_input_make_a_shard_anew(
     assert rows_of(folder, ["candidates", "squared"], "part-00002")["square"][0].as_py() == 100
 
 
-def test_a_blink_is_tried_again(
+def test_transient_error_is_retried(
     folder: RunFolder, shards: tuple[str, ...], progress: Recorder, tmp_path: Path
 ) -> None:
     outcome = run_stage(
@@ -116,7 +116,7 @@ def test_a_blink_is_tried_again(
     assert not outcome.quarantined
 
 
-def test_a_poisonous_row_is_found_and_excluded(
+def test_deadly_row_is_found_and_excluded(
     folder: RunFolder, shards: tuple[str, ...], progress: Recorder
 ) -> None:
     outcome = run_stage(folder, squares(raise_on=("0104", "0107")), shards, 24, SERIAL, progress)
@@ -147,7 +147,7 @@ def test_a_poisonous_row_is_found_and_excluded(
     )
 
 
-def test_a_shard_past_help_is_quarantined_and_tried_by_the_next_run(
+def test_shard_that_always_fails_is_quarantined_until_the_next_run(
     folder: RunFolder, shards: tuple[str, ...], progress: Recorder
 ) -> None:
     stage = squares(raise_on=("0104",))
@@ -162,14 +162,14 @@ def test_a_shard_past_help_is_quarantined_and_tried_by_the_next_run(
     assert (cured.resumed, cured.quarantined) == (2, ())
 
 
-def test_every_shard_failing_stops_the_run(
+def test_run_stops_when_every_shard_fails(
     folder: RunFolder, shards: tuple[str, ...], progress: Recorder
 ) -> None:
     with pytest.raises(RunError, match=r"every shard of stage squared failed; .*can't stand"):
         run_stage(folder, squares(raise_on=("0000", "0100", "0200")), shards, 24, SERIAL, progress)
 
 
-def test_a_function_that_loses_a_row_commits_nothing(
+def test_function_that_loses_a_row_commits_nothing(
     folder: RunFolder, shards: tuple[str, ...], progress: Recorder
 ) -> None:
     with pytest.raises(RunError, match="returned other rows than it was given"):
@@ -177,7 +177,7 @@ def test_a_function_that_loses_a_row_commits_nothing(
     assert not Path(folder.url, "squared").exists()
 
 
-def test_what_the_user_must_mend_stops_the_run_at_once(
+def test_curate_error_stops_the_run_at_once(
     folder: RunFolder, shards: tuple[str, ...], progress: Recorder
 ) -> None:
     def mendable(rows: pa.Table, shard: object) -> pa.Table:
@@ -188,7 +188,7 @@ def test_what_the_user_must_mend_stops_the_run_at_once(
     assert progress.failed == []
 
 
-def test_the_volatile_log_is_in_no_record(
+def test_volatile_file_is_in_no_record(
     folder: RunFolder, shards: tuple[str, ...], progress: Recorder
 ) -> None:
     run_stage(folder, squares(), shards, 24, SERIAL, progress)
@@ -198,12 +198,14 @@ def test_the_volatile_log_is_in_no_record(
     assert Path(folder.url, "log/part-00000.txt").exists()
 
 
-def test_a_stage_before_its_input_says_what_to_run(folder: RunFolder, progress: Recorder) -> None:
+def test_stage_without_its_input_names_the_command_to_run(
+    folder: RunFolder, progress: Recorder
+) -> None:
     with pytest.raises(RunError, match="has no candidates stage for part-00000 yet"):
         input_of(folder, ["candidates"], ["part-00000"])
 
 
-def test_columns_of_a_newer_version_say_what_to_run(
+def test_missing_column_names_the_command_to_run(
     folder: RunFolder, shards: tuple[str, ...], progress: Recorder
 ) -> None:
     run_stage(folder, squares(), shards, 24, SERIAL, progress)
@@ -213,7 +215,7 @@ def test_columns_of_a_newer_version_say_what_to_run(
         rows_of(folder, ["candidates", "squared"], shards[0], ["square", "cube"])
 
 
-def test_rows_of_another_run_are_refused(
+def test_rows_that_differ_from_the_candidates_are_refused(
     folder: RunFolder, shards: tuple[str, ...], progress: Recorder
 ) -> None:
     run_stage(folder, squares(), shards, 24, SERIAL, progress)
@@ -225,7 +227,7 @@ def test_rows_of_another_run_are_refused(
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", '{"stage": 1}', "\0"])
-def test_a_damaged_record_records_nothing(
+def test_damaged_record_counts_as_missing(
     folder: RunFolder, shards: tuple[str, ...], progress: Recorder, text: str
 ) -> None:
     run_stage(folder, squares(), shards, 24, SERIAL, progress)
@@ -237,9 +239,7 @@ def test_a_damaged_record_records_nothing(
     assert path.read_bytes() == whole
 
 
-def test_a_table_that_a_disk_has_changed_by_itself_is_not_read(
-    folder: RunFolder, shards: tuple[str, ...]
-) -> None:
+def test_table_with_a_wrong_checksum_is_refused(folder: RunFolder, shards: tuple[str, ...]) -> None:
     path = Path(folder.url, "candidates/part-00000.parquet")
     data = bytearray(path.read_bytes())
     column = pq.read_metadata(path).row_group(0).column(0)
@@ -253,7 +253,7 @@ def test_a_table_that_a_disk_has_changed_by_itself_is_not_read(
         rows_of(folder, ["candidates"], "part-00000")
 
 
-def test_a_whole_step_resumes(folder: RunFolder, progress: Recorder) -> None:
+def test_whole_step_resumes(folder: RunFolder, progress: Recorder) -> None:
     calls = []
 
     def build(whole):  # type: ignore[no-untyped-def]
@@ -271,7 +271,7 @@ def test_a_whole_step_resumes(folder: RunFolder, progress: Recorder) -> None:
     assert len(calls) == 3
 
 
-def test_candidates_are_written_once(folder: RunFolder, progress: Recorder) -> None:
+def test_candidates_resume_from_their_index(folder: RunFolder, progress: Recorder) -> None:
     reads = []
 
     def tables():  # type: ignore[no-untyped-def]
@@ -290,12 +290,12 @@ def test_candidates_are_written_once(folder: RunFolder, progress: Recorder) -> N
     assert len(pq.read_table(Path(folder.url, "candidates/part-00001.parquet"))) == 8
 
 
-def test_no_candidates_is_an_error(folder: RunFolder, progress: Recorder) -> None:
+def test_input_without_candidates_raises(folder: RunFolder, progress: Recorder) -> None:
     with pytest.raises(InputError, match="no candidates"):
         write_source(folder, [], dict, "input", "config", progress)
 
 
-def test_records_can_be_read_by_people(
+def test_commit_record_is_readable_json(
     folder: RunFolder, shards: tuple[str, ...], progress: Recorder
 ) -> None:
     run_stage(folder, squares(), shards, 24, SERIAL, progress)
@@ -304,7 +304,9 @@ def test_records_can_be_read_by_people(
     assert record["rows_out"] == {"bad_url": 1, "ok": 5, "too_small": 2}
 
 
-def test_candidates_are_told_while_they_are_read(folder: RunFolder, progress: Recorder) -> None:
+def test_candidates_report_shards_while_they_are_read(
+    folder: RunFolder, progress: Recorder
+) -> None:
     told: list[int] = []
 
     def tables() -> Iterator[pa.Table]:
@@ -316,7 +318,7 @@ def test_candidates_are_told_while_they_are_read(folder: RunFolder, progress: Re
     assert told == [0, 1, 2]
 
 
-def test_how_a_shard_stands_is_told_as_a_whole_each_time(folder: RunFolder, tmp_path: Path) -> None:
+def test_shard_reports_its_whole_state_each_time(folder: RunFolder, tmp_path: Path) -> None:
     index, _ = write_source(folder, candidates(1), dict, "input", "config", Recorder())
     progress = Hears(tmp_path / "heard")
     waits = Waits(str(tmp_path / "heard"), fail_once=str(tmp_path / "failed"))
@@ -328,11 +330,11 @@ def test_how_a_shard_stands_is_told_as_a_whole_each_time(folder: RunFolder, tmp_
     assert progress.seconds["part-00000"] > 0
 
 
-def test_a_teller_can_be_sent_anywhere(folder: RunFolder) -> None:
+def test_shard_progress_counts_under_plain_strings(folder: RunFolder) -> None:
     """Dask sends exact strings only, which the members of an enum are not."""
-    teller = Teller()
-    teller.advance(2, Reason.DNS)
-    teller.advance(1, None)
-    rows_out, _ = teller.standing()
+    progress = ShardProgress()
+    progress.advance(2, Reason.DNS)
+    progress.advance(1, None)
+    rows_out, _ = progress.state()
     assert rows_out == {"dns": 2, "ok": 1}
     assert {type(reason) for reason in rows_out} == {str}
