@@ -36,7 +36,8 @@ class Config(BaseModel):
         """Read a YAML file, apply `a.b=c` overrides (values are YAML) and check everything.
 
         Raises:
-            RecipeError: if the file can't be read or a key or value is wrong; names the nearest known key.
+            RecipeError: if the file can't be read, or a key or value is wrong; names the nearest
+                known key.
         """
         source = find_recipe(path)
         try:
@@ -54,7 +55,7 @@ class Config(BaseModel):
         return cls.parse(data, where=str(source))
 
     def override(self, overrides: Iterable[str]) -> Self:
-        """The settings with `a.b=c` overrides applied.
+        """Return the settings with `a.b=c` overrides applied.
 
         Raises:
             RecipeError: see `load`.
@@ -75,7 +76,7 @@ class Config(BaseModel):
             ) from error
 
     def essence(self) -> dict[str, Any]:
-        """The settings that results depend on, as JSON-like values."""
+        """Return the settings that results depend on, as JSON-like values."""
         values = self.model_dump(mode="json", exclude=set(self.incidental))
         for name in values:
             if isinstance(group := getattr(self, name), Config):
@@ -83,14 +84,14 @@ class Config(BaseModel):
         return values
 
     def to_yaml(self) -> str:
-        """The settings with every default spelled out, in the order of their definition."""
+        """Return all settings, defaults included, in the order of their definition."""
         return yaml.safe_dump(
             self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120
         )
 
 
 def fingerprint(value: Any) -> str:
-    """SHA-256 of a value's canonical JSON: the same for equal settings, whatever their order."""
+    """Return the SHA-256 of a value's canonical JSON, whatever the order of its keys."""
     text = json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
@@ -135,7 +136,7 @@ def find_recipe(path: str | Path) -> Traversable:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that is there twice, of which YAML would keep the last and drop the first in silence."""
+    """YAML loader that refuses duplicate keys, of which YAML silently keeps the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -149,7 +150,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def override_key(data: dict[str, Any], override: str) -> None:
-    """Set what `a.b=value` names, the value being YAML.
+    """Set the key that `a.b=value` names; the value is YAML.
 
     Raises:
         RecipeError: if it has another form, or a group on the way is a value.
@@ -199,7 +200,7 @@ def _explain(cls: type[BaseModel], error: dict[str, Any]) -> str:
 
 
 def _fields_at(cls: type[BaseModel], path: list[str]) -> list[str]:
-    """Names of the settings in the group at `path`."""
+    """Return the names of the settings in the group at `path`."""
     for part in path:
         annotation = cls.model_fields[part].annotation if part in cls.model_fields else None
         groups = [

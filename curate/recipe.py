@@ -42,19 +42,19 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Candidates(Config):
-    """Where candidates come from."""
+    """The input, and the columns to read from it."""
 
     format: Literal["auto", "txt", "csv", "tsv", "jsonl", "parquet", "folder", "img2dataset"] = (
         "auto"
     )
     """Form of the input; `auto` goes by what the path is."""
     columns: dict[str, str] = {}
-    """Our column -> the input's, for url, caption, licence, claimed_width and claimed_height; by default LAION's names
-    and ours, whatever their case."""
+    """Our column -> the input's, for url, caption, licence, claimed_width and claimed_height; by
+    default LAION's names and ours, whatever their case."""
     keep: tuple[str, ...] = ("similarity", "punsafe", "pwatermark")
     """Further columns to carry along when the input has them; numbers, usable in `filters`."""
     source: str | None = None
-    """Name of the collection, for the `source` column; by default the input's file or folder name."""
+    """Name of the collection, for the `source` column; by default the input's own name."""
     licence: str | None = None
     """Licence of every candidate that states none itself."""
     shard_size: Annotated[int, Field(ge=1, le=10_000)] = 1000
@@ -67,9 +67,8 @@ class Candidates(Config):
         for name in keep:
             if name in ours or keep.count(name) > 1:
                 raise ValueError(f"{name} is there already")
-            if name == "malformed" or name.startswith(
-                "local_"
-            ):  # a list must not say where bytes are on this machine
+            # a list must not say where bytes are on this machine
+            if name == "malformed" or name.startswith("local_"):
                 raise ValueError(f"{name} is a name of ours: give the list's column another one")
         return keep
 
@@ -83,20 +82,11 @@ class Candidates(Config):
 
 
 class Fetch(Config):
-    """How bytes are downloaded, and within which bounds."""
+    """Bounds and manners of downloads."""
 
     incidental = frozenset(
-        {
-            "engine",
-            "user_agent",
-            "concurrency",
-            "per_host",
-            "per_host_rate",
-            "deadline",
-            "retries",
-            "backoff",
-        }
-        | {"host_failures"}
+        ("engine", "user_agent", "concurrency", "per_host", "per_host_rate", "host_failures")
+        + ("deadline", "retries", "backoff")
     )
 
     engine: Literal["stream", "img2dataset"] = "stream"
@@ -112,13 +102,13 @@ class Fetch(Config):
     host_failures: PositiveInt = 10
     """Failures of one host in a row after which its other URLs wait for the end of the shard."""
     deadline: PositiveFloat = 60.0
-    """Seconds for one candidate, retries of the connection and redirects included, whatever drips."""
+    """Seconds for one candidate, retries of the connection and redirects included."""
     max_bytes: PositiveInt = 64 * 2**20
     """Bytes of body after which a response is given up."""
     retries: Annotated[int, Field(ge=0, le=10)] = 2
     """Further tries after a transient failure, the last of them at the end of the shard."""
     backoff: Annotated[float, Field(ge=0)] = 1.0
-    """Seconds before the first retry; doubles with each, and gives way to a server's Retry-After."""
+    """Seconds before the first retry; doubles with each; a server's Retry-After overrides it."""
     max_redirects: Annotated[int, Field(ge=0, le=20)] = 5
     """Redirects followed."""
     robots: bool = True
@@ -126,8 +116,8 @@ class Fetch(Config):
     opt_out: tuple[str, ...] = ("noai", "noimageai", "noindex", "noimageindex")
     """Directives of an X-Robots-Tag header that mean no."""
     probe: bool = True
-    """Whether the list's claims and the first bytes of an answer may reject a candidate by `filters`, so that the rest
-    need not be downloaded."""
+    """Whether the list's claims and the first bytes of a response may reject a candidate by
+    `filters`, so that the rest need not be downloaded."""
     allow_networks: tuple[str, ...] = ()
     """CIDR blocks that may be contacted though they are not public, such as 127.0.0.1/32."""
 
@@ -142,35 +132,31 @@ class Fetch(Config):
 
 
 Fact = Literal[
-    "blockiness",
-    "noise_sigma",
-    "spectral_cutoff",
-    "border_share",
-    "clipped_low",
-    "clipped_high",
-    "colourfulness",
-    "channel_spread",
-]
-"""A column that is measured only where it is asked for."""
+    "blockiness", "noise_sigma", "spectral_cutoff", "border_share",
+    "clipped_low", "clipped_high", "colourfulness", "channel_spread",
+]  # fmt: skip
+"""Column that is measured on request only."""
 
 FACTS: tuple[Fact, ...] = get_args(Fact)
 
 
 class Measure(Config):
-    """How bytes become numbers."""
+    """Measures of each image."""
 
     cutoffs: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
-    """Further cut-offs of the high-frequency ratio, shares of the half-diagonal; 0.25 becomes column hf_ratio_025."""
+    """Further cut-offs of the high-frequency ratio, as shares of the half-diagonal; 0.25 becomes
+    column hf_ratio_025."""
     facts: tuple[Fact, ...] = ()
     """Further facts to measure, each a column; columns of the others are null."""
     max_pixels: Annotated[int, Field(gt=0, le=178_000_000)] = 100_000_000
-    """Images with more pixels are rejected before decoding; measuring takes 8 to 16 bytes of memory a pixel, WebP the
-    most, and up to 20 with facts of colours."""
+    """Images with more pixels are rejected before decoding; measuring takes 8 to 16 bytes of memory
+    a pixel, WebP the most, and up to 20 with facts of colours."""
 
     @field_validator("cutoffs")
     @classmethod
     def _have_columns_of_their_own(cls, cutoffs: tuple[float, ...]) -> tuple[float, ...]:
-        columns = [c.name for c in MANIFEST] + [cls.column(cutoff) for cutoff in cutoffs]
+        columns = [column.name for column in MANIFEST]
+        columns += [cls.column(cutoff) for cutoff in cutoffs]
         for column in columns:
             if columns.count(column) > 1:
                 raise ValueError(f"{column} is there already")
@@ -178,26 +164,20 @@ class Measure(Config):
 
     @staticmethod
     def column(cutoff: float) -> str:
-        """Name of the column of a cut-off: 0.25 -> hf_ratio_025."""
+        """Return the name of a cut-off's column: 0.25 -> hf_ratio_025."""
         return f"hf_ratio_{str(cutoff).replace('.', '')}"
 
 
 _HEADER_COLUMNS = frozenset({"format", "animated", "width", "height", "pixels", "nbytes", "bpp"})
-"""What the head of a file can tell of the measured columns."""
+"""Measured columns that a file's header shows."""
 
-_NEVER_BOUND = {
-    "phash",
-    "dup_cluster",
-    "contaminated_by",
-    "frequency_bin",
-    "split",
-    "status",
-    "reason",
-}
-"""Columns that no rule can name: a hash is no amount, and the others are what comes of the rules."""
+_NEVER_BOUND = (
+    "phash", "dup_cluster", "contaminated_by", "frequency_bin", "split", "status", "reason",
+)  # fmt: skip
+"""Columns that no rule can name: a hash is no amount, and the others follow from the rules."""
 
 THUMBNAIL_SHARE = 0.5
-"""What is too small, and has less than this share of the pixels that its list claims, is no longer the same image."""
+"""Share of the claimed pixels below which an image that is too small is a thumbnail."""
 
 _MINIMUM_REASONS = {
     "width": Reason.TOO_SMALL,
@@ -226,12 +206,12 @@ class Bound:
     column: str
     test: Literal["min", "max", "in"]
     value: Any
-    """Smallest or largest allowed value, or all of them."""
+    """Smallest or largest allowed value, or all allowed values."""
     reason: Reason
-    """Given to what breaks it."""
+    """Reason of images that break it."""
 
     def broken_by(self, value: Any) -> bool:
-        """Whether a value of the column is out of bounds; None never is."""
+        """Return whether a value of the column is out of bounds; None never is."""
         if value is None:
             return False
         if self.test == "in":
@@ -240,7 +220,7 @@ class Bound:
 
 
 class Filters(Config):
-    """Which measured images may go on. Bounds name columns; a null value passes every bound."""
+    """Bounds on measured columns; a null value passes every bound."""
 
     min: dict[str, FiniteFloat] = {}
     """Column -> smallest allowed value."""
@@ -253,22 +233,16 @@ class Filters(Config):
 
     @property
     def bounds(self) -> tuple[Bound, ...]:
-        """All rules, in the order in which an image is held against them."""
-        return (
-            *(
-                Bound(column, "in", values, Reason.NOT_ALLOWED)
-                for column, values in self.allow.items()
-            ),
-            *([] if self.animated else [Bound("animated", "in", (False,), Reason.ANIMATED)]),
-            *(
-                Bound(column, "min", value, _minimum_reason(column))
-                for column, value in self.min.items()
-            ),
-            *(
-                Bound(column, "max", value, _MAXIMUM_REASONS.get(column, Reason.ABOVE_MAXIMUM))
-                for column, value in self.max.items()
-            ),
-        )
+        """All rules; an image is given the reason of the first that it breaks."""
+        bounds = [Bound(name, "in", v, Reason.NOT_ALLOWED) for name, v in self.allow.items()]
+        if not self.animated:
+            bounds.append(Bound("animated", "in", (False,), Reason.ANIMATED))
+        for column, value in self.min.items():
+            bounds.append(Bound(column, "min", value, _minimum_reason(column)))
+        for column, value in self.max.items():
+            reason = _MAXIMUM_REASONS.get(column, Reason.ABOVE_MAXIMUM)
+            bounds.append(Bound(column, "max", value, reason))
+        return tuple(bounds)
 
 
 def _minimum_reason(column: str) -> Reason:
@@ -282,25 +256,27 @@ class Label(Config):
     incidental = frozenset({"batch_size", "device", "keep_embeddings"})
 
     model: str = "ViT-B-32"
-    """open_clip model name, `bundled` for the demo labeller, or `local-dir:PATH` of an open_clip model folder."""
+    """open_clip model name, `bundled` for the demo labeller, or `local-dir:PATH` of an open_clip
+    model folder."""
     pretrained: str | None = "laion2b_s34b_b79k"
     """open_clip weights tag, or path of a local checkpoint."""
     taxonomy: str | None = None
     """YAML file of classes and prompts; the paper's 16 sub-categories by default."""
     others_margin: Share = 0.0
-    """An image whose likeliest category leads by less than this goes to the "... others" of its broad class."""
+    """An image whose likeliest category leads by less than this goes to the "... others" of its
+    broad class."""
     batch_size: PositiveInt = 64
-    """Images per forward pass on a GPU; a CPU takes few at a time, whatever stands here."""
+    """Images per forward pass on a GPU; a CPU always takes a few at a time."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the model runs; `auto` takes a GPU when there is one."""
+    """Device of the model; `auto` takes a GPU when there is one."""
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
     """Arithmetic of the model; other than fp32, `label_model` names it."""
     keep_embeddings: bool = True
-    """Whether the images' embeddings stay in the run folder, so that other prompts label without looking again."""
+    """Whether embeddings stay in the run folder, so that other prompts label without decoding."""
 
 
 class Frequency(Config):
-    """The distribution that the high-frequency ratio is balanced to: normal over log10 of the ratio."""
+    """Target distribution of the high-frequency ratio: normal over log10 of the ratio."""
 
     column: str = "hf_ratio_032"
     """The measure that is balanced."""
@@ -322,43 +298,44 @@ class TestSplit(Config):
     overrides: dict[str, Annotated[int, Field(ge=0)]] = {"Text Scene": 50}
     """Sub-category -> its own number."""
     max_share: Share = 0.2
-    """At most this share of a sub-category's images goes to the test split, so that train isn't starved."""
+    """Largest share of a sub-category's images that goes to the test split."""
 
     def quota(self, category: str) -> int:
-        """Images wanted of a category; 0 for the `others`."""
+        """Return the number of images wanted of a category; 0 for the `others`."""
         return self.overrides.get(category, 0 if category.endswith("others") else self.per_category)
 
 
 class Dedup(Config):
-    """Which images are the same picture: of each cluster the one with the most pixels stays, then the highest bpp."""
+    """Rules for duplicates: of each cluster the image with the most pixels, then bpp, stays."""
 
     exact: bool = True
     """Whether equal bytes, or equal pixels, make two images the same."""
     perceptual: Annotated[int, Field(ge=0, le=10)] | None = 4
-    """Bits of 64 in which the perceptual hashes of the same picture may differ; null: hashes don't matter."""
+    """Bits of 64 in which the perceptual hashes of the same picture may differ; null: hashes don't
+    matter."""
     mirrored: bool = True
     """Whether the mirror image of a picture, by its perceptual hash, is the same picture."""
     semantic: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Cosine of the label stage's embeddings from which two images are the same; null: embeddings don't matter."""
+    """Cosine of embeddings from which two images are the same; null: embeddings don't matter."""
 
 
 class Importance(Config):
-    """What the balance minimises: images in the wrong place, each counted so often."""
+    """Weights of what the balance minimises: images in a wrong place."""
 
     category: Annotated[int, Field(ge=0, le=10)] = 1
-    """What an image of a wrong sub-category counts for."""
+    """Weight of an image of a wrong sub-category."""
     frequency: Annotated[int, Field(ge=0, le=10)] = 1
-    """What an image in a wrong frequency bin counts for."""
+    """Weight of an image in a wrong frequency bin."""
 
 
 class Select(Config):
-    """How many images are chosen, and how they are balanced."""
+    """Number of selected images, and their balance."""
 
     benchmarks: tuple[str, ...] = ("shipped",)
-    """What no chosen image may show a part of: `shipped` for the lists that come with curate, or files that `curate
-    decontaminate build` wrote. `[]` looks for none."""
+    """Lists of benchmarks of which no selected image may show a part: `shipped` for the lists that
+    come with curate, or files of `curate decontaminate build`. `[]` looks for none."""
     dedup: Dedup = Dedup()
-    """Which images are duplicates."""
+    """Rules for duplicates."""
     train: PositiveInt = 50_000
     """Images of the training split."""
     test: TestSplit = TestSplit()
@@ -368,12 +345,13 @@ class Select(Config):
     category_weights: dict[str, Annotated[FiniteFloat, Field(ge=0)]] = {}
     """Sub-category -> weight in the target distribution; 1 for those not named."""
     importance: Importance = Importance()
-    """Whether sub-categories or frequencies matter more where not both can be met."""
+    """Weights of sub-categories and frequencies where not both targets can be met."""
     prefer: str | None = None
-    """Column by which training images of the same sub-category and frequency bin are ranked, largest first, such as
-    `bpp`; with a `-` before it smallest first, such as `-noise_sigma`. By lot by default."""
+    """Column that ranks training images of one sub-category and frequency bin, largest first, such
+    as `bpp`; with a `-` before it smallest first, such as `-noise_sigma`. By default a seeded
+    order."""
     pins: tuple[str, ...] = ()
-    """Manifests (`.parquet`) or lists of ids, one a line, of earlier picks to keep as long as they pass."""
+    """Manifests (`.parquet`) or lists of ids, one a line, of earlier picks to keep if they pass."""
 
 
 class Recipe(Config):
@@ -392,21 +370,12 @@ class Recipe(Config):
 
     @property
     def early_bounds(self) -> tuple[Bound, ...]:
-        """Rules that fetch can hold candidates against: by their list's columns, and by the head of a file."""
+        """Rules that fetch can apply: on columns of the list, and of a file's header."""
         if not self.fetch.probe:
             return ()
-        listed = {
-            "source",
-            "licence",
-            "caption",
-            "host",
-            "claimed_width",
-            "claimed_height",
-            *self.candidates.keep,
-        }
-        return tuple(
-            bound for bound in self.filters.bounds if bound.column in listed | _HEADER_COLUMNS
-        )
+        known = {"source", "licence", "caption", "host", "claimed_width", "claimed_height"}
+        known |= {*self.candidates.keep, *_HEADER_COLUMNS}
+        return tuple(bound for bound in self.filters.bounds if bound.column in known)
 
     @model_validator(mode="after")
     def _embeddings_are_kept(self) -> Recipe:
@@ -418,25 +387,20 @@ class Recipe(Config):
     def _columns_exist(self) -> Recipe:
         given = [c for c in LEDGER if c.name not in _NEVER_BOUND]
         texts = {c.name for c in given if c.type == pa.string()}
-        numbers = {
-            c.name for c in given if pa.types.is_integer(c.type) or pa.types.is_floating(c.type)
-        }
+        numbers = {c.name for c in given if pa.types.is_integer(c.type)}
+        numbers |= {c.name for c in given if pa.types.is_floating(c.type)}
         ratios = {self.measure.column(cutoff) for cutoff in self.measure.cutoffs}
         for name in ratios.intersection(self.candidates.keep):
             raise ValueError(f"candidates.keep names {name}, which measure.cutoffs makes")
         numbers |= {"claimed_width", "claimed_height", *self.candidates.keep, *ratios}
         unmeasured = set(FACTS) - set(self.measure.facts)
+        preferred = [self.select.prefer.removeprefix("-")] if self.select.prefer else []
         named: list[tuple[str, Iterable[str], set[str], str]] = [
             ("filters.min", self.filters.min, numbers, "of numbers"),
             ("filters.max", self.filters.max, numbers, "of numbers"),
             ("filters.allow", self.filters.allow, texts, "of text"),
             ("select.frequency.column", [self.select.frequency.column], numbers, "of numbers"),
-            (
-                "select.prefer",
-                [self.select.prefer.removeprefix("-")] if self.select.prefer else [],
-                numbers,
-                "of numbers",
-            ),
+            ("select.prefer", preferred, numbers, "of numbers"),
         ]
         for where, names, columns, kind in named:
             for name in names:

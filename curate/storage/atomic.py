@@ -1,4 +1,4 @@
-"""Files: written so that one under its final name is always whole, and read in the pieces that rows point at."""
+"""Atomic files: a file under its final name is always whole. Also reads images out of tars."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ __all__ = [
 ]
 
 TEMPORARY = ".tmp-"
-"""What the names of unfinished files start with."""
+"""Prefix of the names of unfinished files."""
 
 _FATAL = {
-    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EISDIR,
-    errno.ENAMETOOLONG, errno.ENOENT,
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR,
+    errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOENT,
 }  # fmt: skip
 
 
 class Sink:
-    """A file being written: bytes go through `write`, which also hashes and counts them."""
+    """File being written: `write` also hashes and counts the bytes."""
 
     def __init__(self, file: IO[bytes], url: str | os.PathLike[str]) -> None:
         self._file = file
@@ -67,8 +67,8 @@ class Sink:
 def create(url: str | os.PathLike[str]) -> Iterator[Sink]:
     """Write a file that appears under its name only when the block ends without an error.
 
-    On a local disk: a temporary name in the same folder, flushed, then renamed. Elsewhere: spooled, then put, since an
-    object store shows a put only when it is whole.
+    On a local disk: a temporary name in the same folder, flushed, then renamed. Elsewhere: spooled,
+    then put, since an object store shows a put only when it is whole.
 
     Raises:
         RunError: if the place can't be written or the disk is full.
@@ -102,21 +102,21 @@ def create(url: str | os.PathLike[str]) -> Iterator[Sink]:
 
 
 def write(url: str | os.PathLike[str], data: bytes) -> str:
-    """Write a whole file at once, atomically; returns the SHA-256 of its bytes."""
+    """Write a whole file atomically, and return the SHA-256 of its bytes."""
     with create(url) as sink:
         sink.write(data)
     return sink.sha256
 
 
 def read_images(open_file: Callable[[str], IO[bytes]], rows: pa.Table) -> Iterator[bytes]:
-    """The bytes of each row's image, in order; each tar is opened once.
+    """Yield the bytes of each row's image, in order; each tar is opened once.
 
     Args:
-        open_file: opens what the column `tar` names.
+        open_file: opens the file that the column `tar` names.
         rows: with columns id, tar, offset, nbytes and sha256.
 
     Raises:
-        RunError: if the bytes are not those that were fetched.
+        RunError: if the bytes are not the fetched ones.
     """
     with ExitStack() as stack:
         tars: dict[str, IO[bytes]] = {}
@@ -134,7 +134,7 @@ def read_images(open_file: Callable[[str], IO[bytes]], rows: pa.Table) -> Iterat
 
 
 def read_lines(path: str) -> Iterator[tuple[int, str]]:
-    """The lines of a text that a user wrote, and their numbers from 1; without blank ones, and white space around.
+    """Yield the lines of a user's text with their numbers from 1, stripped and without blank ones.
 
     Raises:
         InputError: if it can't be read, or is no text.
@@ -154,8 +154,8 @@ def read_lines(path: str) -> Iterator[tuple[int, str]]:
 
 
 def explain(error: OSError, url: str) -> Exception:
-    """The error to raise instead: a RunError when the place can't be written, whoever tries again."""
-    # an object store's client may tell what is wrong by the type alone
+    """Return the error to raise instead: a RunError where no other try can succeed."""
+    # an object store's client may set the type alone, without an errno
     if error.errno in _FATAL or isinstance(error, FileNotFoundError | PermissionError):
         return RunError(
             f"can't write {url}: {error.strerror or error}; make room there or choose another place"
@@ -181,7 +181,7 @@ def _sync(folder: Path) -> None:
 
 
 def list_files(path: str) -> list[tuple[str, int]]:
-    """Sorted (path below the folder, bytes) of every file that isn't hidden, at any depth.
+    """Return the sorted (path below the folder, bytes) of every file that isn't hidden.
 
     Raises:
         InputError: if there is no such folder.
@@ -190,12 +190,9 @@ def list_files(path: str) -> list[tuple[str, int]]:
     if not fs.isdir(root):
         raise InputError(f"no folder at {path}")
     files = fs.find(root, detail=True)
-    below = (
-        (str(PurePosixPath(name).relative_to(root)), int(info["size"]))
-        for name, info in files.items()
-    )
-    return sorted(
-        (name, size)
-        for name, size in below
-        if not any(p.startswith(".") for p in PurePosixPath(name).parts)
-    )
+    listed = []
+    for name, info in files.items():
+        path_below = PurePosixPath(name).relative_to(root)
+        if not any(part.startswith(".") for part in path_below.parts):
+            listed.append((str(path_below), int(info["size"])))
+    return sorted(listed)

@@ -1,4 +1,4 @@
-"""Parquet tables: encoded to the same bytes for the same rows, and read with their checksums verified."""
+"""Parquet tables: the same bytes for the same rows; checksums are verified when read."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def read_table(
     """Read a table, or those of the named columns that it has, in the file's order.
 
     Raises:
-        DamagedTable: if the file is cut short or isn't Parquet, or a page doesn't match its checksum.
+        DamagedTable: if the file is truncated or no Parquet, or a page's checksum is wrong.
     """
     try:
         parquet = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=True)

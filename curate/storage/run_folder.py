@@ -22,11 +22,11 @@ from curate.storage import atomic
 __all__ = ["RunFolder"]
 
 _TICK_NS = 50_000_000
-"""Within which two changes of a file may bear the same time: Linux has it from a clock that ticks every 1 to 10 ms."""
+"""Time within which two changes may have one mtime: Linux's clock for it ticks every 1 to 10 ms."""
 
 
 class RunFolder:
-    """A folder named by a path or any fsspec URL. Pickles as its URL, so a worker opens its own connection."""
+    """Run folder at a path or any fsspec URL; pickles as its URL, so a worker opens its own."""
 
     def __init__(self, url: str | os.PathLike[str]) -> None:
         self.url = str(url).rstrip("/") or "/"
@@ -52,23 +52,23 @@ class RunFolder:
         return "memory" not in self._fs.protocol
 
     def exists(self, name: str) -> bool:
-        """Whether there is such a file."""
+        """Return whether there is such a file."""
         return bool(self._fs.exists(f"{self._path}/{name}"))
 
     def names(self, folder: str, suffix: str) -> list[str]:
-        """Sorted names of the whole files of a folder that end in `suffix`, such as 'candidates/part-00000.parquet'."""
+        """Return the sorted names of a folder's whole files that end in `suffix`.
+
+        Names are paths in the run folder, such as `candidates/part-00000.parquet`.
+        """
         self._fs.invalidate_cache()
         if not self._fs.isdir(f"{self._path}/{folder}"):
             return []
-        found = (
-            str(path).rsplit("/", 1)[-1]
-            for path in self._fs.ls(f"{self._path}/{folder}", detail=False)
-        )
-        return sorted(
-            f"{folder}/{n}"
-            for n in found
-            if n.endswith(suffix) and not n.startswith(atomic.TEMPORARY)
-        )
+        names = []
+        for path in self._fs.ls(f"{self._path}/{folder}", detail=False):
+            name = str(path).rsplit("/", 1)[-1]
+            if name.endswith(suffix) and not name.startswith(atomic.TEMPORARY):
+                names.append(f"{folder}/{name}")
+        return sorted(names)
 
     def open(self, name: str) -> BufferedReader:
         """Open a file for reading.
@@ -84,22 +84,21 @@ class RunFolder:
             ) from error
 
     def read(self, name: str) -> bytes:
-        """All bytes of a file."""
+        """Return all bytes of a file."""
         with self.open(name) as file:
             return file.read()
 
     def sha256(self, name: str) -> str | None:
-        """SHA-256 of a file in hex, None if it isn't there."""
+        """Return the SHA-256 of a file in hex; None if it isn't there."""
         if not self.exists(name):
             return None
         with self.open(name) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def stamp(self, name: str) -> str | None:
-        """What tells that a file has not changed as long as it stays the same; None if nothing here can.
+        """Return a stamp that changes whenever the file does; None if there can be none.
 
-        On a local disk: its size, its node, and when its bytes and its node were changed. On an object store: its size
-        and its ETag.
+        On a local disk: size, inode, mtime and ctime. On an object store: size and ETag.
         """
         self._fs.invalidate_cache()
         try:
@@ -112,21 +111,21 @@ class RunFolder:
         return tag and f"{info['size']} {tag}"
 
     def create(self, name: str) -> AbstractContextManager[atomic.Sink]:
-        """Write a file that appears under its name only when the block ends without an error; see `atomic.create`."""
+        """Write a file that appears only when the block ends without an error; see `atomic`."""
         return atomic.create(f"{self.url}/{name}")
 
     def write(self, name: str, data: bytes) -> str:
-        """Write a whole file at once, atomically; returns its SHA-256."""
+        """Write a whole file atomically, and return its SHA-256."""
         return atomic.write(f"{self.url}/{name}", data)
 
     def remove(self, name: str) -> None:
-        """Remove a file; does nothing when it isn't there."""
+        """Remove a file, if it is there."""
         if self.exists(name):
             self._fs.rm_file(f"{self._path}/{name}")
 
     @property
     def common(self) -> Path:
-        """A local folder for what all workers of a run share: the run folder, or one a machine if that is a store."""
+        """Local folder that all workers of a machine share: the run folder, if that is local."""
         if self.is_local:
             return Path(self._path)
         name = hashlib.sha256(self.url.encode()).hexdigest()[:16]
@@ -136,13 +135,12 @@ class RunFolder:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A local folder for spooled data, removed afterwards."""
+        """Make a local folder for spooled data, and remove it afterwards."""
         try:
             if self.is_local:
                 Path(self._path).mkdir(parents=True, exist_ok=True)
-            path = Path(
-                tempfile.mkdtemp(prefix=atomic.TEMPORARY, dir=self._path if self.is_local else None)
-            )
+            parent = self._path if self.is_local else None
+            path = Path(tempfile.mkdtemp(prefix=atomic.TEMPORARY, dir=parent))
         except OSError as error:
             raise atomic.explain(error, self.url) from error
         try:
@@ -152,9 +150,9 @@ class RunFolder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder, so that two runs never write it at once, and clear what killed processes left in it.
+        """Lock the folder against other runs, and remove the temporary files of killed ones.
 
-        Local folders only; the lock of a process that died is void.
+        Local folders only; the lock of a dead process is void.
 
         Raises:
             RunError: if another process holds it, or the folder can't be written.

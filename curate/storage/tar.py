@@ -1,4 +1,4 @@
-"""A WebDataset tar whose bytes depend on nothing but its members' names and contents; and what is left of one."""
+"""WebDataset tars: deterministic writing, and recovery of whole members from damaged ones."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _CHUNK = 1 << 20
 
 
 class WritesBytes(Protocol):
-    """Where a tar goes."""
+    """Sink of a tar."""
 
     def write(self, data: bytes, /) -> object:
         """Append bytes."""
 
 
 class TarWriter:
-    """Writes members one after another: POSIX ustar, no times, no owners.
+    """Writer of members in order: POSIX ustar, no times, no owners.
 
     Args:
-        sink: takes the bytes in order; never sought in.
+        sink: takes the bytes in order, without seeking.
     """
 
     def __init__(self, sink: WritesBytes) -> None:
@@ -37,7 +37,7 @@ class TarWriter:
         """Append a file's bytes as a member.
 
         Returns:
-            Where the member's bytes begin in the tar.
+            Offset of the member's bytes in the tar.
 
         Raises:
             OSError: if the file is not `nbytes` long.
@@ -48,20 +48,21 @@ class TarWriter:
                 self._write(data)
         if self._position != offset + nbytes:
             raise OSError(
-                f"{source} changed while it was written: {self._position - offset} bytes, not {nbytes}"
+                f"{source} changed while it was written: {self._position - offset} bytes, not "
+                f"{nbytes}"
             )
         self._pad(tarfile.BLOCKSIZE)
         return offset
 
     def add_bytes(self, name: str, data: bytes) -> int:
-        """Append bytes as a member; returns where they begin."""
+        """Append bytes as a member, and return their offset."""
         offset = self._begin(name, len(data))
         self._write(data)
         self._pad(tarfile.BLOCKSIZE)
         return offset
 
     def close(self) -> None:
-        """Write the end mark: two empty blocks, and the rest of a record as tar programs expect it."""
+        """Write the end mark: two empty blocks, and padding to a whole record."""
         self._write(bytes(2 * tarfile.BLOCKSIZE))
         self._pad(tarfile.RECORDSIZE)
 
@@ -80,9 +81,9 @@ class TarWriter:
 
 
 def recover(file: IO[bytes], digests: Mapping[str, tuple[str, int]], folder: Path) -> set[str]:
-    """Copy the members that are whole out of a tar, however damaged it is.
+    """Copy the whole members out of a tar, however damaged it is.
 
-    Nothing that stands in the tar is trusted: a member is one whose bytes have the right hash.
+    Nothing in the tar is trusted: a member counts if its bytes have the right hash.
 
     Args:
         file: the tar.
@@ -90,7 +91,7 @@ def recover(file: IO[bytes], digests: Mapping[str, tuple[str, int]], folder: Pat
         folder: local folder for the members, each under its name without extension.
 
     Returns:
-        Those that were found.
+        Names of the recovered members.
     """
     found: set[str] = set()
     position, end = 0, file.seek(0, os.SEEK_END)
@@ -102,12 +103,10 @@ def recover(file: IO[bytes], digests: Mapping[str, tuple[str, int]], folder: Pat
             continue
         name = member.name.partition(".")[0]
         digest, nbytes = digests.get(name, ("", -1))
-        # where it isn't what it should be, the next header may be anywhere, within what seems to be its bytes too
-        if (
-            name not in found
-            and member.size == nbytes
-            and _copy(file, nbytes, folder / name) == digest
-        ):
+        # after a damaged member the next header may be anywhere, even within its supposed bytes
+        if name in found or member.size != nbytes:
+            continue
+        if _copy(file, nbytes, folder / name) == digest:
             found.add(name)
             position += -(-nbytes // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
     return found
@@ -123,7 +122,7 @@ def _header(block: bytes) -> tarfile.TarInfo | None:
 
 
 def _copy(file: IO[bytes], nbytes: int, path: Path) -> str:
-    """Copy the next bytes of a file to another; returns their SHA-256."""
+    """Copy the next bytes of a file to another one, and return their SHA-256."""
     with path.open("wb") as copy:
         sink = Sink(copy, path.parent)
         while data := file.read(min(nbytes - sink.nbytes, _CHUNK)):
