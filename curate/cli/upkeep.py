@@ -71,7 +71,7 @@ def verify(
 
     Nothing of the dataset is changed, and nothing of the sample is kept. Exits with 1 when no image could be reached.
     """
-    from curate.cli.link_rot_tables import rot_tables
+    from curate.cli.link_rot_tables import link_rot_tables
     from curate.pipeline import verify
 
     with open_listeners(None, quiet=json) as progress:
@@ -90,7 +90,7 @@ def verify(
     if json:
         print(found.to_json())
     else:
-        new_console().print(*rot_tables(found.rot), sep="\n")
+        new_console().print(*link_rot_tables(found.rot), sep="\n")
     if not found.reached:
         raise typer.Exit(1)
 
@@ -123,7 +123,7 @@ def rebuild(
     json: Json = False,
 ) -> None:
     """Fetch a published dataset again, each image held against its hash. The same command goes on where it stopped."""
-    from curate.cli.link_rot_tables import rot_tables
+    from curate.cli.link_rot_tables import link_rot_tables
     from curate.pipeline import rebuild
 
     with open_listeners(log_json, quiet=json) as progress:
@@ -143,7 +143,7 @@ def rebuild(
         print(rebuilt.to_json())
         return
     console = new_console()
-    console.print(*rot_tables(rebuilt.rot), sep="\n")
+    console.print(*link_rot_tables(rebuilt.rot), sep="\n")
     if passed_over := [f"{count:,} {kind}" for kind, count in rebuilt.passed_over.items() if count]:
         console.print(f"besides, of the list's lines: {', '.join(passed_over)}")
     for split, images in rebuilt.kept.items():

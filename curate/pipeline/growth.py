@@ -1,4 +1,4 @@
-"""Adds candidates to a finished run."""
+"""Add candidates to a finished run."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["Growth", "grow"]
 
 @dataclass(frozen=True)
 class Growth:
-    """What a run has grown by."""
+    """New candidates of a run, and its outcome with them."""
 
     added: int
-    """Candidates that are new."""
+    """New candidates."""
     shards: int
-    """Shards that they make up."""
+    """New shards, which hold them."""
     outcome: RunOutcome
-    """What the run has come to; its `passed_over` tells of the new input."""
+    """Outcome of the run; its `passed_over` counts lines of the new input."""
 
 
 def grow(
@@ -37,22 +37,22 @@ def grow(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Growth:
-    """Add to a run the candidates of another input that it doesn't have yet, and bring it up to date.
+    """Add the new candidates of another input to a run, and bring the run up to date.
 
-    They become shards of their own after those that are there, which stay as they are, so that only what is new is
-    fetched, measured and labelled. Selection starts from all that there is, and keeps what was picked before. Killed
-    anywhere, the same call goes on; `run` does, too, once the new input has been read.
+    New candidates go into new shards after the old ones, which stay as they are: only new shards
+    are fetched, measured and labelled. Selection sees every shard, and keeps images that it picked
+    before. After a kill the same call resumes; `run` does too, once the new input has been read.
 
     Args:
         out: the run folder.
-        inputs: one or more lists of URLs, folders of images or img2dataset outputs, read by the run's recipe.
-        settings: `a.b=c` overrides of what matters to selection alone, such as `select.train=60000`.
+        inputs: lists of URLs, folders of images or img2dataset outputs, read by the run's recipe.
+        settings: `a.b=c` overrides that change selection alone, such as `select.train=60000`.
         scheduler: see `curate.run`.
         workers: see `curate.run`.
-        progress: told what happens.
+        progress: callbacks for what happens.
 
     Raises:
-        CurateError: for everything that the caller can mend.
+        CurateError: for every error that the caller can mend.
     """
     folder, _ = open_curated(out)
     before = engine.read_index(folder)
@@ -72,5 +72,5 @@ def grow(
         progress=progress,
     )
     after = engine.read_index(folder)
-    assert after is not None, "it has grown"
+    assert after is not None, "execute.run writes the index"
     return Growth(after.rows - before.rows, len(after.shards) - len(before.shards), outcome)

@@ -1,4 +1,4 @@
-"""What has become of published images: each held against what was published of it, and counted."""
+"""Link rot: compare each image with what was published of it, and count the states."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ from numpy.typing import NDArray
 from curate.errors import Reason
 from curate.pipeline.sampling import Range, wilson_interval
 
-__all__ = ["RADIUS", "VERDICTS", "Place", "Rot", "Share", "State", "judge", "tally"]
+__all__ = ["RADIUS", "VERDICTS", "LinkRot", "Place", "Share", "State", "judge", "tally"]
 
 RADIUS = 4
-"""Bits of 64 in which the perceptual hashes of one picture may differ, as in `select.dedup.perceptual`. Of 63 pictures
-every copy knows its own within it that was saved as JPEG of quality 30 to 95 or resized by 0.5 to 2, and none knows
-another: docs/science.md#duplicates."""
+"""Largest Hamming distance of one picture's perceptual hashes, as `select.dedup.perceptual`.
+
+Measured on 63 pictures: every copy saved as JPEG of quality 30 to 95, or resized by 0.5 to 2, lies
+within it, and no other picture does (docs/science.md#duplicates).
+"""
 
 WORST = 10
-"""Hosts, and licences, that are told of by name."""
+"""Number of hosts, and of licences, that are listed by name."""
 
 
 class State(StrEnum):
-    """What has become of an image."""
+    """State of a published image now."""
 
     meaning: str
 
@@ -66,37 +68,38 @@ VERDICTS = pa.schema(
         ("height_now", pa.int32()),
     ]
 )
-"""A row for each image that was asked for. `reason` says why there is none, or why it could not be measured;
-`distance` in how many bits of 64 the perceptual hashes differ; `..._now` is of what came."""
+"""A row for each requested image.
+
+`reason` says why there is no image, or why it can't be measured. `distance` is the Hamming distance
+of the 64-bit perceptual hashes. Columns `..._now` describe the downloaded image.
+"""
 
 _TRANSIENT = pa.array([reason.value for reason in Reason if reason.transient])
 
 
 def judge(published: pa.Table, found: pa.Table) -> pa.Table:
-    """What has become of each image: the rows of VERDICTS.
+    """Return a row of VERDICTS for each image.
 
     Args:
-        published: `Published.facts` of them.
-        found: in the same order, with the columns of the fetch and measure stages.
+        published: `Published.facts` of the images.
+        found: columns of the fetch and measure stages, in the same order.
     """
     distance = _distances(published["phash"], found["phash"])
     pixels = pc.equal(found["pixel_sha256"], published["pixel_sha256"])
     alike = _mask(pixels) | _mask(pc.less_equal(distance, RADIUS))
     unknown = _mask(pc.and_(pc.is_null(pixels), pc.is_null(distance)))
     proof = _mask(pc.is_valid(published["sha256"]))
+    same = _mask(pc.equal(found["sha256"], published["sha256"]))
+    # the first rule that holds decides; equal bytes count even where they can't be decoded here
     rules = [
-        (
-            State.SAME,
-            _mask(pc.equal(found["sha256"], published["sha256"])),
-        ),  # also where this machine can't decode it
+        (State.SAME, same),
         (State.UNREACHABLE, _mask(pc.is_in(found["reason"], _TRANSIENT))),
         (State.GONE, _mask(pc.is_valid(found["reason"]))),
         (State.UNPROVEN, ~proof & (alike | unknown)),
         (State.RECODED, alike),
     ]
-    state = np.select(
-        [where for _, where in rules], [str(state) for state, _ in rules], str(State.CHANGED)
-    )
+    states, conditions = zip(*rules, strict=True)
+    state = np.select(conditions, [str(name) for name in states], str(State.CHANGED))
     columns = {name: published[name] for name in VERDICTS.names if name in published.column_names}
     columns |= {name: found[name] for name in ("reason", "http_status", "final_url")}
     columns |= {f"{name}_now": found[name] for name in ("sha256", "width", "height")}
@@ -105,13 +108,13 @@ def judge(published: pa.Table, found: pa.Table) -> pa.Table:
 
 
 def _mask(where: pa.ChunkedArray) -> NDArray[np.bool_]:
-    """True where it is true; not where it isn't known."""
+    """Return a boolean array that is False where the value is null."""
     mask: NDArray[np.bool_] = pc.fill_null(where, False).to_numpy(zero_copy_only=False)
     return mask
 
 
 def _distances(first: pa.ChunkedArray, second: pa.ChunkedArray) -> pa.Array:
-    """Bits in which hashes differ; null where one is."""
+    """Return the Hamming distances of 64-bit hashes; null where either hash is."""
     known = pc.and_(pc.is_valid(first), pc.is_valid(second)).to_numpy()
     one_N, two_N = (pc.fill_null(hashes, 0).to_numpy() for hashes in (first, second))
     return pa.array(np.bitwise_count(one_N ^ two_N).astype(np.int8), mask=~known)
@@ -123,52 +126,52 @@ class Share:
 
     state: str
     images: int
-    """Of those that were asked for."""
+    """Requested images in this state."""
     share: Range
-    """Of the dataset; Wilson's interval."""
+    """Share of the dataset, with Wilson's interval."""
     of_all: Range
-    """Images of the whole dataset."""
+    """Images of the whole dataset in this state, estimated."""
     reasons: Mapping[str, int]
-    """Why, of those that have a reason."""
+    """Reason -> requested images, most frequent first."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """A host, or a licence, and what it has lost."""
+    """Losses of one host or one licence."""
 
     name: str
     images: int
-    """That were asked for."""
+    """Requested images."""
     lost: int
-    """Of these, gone or changed."""
+    """Requested images that are gone or changed."""
     share: Range
-    """Of all its images; Wilson's interval."""
+    """Lost share of all its images, with Wilson's interval."""
 
 
 @dataclass(frozen=True)
-class Rot:
-    """What has become of a dataset."""
+class LinkRot:
+    """Counts of a dataset's images by their state now."""
 
     listed: int
     """Images of the dataset."""
     asked: int
-    """Images that were asked for again."""
+    """Requested images."""
     states: tuple[Share, ...]
-    """Those that there are, in the order of `State`."""
+    """States that occur, in the order of `State`."""
     lost: Range
     """Share of the dataset that is gone or changed."""
     lost_images: Range
-    """The same in images of the whole dataset."""
+    """Images of the whole dataset that are gone or changed, estimated."""
     hosts: tuple[Place, ...]
-    """That have lost most, surely: by the lower end of the interval. None where all images are on one."""
+    """Hosts with the largest losses by the interval's lower end; empty if there is only one."""
     licences: tuple[Place, ...]
-    """The same."""
+    """Licences with the largest losses, likewise."""
     pictures_known: bool
-    """Whether the list tells more of an image than its bytes, or every copy in other bytes counts as changed."""
+    """Whether the list has hashes of pixels; else every re-encoded copy counts as changed."""
 
 
-def tally(verdicts: pa.Table, published: pa.Table) -> Rot:
-    """Count what has become of a dataset.
+def tally(verdicts: pa.Table, published: pa.Table) -> LinkRot:
+    """Count the states of a dataset's images.
 
     Args:
         verdicts: rows of VERDICTS, of all images or of a sample.
@@ -177,18 +180,16 @@ def tally(verdicts: pa.Table, published: pa.Table) -> Rot:
     asked, listed = len(verdicts), len(published)
     states, reasons = verdicts["state"].to_pylist(), verdicts["reason"].to_pylist()
     by_state = Counter(states)
-    because = Counter(
-        (state, reason) for state, reason in zip(states, reasons, strict=True) if reason
-    )
+    pairs = Counter(zip(states, reasons, strict=True))
     shares = []
     for state in State:
         if count := by_state[state.value]:
             share = wilson_interval(count, asked, listed)
-            why = {reason: n for (of, reason), n in because.most_common() if of == state.value}
+            why = {reason: n for (of, reason), n in pairs.most_common() if of == state and reason}
             shares.append(Share(state.value, count, share, share.times(listed), why))
     lost = wilson_interval(by_state[State.GONE] + by_state[State.CHANGED], asked, listed)
     hashes = (published["phash"], published["pixel_sha256"])
-    return Rot(
+    return LinkRot(
         listed=listed,
         asked=asked,
         states=tuple(shares),
@@ -201,16 +202,15 @@ def tally(verdicts: pa.Table, published: pa.Table) -> Rot:
 
 
 def _worst(verdicts: pa.Table, published: pa.Table, column: str) -> tuple[Place, ...]:
-    """The places that have lost most, surely; none where all is in one place."""
+    """Return the places with the largest losses by the lower end; none if there is only one."""
     listed, asked = Counter(published[column].to_pylist()), Counter(verdicts[column].to_pylist())
     if len(listed) == 1:
         return ()
     is_lost = pc.is_in(verdicts["state"], pa.array([State.GONE.value, State.CHANGED.value]))
     lost = Counter(verdicts.filter(is_lost)[column].to_pylist())
-    places = [
-        Place(name or "-", asked[name], count, wilson_interval(count, asked[name], listed[name]))
-        for name, count in lost.items()
-    ]
-    return tuple(
-        sorted(places, key=lambda place: (-place.share.low, -place.lost, place.name))[:WORST]
-    )
+    places = []
+    for name, count in lost.items():
+        share = wilson_interval(count, asked[name], listed[name])
+        places.append(Place(name or "-", asked[name], count, share))
+    places.sort(key=lambda place: (-place.share.low, -place.lost, place.name))
+    return tuple(places[:WORST])

@@ -1,4 +1,4 @@
-"""A dataset as it was published: what its list tells of each image, and the candidate that asks for it again."""
+"""Read a published dataset: the facts of each image, and the candidate that fetches it again."""
 
 from __future__ import annotations
 
@@ -28,60 +28,58 @@ from curate.stages.candidates import CandidateReader
 from curate.stages.candidates.lists import COLUMN_NAMES
 from curate.stages.candidates.reader import LOCAL, schema
 
-__all__ = ["Published", "asking", "read_published"]
+__all__ = ["Published", "fetching_recipe", "read_published"]
 
 _CLAIMS = {"claimed_width", "claimed_height"}
 _ALIASES = {alias for names in COLUMN_NAMES.values() for alias in names} - _CLAIMS
-_NOT_OWN = {
-    *PLACES,
-    *LOCAL.names,
-    *_ALIASES,
-    *(column.name for column in PAIRED),
-    "status",
-    "reason",
-}
+_PAIRED = {column.name for column in PAIRED}
+_NOT_OWN = {*PLACES, *LOCAL.names, *_ALIASES, *_PAIRED, "status", "reason"}
 _TYPES = {column.name: column.type for column in MANIFEST if column.name not in PLACES}
 _PIECE = 8192
-"""Rows that are read at once."""
+"""Rows read at once."""
 _HEX = "^[0-9a-f]{64}$"
 
 
 @dataclass(frozen=True)
 class Published:
-    """The rows of a list or manifest, each image once, in its order."""
+    """Rows of a list or manifest in its order, each image once."""
 
     source: str
     candidates: pa.Table
-    """As `curate.stages.candidates.reader.schema` has them."""
+    """Rows of `curate.stages.candidates.reader.schema`."""
     facts: pa.Table
-    """Beside each candidate what the list tells of its image: every column of a manifest but its places, null where
-    the list has none; `split` is train where it doesn't tell; at the end columns of its own."""
+    """Facts of each candidate's image: every column of a manifest except its places.
+
+    A column is null where the list has no value; `split` is then train. The list's own columns
+    come last.
+    """
     metadata: Mapping[str, str]
-    """How the dataset was made, if the list is a manifest."""
+    """Metadata of the manifest; empty for other lists."""
     passed_over: Mapping[str, int]
-    """Lines that are no images of their own: "blank", and "repeated" ones."""
+    """Lines that add no image: "blank" and "repeated" ones."""
     fingerprint: str
-    """Changes when the list does, or where its local images are."""
+    """Fingerprint of the list and of the folders of its local images."""
 
     def __len__(self) -> int:
         return int(self.facts.num_rows)
 
     def tables(self, size: int) -> Iterator[pa.Table]:
-        """The candidates in shards."""
+        """Yield the candidates in tables of at most `size` rows."""
         return (self.candidates.slice(start, size) for start in range(0, len(self), size))
 
 
 def read_published(source: str, folders: Sequence[str] = ()) -> Published:
-    """Read what was published, or a run's own manifests.
+    """Read a published list or manifest, or a run's own manifests.
 
     Args:
         source: a manifest, a list of URLs in any form that candidates come in, or a run folder.
-        folders: where rows `file:NAME/...` are on this machine: PATH of a folder called NAME, or NAME=PATH. Those of a
-            run are where its candidates were, unless told otherwise.
+        folders: folders of rows `file:NAME/...` on this machine: PATH of a folder called NAME, or
+            NAME=PATH. By default a run's local images are where its candidates were.
 
     Raises:
-        InputError: if there is nothing to read, a column holds what it can't, or local images are nowhere.
-        ManifestError: if it is a manifest that can't be read, or whose ids are not those of its URLs.
+        InputError: if there is nothing to read, a column holds a wrong value, or the folder of
+            local images isn't known.
+        ManifestError: if a manifest can't be read, or its ids don't fit its URLs.
     """
     manifests = [f"{source.rstrip('/')}/manifest/{split}.parquet" for split in ("train", "test")]
     is_run = RunFolder(source).exists("manifest/train.parquet")
@@ -92,44 +90,40 @@ def read_published(source: str, folders: Sequence[str] = ()) -> Published:
         )
     paths = manifests if is_run else [source]
     metadata = _metadata(paths[0])
-    find = _finder(folders, cache(lambda: _places_of_run(source) if is_run else {}))
+    find = _local_file_finder(folders, cache(lambda: _local_files(source) if is_run else {}))
     reader = CandidateReader(paths, Candidates(keep=()), find)
-    own = {
-        name: type_
-        for name, type_ in reader.columns().items()
-        if name not in _TYPES and name not in _NOT_OWN
-    }
+    known = {*_TYPES, *_NOT_OWN}
+    own = {name: type_ for name, type_ in reader.columns().items() if name not in known}
     candidates, facts = _read(reader, {**_TYPES, **own}, source)
-    _refuse_places(candidates, source, find)
+    _check_local_files(candidates, source, find)
     facts = _complete(facts, candidates, source)
-    for name in (name for name, type_ in own.items() if type_ is None):
-        with suppress(pa.ArrowInvalid):  # numbers, if it can be
-            facts = facts.set_column(
-                facts.column_names.index(name), name, facts[name].cast(pa.float64())
-            )
-    known = fingerprint([reader.fingerprint(), sorted(folders)])
-    return Published(source, candidates, facts, metadata, reader.notes(), known)
+    for number, name in enumerate(facts.column_names):
+        if own.get(name, pa.null()) is None:  # an untyped column: numbers if all values are
+            with suppress(pa.ArrowInvalid):
+                facts = facts.set_column(number, name, facts[name].cast(pa.float64()))
+    form = fingerprint([reader.fingerprint(), sorted(folders)])
+    return Published(source, candidates, facts, metadata, reader.notes(), form)
 
 
-def asking(
+def fetching_recipe(
     published: Published,
     recipe: Recipe | str | PathLike[str] | None,
     run: str,
     settings: Sequence[str],
 ) -> Recipe:
-    """The recipe that asks for published images again: by its manners and bounds, and without filters.
+    """Return the recipe that fetches published images again: with its bounds, without its filters.
 
-    Of a recipe that came with a manifest only the measures count. Who asks, and which networks may be asked, is nobody
-    else's to say.
+    A manifest's recipe gives the measures only. User agent, networks and limits are the user's own.
 
     Args:
-        published: what is asked for.
-        recipe: of whoever asks, or its path or name.
-        run: a folder whose recipe it is otherwise, if it has one; else the defaults, measuring what was measured.
+        published: the images.
+        recipe: the user's recipe, or its path or name.
+        run: a folder whose recipe is the default, if it has one; otherwise the defaults with the
+            manifest's measures are used.
         settings: `a.b=c` overrides.
 
     Raises:
-        RecipeError: if one can't be used, or what the manifest says of its measures can't be understood.
+        RecipeError: if a recipe can't be used, or the manifest's measures can't be parsed.
     """
     if recipe is None and RunFolder(run).exists(RECIPE):
         recipe = open_run(run)[1]
@@ -143,11 +137,12 @@ def asking(
         candidates=Candidates(keep=(), shard_size=recipe.candidates.shard_size),
         fetch=recipe.fetch,
         measure=recipe.measure,
-        filters=Filters(animated=True),  # everything passes
+        filters=Filters(animated=True),  # every image passes
     )
 
 
 def _measure(published: Published) -> Measure:
+    """Return the `measure` settings of the recipe in a manifest's metadata."""
     try:
         settings = (yaml.safe_load(published.metadata.get("recipe", "{}")) or {}).get("measure", {})
     except (yaml.YAMLError, AttributeError) as error:
@@ -160,31 +155,31 @@ def _measure(published: Published) -> Measure:
 
 
 def _metadata(path: str) -> Mapping[str, str]:
-    """How a manifest was made; nothing for what is no manifest.
+    """Return the metadata of a manifest; empty for other lists.
 
     Raises:
-        InputError: if it can't be read.
-        ManifestError: if it is one that this code doesn't know, or its images have partners that no URL gives.
+        InputError: if the file can't be read.
+        ManifestError: if its schema is unknown, or it holds pairs, which no URL gives.
     """
     if not path.endswith(".parquet"):
         return {}
     try:
         with fsspec.open(path, "rb") as file:
-            told = pq.read_schema(file).metadata or {}
+            metadata = pq.read_schema(file).metadata or {}
     except (OSError, ImportError, ValueError, pa.ArrowException) as error:
         raise InputError(f"can't read {path}: {error}") from error
-    if b"curate.schema" not in told:
+    if b"curate.schema" not in metadata:
         return {}
     manifest = read_manifest(path)
     if manifest.is_paired:
         raise ManifestError(
-            f"{path} is of pairs of images, which no URL gives: make it anew with  curate ingest"
+            f"{path} is of pairs of images, which no URL gives: make it again with  curate ingest"
         )
     return manifest.metadata
 
 
-def _places_of_run(run: str) -> dict[str, str]:
-    """URL -> file, of a run's local images."""
+def _local_files(run: str) -> dict[str, str]:
+    """Return URL -> path of a run's local images."""
     folder = RunFolder(run)
     index = read_index(folder)
     places: dict[str, str] = {}
@@ -195,14 +190,16 @@ def _places_of_run(run: str) -> dict[str, str]:
     return places
 
 
-def _finder(
+def _local_file_finder(
     folders: Sequence[str], known: Callable[[], Mapping[str, str]]
 ) -> Callable[[str], str | None]:
-    """Finds the file that a URL `file:NAME/...` stands for. What it names lies in its folder, and isn't hidden.
+    """Return a function that finds the file of a URL `file:NAME/...`, or None.
+
+    It never leaves the folder and never finds a hidden file.
 
     Args:
         folders: see `read_published`.
-        known: asked, where there is such a URL, for files that are known besides.
+        known: returns other known files as URL -> path; called when such a URL comes.
     """
     roots: dict[str, str] = {}
     for folder in folders:
@@ -211,56 +208,51 @@ def _finder(
         fs, root = fsspec.core.url_to_fs(path)
         if not fs.isdir(root):
             raise InputError(f"no folder at {path}: --folder takes PATH, or NAME=PATH")
-        roots[f"file:{name if named else posixpath.basename(root)}/"] = str(
-            fs.unstrip_protocol(root)
-        ).rstrip("/")
+        name = name if named else posixpath.basename(root)
+        roots[f"file:{name}/"] = str(fs.unstrip_protocol(root)).rstrip("/")
 
     def find(url: str) -> str | None:
         for prefix, root in roots.items():
             below = url.removeprefix(prefix)
-            if below != url and not any(
-                part in ("", "..") or part.startswith(".") for part in below.split("/")
-            ):
+            # no part may be empty, hidden or ".."
+            if below != url and not any(part[:1] in ("", ".") for part in below.split("/")):
                 return f"{root}/{below}"
         return known().get(url) if url.startswith("file:") else None
 
     return find
 
 
-def _refuse_places(candidates: pa.Table, source: str, find: Callable[[str], str | None]) -> None:
-    """Refuse what is no list, and files whose folder isn't known."""
-    urls, places = candidates["url"].to_pylist(), candidates["local_path"].to_pylist()
-    if any(
-        place is not None and find(url) is None for url, place in zip(urls, places, strict=True)
-    ):
+def _check_local_files(
+    candidates: pa.Table, source: str, find: Callable[[str], str | None]
+) -> None:
+    """Refuse a folder of images, which is no list, and local images whose folder isn't known."""
+    urls, has_file = candidates["url"], pc.is_valid(candidates["local_path"])
+    if any(find(url) is None for url in urls.filter(has_file).to_pylist()):
         raise InputError(f"{source} holds images: name a manifest, a list of URLs, or a run folder")
-    nowhere = [
-        url
-        for url, place in zip(urls, places, strict=True)
-        if place is None and url.startswith("file:")
-    ]
-    if nowhere:
+    missing = urls.filter(pc.and_(pc.invert(has_file), pc.starts_with(urls, "file:")))
+    if missing:
         raise InputError(
-            f"{len(nowhere):,} of {len(urls):,} images of {source} are files of a folder, such as {nowhere[0]}: "
-            "say where it is on this machine, with --folder PATH, or --folder NAME=PATH if it has another name here"
+            f"{len(missing):,} of {len(urls):,} images of {source} are files of a folder, such as "
+            f"{missing[0]}: say where it is on this machine, with --folder PATH, or --folder "
+            "NAME=PATH if it has another name here"
         )
 
 
 def _read(
     reader: CandidateReader, types: Mapping[str, pa.DataType | None], source: str
 ) -> tuple[pa.Table, pa.Table]:
-    """The candidates, and the columns of these types, text where none is told.
+    """Read the candidates, and the columns of `types` (text where the type is None).
 
-    A piece at a time: as objects they take much memory.
+    Rows are read in pieces, because Python objects take much memory.
     """
     rows = reader.rows(whole=True)
     candidates, facts = [], []
     while piece := list(islice(rows, _PIECE)):
         candidates.append(pa.Table.from_pylist([row for _, row in piece], schema=schema(())))
-        columns = {
-            n: _column([raw.get(n) for raw, _ in piece], t, f"{source}: {n}")
-            for n, t in types.items()
-        }
+        columns = {}
+        for name, type_ in types.items():
+            values = [raw.get(name) for raw, _ in piece]
+            columns[name] = _column(values, type_, f"{source}: {name}")
         facts.append(pa.table(columns))
     if not candidates:
         raise InputError(f"{source} names no images")
@@ -268,7 +260,7 @@ def _read(
 
 
 def _complete(facts: pa.Table, candidates: pa.Table, source: str) -> pa.Table:
-    """What a list tells, checked, and with what its candidates tell in the place of what it doesn't."""
+    """Validate the list's columns and fill missing ones from its parsed candidates."""
     columns = {name: facts[name] for name in facts.column_names}
     _check_ids(columns["id"], candidates, source)
     for name in ("sha256", "pixel_sha256"):
@@ -284,23 +276,23 @@ def _complete(facts: pa.Table, candidates: pa.Table, source: str) -> pa.Table:
 
 
 def _check_ids(given: pa.Array, candidates: pa.Table, source: str) -> None:
-    """Refuse ids that are not those of their URLs; what the list gives none of, and what is no URL, isn't looked at."""
+    """Refuse ids that don't fit their URLs; rows without an id or with a bad URL pass."""
     wrong = pc.and_(pc.is_null(candidates["reason"]), pc.not_equal(given, candidates["id"]))
     if (row := pc.index(wrong, True).as_py()) >= 0:
         raise ManifestError(
-            f"{source}: the id {given[row]} is not that of its URL {candidates['url'][row]}: images that were made of "
-            "others, such as crops, can't be fetched; take the manifest that they were made of"
+            f"{source}: the id {given[row]} is not that of its URL {candidates['url'][row]}: images "
+            "that were made of others, such as crops, can't be fetched; take the manifest that "
+            "they were made of"
         )
 
 
 def _column(values: list[Any], type_: pa.DataType | None, where: str) -> pa.Array:
-    """A column of a list: of text, as csv has it, the values that it stands for; text where no type is told."""
+    """Convert a list's column to its type (text if None); csv gives every value as text."""
     type_ = type_ or pa.string()
     try:
         if pa.types.is_string(type_) or any(isinstance(value, str) for value in values):
-            return pa.array(
-                [None if value in (None, "") else str(value) for value in values], pa.string()
-            ).cast(type_)
+            texts = [None if value in (None, "") else str(value) for value in values]
+            return pa.array(texts, pa.string()).cast(type_)
         return pa.array(values, type_)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
         raise InputError(f"{where} holds what is no {type_}: {error}") from error

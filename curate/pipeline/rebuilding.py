@@ -1,4 +1,4 @@
-"""A dataset from its published list: each image is fetched again, held against its hash, and has its place again."""
+"""Rebuild a dataset from its published list: fetch each image again and compare its hash."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from curate.config import fingerprint
 from curate.engine import Progress, RunFolder, Shard
 from curate.errors import Reason, RunError
 from curate.manifest import LEDGER, MANIFEST, Manifest, encode_manifest
-from curate.pipeline.link_rot import Rot, State, judge, tally
-from curate.pipeline.published_list import Published, asking, read_published
+from curate.pipeline.link_rot import LinkRot, State, judge, tally
+from curate.pipeline.published_list import Published, fetching_recipe, read_published
 from curate.pipeline.recipe_changes import RECIPE
 from curate.recipe import Recipe
 from curate.stages.candidates.reader import schema
@@ -27,10 +27,11 @@ from curate.stages.names import StageName
 
 __all__ = ["Rebuilt", "rebuild"]
 
+_STAGES = (StageName.FETCH, StageName.MEASURE)
 _STAGE = "rebuild"
 _SUMMARY = f"{_STAGE}/summary.json"
 
-# what must be as it was published -> the states that are kept
+# value of --accept -> states of images that enter the manifests
 _ACCEPTED = {
     "bytes": (State.SAME, State.UNPROVEN),
     "picture": (State.SAME, State.UNPROVEN, State.RECODED),
@@ -39,24 +40,24 @@ _REASONS = {State.RECODED: Reason.RECODED, State.CHANGED: Reason.CHANGED}
 _LEDGER = {column.name: column.type for column in LEDGER}
 _OF_CANDIDATES = frozenset(schema(()).names)
 _VERDICT = ("state", "distance", "published_sha256")
-"""What the ledger of a rebuild has beside a ledger's columns."""
+"""Columns of a rebuild's ledger that other ledgers don't have."""
 _REQUIRED = [column.name for column in MANIFEST if column.required]
 
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """What came of a list."""
+    """Outcome of rebuilding a list."""
 
-    rot: Rot
+    rot: LinkRot
     kept: dict[str, int]
-    """Split -> images of its manifest."""
+    """Split -> images in its manifest."""
     left_out: dict[str, int]
-    """Reason -> images that are in none."""
+    """Reason -> images in no manifest."""
     passed_over: dict[str, int]
-    """Lines of the list that are no images of their own: "blank", and "repeated" ones."""
+    """Lines of the list that add no image: "blank" and "repeated" ones."""
 
     def to_json(self) -> str:
-        """All of it, as one JSON object."""
+        """Return all counts as one JSON object."""
         return json.dumps(asdict(self), indent=1)
 
 
@@ -73,49 +74,49 @@ def rebuild(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Rebuilt:
-    """Fetch every image of a published list, and write manifests of those that are still what was published.
+    """Fetch every image of a published list, and write manifests of the unchanged ones.
 
-    `out` is a run folder: images in `images/`, a row for every image of the list in `ledger/`, kept or not, and
-    `manifest/train.parquet` and `manifest/test.parquet` in the list's order. The same call goes on where the last one
-    stopped, and ends with the same bytes.
+    `out` is a run folder: images are in `images/`, and `ledger/` has a row for every image of the
+    list, kept or rejected. `manifest/train.parquet` and `manifest/test.parquet` follow the list's
+    order. After a kill the same call resumes, and ends with the same bytes.
 
     Args:
-        source: a manifest, or a list of URLs in any form that candidates come in; its columns of a manifest's names
-            (sha256, split, category, ...) are what was published.
+        source: a manifest, or a list of URLs in any form that candidates come in; columns with a
+            manifest's names (sha256, split, category, ...) hold what was published.
         out: the run folder, a path or any fsspec URL.
-        accept: `bytes` keeps what has the published SHA-256, and what has none to be held against; `picture` also
-            copies that were encoded anew or resized, with measures of their own.
-        recipe: how to ask, and what to measure, a Recipe or the path or name of one; by default the folder's, else the
-            defaults, measuring what the manifest says was measured. Its filters don't matter.
+        accept: `bytes` keeps images with the published SHA-256, and images for which none was
+            published; `picture` also keeps re-encoded and resized copies, with their own measures.
+        recipe: settings of download and measures, a Recipe or the path or name of one; by default
+            the folder's, else the defaults with the manifest's measures. Filters are ignored.
         settings: `a.b=c` overrides of it.
-        folders: where local images are on this machine; see `read_published`.
-        retry: reasons whose images are asked for again, if that was done before; `transient` stands for all that may
-            pass.
+        folders: folders of local images on this machine; see `read_published`.
+        retry: reasons whose images are requested again; `transient` stands for every reason that
+            may pass.
         scheduler: `local`, `serial`, or the address of a Dask scheduler.
         workers: number of local workers, one per core by default.
-        progress: told what happens.
+        progress: callbacks for what happens.
 
     Raises:
-        CurateError: for everything that the caller can mend.
+        CurateError: for every error that the caller can mend.
     """
-    again, progress, folder = parse_retry(retry), progress or Progress(), RunFolder(out)
+    retried, progress, folder = parse_retry(retry), progress or Progress(), RunFolder(out)
     if accept not in _ACCEPTED:
         raise RunError(f"--accept takes {' or '.join(_ACCEPTED)}, not {accept!r}")
     if not folder.is_shared and scheduler != "serial":
         raise RunError(f"{folder} is seen by this process only: use --scheduler serial with it")
     published = read_published(str(source), [str(path) for path in folders])
     with folder.lock():
-        recipe = asking(published, recipe, folder.url, settings)
+        recipe = fetching_recipe(published, recipe, folder.url, settings)
         form = fingerprint(recipe.candidates.essence())
         _check_folder(folder, published, form)
         progress.run_started(folder.url, recipe.name, fingerprint(recipe.essence()))
-        stages = [build_stage(name, recipe, again) for name in (StageName.FETCH, StageName.MEASURE)]
+        stages = [build_stage(name, recipe, retried) for name in _STAGES]
         folder.write(RECIPE, recipe.to_yaml().encode())
-        tables, notes = (
-            published.tables(recipe.candidates.shard_size),
-            lambda: dict(published.passed_over),
+        tables = published.tables(recipe.candidates.shard_size)
+        notes = dict(published.passed_over)
+        index, _ = engine.write_source(
+            folder, tables, notes.copy, published.fingerprint, form, progress
         )
-        index, _ = engine.write_source(folder, tables, notes, published.fingerprint, form, progress)
         with engine.open_executor(scheduler, workers) as executor:
             engine.run_stages(folder, stages, index.shards, index.rows, executor, progress)
         return _write(folder, published, index.shards, accept, progress)
@@ -125,15 +126,15 @@ def _check_folder(folder: RunFolder, published: Published, form: str) -> None:
     index = engine.read_index(folder)
     if index is not None and (index.inputs, index.config) != ((published.fingerprint,), form):
         raise RunError(
-            f"{folder} was made from another list than {published.source}, or with other folders or shards: choose "
-            "another --out"
+            f"{folder} was made from another list than {published.source}, or with other folders "
+            "or shards: choose another --out"
         )
 
 
 def _write(
     folder: RunFolder, published: Published, shards: Sequence[str], accept: str, progress: Progress
 ) -> Rebuilt:
-    """The ledger, the manifests and the summary, unless they are there."""
+    """Write the ledger, the manifests and the summary, unless they are up to date."""
     ledgers, verdicts, start = {}, [], 0
     for shard in shards:
         found = engine.rows_of(folder, StageName.LABEL.input_folders, shard)
@@ -146,9 +147,8 @@ def _write(
     rejected = engine.count_reasons(whole.filter(pc.equal(whole["status"], "rejected")))
     splits = {split: kept.filter(pc.equal(kept["split"], split)) for split in ("train", "test")}
     rot = tally(pa.concat_tables(verdicts), published.facts)
-    rebuilt = Rebuilt(
-        rot, {s: len(t) for s, t in splits.items()}, rejected, dict(published.passed_over)
-    )
+    sizes = {split: len(table) for split, table in splits.items()}
+    rebuilt = Rebuilt(rot, sizes, rejected, dict(published.passed_over))
 
     def build(shard: Shard) -> dict[str, int]:
         for name, ledger in ledgers.items():
@@ -163,48 +163,45 @@ def _write(
             sink.write(rebuilt.to_json().encode())
         return engine.count_reasons(whole)
 
-    input = fingerprint(
-        [published.fingerprint, engine.input_of(folder, StageName.LABEL.input_folders, shards)]
-    )
+    measured = engine.input_of(folder, StageName.LABEL.input_folders, shards)
+    input = fingerprint([published.fingerprint, measured])
     engine.run_whole(folder, _STAGE, build, input, {"accept": accept, "version": 1}, progress)
     return rebuilt
 
 
 def _ledger(facts: pa.Table, found: pa.Table, verdicts: pa.Table, accept: str) -> pa.Table:
-    """All that is known of each image: what came of it, and of the same bytes whatever was published."""
+    """Join each image's new rows with its published facts, valid where the bytes are equal."""
     same = pc.equal(verdicts["state"], State.SAME.value)
     measured = [column.name for column in MANIFEST if column.stage == "measure"]
     # other cut-offs of the frequency ratio are columns of their own
     measured += [name for name in found.column_names if name not in {*_LEDGER, *_OF_CANDIDATES}]
-    columns = {name: facts[name] for name in facts.column_names} | {
-        name: found[name] for name in FETCHED.names
-    }
+    columns = dict(zip(facts.column_names, facts.columns, strict=True))
+    columns |= {name: found[name] for name in FETCHED.names}
+    # a measure taken here wins; a published one holds only for the very same bytes
     for name in measured:
         if name in facts.column_names:
             known = pc.if_else(same, facts[name], pa.scalar(None, facts[name].type))
             columns[name] = pc.coalesce(found[name].cast(known.type), known)
         else:
             columns[name] = found[name]
-    accepted = pc.is_in(verdicts["state"], pa.array([state.value for state in _ACCEPTED[accept]]))
-    # bytes that nobody could measure, neither here nor where they were published, can't be in a manifest
+    accepted = pc.is_in(verdicts["state"], pa.array(_ACCEPTED[accept], pa.string()))
+    # an image without a required measure, from here or from the list, can't be in a manifest
     kept = reduce(pc.and_, (pc.is_valid(columns[name]) for name in _REQUIRED), accepted)
-    columns["status"] = pc.if_else(kept, "kept", "rejected")
-    columns["reason"] = pc.if_else(
-        kept, pa.scalar(None, pa.string()), pc.coalesce(found["reason"], _reasons(verdicts))
-    )
+    reasons = pc.coalesce(found["reason"], _reasons(verdicts))
     columns |= {
+        "status": pc.if_else(kept, "kept", "rejected"),
+        "reason": pc.if_else(kept, pa.scalar(None, pa.string()), reasons),
         "state": verdicts["state"],
         "distance": verdicts["distance"],
         "published_sha256": facts["sha256"],
     }
     names = dict.fromkeys([*_LEDGER, *columns])
-    return pa.table(
-        {name: columns[name].cast(_LEDGER.get(name, columns[name].type)) for name in names}
-    )
+    types = {name: column.type for name, column in columns.items()} | _LEDGER
+    return pa.table({name: columns[name].cast(types[name]) for name in names})
 
 
 def _reasons(verdicts: pa.Table) -> pa.ChunkedArray:
-    """Why an image that came is left out."""
+    """Return the reason for each downloaded image that isn't accepted; null for others."""
     reason = pa.scalar(None, pa.string())
     for state, why in _REASONS.items():
         reason = pc.if_else(pc.equal(verdicts["state"], state.value), why.value, reason)
@@ -212,7 +209,8 @@ def _reasons(verdicts: pa.Table) -> pa.ChunkedArray:
 
 
 def _as_manifest(kept: pa.Table) -> pa.Table:
-    """The columns of a manifest, and those of the list's own that hold anything."""
+    """Select the columns of a manifest, and the list's own columns that aren't empty."""
     known = [column.name for column in MANIFEST]
-    own = [n for n in kept.column_names if n not in (*known, *_VERDICT, "status", "reason")]
-    return kept.select([*known, *(n for n in own if kept[n].null_count < len(kept))])
+    not_own = {*known, *_VERDICT, "status", "reason"}
+    own = [n for n in kept.column_names if n not in not_own and kept[n].null_count < len(kept)]
+    return kept.select([*known, *own])

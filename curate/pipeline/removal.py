@@ -1,4 +1,4 @@
-"""Takes images out of a run, or of a manifest: rows, bytes and what was made of them; see tombstones."""
+"""Remove images from a run or a manifest: rows, bytes and cached results; see tombstones."""
 
 from __future__ import annotations
 
@@ -34,31 +34,31 @@ from curate.storage import atomic
 __all__ = ["Removal", "open_curated", "remove"]
 
 _RECOGNISED_BY = ("sha256", "pixel_sha256", "phash")
-"""What of a picture tells that it has come again."""
+"""Marks by which a picture is recognised when it comes back under another URL."""
 
 Paths = Sequence[str | PathLike[str]]
 
 
 @dataclass
 class Removal:
-    """What went, or would go."""
+    """Images that were removed, or would be."""
 
     ids: set[str] = field(default_factory=set)
-    """Candidates."""
+    """Ids of the candidates."""
     by: Counter[str] = field(default_factory=Counter)
-    """How many by what they were recognised by: id, host, sha256, pixel_sha256, phash."""
+    """Kind of mark (id, host, sha256, pixel_sha256, phash) -> candidates that it found."""
     copies: int = 0
-    """Of them those that no list names, but which show a picture that one names."""
+    """Candidates that no list names, but that show a picture which a list names."""
     picked: Counter[str] = field(default_factory=Counter)
-    """Of them those that were in the dataset, by split."""
+    """Split -> candidates that were in the dataset."""
     nbytes: int = 0
-    """Bytes of all of them."""
+    """Bytes of their files."""
     shards: int = 0
-    """Shards that are made again without them."""
+    """Shards that are computed again without them."""
     unknown: int = 0
-    """Lines that name nothing that is here; what they name won't come in later either."""
+    """Lines that match nothing here; later candidates that match them are refused."""
     outcome: RunOutcome | None = None
-    """What the run came to without them; None if it is a dry run, or a manifest."""
+    """Outcome of the run without them; None after a dry run, or for a manifest."""
 
 
 def remove(
@@ -74,26 +74,27 @@ def remove(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Removal:
-    """Take out of a run, or of a manifest, what lists name.
+    """Remove the images that lists name from a run or a manifest.
 
-    It never comes back into the run. Shards that hold something of it are made again without it, from the bytes that
-    are there, and what was picked before stays picked. Killed anywhere, the same call goes on, and so does `run`. A run
-    that isn't finished is taken to its end. Of a manifest only rows go.
+    A removed image never comes back into the run. Shards that hold one are computed again from the
+    other images' bytes, and other picks stay. After a kill the same call resumes, and so does
+    `run`. An unfinished run is finished. A manifest loses rows only.
 
     Args:
         source: the run folder, or a manifest, which ends in `.parquet`.
         ids: lists of ids, one a line, as in the ledger.
-        urls: lists of URLs, of images or of what redirects lead to.
-        hosts: lists of host names, which stand for their subdomains, too.
+        urls: lists of URLs, as listed or as redirects end.
+        hosts: lists of host names; each stands for its subdomains, too.
         hashes: lists of SHA-256 of files, in hex.
-        keep_copies: keep the same pictures from other URLs; by default they go, too, and so do those that come later.
-        dry_run: change nothing, and say what would go.
+        keep_copies: keep copies from other URLs; by default they go too, now and when they come
+            later.
+        dry_run: change nothing, and report what would go.
         scheduler: see `curate.run`.
         workers: see `curate.run`.
-        progress: told what happens.
+        progress: callbacks for what happens.
 
     Raises:
-        CurateError: for everything that the caller can mend.
+        CurateError: for every error that the caller can mend.
     """
     entries = _read_lists(ids, urls, hosts, hashes)
     if not entries:
@@ -109,16 +110,16 @@ def remove(
 
 
 def open_curated(out: str | PathLike[str]) -> tuple[RunFolder, Recipe]:
-    """A run folder, and its recipe, that the chain of a recipe made.
+    """Open a run folder that a recipe's chain wrote, and read its recipe.
 
     Raises:
-        RunError: if it is none, or was rebuilt from a published list.
+        RunError: if it isn't a run folder, or was rebuilt from a published list.
     """
     folder, recipe = recipe_changes.open_run(out)
     if folder.exists("rebuild/whole.json"):
         raise RunError(
-            f"{folder} was rebuilt from a published list, and follows that: take rows out of the list, or put them in, "
-            "and rebuild it in another folder"
+            f"{folder} was rebuilt from a published list, and follows that: take rows out of the "
+            "list, or put them in, and rebuild it in another folder"
         )
     return folder, recipe
 
@@ -126,12 +127,14 @@ def open_curated(out: str | PathLike[str]) -> tuple[RunFolder, Recipe]:
 def _mark(
     out: str | PathLike[str], entries: Sequence[Tombstones], keep_copies: bool, dry_run: bool
 ) -> Removal:
-    """Write the tombstones of a removal, so that the run's next turn carries it out."""
+    """Write the tombstones of a removal; the next execution of the run applies them."""
     folder, recipe = open_curated(out)
     with folder.lock():
         known = Tombstones.read(folder)
-        removal, stones = _look(_Shards(folder), entries, known, recipe.select.dedup, keep_copies)
-        removal.picked = _picked(folder, removal.ids)
+        removal, stones = _find_removed(
+            _Shards(folder), entries, known, recipe.select.dedup, keep_copies
+        )
+        removal.picked = _count_picked(folder, removal.ids)
         if removal.ids and not dry_run:
             note_picks(folder)
         if not (dry_run or stones.marks <= known.marks):
@@ -142,16 +145,13 @@ def _mark(
 def _remove_from_manifest(
     path: str, entries: Sequence[Tombstones], keep_copies: bool, dry_run: bool
 ) -> Removal:
-    """Write a manifest anew, without some rows and copies of these; tars stay as they are."""
+    """Rewrite a manifest without the marked rows and their copies; tars stay as they are."""
     manifest = read_manifest(path)
     here = manifest.table.column_names
-    columns = {
-        column.name: manifest.table[column.name]
-        if column.name in here
-        else pa.nulls(len(manifest), column.type)
-        for column in IDENTITY
-    }
-    removal, _ = _look([pa.table(columns, IDENTITY)], entries, Tombstones(), Dedup(), keep_copies)
+    missing = {column.name: pa.nulls(len(manifest), column.type) for column in IDENTITY}
+    columns = missing | {name: manifest.table[name] for name in IDENTITY.names if name in here}
+    facts = pa.table(columns, IDENTITY)
+    removal, _ = _find_removed([facts], entries, Tombstones(), Dedup(), keep_copies)
     gone = pc.is_in(manifest.table["id"], pa.array(sorted(removal.ids), pa.string()))
     removal.picked.update(manifest.table["split"].filter(gone).to_pylist())
     if removal.ids and not dry_run:
@@ -160,14 +160,17 @@ def _remove_from_manifest(
     return removal
 
 
-def _look(
+def _find_removed(
     parts: Iterable[pa.Table],
     entries: Sequence[Tombstones],
     known: Tombstones,
     dedup: Dedup,
     keep_copies: bool,
 ) -> tuple[Removal, Tombstones]:
-    """What of some tables of facts has to go, and the tombstones that it needs; the tables are read twice."""
+    """Return the images of `parts` to remove, and their tombstones.
+
+    `parts` is read twice: first for the marks of named images, then for the copies of these.
+    """
     listed = stones = Tombstones(frozenset().union(*(entry.marks for entry in entries)))
     named: set[str] = set()
     names: set[tuple[str, str]] = set()
@@ -192,7 +195,7 @@ def _look(
 
 
 class _Shards(Iterable[pa.Table]):
-    """The facts of a run, shard by shard, as often as they are asked for."""
+    """Identity columns of a run, shard by shard; can be iterated again."""
 
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
@@ -203,22 +206,21 @@ class _Shards(Iterable[pa.Table]):
             yield read_identity(self._folder, shard)
 
 
-def _picked(folder: RunFolder, ids: set[str]) -> Counter[str]:
-    """How many of some images are in the run's dataset, by split."""
+def _count_picked(folder: RunFolder, ids: set[str]) -> Counter[str]:
+    """Count the images of `ids` in the run's manifests, by split."""
     counts: Counter[str] = Counter()
     for split in ("train", "test"):
-        if folder.exists(f"manifest/{split}.parquet"):
-            counts[split] = len(
-                ids & set(read_manifest(f"{folder.url}/manifest/{split}.parquet").column("id"))
-            )
+        path = f"manifest/{split}.parquet"
+        if folder.exists(path):
+            counts[split] = len(ids & set(read_manifest(f"{folder.url}/{path}").column("id")))
     return +counts
 
 
 def _read_lists(ids: Paths, urls: Paths, hosts: Paths, hashes: Paths) -> list[Tombstones]:
-    """The marks of each line that isn't blank.
+    """Read the marks of each line that isn't blank.
 
     Raises:
-        InputError: if a list can't be read, or a line is not what it should be.
+        InputError: if a list can't be read, or a line isn't of the list's kind.
     """
     entries = []
     for paths, read in ((ids, _id), (urls, _url), (hosts, _host), (hashes, _hash)):

@@ -97,8 +97,8 @@ class Tombstones:
         except (DamagedTable, OSError, KeyError) as error:
             detail = " ".join(str(error).split())
             raise RunError(
-                f"{folder}/{TOMBSTONES} is damaged ({detail}), and says what must not come back: put "
-                "a copy in its place, or remove it and name all lists of removals again"
+                f"{folder}/{TOMBSTONES} is damaged ({detail}), and says what must not come back: "
+                "put a copy in its place, or remove it and name all lists of removals again"
             ) from error
 
     def write(self, folder: RunFolder) -> None:

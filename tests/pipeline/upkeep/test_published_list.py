@@ -11,7 +11,7 @@ import yaml
 
 from curate.errors import CurateError
 from curate.manifest import MANIFEST, export_manifest, open_manifests, read_manifest, write_manifest
-from curate.pipeline.published_list import asking, read_published
+from curate.pipeline.published_list import fetching_recipe, read_published
 from curate.recipe import Recipe
 from tests.pipeline.upkeep.ageing import Ageing
 
@@ -134,7 +134,7 @@ def test_who_published_a_manifest_does_not_say_how_it_is_asked_for(
     table = read_manifest(dataset / "manifest/train.parquet").table
     write_manifest(tmp_path / "m.parquet", table, {"recipe": yaml.safe_dump(given.essence())})
     published = read_published(str(tmp_path / "m.parquet"))
-    recipe = asking(published, None, str(tmp_path / "new"), ["fetch.per_host=1"])
+    recipe = fetching_recipe(published, None, str(tmp_path / "new"), ["fetch.per_host=1"])
     assert recipe.fetch == Recipe(name="x").fetch.model_copy(update={"per_host": 1})
     assert recipe.measure == given.measure
     assert recipe.early_bounds == ()
