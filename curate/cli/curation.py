@@ -105,7 +105,7 @@ def probe(
     set_: Settings = [],
     json: Json = False,
 ) -> None:
-    """Before a long run: try a sample of the list, say what the run would bring and cost, and what is wrong.
+    """Before a long run: try a sample of the list, and report yield, cost and troubles.
 
     Nothing of the sample is kept. Exits with 1 when no image could be reached at all.
     """
@@ -133,7 +133,7 @@ def demo(
     ] = Path("demo-run"),
     port: Annotated[int, typer.Option(help="Loopback port of the sample crawl site.")] = 8391,
 ) -> None:
-    """The whole way on sample pictures: crawl, curate, train, restore. Some five minutes, no network."""
+    """Try it all on sample pictures: crawl, curate, train, restore; five minutes, no network."""
     from curate.cli.live_view import run_progress
     from curate.cli.step_bar import StepProgress
     from curate.demo import walk

@@ -1,6 +1,7 @@
-"""The log of a run's events: one JSON object a line, for whoever watches runs from outside.
+"""Log of a run's events for other programs: one JSON object a line.
 
-docs/reference/events.md describes every event; it is made from EVENTS. Names and meanings stay; fields may be added.
+docs/reference/events.md describes every event, and is generated from EVENTS. Names and meanings
+are stable; fields may be added.
 """
 
 from __future__ import annotations
@@ -42,15 +43,15 @@ EVENTS: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     "progress": (
-        "how the stage under way stands, every ten seconds at most",
+        "state of the running stage, every ten seconds at most",
         {
             "stage": "which one",
-            "done": "candidates that came to their end in it",
+            "done": "candidates that it has finished",
             "rows": "candidates in all its shards",
             "rows_out": "of those done: reason -> count, those still in under `ok`",
-            "rows_per_second": "of late",
-            "seconds_left": "at that rate; null if nobody knows",
-            "slowest": "what has been open for longest: a list of `url` (without its query) and `seconds`",
+            "rows_per_second": "recent rate",
+            "seconds_left": "at that rate; null if unknown",
+            "slowest": "longest open requests: a list of `url` (without its query) and `seconds`",
         },
     ),
     "shard_done": (
@@ -60,11 +61,11 @@ EVENTS: dict[str, tuple[str, dict[str, str]]] = {
             "shard": "its name",
             "rows_out": "reason -> count, those still in under `ok`",
             "resumed": "whether an earlier run had done it",
-            "seconds": "that its worker took, or that it took to see that it holds",
+            "seconds": "taken by its worker, or by checking that it is up to date",
         },
     ),
     "shard_failed": (
-        "a shard failed, and will be tried again",
+        "a shard failed, and will be retried",
         {"stage": "of which stage", "shard": "its name", "error": "what happened"},
     ),
     "stage_finished": (
@@ -72,28 +73,28 @@ EVENTS: dict[str, tuple[str, dict[str, str]]] = {
         {
             "stage": "which one",
             "rows_out": "reason -> count over all shards, those still in under `ok`",
-            "seconds": "that it took",
+            "seconds": "that the stage took",
         },
     ),
-    "run_finished": ("all is done that was asked for", {"seconds": "since the log was opened"}),
+    "run_finished": ("the command is done", {"seconds": "since the log was opened"}),
     "run_failed": (
         "the run ended early; may come without a `run_started`",
         {
-            "error": "type of the error, such as RunError; KeyboardInterrupt when stopped by Ctrl-C",
-            "message": "its words",
+            "error": "type of the error, such as RunError; KeyboardInterrupt after Ctrl-C",
+            "message": "text of the error",
             "seconds": "since the log was opened",
         },
     ),
 }
-"""Event -> what it says, and its fields beside `time` and `event`."""
+"""Event -> its meaning, and its fields beside `time` and `event`."""
 
 _LIBRARIES = ("aiohttp", "distributed", "numpy", "pillow", "pyarrow")
 
 
 class EventLog(TalliedProgress):
-    """Appends events to a file as they happen, or writes them to standard error.
+    """Progress that appends events to a file, or writes them to standard error.
 
-    A log is no reason to lose a run: when it can't be written any more, `complain` is told once, and the run goes on.
+    When the log can't be written any more, `complain` is called once, and the run goes on.
     """
 
     def __init__(
@@ -106,8 +107,8 @@ class EventLog(TalliedProgress):
 
         Args:
             path: a local file, which is appended to, or `-` for standard error.
-            complain: told when the log can't be written any more.
-            clock: seconds of any steady clock.
+            complain: called with a message when the log can't be written any more.
+            clock: monotonic clock, in seconds.
 
         Raises:
             RunError: if the file can't be opened.
@@ -127,7 +128,7 @@ class EventLog(TalliedProgress):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Say how the run ended."""
+        """Log how the run ended."""
         seconds = round(self._clock() - self._opened, 3)
         if kind is None:
             self._write("run_finished", seconds=seconds)
@@ -167,6 +168,7 @@ class EventLog(TalliedProgress):
 
     def _interim(self, tally: StageTally, now: float) -> None:
         left = tally.seconds_left(now)
+        slowest = [{"url": url, "seconds": round(wait, 1)} for url, wait in tally.slowest[:5]]
         self._write(
             "progress",
             stage=tally.stage,
@@ -175,9 +177,7 @@ class EventLog(TalliedProgress):
             rows_out=dict(tally.rows_out),
             rows_per_second=round(tally.rate(now), 3),
             seconds_left=None if left is None else round(left, 1),
-            slowest=[
-                {"url": what, "seconds": round(seconds, 1)} for what, seconds in tally.slowest[:5]
-            ],
+            slowest=slowest,
         )
 
     def _finished(self, tally: StageTally, seconds: float) -> None:
@@ -216,15 +216,13 @@ class EventLog(TalliedProgress):
 
 
 def _open(path: str) -> IO[bytes]:
-    """A file to append whole lines to, unbuffered."""
+    """Open a file for appending whole lines, unbuffered."""
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         file = Path(path).open("ab+", buffering=0)  # noqa: SIM115 - closed at the run's end
         if file.tell():
             file.seek(-1, os.SEEK_END)
-            if (
-                file.read(1) != b"\n"
-            ):  # a line that a full disk or a kill cut off: ours begins on its own
+            if file.read(1) != b"\n":  # a full disk or a kill cut off the last line
                 file.write(b"\n")
         return file
     except OSError as error:

@@ -27,16 +27,15 @@ def link_rot_tables(found: LinkRot) -> Iterator[Table | str]:
         if places:
             yield _places(f"{title} that have lost most", places, of_all)
     lost, images = found.lost_images, f"of {found.listed:,} images"
-    if of_all:
-        count = f"{lost.likely:,.0f} {images}"
-    else:
-        count = f"about {lost.likely:,.0f} {images}, between {lost.low:,.0f} and {lost.high:,.0f} (95 %)"
+    count = f"{lost.likely:,.0f} {images}"
+    if not of_all:
+        count = f"about {count}, between {lost.low:,.0f} and {lost.high:,.0f} (95 %)"
     yield f"{found.lost.likely:.1%} of the dataset is lost, gone or changed: {count}"
     states = {share.state for share in found.states}
     if State.UNPROVEN in states:
         yield "where no SHA-256 was published, whether an image is the same can't be told"
     if not found.pictures_known and State.CHANGED in states:
-        yield "the list has hashes of bytes alone: a copy that was only encoded anew counts as changed"
+        yield "the list has hashes of bytes alone: a copy that was only re-encoded counts as changed"
     if State.UNREACHABLE in states:
         yield "what was unreachable may be there at another time, and doesn't count as lost"
 

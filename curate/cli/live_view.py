@@ -1,4 +1,4 @@
-"""A run as it goes, for people: a live view on a terminal, plain lines elsewhere. Drawn for `curate.cli.app` only."""
+"""Progress of a run for people: a live view on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _MEANINGS = {reason.value: reason.meaning for reason in Reason} | {"ok": "still 
 
 
 def run_progress(console: Console) -> LiveProgress | PlainProgress:
-    """A live view on a terminal, plain lines elsewhere."""
+    """Return a live view for a terminal, plain lines for anything else."""
     return LiveProgress(console) if console.is_terminal else PlainProgress(console)
 
 
 class PlainProgress(TalliedProgress):
-    """A line when a stage ends, and every ten seconds before."""
+    """Progress as lines: one at the end of a stage, and one every ten seconds before."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(clock)
@@ -39,20 +39,16 @@ class PlainProgress(TalliedProgress):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Say what stands, if a stage was broken off."""
+        """Print the finished shards, if a stage was broken off."""
         with self._lock:
             tally, self._tally = self._tally, None
         if tally is not None and tally.shards_done:
             of_all = f" of {tally.shards:,}" if tally.shards else ""
-            # who pressed Ctrl-C is told how to go on by whoever ends the program
-            then = (
-                ""
-                if kind is KeyboardInterrupt
-                else "; once that is mended, the same command goes on from there"
-            )
-            self._print(
-                f"{tally.stage:<10} broken off; {tally.shards_done:,}{of_all} shards are done, and stay{then}"
-            )
+            done = f"{tally.shards_done:,}{of_all} shards are done, and stay"
+            # after Ctrl-C the app itself says how to resume
+            if kind is not KeyboardInterrupt:
+                done += "; once that is mended, the same command goes on from there"
+            self._print(f"{tally.stage:<10} broken off; {done}")
 
     def shard_failed(self, stage: str, shard: str, error: str) -> None:
         """See engine.Progress."""
@@ -92,7 +88,7 @@ class PlainProgress(TalliedProgress):
 
 
 class LiveProgress(PlainProgress):
-    """The stage under way as a bar, reasons and the slowest open URLs; a line for each stage that is done."""
+    """Live view: bar, reasons and longest waits of the running stage; a line per finished stage."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(console, clock)
@@ -104,7 +100,7 @@ class LiveProgress(PlainProgress):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Leave the terminal clean."""
+        """Remove the live view from the terminal."""
         self._stop()
         super().__exit__(kind, error, trace)
 
@@ -127,7 +123,7 @@ class LiveProgress(PlainProgress):
             self._live = None
 
     def _interim(self, tally: StageTally, now: float) -> None:
-        pass  # it is there to see
+        pass  # the live view shows it all the time
 
     def _draw(self) -> RenderableType:
         with self._lock:
@@ -139,7 +135,7 @@ class LiveProgress(PlainProgress):
 
 
 def _view(tally: StageTally, now: float, width: int, height: int) -> Iterator[RenderableType]:
-    """What is on the screen of a stage: as much as fits."""
+    """Yield the parts of the view of a running stage, as far as they fit."""
     parts = [_position(tally), f"{tally.rate(now):,.0f} rows/s"]
     if (left := tally.seconds_left(now)) is not None:
         parts.append(f"{_span(left)} left")
@@ -164,7 +160,7 @@ def _view(tally: StageTally, now: float, width: int, height: int) -> Iterator[Re
 
 
 def _reasons(tally: StageTally, most: int, width: int) -> Table:
-    """Those still in, then the most frequent reasons of those that are not."""
+    """Tabulate rows still in, then the most frequent reasons of rejected rows."""
     out = Table.grid(padding=(0, 1))
     out.add_column(no_wrap=True, min_width=20)
     out.add_column(justify="right", no_wrap=True, min_width=10)
@@ -184,7 +180,7 @@ def _reasons(tally: StageTally, most: int, width: int) -> Table:
 
 
 def _position(tally: StageTally) -> str:
-    # how long a list is shows at its end
+    # the length of a list is known at its end only
     return f"{tally.done:,} of {tally.rows:,} rows" if tally.rows else f"{tally.done:,} rows"
 
 

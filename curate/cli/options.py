@@ -45,7 +45,7 @@ Inputs = Annotated[
     typer.Option(
         "--input",
         "-i",
-        help="List of URLs (txt, csv, tsv, jsonl, parquet), folder of images, or img2dataset output.",
+        help="List of URLs (txt, csv, tsv, jsonl, parquet), folder of images, img2dataset output.",
     ),
 ]
 Out = Annotated[str, typer.Option("--out", "-o", help="Run folder: a path or any fsspec URL.")]
@@ -93,7 +93,7 @@ def new_console(*, stderr: bool = False) -> Console:
 
 @contextmanager
 def open_listeners(log_json: str | None, *, quiet: bool = False) -> Iterator[Listeners]:
-    """Open the listeners to a run's progress: the terminal unless quiet, and the event log if any."""
+    """Open the listeners of a run: the terminal unless quiet, and the event log if any."""
     from curate.cli.live_view import run_progress
     from curate.cli.stage_tally import Listeners
 

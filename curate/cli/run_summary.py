@@ -1,4 +1,4 @@
-"""What is said of a run when its stages are done."""
+"""Summary of a run, printed after its last stage."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = [
 
 
 def print_outcome(outcome: RunOutcome) -> None:
-    """All that is said of a run."""
+    """Print the whole summary of a run."""
     print_reasons(outcome)
     print_selection(outcome)
     print_places(outcome.places)
@@ -28,19 +28,19 @@ def print_outcome(outcome: RunOutcome) -> None:
 
 
 def print_places(places: dict[str, str]) -> None:
-    """Where results lie."""
+    """Print the paths of results."""
     for name, path in places.items():
         print(f"{name:<12} {path}")
 
 
 def print_passed_over(outcome: RunOutcome) -> None:
-    """What of the input is no candidate of its own."""
+    """Print how many lines of the input add no candidate, by kind."""
     if passed_over := [f"{count} {kind}" for kind, count in outcome.passed_over.items() if count]:
         new_console().print(f"besides, of the input: {', '.join(passed_over)}")
 
 
 def print_reasons(outcome: RunOutcome) -> None:
-    """Candidates by reason."""
+    """Print the candidates by reason."""
     from curate.cli.tables import reasons_table
 
     console = new_console()
@@ -49,7 +49,7 @@ def print_reasons(outcome: RunOutcome) -> None:
 
 
 def print_selection(outcome: RunOutcome) -> None:
-    """What the selection aimed at, and what it reached."""
+    """Print the targets of the selection, and how far it reached them."""
     from curate.cli.tables import selection_tables
 
     if outcome.selection.get("pool"):
@@ -58,7 +58,7 @@ def print_selection(outcome: RunOutcome) -> None:
 
 
 def print_advice(outcome: RunOutcome) -> None:
-    """What to do next."""
+    """Print the next steps."""
     from curate.cli.next_steps import advise
 
     for sentence in advise(outcome):

@@ -1,10 +1,11 @@
-"""What is known of the stage under way, for whoever tells it: the console, or a log of events."""
+"""Tally of the running stage, for the console and for the log of events."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from threading import RLock
 from types import TracebackType
 from typing import Self
@@ -15,35 +16,35 @@ from curate.stages.names import StageName
 
 __all__ = ["Listeners", "StageTally", "TalliedProgress"]
 
-TELL_SECONDS = 10.0
-"""Where it isn't drawn all the time, the stage under way is told of so often at most."""
+REPORT_SECONDS = 10.0
+"""Least time between two lines, or two logged events, about the running stage."""
 _LONG = 5.0
-"""Seconds after which what is waited for is worth a word."""
+"""Shortest wait that is shown, in seconds."""
 _RECENT = 30.0
-"""Seconds that a rate is taken over."""
+"""Length of the moving window of rates, in seconds."""
 
 
 class StageTally:
-    """What is known of a stage under way. Moments are seconds of any steady clock."""
+    """Counts, rate and longest waits of a running stage. Times are seconds of a monotonic clock."""
 
     def __init__(self, stage: str, shards: int, rows: int, now: float) -> None:
         self.stage = StageName.of_folder(stage) or stage
-        """As a user names it."""
+        """User's name of the stage."""
         self.shards, self.rows, self.started = shards, rows, now
         self.resumed = 0
-        """Rows that an earlier run had done."""
+        """Rows that an earlier run finished."""
         self._ended: set[str] = set()
         self._counts: Counter[str] = Counter()
         self._under_way: dict[str, Mapping[str, int]] = {}
         self._waits: dict[str, Sequence[Wait]] = {}
         self._marks = deque([(now, 0)])
-        """Moments, about a second apart, and how many rows had been done in this run."""
+        """(time, rows finished by this run), about a second apart."""
 
     def advanced(
         self, shard: str, rows_out: Mapping[str, int], waits: Sequence[Wait], now: float
     ) -> None:
         """See engine.Progress."""
-        if shard not in self._ended:  # word from a worker may be overtaken by its result
+        if shard not in self._ended:  # a report may arrive after the shard's result
             self._under_way[shard], self._waits[shard] = rows_out, waits
             self._mark(now)
 
@@ -64,12 +65,12 @@ class StageTally:
 
     @property
     def shards_done(self) -> int:
-        """Shards that are committed."""
+        """Number of committed shards."""
         return len(self._ended)
 
     @property
     def rows_out(self) -> Counter[str]:
-        """Rows by reason, those of shards under way included."""
+        """Finished rows by reason, including rows of running shards."""
         total = self._counts.copy()
         for rows_out in self._under_way.values():
             total.update(rows_out)
@@ -77,34 +78,30 @@ class StageTally:
 
     @property
     def done(self) -> int:
-        """Rows that came to their end."""
+        """Number of finished rows."""
         return self.rows_out.total()
 
     @property
     def reasons(self) -> list[tuple[str, int]]:
-        """Reasons of rows that are out, the most frequent first."""
+        """Reasons of rejected rows with their counts, most frequent first."""
         counts = self.rows_out
         del counts["ok"]
         return counts.most_common()
 
     @property
     def slowest(self) -> list[Wait]:
-        """What has been waited for longest, over all shards under way."""
-        waits = [
-            (what, seconds)
-            for waits in self._waits.values()
-            for what, seconds in waits
-            if seconds >= _LONG
-        ]
-        return sorted(waits, key=lambda wait: -wait[1])
+        """Longest waits of all running shards, longest first."""
+        waits = chain.from_iterable(self._waits.values())
+        long = [(what, seconds) for what, seconds in waits if seconds >= _LONG]
+        return sorted(long, key=lambda wait: -wait[1])
 
     def rate(self, now: float) -> float:
-        """Rows a second of late, without those that an earlier run had done."""
+        """Return rows per second in the moving window, without rows of an earlier run."""
         then, before = self._marks[0]
         return max(0.0, (self.done - self.resumed - before) / (now - then)) if now > then else 0.0
 
     def seconds_left(self, now: float) -> float | None:
-        """At the rate of late; None if nobody knows."""
+        """Return the remaining seconds at the current rate; None if unknown."""
         rate = self.rate(now)
         return max(0.0, (self.rows - self.done) / rate) if rate and self.rows else None
 
@@ -116,13 +113,13 @@ class StageTally:
 
 
 class TalliedProgress(engine.Progress):
-    """Keeps the tally of the stage under way, and calls `_interim` with it now and then."""
+    """Progress that keeps a tally of the running stage, and passes it to `_interim` regularly."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = RLock()
         self._tally: StageTally | None = None
-        self._told = clock()
+        self._reported = clock()
 
     def __enter__(self) -> Self:
         return self
@@ -138,8 +135,8 @@ class TalliedProgress(engine.Progress):
     def stage_started(self, stage: str, shards: int, rows: int) -> None:
         """See engine.Progress."""
         with self._lock:
-            self._told = self._clock()
-            self._tally = StageTally(stage, shards, rows, self._told)
+            self._reported = self._clock()
+            self._tally = StageTally(stage, shards, rows, self._reported)
 
     def advanced(
         self, stage: str, shard: str, rows_out: Mapping[str, int], waits: Sequence[Wait]
@@ -148,7 +145,7 @@ class TalliedProgress(engine.Progress):
         with self._lock:
             if self._tally is not None:
                 self._tally.advanced(shard, rows_out, waits, self._clock())
-                self._tell(self._tally)
+                self._report(self._tally)
 
     def shard_done(
         self, stage: str, shard: str, rows_out: dict[str, int], resumed: bool, seconds: float
@@ -157,7 +154,7 @@ class TalliedProgress(engine.Progress):
         with self._lock:
             if self._tally is not None:
                 self._tally.shard_done(shard, rows_out, resumed, self._clock())
-                self._tell(self._tally)
+                self._report(self._tally)
 
     def shard_failed(self, stage: str, shard: str, error: str) -> None:
         """See engine.Progress."""
@@ -172,20 +169,20 @@ class TalliedProgress(engine.Progress):
         if tally is not None:
             self._finished(tally, self._clock() - tally.started)
 
-    def _tell(self, tally: StageTally) -> None:
-        if (now := self._clock()) - self._told >= TELL_SECONDS:
-            self._told = now
+    def _report(self, tally: StageTally) -> None:
+        if (now := self._clock()) - self._reported >= REPORT_SECONDS:
+            self._reported = now
             self._interim(tally, now)
 
     def _interim(self, tally: StageTally, now: float) -> None:
-        """Every ten seconds at most."""
+        """Receive the tally of the running stage, at most every REPORT_SECONDS."""
 
     def _finished(self, tally: StageTally, seconds: float) -> None:
-        """A stage is done."""
+        """Receive the tally of a finished stage."""
 
 
 class Listeners(engine.Progress):
-    """Tells several listeners."""
+    """Progress that forwards every event to several listeners."""
 
     def __init__(self, *listeners: engine.Progress) -> None:
         self._listeners = listeners

@@ -1,4 +1,4 @@
-"""The steps of one long job, drawn on a terminal."""
+"""Progress of one long job by its steps."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["StepProgress"]
 
 
 class StepProgress:
-    """Steps of one long job, such as a training: a bar on a terminal, a line every ten seconds elsewhere."""
+    """Steps of a long job, such as training: a bar on a terminal, else a line every ten seconds."""
 
     def __init__(self, console: Console, what: str) -> None:
         self._console, self._what = console, what
-        self._started = self._told = time.monotonic()
+        self._started = self._printed = time.monotonic()
         self._first: int | None = None
         self._bars = _bars(console)
         self._bar = self._bars.add_task(what, total=None, note="")
@@ -29,24 +29,24 @@ class StepProgress:
         self._bars.stop()
 
     def __call__(self, done: int, total: int, values: Mapping[str, float] | None = None) -> None:
-        """So many steps are done of so many."""
+        """Show that `done` of `total` steps are done."""
         now = time.monotonic()
         self._first = done - 1 if self._first is None else self._first
         rate = (done - self._first) / max(now - self._started, 1e-9)
         note = "  ".join(f"{name} {value:.4g}" for name, value in (values or {}).items())
         self._bars.update(self._bar, total=total, completed=done, note=f"{rate:.1f}/s  {note}")
-        if not self._console.is_terminal and (now - self._told >= 10 or done == total):
-            self._told = now
+        if not self._console.is_terminal and (now - self._printed >= 10 or done == total):
+            self._printed = now
             left = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
             self._console.print(f"{self._what} {done} of {total}, {rate:.1f}/s{left}  {note}")
 
     def say(self, sentence: str) -> None:
-        """Something worth knowing, above the bar."""
+        """Print a sentence above the bar."""
         self._console.print(sentence)
 
 
 def _bars(console: Console) -> Progress:
-    """Bars that go away when they are done, and are not drawn where there is no terminal."""
+    """Create bars that vanish when done, and are drawn on terminals only."""
     return Progress(
         TextColumn("{task.description:<10}"),
         BarColumn(bar_width=30),

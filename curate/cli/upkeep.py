@@ -1,4 +1,4 @@
-"""Commands for a dataset that lives on after its run."""
+"""Commands for the upkeep of datasets: verify, rebuild, grow and remove."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from curate.cli.options import (
+    Inputs,
     LogJson,
+    RunArgument,
     Scheduler,
     Settings,
     Workers,
@@ -69,7 +71,8 @@ def verify(
 ) -> None:
     """Ask for a sample of a dataset's images again: the same, changed, or gone?
 
-    Nothing of the dataset is changed, and nothing of the sample is kept. Exits with 1 when no image could be reached.
+    The dataset is not changed, and the sample is deleted. Exits with 1 when no image could be
+    reached.
     """
     from curate.cli.link_rot_tables import link_rot_tables
     from curate.pipeline import verify
@@ -122,7 +125,10 @@ def rebuild(
     log_json: LogJson = None,
     json: Json = False,
 ) -> None:
-    """Fetch a published dataset again, each image held against its hash. The same command goes on where it stopped."""
+    """Fetch a published dataset again, and compare each image with its published hash.
+
+    The same command goes on where it stopped.
+    """
     from curate.cli.link_rot_tables import link_rot_tables
     from curate.pipeline import rebuild
 
@@ -149,29 +155,19 @@ def rebuild(
     for split, images in rebuilt.kept.items():
         print(f"{images:,} images in {out.rstrip('/')}/manifest/{split}.parquet")
     if any(share.state == "unreachable" for share in rebuilt.rot.states):
-        print(
-            f"To ask again for what was unreachable:  curate rebuild {source} --out {out} --retry transient"
-        )
+        again = f"curate rebuild {source} --out {out} --retry transient"
+        print(f"To ask again for what was unreachable:  {again}")
 
 
 def grow(
-    run: Annotated[
-        str, typer.Argument(metavar="RUN", help="Run folder: a path or any fsspec URL.")
-    ],
-    input: Annotated[
-        list[str],
-        typer.Option(
-            "--input",
-            "-i",
-            help="List of URLs (txt, csv, tsv, jsonl, parquet), folder of images, img2dataset output.",
-        ),
-    ],
+    run: RunArgument,
+    input: Inputs,
     set_: Settings = [],
     scheduler: Scheduler = "local",
     workers: Workers = None,
     log_json: LogJson = None,
 ) -> None:
-    """Add candidates to a finished run: only what is new is fetched and measured, and what was picked stays."""
+    """Add candidates to a finished run: only new ones are fetched and measured, and picks stay."""
     from curate.pipeline import grow
 
     with open_listeners(log_json) as progress:
@@ -207,7 +203,7 @@ def remove(
     workers: Workers = None,
     log_json: LogJson = None,
 ) -> None:
-    """Take images out of a run: rows, bytes and all that was made of them. They never come back into it."""
+    """Take images out of a run: rows, bytes and cached results. They never come back into it."""
     from curate.pipeline import remove
 
     if not (ids or urls or hosts or hashes):
@@ -233,23 +229,18 @@ def remove(
 
 
 def _print_removal(removal: Removal, dry_run: bool) -> None:
-    by = ", ".join(f"{removal.by[kind]:,} {told}" for kind, told in _BY.items() if removal.by[kind])
-    picked = " and ".join(
-        f"{count:,} of {split}" for split, count in sorted(removal.picked.items())
-    )
+    """Print the candidates, files and copies that were removed, or would be."""
+    by = ", ".join(f"{removal.by[kind]:,} {how}" for kind, how in _BY.items() if removal.by[kind])
+    splits = [f"{count:,} of {split}" for split, count in sorted(removal.picked.items())]
     went = "would go" if dry_run else "removed"
     print(f"{went}: {_count(len(removal.ids), 'candidate')}{f' ({by})' if by else ''}")
     if removal.ids:
-        shards = (
-            "" if removal.outcome is None else f", {_count(removal.shards, 'shard')} made again"
-        )
-        print(
-            f"of the dataset: {picked or 'none'}; {removal.nbytes / 1e6:,.1f} MB of images{shards}"
-        )
+        picked, size = " and ".join(splits) or "none", f"{removal.nbytes / 1e6:,.1f} MB of images"
+        again = f", {_count(removal.shards, 'shard')} made again" if removal.outcome else ""
+        print(f"of the dataset: {picked}; {size}{again}")
     if removal.copies:
-        print(
-            f"{_count(removal.copies, 'copy', 'copies')} among them that no list names (--keep-copies keeps such)"
-        )
+        copies = _count(removal.copies, "copy", "copies")
+        print(f"{copies} among them that no list names (--keep-copies keeps such)")
     if removal.unknown:
         print(f"{_count(removal.unknown, 'line')} of what isn't here")
 

@@ -40,7 +40,7 @@ class State(StrEnum):
         return member
 
     SAME = "same", "the bytes that were published, by their SHA-256"
-    RECODED = "recoded", "the same picture in other bytes: encoded anew, or resized"
+    RECODED = "recoded", "the same picture in other bytes: re-encoded, or resized"
     CHANGED = "changed", "another picture, as far as the published hashes tell"
     UNPROVEN = "unproven", "a picture, and no SHA-256 was published to hold it against"
     GONE = "gone", "no picture is to be had any more, for a reason that stays"
