@@ -124,7 +124,7 @@ def _print(
     told = ", ".join(f"{moment.files} + {moment.seconds:.2f}" for moment in moments)
     print(
         f"| {number} | {engine} | {killed} | {told} | {', '.join(survival.stages)} | {survival.restarts}"
-        f" | {survival.files} | {survival.looks} | {seconds:.0f} | {'NO' if survival.faults else 'yes'} |",
+        f" | {survival.files} | {survival.checks} | {seconds:.0f} | {'NO' if survival.faults else 'yes'} |",
         flush=True,
     )
 

@@ -1,4 +1,4 @@
-"""Tests, in folders like those of the package; they draw their pictures and serve their own sites."""
+"""Tests, in folders like the package's; they draw their pictures and serve their own sites."""
 
 from pathlib import Path
 

@@ -47,13 +47,13 @@ def cart(tmp_path: Path) -> Path:
 # Reading
 
 
-def test_a_file_and_its_defaults(cart: Path) -> None:
+def test_config_from_file_fills_defaults(cart: Path) -> None:
     loaded = Cart.load(cart)
     assert loaded == Cart(name="tumbril", wheel=Wheel(radius=0.5), loads={"hay": 3})
     assert (loaded.seats, loaded.wheel.colour) == (2, "black")
 
 
-def test_settings_do_not_change(cart: Path) -> None:
+def test_config_is_immutable(cart: Path) -> None:
     with pytest.raises(ValueError, match="frozen"):
         Cart.load(cart).seats = 3
 
@@ -71,17 +71,17 @@ def test_settings_do_not_change(cart: Path) -> None:
         ("spare=", {"spare": None}),
     ],
 )
-def test_overrides_change_one_setting(cart: Path, override: str, expected: dict) -> None:
+def test_override_changes_one_setting(cart: Path, override: str, expected: dict) -> None:
     unchanged = {"name": "tumbril", "wheel": Wheel(radius=0.5), "loads": {"hay": 3}}
     assert Cart.load(cart, [override]) == Cart(**unchanged | expected)
     assert Cart.load(cart).override([override]) == Cart(**unchanged | expected)
 
 
-def test_the_last_override_counts(cart: Path) -> None:
+def test_last_override_wins(cart: Path) -> None:
     assert Cart.load(cart, ["seats=4", "seats=5"]).seats == 5
 
 
-def test_a_group_without_content_can_be_overridden(tmp_path: Path) -> None:
+def test_override_of_empty_group_works(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("name: a\nwheel:\n")
     assert Cart.load(tmp_path / "a.yaml", ["wheel.radius=2"]).wheel.radius == 2
 
@@ -103,7 +103,8 @@ def test_a_group_without_content_can_be_overridden(tmp_path: Path) -> None:
         ("{}", "name: field required"),
         (
             "name: a\nseats: many",
-            "seats: input should be a valid integer, unable to parse string as an integer (got 'many')",
+            "seats: input should be a valid integer, unable to parse string as an integer "
+            "(got 'many')",
         ),
         (
             "name: a\nseats: 2.5",
@@ -118,7 +119,7 @@ def test_a_group_without_content_can_be_overridden(tmp_path: Path) -> None:
         ("name: a\nseats: x\nwheel: {radius: y}", "; wheel.radius:"),
     ],
 )
-def test_a_mistake_is_told_with_its_remedy(tmp_path: Path, text: str, message: str) -> None:
+def test_config_error_names_place_and_nearest_key(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "cart.yaml"
     path.write_text(text)
     with pytest.raises(RecipeError) as caught:
@@ -141,7 +142,7 @@ def test_a_mistake_is_told_with_its_remedy(tmp_path: Path, text: str, message: s
         (b"just text", "must hold `key: value` pairs, not a str"),
     ],
 )
-def test_files_that_hold_no_settings(tmp_path: Path, content: bytes, message: str) -> None:
+def test_file_without_settings_is_an_error(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "cart.yaml").write_bytes(content)
     with pytest.raises(RecipeError) as caught:
         Cart.load(tmp_path / "cart.yaml")
@@ -162,7 +163,7 @@ def test_files_that_hold_no_settings(tmp_path: Path, content: bytes, message: st
         ("wheel.radius=-1", "wheel.radius: input should be greater than 0"),
     ],
 )
-def test_a_mistaken_override_names_itself(cart: Path, override: str, message: str) -> None:
+def test_wrong_override_is_named_in_error(cart: Path, override: str, message: str) -> None:
     for change in (
         lambda: Cart.load(cart, [override]),
         lambda: Cart.load(cart).override([override]),
@@ -173,7 +174,7 @@ def test_a_mistaken_override_names_itself(cart: Path, override: str, message: st
 
 @STEADY
 @given(st.text(max_size=60))
-def test_any_text_is_settings_or_a_recipe_error(
+def test_any_text_gives_config_or_recipe_error(
     tmp_path_factory: pytest.TempPathFactory, text: str
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "any.yaml"
@@ -185,7 +186,7 @@ def test_any_text_is_settings_or_a_recipe_error(
 # What results depend on
 
 
-def test_essence_leaves_out_what_costs_only_time() -> None:
+def test_essence_leaves_out_incidental_settings() -> None:
     assert Cart(name="a").essence() == {
         "name": "a",
         "seats": 2,
@@ -205,13 +206,13 @@ def test_essence_leaves_out_what_costs_only_time() -> None:
         st.text(max_size=5), st.one_of(st.integers(), st.text(max_size=5), st.none()), max_size=5
     )
 )
-def test_fingerprints_do_not_depend_on_the_order_of_keys(value: dict) -> None:
+def test_fingerprint_does_not_depend_on_key_order(value: dict) -> None:
     value = {k.encode(errors="replace").decode(): v for k, v in value.items()}
     backwards = dict(reversed(value.items()))
     assert fingerprint(value) == fingerprint(backwards)
 
 
-def test_fingerprint_by_hand() -> None:
+def test_fingerprint_matches_hand_computed_value() -> None:
     # printf '{"a":[1,"ä"],"b":null}' | sha256sum
     assert (
         fingerprint({"b": None, "a": [1, "ä"]})
@@ -219,7 +220,7 @@ def test_fingerprint_by_hand() -> None:
     )
 
 
-def test_yaml_round_trip_spells_out_every_default(tmp_path: Path) -> None:
+def test_yaml_round_trip_spells_out_defaults(tmp_path: Path) -> None:
     original = Cart(
         name="ä: b", seats=7, spare=Wheel(radius=1), others=(Wheel(),), loads={"hay": 0.1}
     )
@@ -248,21 +249,21 @@ def shipped(pattern: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", shipped("*.yaml"))
-def test_every_curation_recipe_loads_and_survives_a_round_trip(name: str) -> None:
+def test_shipped_curation_recipe_round_trips(name: str) -> None:
     recipe = Recipe.load(name)
     assert recipe.name == name
     assert Recipe.parse(yaml.safe_load(recipe.to_yaml()), where=name) == recipe
 
 
 @pytest.mark.parametrize("name", shipped("train/*.yaml"))
-def test_every_training_recipe_loads_and_survives_a_round_trip(name: str) -> None:
+def test_shipped_training_recipe_round_trips(name: str) -> None:
     from curate.restore.recipe import TrainRecipe
 
     recipe = TrainRecipe.load(name)
     assert TrainRecipe.parse(yaml.safe_load(recipe.to_yaml()), where=name) == recipe
 
 
-def test_the_papers_rules() -> None:
+def test_hq50k_recipe_has_papers_rules() -> None:
     recipe = Recipe.load("hq50k")
     assert recipe.filters.min == {
         "width": 1024,
@@ -273,7 +274,7 @@ def test_the_papers_rules() -> None:
     assert (recipe.select.train, recipe.select.test.per_category) == (50_000, 100)
 
 
-def test_a_file_comes_before_a_recipe_of_its_name(
+def test_file_wins_over_shipped_recipe_of_same_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -283,7 +284,7 @@ def test_a_file_comes_before_a_recipe_of_its_name(
 
 
 @pytest.mark.parametrize("name", ["nowhere", "", ".", "..", "n" * 5000, "nul\0", "train", "/"])
-def test_a_recipe_that_is_not_there_lists_those_that_are(name: str) -> None:
+def test_unknown_recipe_lists_shipped_ones(name: str) -> None:
     with pytest.raises(RecipeError) as caught:
         find_recipe(name)
     assert ", ".join(shipped("**/*.yaml")) in str(caught.value)
@@ -370,14 +371,14 @@ def test_a_recipe_that_is_not_there_lists_those_that_are(name: str) -> None:
         ({"name": "a b"}, "name: string should match pattern"),
     ],
 )
-def test_recipes_that_could_not_run(settings_: dict, message: str) -> None:
+def test_recipe_that_cannot_run_is_refused(settings_: dict, message: str) -> None:
     with pytest.raises(RecipeError) as caught:
         Recipe.parse({"name": "x"} | settings_, where="x.yaml")
     assert message in str(caught.value)
     assert len(str(caught.value)) < 200
 
 
-def test_columns_of_the_inputs_own_can_be_filtered() -> None:
+def test_recipe_can_filter_own_columns_of_input() -> None:
     recipe = Recipe(
         name="x",
         candidates=Candidates(keep=("stars",)),
@@ -390,7 +391,7 @@ def test_columns_of_the_inputs_own_can_be_filtered() -> None:
     assert recipe.measure.column(0.25) == "hf_ratio_025"
 
 
-def test_downloads_may_be_hurried_without_a_new_dataset() -> None:
+def test_download_limits_are_incidental() -> None:
     original = Recipe(name="x")
     hurried = original.override(
         ["fetch.concurrency=9", "fetch.retries=0", "label.batch_size=1", "fetch.engine=img2dataset"]
@@ -410,7 +411,7 @@ def test_downloads_may_be_hurried_without_a_new_dataset() -> None:
         ),
     ],
 )
-def test_every_setting_has_a_line_that_explains_it(group: type[Config]) -> None:
+def test_every_setting_has_description(group: type[Config]) -> None:
     groups = {
         name
         for name, f in group.model_fields.items()

@@ -8,7 +8,7 @@ from curate.cli import app
 
 
 @pytest.fixture
-def curate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
+def curate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     """Runs the command in this process: (exit code, standard output, standard error)."""
 
     def command(*arguments: object) -> tuple[int, str, str]:
@@ -33,14 +33,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory, recipe: Path, pictures: P
     return out
 
 
-def test_a_run_from_beginning_to_end(curate, recipe: Path, pictures: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_run_command_prints_results_and_next_steps(
+    curate, recipe: Path, pictures: Path, tmp_path: Path
+) -> None:
     code, out, _ = curate(
         "run", recipe, "-i", pictures, "-o", tmp_path / "run", "--scheduler", "serial"
     )
     assert code == 0
-    told = " ".join(out.split())
+    printed = " ".join(out.split())
     for place in ("manifest/train.parquet", "manifest/test.parquet", "ledger", "report/index.html"):
-        assert f"{tmp_path}/run/{place}" in told
+        assert f"{tmp_path}/run/{place}" in printed
         assert (tmp_path / "run" / place).exists()
     for reason in (
         "kept",
@@ -51,7 +53,7 @@ def test_a_run_from_beginning_to_end(curate, recipe: Path, pictures: Path, tmp_p
         "not_image",
         "empty",
     ):
-        assert reason in told
+        assert reason in printed
     code, out, _ = curate(
         "run", recipe, "-i", pictures, "-o", tmp_path / "run", "--scheduler", "serial"
     )
@@ -59,7 +61,9 @@ def test_a_run_from_beginning_to_end(curate, recipe: Path, pictures: Path, tmp_p
     assert out.count("there already") == 6
 
 
-def test_stage_by_stage(curate, recipe: Path, pictures: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_stage_commands_continue_one_another(
+    curate, recipe: Path, pictures: Path, tmp_path: Path
+) -> None:
     run = tmp_path / "run"
     assert curate("candidates", recipe, "-i", pictures, "-o", run)[0] == 0
     for stage in ("fetch", "measure", "label", "match"):
@@ -74,7 +78,7 @@ def test_stage_by_stage(curate, recipe: Path, pictures: Path, tmp_path: Path) ->
     assert "train: 3" in (run / "recipe.yaml").read_text()
 
 
-def test_a_dry_run_writes_nothing(curate, recipe: Path, pictures: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_dry_run_writes_nothing(curate, recipe: Path, pictures: Path, tmp_path: Path) -> None:
     code, out, _ = curate(
         "run", recipe, "-i", pictures, "-o", tmp_path / "run", "--dry-run", "--set", "seed=7"
     )
@@ -84,9 +88,7 @@ def test_a_dry_run_writes_nothing(curate, recipe: Path, pictures: Path, tmp_path
     assert not (tmp_path / "run").exists()
 
 
-def test_a_dry_run_of_a_finished_run_says_what_is_there(
-    curate, recipe: Path, finished: Path
-) -> None:  # type: ignore[no-untyped-def]
+def test_dry_run_of_finished_run_lists_done_stages(curate, recipe: Path, finished: Path) -> None:
     _, out, _ = curate("run", recipe, "-o", finished, "--dry-run")
     assert "measure    5 of 5 shards, to be checked" in out
     _, out, _ = curate("run", recipe, "-o", finished, "--dry-run", "--from", "label")
@@ -96,9 +98,9 @@ def test_a_dry_run_of_a_finished_run_says_what_is_there(
     ] == [True] * 4
 
 
-def test_a_dry_run_refuses_what_a_run_would(
+def test_dry_run_refuses_same_mistakes_as_run(
     curate, recipe: Path, finished: Path, tmp_path: Path
-) -> None:  # type: ignore[no-untyped-def]
+) -> None:
     code, out, err = curate("run", recipe, "-o", finished, "--dry-run", "--set", "select.train=5")
     assert (code, "train: 5" in out) == (1, True)
     assert "add --from select" in err
@@ -114,7 +116,7 @@ def test_a_dry_run_refuses_what_a_run_would(
     )
 
 
-def test_manifests(curate, finished: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_manifest_commands_show_validate_and_diff(curate, finished: Path, tmp_path: Path) -> None:
     train, test = finished / "manifest/train.parquet", finished / "manifest/test.parquet"
     assert curate("manifest", "validate", train, "--bytes")[:2] == (
         0,
@@ -174,9 +176,9 @@ def test_manifests(curate, finished: Path, tmp_path: Path) -> None:  # type: ign
         ),
     ],
 )
-def test_a_mistake_is_one_line_with_a_remedy(
+def test_user_error_is_one_line_with_remedy(
     curate, tmp_path: Path, arguments: tuple[str, ...], message: str
-) -> None:  # type: ignore[no-untyped-def]
+) -> None:
     (tmp_path / "file").write_text("no folder, and no manifest")
     (tmp_path / "urls.txt").write_text("http://127.0.0.1/a.jpg\n")
     places = {
@@ -191,9 +193,9 @@ def test_a_mistake_is_one_line_with_a_remedy(
     assert err.count("\n") == 1
 
 
-def test_ctrl_c_says_whether_the_same_command_goes_on(
+def test_ctrl_c_says_whether_command_resumes(
     curate, recipe: Path, finished: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:  # type: ignore[no-untyped-def]
+) -> None:
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -209,32 +211,33 @@ def test_ctrl_c_says_whether_the_same_command_goes_on(
         assert err.endswith("stopped\n")
 
 
-def test_a_corrupt_run_folder(curate, finished: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_corrupt_run_folder_is_an_error_of_one_line(curate, finished: Path, tmp_path: Path) -> None:
     import shutil
 
     run = shutil.copytree(finished, tmp_path / "run")
     (run / "recipe.yaml").write_text("name: [")
-    told = curate("measure", run)[2]
-    assert "recipe.yaml is damaged" in told
-    assert told.count("\n") == 1
+    printed = curate("measure", run)[2]
+    assert "recipe.yaml is damaged" in printed
+    assert printed.count("\n") == 1
 
 
-def test_a_changed_recipe(curate, recipe: Path, finished: Path) -> None:  # type: ignore[no-untyped-def]
+def test_changed_recipe_is_an_error_with_its_remedy(curate, recipe: Path, finished: Path) -> None:
     code, _, err = curate("run", recipe, "-o", finished, "--set", "measure.max_pixels=1000")
     assert code == 1
     assert "measure.max_pixels: 100000000 -> 1000): add --from measure" in err
 
 
-def test_help_and_import_load_nothing_heavy() -> None:
+def test_help_and_import_load_no_heavy_library() -> None:
     code = (
         "import sys, curate, curate.cli.app\n"
-        "heavy = {'torch', 'pyarrow', 'numpy', 'pandas', 'scipy', 'dask', 'matplotlib', 'aiohttp', 'pydantic', 'PIL'}\n"
+        "heavy = {'torch', 'pyarrow', 'numpy', 'pandas', 'scipy', 'dask', 'matplotlib', 'aiohttp',"
+        "'pydantic', 'PIL'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_every_public_name_is_there() -> None:
+def test_every_public_name_can_be_imported() -> None:
     import curate
 
     assert sorted(curate.__all__) == curate.__all__

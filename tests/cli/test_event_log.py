@@ -22,7 +22,7 @@ class Clock:
         return self.now
 
 
-def tell(log: EventLog, clock: Clock) -> None:
+def log_all(log: EventLog, clock: Clock) -> None:
     log.run_started("run", "demo", "f00")
     log.stage_started("fetched", 2, 200)
     clock.now += 10
@@ -35,21 +35,21 @@ def tell(log: EventLog, clock: Clock) -> None:
     log.stage_finished("fetched")
 
 
-def test_every_event_is_as_the_table_says(tmp_path: Path) -> None:
+def test_event_log_matches_table_of_events(tmp_path: Path) -> None:
     clock, complaints = Clock(), list[str]()
     with EventLog(str(tmp_path / "new/run.jsonl"), complaints.append, clock) as log:
-        tell(log, clock)
+        log_all(log, clock)
     with (
         pytest.raises(RunError),
         EventLog(str(tmp_path / "new/run.jsonl"), complaints.append, clock),
     ):
         raise RunError("no room")
-    told = events(tmp_path / "new/run.jsonl")
-    assert {event["event"] for event in told} == EVENTS.keys()
-    for event in told:
+    logged = events(tmp_path / "new/run.jsonl")
+    assert {event["event"] for event in logged} == EVENTS.keys()
+    for event in logged:
         assert list(event) == ["time", "event", *EVENTS[event["event"]][1]]
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", event["time"])
-    progress = next(event for event in told if event["event"] == "progress")
+    progress = next(event for event in logged if event["event"] == "progress")
     assert progress | {"time": ""} == {
         "time": "",
         "event": "progress",
@@ -61,18 +61,18 @@ def test_every_event_is_as_the_table_says(tmp_path: Path) -> None:
         "seconds_left": 30.0,
         "slowest": [{"url": "http://slow.example.org/a.jpg", "seconds": 12.3}],
     }
-    assert (told[-1]["error"], told[-1]["message"]) == ("RunError", "no room")
+    assert (logged[-1]["error"], logged[-1]["message"]) == ("RunError", "no room")
     assert not complaints
 
 
-def test_a_line_is_there_as_soon_as_it_is_told(tmp_path: Path) -> None:
+def test_event_log_writes_each_line_at_once(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     with EventLog(str(path), pytest.fail) as log:
         log.stage_started("fetched", 2, 200)
         assert events(path)[-1]["stage"] == "fetch"
 
 
-def test_a_line_that_was_cut_off_spoils_no_other(tmp_path: Path) -> None:
+def test_event_log_after_cut_line_starts_new_line(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     path.write_text('{"event": "run_started"}\n{"event": "prog')
     with EventLog(str(path), pytest.fail):
@@ -82,7 +82,7 @@ def test_a_line_that_was_cut_off_spoils_no_other(tmp_path: Path) -> None:
     assert json.loads(lines[2])["event"] == "run_finished"
 
 
-def test_dash_is_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_event_log_named_dash_is_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(raw))
     with EventLog("-", pytest.fail) as log:
@@ -94,30 +94,30 @@ def test_dash_is_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-def test_a_full_disk_costs_the_log_and_not_the_run() -> None:
+def test_event_log_on_full_disk_stops_without_failing_run() -> None:
     complaints: list[str] = []
     clock = Clock()
     with EventLog("/dev/full", complaints.append, clock) as log:
-        tell(log, clock)
+        log_all(log, clock)
     assert len(complaints) == 1
     assert "No space left on device; no more events are logged, the run goes on" in complaints[0]
 
 
-def test_a_log_that_cannot_be_opened_is_told_before_the_run(tmp_path: Path) -> None:
+def test_event_log_that_cannot_open_is_refused_before_run(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="can't write"):
         EventLog(str(tmp_path), pytest.fail)
 
 
-def test_a_run_logs_from_beginning_to_end(recipe: Path, pictures: Path, tmp_path: Path) -> None:
+def test_run_command_logs_every_event(recipe: Path, pictures: Path, tmp_path: Path) -> None:
     from curate.pipeline.execute import run
 
     path = tmp_path / "run.jsonl"
     for _ in range(2):
         with EventLog(str(path), pytest.fail) as log:
             run(recipe, [pictures], tmp_path / "run", scheduler="serial", progress=log)
-    told = events(path)
-    assert [event["event"] for event in told].count("run_started") == 2
-    first, second = told[: len(told) // 2], told[len(told) // 2 :]
+    logged = events(path)
+    assert [event["event"] for event in logged].count("run_started") == 2
+    first, second = logged[: len(logged) // 2], logged[len(logged) // 2 :]
     stages = ["candidates", "fetch", "measure", "label", "match", "select", "report"]
     for run_ in (first, second):
         assert [event["stage"] for event in run_ if event["event"] == "stage_finished"] == stages

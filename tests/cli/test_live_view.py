@@ -24,12 +24,12 @@ def plain() -> tuple[PlainProgress, io.StringIO, Clock]:
     return PlainProgress(Console(file=text, width=40, highlight=False), clock), text, clock
 
 
-def test_a_log_gets_lines_and_a_terminal_a_view() -> None:
+def test_progress_is_lines_in_file_and_view_on_terminal() -> None:
     assert type(run_progress(Console(file=io.StringIO()))) is PlainProgress
     assert type(run_progress(Console(file=io.StringIO(), force_terminal=True))) is LiveProgress
 
 
-def test_a_stage_ends_with_what_became_of_its_rows() -> None:
+def test_finished_stage_prints_its_rows() -> None:
     progress, text, clock = plain()
     with progress:
         progress.stage_started("fetched", 2, 20)
@@ -49,13 +49,13 @@ def test_a_stage_ends_with_what_became_of_its_rows() -> None:
     ]
 
 
-def test_a_line_every_ten_seconds_tells_how_it_goes() -> None:
+def test_running_stage_prints_line_every_ten_seconds() -> None:
     progress, text, clock = plain()
     progress.stage_started("fetched", 2, 2000)
     for _ in range(40):
         clock.now += 0.5
-        told = int(clock.now - 100) * 10
-        reasons = {"ok": told, "dns": 4, "tls": 3, "timeout": 2, "connect": 1}
+        rows = int(clock.now - 100) * 10
+        reasons = {"ok": rows, "dns": 4, "tls": 3, "timeout": 2, "connect": 1}
         progress.advanced(
             "fetched", "part-00000", reasons, [(SLOW, clock.now - 100), ("http://b/", 2.0)]
         )
@@ -74,7 +74,7 @@ def test_a_line_every_ten_seconds_tells_how_it_goes() -> None:
         (RunError, "; once that is mended, the same command goes on from there"),
     ],
 )
-def test_what_is_broken_off_says_what_stands(error: type[BaseException], then: str) -> None:
+def test_interrupted_stage_prints_finished_shards(error: type[BaseException], then: str) -> None:
     progress, text, _ = plain()
     with pytest.raises(error), progress:
         progress.stage_started("fetched", 3, 30)
@@ -84,7 +84,7 @@ def test_what_is_broken_off_says_what_stands(error: type[BaseException], then: s
 
 
 @pytest.mark.parametrize(("width", "height"), [(120, 40), (80, 24), (40, 10), (20, 4)])
-def test_the_view_fits_the_terminal_and_goes_away(width: int, height: int) -> None:
+def test_live_view_fits_terminal_and_vanishes(width: int, height: int) -> None:
     text, clock = io.StringIO(), Clock()
     console = Console(file=text, force_terminal=True, width=width, height=height, highlight=False)
     progress = LiveProgress(console, clock)
@@ -98,7 +98,7 @@ def test_the_view_fits_the_terminal_and_goes_away(width: int, height: int) -> No
         drawn.print(progress._draw())
         progress.shard_done("fetched", "part-00000", reasons, False, 1.0)
         progress.stage_finished("fetched")
-    shown = drawn.file.getvalue()  # type: ignore[attr-defined]
+    shown = drawn.file.getvalue()
     lines = shown.splitlines()
     assert len(lines) < height
     assert all(len(line) <= width for line in lines)
@@ -114,7 +114,7 @@ def tally() -> StageTally:
     return StageTally("fetched", 4, 400, now=0.0)
 
 
-def test_no_row_is_counted_twice() -> None:
+def test_tally_counts_no_row_twice() -> None:
     stage = tally()
     stage.advanced("part-00000", {"ok": 50}, [], 1.0)
     stage.advanced("part-00000", {"ok": 20}, [], 2.0)  # its worker died, and another began anew
@@ -127,7 +127,7 @@ def test_no_row_is_counted_twice() -> None:
     assert (stage.done, stage.reasons, stage.slowest) == (100, [("dns", 10)], [])
 
 
-def test_the_rate_is_of_late_and_of_this_run() -> None:
+def test_rate_covers_recent_rows_of_this_run() -> None:
     stage = tally()
     stage.shard_done("part-00000", {"ok": 100}, True, 1.0)
     assert stage.rate(10.0) == 0
@@ -141,14 +141,14 @@ def test_the_rate_is_of_late_and_of_this_run() -> None:
     assert stage.seconds_left(101.0) == pytest.approx(190 / 2, rel=0.1)
 
 
-def test_several_listeners_hear_all_there_is() -> None:
+def test_listeners_forward_every_event() -> None:
     heard: list[str] = []
 
     class Hears:
-        def __getattr__(self, name: str):  # type: ignore[no-untyped-def]
+        def __getattr__(self, name: str):
             return lambda *arguments: heard.append(name)
 
-    listeners = Listeners(Hears(), Hears())  # type: ignore[arg-type]
+    listeners = Listeners(Hears(), Hears())
     listeners.run_started("run", "demo", "f00")
     listeners.stage_started("fetched", 1, 10)
     listeners.advanced("fetched", "part-00000", {}, [])

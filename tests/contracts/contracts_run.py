@@ -1,6 +1,7 @@
-"""A small finished run, made by version 0.1 before the code was re-housed: later versions must go on with it.
+"""A small finished run of version 0.1, from before the code moved: later versions must resume it.
 
-`python tests/contracts/contracts_run.py` makes `run/` anew, for a change that a decision record covers.
+`python tests/contracts/contracts_run.py` writes `run/` again, for a change that a decision record
+covers.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""The surface that must not change without a decision record, read off the code as plain JSON values.
+"""Public surface as JSON values, which must not change without a decision record.
 
-`python tests/contracts/contracts_surface.py` writes surface.json anew, for a change that a decision record covers.
+`python tests/contracts/contracts_surface.py` writes surface.json again, for a change that a
+decision record covers.
 """
 
 from __future__ import annotations
@@ -38,8 +39,9 @@ RECIPES = ("demo", "hq50k", "laion_hr", "restoration_strict")
 TRAINING_RECIPES = ("airnet", "damoe", "demo", "moe_ir_30g", "restormer", "swinir")
 MODELS = ("airnet", "damoe", "moce_ir_s", "moe_ir_30g", "restormer", "swinir")
 DEGRADATIONS = (
-    "denoise_25", "poisson_30", "sensor_500", "camera_500", "dejpeg_10", "sr_x4", "derain_heavy", "blur_motion_15",
-    "blur_shake_31", "blur_disk_3", "lowlight_10", "gamma_2", "blur_motion_15+dejpeg_40+8bit",
+    "denoise_25", "poisson_30", "sensor_500", "camera_500", "dejpeg_10", "sr_x4", "derain_heavy",
+    "blur_motion_15", "blur_shake_31", "blur_disk_3", "lowlight_10", "gamma_2",
+    "blur_motion_15+dejpeg_40+8bit",
 )  # fmt: skip
 
 
@@ -109,10 +111,10 @@ def _option(parameter: Any) -> str:
         "default": parameter.default or None,
     }
     facts["repeated"] = getattr(parameter, "multiple", False)
-    told = ", ".join(
+    options = ", ".join(
         f"{name} {value}" for name, value in facts.items() if value not in (None, False)
     )
-    return f"{parameter.param_type_name} {names}: {told}"
+    return f"{parameter.param_type_name} {names}: {options}"
 
 
 def settings() -> dict[str, Any]:
@@ -144,7 +146,7 @@ def fingerprints() -> dict[str, str]:
 
 
 def events() -> dict[str, Any]:
-    """Events of `--log-json` with their fields, and the callbacks of Progress with their parameters."""
+    """Return events of `--log-json` with their fields, and callbacks of Progress."""
     callbacks = {
         name: _parameters(f) for name, f in vars(Progress).items() if not name.startswith("_")
     }
@@ -178,7 +180,7 @@ def _metadata_keys() -> list[str]:
 
 
 def golden_numbers() -> dict[str, Any]:
-    """Numbers that follow from the code alone: parameters, keys of weights, names of degradations."""
+    """Return numbers that follow from code alone: parameters, keys of weights, degradations."""
     models = {name: build_model(name) for name in MODELS}
     parameters = {
         name: sum(p.numel() for p in model.parameters()) for name, model in models.items()

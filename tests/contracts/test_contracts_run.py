@@ -37,7 +37,7 @@ def test_run_of_an_older_version_resumes_with_nothing_done_twice(run: Path) -> N
     assert digests(run) == before
 
 
-def test_run_of_an_older_version_made_anew_holds_the_same(run: Path) -> None:
+def test_run_of_older_version_computed_again_is_equal(run: Path) -> None:
     """All but the downloads: same files, same rows, same settings in the commit records."""
     urls, before = RUN.with_name("urls.txt"), digests(run)
     with fake_labeller():
@@ -58,7 +58,7 @@ def test_run_of_an_older_version_made_anew_holds_the_same(run: Path) -> None:
 
 
 def assert_same_rows(old: pa.Table, new: pa.Table, name: str) -> None:
-    """Same columns, types and rows; floats to nine digits, since processors differ in the last ones."""
+    """Compare columns, types and rows; floats to nine digits, since processors differ."""
     assert old.schema.equals(new.schema), name
     assert (old.schema.metadata or {}).keys() == (new.schema.metadata or {}).keys(), name
     for column, field in zip(old.column_names, old.schema, strict=True):

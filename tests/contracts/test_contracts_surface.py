@@ -9,9 +9,10 @@ PINNED = json.loads(SURFACE.read_text())
 
 @pytest.mark.parametrize("part", [part for part in PARTS if part != "commands"])
 def test_surface_stays_as_pinned(part: str) -> None:
-    """Where a decision record changes a contract, run contracts_surface.py."""
+    """Surface equals its pin; if a decision record changes it, run contracts_surface.py."""
     assert read_off(part) == PINNED[part], (
-        f"a public contract changed: if a decision record says so, run {SURFACE.parent}/contracts_surface.py"
+        "a public contract changed: if a decision record says so, "
+        f"run {SURFACE.parent}/contracts_surface.py"
     )
 
 

@@ -1,4 +1,4 @@
-"""The search for the paper's reading: its plainest reading is ours, and what it counts is what it says."""
+"""Calibration: the plain reading equals the measure, and counts are right."""
 
 import sys
 from collections.abc import Iterator
@@ -51,7 +51,7 @@ def few_pictures() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def means() -> Means:
-    """Of a picture with odd sides and one with even sides, by 0.3 and 0.7."""
+    """Means over a picture with odd sides and one with even sides, weighed 0.3 and 0.7."""
     means = Means()
     for share, image in zip((0.3, 0.7), PAIR, strict=True):
         means.add(image, share)
@@ -61,7 +61,7 @@ def means() -> Means:
 PAIR = picture(261, 303), picture(270, 306, seed=1)
 
 
-def test_the_plainest_reading_is_what_curate_measures(means: Means) -> None:
+def test_calibration_of_plain_reading_equals_measure(means: Means) -> None:
     curve = means.curves()[BASE]
     cutoffs = [0.25, 0.32, 0.5, 0.75]
     ratios = [high_frequency_ratios(np.asarray(image.convert("L")), cutoffs) for image in PAIR]
@@ -69,7 +69,7 @@ def test_the_plainest_reading_is_what_curate_measures(means: Means) -> None:
     assert [curve[round(c * BINS)] for c in cutoffs] == pytest.approx(expected, rel=1e-3)
 
 
-def test_every_curve_falls_from_a_share_of_the_whole(means: Means) -> None:
+def test_calibration_curves_decrease(means: Means) -> None:
     curves = means.curves()
     assert (
         len(curves) == 2 * 2 * 2 * 8 * len(readings.PICTURES) + 2 * 2 * 8 * 2
@@ -80,7 +80,7 @@ def test_every_curve_falls_from_a_share_of_the_whole(means: Means) -> None:
         assert (curve[0] == pytest.approx(1)) == (reading.dc == "DC left out"), reading
 
 
-def test_parts_of_a_set_add_up(means: Means) -> None:
+def test_calibration_parts_add_up(means: Means) -> None:
     one, other = Means(), Means()
     one.add(PAIR[0], 0.3)
     other.add(PAIR[1], 0.7)
@@ -89,7 +89,7 @@ def test_parts_of_a_set_add_up(means: Means) -> None:
     np.testing.assert_allclose(np.stack(list(both.values())), np.stack(list(curves.values())))
 
 
-def test_a_part_of_a_set_is_weighed_to_the_known_means_of_the_whole() -> None:
+def test_calibration_weighs_part_to_known_means() -> None:
     rng = np.random.default_rng(0)
     known = {f"{i}": tuple(rng.random(2)) for i in range(40)}
     part = [f"{i}" for i in range(0, 40, 4)]
@@ -101,7 +101,7 @@ def test_a_part_of_a_set_is_weighed_to_the_known_means_of_the_whole() -> None:
     assert calibrate.shares(part, {}) == pytest.approx([0.1] * 10)
 
 
-def test_a_reading_that_gives_both_figures_is_found() -> None:
+def test_calibration_finds_reading_that_fits_both_figures() -> None:
     slope = np.linspace(0, 1, BINS + 1)
     right = (
         {BASE: calibrate.BSDS * np.exp(2 - 5 * slope)},
@@ -111,18 +111,18 @@ def test_a_reading_that_gives_both_figures_is_found() -> None:
     assert (fit.cutoff, fit.error) == (pytest.approx(0.4), pytest.approx(0, abs=1e-6))
     (printed,) = calibrate.fits({"train": right[0]}, right[1], np.array([0.5]))
     assert printed.error == pytest.approx(1 - np.exp(-0.5))
-    # where one figure fits the other is 2 % off: no cut-off brings both within 1 % or, shared out, well under
+    # where one figure fits, the other is 2 % off: no cut-off brings both within 1 %
     wrong = {BASE: right[1][BASE] * 1.03}
     (fit,) = calibrate.fits({"train": right[0]}, wrong, calibrate.CUTOFFS)
     assert fit.error == pytest.approx(0.015, abs=2e-3)
 
 
-def test_departures_are_named() -> None:
+def test_calibration_names_departures() -> None:
     assert calibrate.departures(BASE) == []
     assert calibrate.departures(BASE._replace(colour="G", window="Hann")) == ["G", "Hann"]
 
 
-def test_the_command_prints_its_tables(
+def test_calibration_command_prints_tables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, seed in (("train", 1), ("test", 2), ("urban", 3)):

@@ -18,7 +18,7 @@ def generator() -> ModuleType:
     return module
 
 
-def test_the_reference_says_what_the_code_says(generator: ModuleType) -> None:
+def test_reference_is_up_to_date(generator: ModuleType) -> None:
     behind = [
         name
         for name, text in generator.pages().items()
@@ -30,5 +30,5 @@ def test_the_reference_says_what_the_code_says(generator: ModuleType) -> None:
     )
 
 
-def test_every_page_of_the_reference_is_generated(generator: ModuleType) -> None:
+def test_reference_has_only_generated_pages(generator: ModuleType) -> None:
     assert {path.name for path in (DOCS / "reference").iterdir()} == set(generator.pages())

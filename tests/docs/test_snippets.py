@@ -1,4 +1,4 @@
-"""What the pages show must exist: links, Python, recipes, and every `curate` command with its options."""
+"""Links, Python, recipes, tests and `curate` commands that the pages show must exist."""
 
 import re
 import shlex
@@ -74,7 +74,7 @@ def anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_link_within_the_repository_leads_somewhere(page: Path) -> None:
+def test_links_within_repository_have_targets(page: Path) -> None:
     text = re.sub(r"```.*?```|`[^`\n]+`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     for link in re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'(?:src|href)="([^"]+)"', text):
         if re.match(r"[a-z]+:", link):
@@ -103,7 +103,7 @@ def test_yaml_snippets_are_recipes_or_taxonomies(snippet: Snippet, tmp_path: Pat
 
 
 def commands(snippet: Snippet) -> Iterator[list[str]]:
-    """The words of each `curate` command line, without comments, prompts and what a pipe does with it."""
+    """Yield the words of each `curate` command, without comments, prompts and pipes."""
     for line in snippet.text.replace("\\\n", " ").splitlines():
         line = re.sub(r"^\$ ", "", line.strip())
         if line.startswith("curate ") and "[OPTIONS]" not in line:
@@ -116,7 +116,7 @@ def commands(snippet: Snippet) -> Iterator[list[str]]:
 
 
 def parse(group: Any, words: list[str]) -> dict[str, Any]:
-    """What the command line makes of the words; raises as it does when a command or an option is not known."""
+    """Parse words as the command line does; raises for unknown commands and options."""
     command = group.commands.get(words[0])
     assert command, f"no command {words[0]}"
     if hasattr(command, "commands"):
@@ -128,7 +128,7 @@ def parse(group: Any, words: list[str]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "snippet", [s for s in SNIPPETS if s.language in SHELL and any(commands(s))], ids=str
 )  # fmt: skip
-def test_commands_options_and_settings_exist(snippet: Snippet) -> None:
+def test_commands_of_pages_exist_with_options_and_settings(snippet: Snippet) -> None:
     for words in commands(snippet):
         if "--help" in words or words == ["--version"]:
             continue
@@ -154,7 +154,7 @@ def test_commands_options_and_settings_exist(snippet: Snippet) -> None:
             )
 
 
-def test_the_checks_see_the_pages() -> None:
+def test_checks_find_snippets_of_each_kind() -> None:
     shown = [
         words for snippet in SNIPPETS if snippet.language in SHELL for words in commands(snippet)
     ]
@@ -164,7 +164,7 @@ def test_the_checks_see_the_pages() -> None:
         parse(typer.main.get_command(app), ["run", "hq50k", "--no-such-option"])
 
 
-def test_every_reason_has_its_advice() -> None:
+def test_every_reason_has_advice_in_docs() -> None:
     page = (ROOT / "docs" / "how-to" / "when-something-fails.md").read_text(encoding="utf-8")
     table = page.partition("| reason | what to do |")[2].partition("\n\n")[0]
     advised = [

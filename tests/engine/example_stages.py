@@ -1,4 +1,4 @@
-"""Stage functions, candidates and a progress to remember: importable by name, so that Dask workers find them."""
+"""Example stages, candidates and progress that Dask workers can import by name."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ class Square:
 
 @dataclass(frozen=True)
 class Waits:
-    """Says from other threads what it has done, as a downloader with a pool of its own does, and waits to be heard."""
+    """Report progress from other threads, as a downloader does, and wait until it arrives."""
 
     heard: str
     """A path that is there once what it says has arrived."""
     fail_once: str | None = None
     """A path that is made at the first call, which then fails."""
     die_once: str | None = None
-    """The same, and then the worker dies."""
+    """Report progress likewise, and then kill the worker."""
 
     def __call__(self, rows: pa.Table, shard: Shard) -> pa.Table:
         shard.watch(
@@ -158,7 +158,7 @@ def candidates(shards: int = 3, rows: int = 8) -> list[pa.Table]:
 
 
 def hurdle(number: int, report: Report) -> int:
-    """A task that ends the later the earlier it began; negative ones fail, and 99 takes its worker down."""
+    """Task that ends later the earlier it began; negative ones fail, and 99 kills its worker."""
     if number < 0:
         raise InputError(f"no such number: {number}")
     if number == 99:

@@ -76,7 +76,7 @@ def test_map_in_order_returns_results_in_order_of_tasks(dask_workers: DaskExecut
 
 
 def test_workers_that_die_often_are_restarted(dask_workers: DaskExecutor) -> None:
-    """Dask looks 15 s after a death whether the worker is there, and stops its nanny if it has just died again."""
+    """Dask checks 15 s after a death for the worker, and stops its nanny if it died again."""
     timeout = dask.utils.parse_timedelta(dask.config.get("distributed.deploy.lost-worker-timeout"))
     assert timeout > timedelta(days=365).total_seconds()
 
@@ -195,7 +195,7 @@ def test_reports_of_a_dead_worker_are_void(
     waits = Waits(str(tmp_path / "heard"), die_once=str(tmp_path / "died"))
     outcome = run_stage(folder, squares(waits), index.shards, 8, dask_workers, progress)
     assert outcome.rows_out == {"bad_url": 1, "ok": 5, "too_small": 2}
-    # before and after: all that stands at that moment, the row that an earlier stage rejected included
+    # each report has all counts so far, including the row that an earlier stage rejected
     standing = ("part-00000", {"bad_url": 1, "slow": 2}, ["the other side"])
     assert progress.under_way[0] == standing
     again = progress.under_way[1:]  # by the next worker, whose rows may be done when it says so

@@ -1,4 +1,4 @@
-"""What a resume reads again: files that the file system shows to have changed, and all on request."""
+"""A resume reads only files that the file system shows as changed, and all on request."""
 
 import os
 from pathlib import Path
@@ -23,7 +23,7 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture
-def resume(folder: RunFolder, shards: tuple[str, ...], progress: Recorder, hashed: list[str]):  # type: ignore[no-untyped-def]
+def resume(folder: RunFolder, shards: tuple[str, ...], progress: Recorder, hashed: list[str]):
     """Resume a finished stage: shards that held, and files that were read for that."""
 
     def again() -> tuple[int, list[str]]:
@@ -40,14 +40,14 @@ def resume(folder: RunFolder, shards: tuple[str, ...], progress: Recorder, hashe
     return again
 
 
-def test_changed_output_is_made_again(folder: RunFolder, resume) -> None:  # type: ignore[no-untyped-def]
+def test_changed_output_is_computed_again(folder: RunFolder, resume) -> None:
     whole = folder.read(FILE)
     Path(folder.url, FILE).write_bytes(whole[:-1] + b"?")
     assert resume() == (2, [FILE])
     assert folder.read(FILE) == whole
 
 
-def test_change_with_the_old_mtime_is_noticed(folder: RunFolder, resume) -> None:  # type: ignore[no-untyped-def]
+def test_change_with_the_old_mtime_is_noticed(folder: RunFolder, resume) -> None:
     path = Path(folder.url, FILE)
     before, whole = path.stat(), path.read_bytes()
     while path.stat().st_ctime_ns == before.st_ctime_ns:
@@ -56,20 +56,20 @@ def test_change_with_the_old_mtime_is_noticed(folder: RunFolder, resume) -> None
     assert resume() == (2, [FILE])
 
 
-def test_touched_output_is_hashed_once(folder: RunFolder, resume) -> None:  # type: ignore[no-untyped-def]
+def test_touched_output_is_hashed_once(folder: RunFolder, resume) -> None:
     path = Path(folder.url, FILE)
     os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
     assert resume() == (3, [FILE])
     assert resume() == (3, [])
 
 
-def test_missing_output_is_made_again(folder: RunFolder, resume) -> None:  # type: ignore[no-untyped-def]
+def test_missing_output_is_computed_again(folder: RunFolder, resume) -> None:
     Path(folder.url, FILE).unlink()
     assert resume()[0] == 2
 
 
 @pytest.mark.parametrize("note", [b"{", b"[]", b'{"files/part-00001.txt": 1}', b"{}"])
-def test_damaged_stamps_are_ignored(folder: RunFolder, resume, note: bytes) -> None:  # type: ignore[no-untyped-def]
+def test_damaged_stamps_are_ignored(folder: RunFolder, resume, note: bytes) -> None:
     folder.write("log/seen-squared-part-00001.json", note)
     assert resume() == (3, [FILE, "squared/part-00001.parquet"])
 
@@ -77,7 +77,7 @@ def test_damaged_stamps_are_ignored(folder: RunFolder, resume, note: bytes) -> N
 def test_distrust_makes_every_output_hashed(
     folder: RunFolder,
     resume,
-    monkeypatch: pytest.MonkeyPatch,  # type: ignore[no-untyped-def]
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(RunFolder, "stamp", lambda folder, name: "rot leaves no trace")
     assert resume()[0] == 3

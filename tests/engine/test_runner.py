@@ -58,7 +58,7 @@ def test_stage_returns_every_row_with_its_reason(
         "rejected",
         "ok",
     ]
-    # the function never saw the row that was rejected before; those it rejected itself keep what it found
+    # earlier rejected rows never reach the function; rows that it rejects keep its values
     assert rows["square"].to_pylist() == [0, None, 4, 9, 16, 25, 36, 49]
 
 
@@ -79,7 +79,7 @@ def test_second_run_resumes_every_shard(
 
 @pytest.mark.parametrize("path", ["squared/part-00001.parquet", "files/part-00001.txt"])
 @pytest.mark.parametrize("damage", ["truncated", "removed", "changed"])
-def test_damaged_output_is_made_again(
+def test_damaged_output_is_computed_again(
     folder: RunFolder, shards: tuple[str, ...], progress: Recorder, path: str, damage: str
 ) -> None:
     run_stage(folder, squares(), shards, 24, SERIAL, progress)
@@ -256,7 +256,7 @@ def test_table_with_a_wrong_checksum_is_refused(folder: RunFolder, shards: tuple
 def test_whole_step_resumes(folder: RunFolder, progress: Recorder) -> None:
     calls = []
 
-    def build(whole):  # type: ignore[no-untyped-def]
+    def build(whole):
         calls.append(whole.name)
         with whole.create("summary.txt") as sink:
             sink.write(b"done")
@@ -274,7 +274,7 @@ def test_whole_step_resumes(folder: RunFolder, progress: Recorder) -> None:
 def test_candidates_resume_from_their_index(folder: RunFolder, progress: Recorder) -> None:
     reads = []
 
-    def tables():  # type: ignore[no-untyped-def]
+    def tables():
         reads.append(1)
         yield from candidates()
 
@@ -307,15 +307,15 @@ def test_commit_record_is_readable_json(
 def test_candidates_report_shards_while_they_are_read(
     folder: RunFolder, progress: Recorder
 ) -> None:
-    told: list[int] = []
+    counts: list[int] = []
 
     def tables() -> Iterator[pa.Table]:
         for table in candidates():
-            told.append(len(progress.done))
+            counts.append(len(progress.done))
             yield table
 
     write_source(folder, tables(), dict, "input", "config", progress)
-    assert told == [0, 1, 2]
+    assert counts == [0, 1, 2]
 
 
 def test_shard_reports_its_whole_state_each_time(folder: RunFolder, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a run folder holds, to be compared."""
+"""Digests of a run folder, for comparison."""
 
 import hashlib
 from pathlib import Path

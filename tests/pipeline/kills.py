@@ -1,4 +1,4 @@
-"""Kills a run at chosen moments and resumes it, while a watcher sees every change of its folder. Linux only."""
+"""Kill a run at chosen moments and resume it, while a watcher sees every change; Linux only."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ class Command:
     """Seconds after which a run that should have ended hangs."""
 
     def words(self) -> tuple[object, ...]:
-        """What follows `curate`, but settings and scheduler."""
+        """Arguments of `curate`, without settings and scheduler."""
         return ("run", self.recipe, "--input", self.input, "--out", self.out)
 
     def start(self, scheduler: str) -> Run:
-        """Start it on a scheduler: serial, local, or own for a Dask cluster that is started with it."""
+        """Start it on a scheduler: serial, local, or own, which starts a Dask cluster too."""
         return Run(self, scheduler)
 
 
@@ -75,7 +75,7 @@ def _is_worker(process: psutil.Process) -> bool:
 
 
 class Run:
-    """A command under way, in a process group of its own; with a Dask cluster in another one if it is to have one."""
+    """Running command in its own process group, with its Dask cluster, if any, in another one."""
 
     def __init__(self, command: Command, scheduler: str) -> None:
         self._place = command.out.with_name(f"{command.out.name}-{time.monotonic_ns()}")
@@ -119,8 +119,8 @@ class Run:
             )
 
     def _start_cluster(self) -> str:
-        told, here = self._place / "scheduler.json", ("--host", "127.0.0.1", "--no-dashboard")
-        known = ("--scheduler-file", told)
+        file, here = self._place / "scheduler.json", ("--host", "127.0.0.1", "--no-dashboard")
+        known = ("--scheduler-file", file)
         self._cluster.append(self._popen("dask", "scheduler", *here, "--port", 0, *known))
         self._cluster.append(
             self._popen(
@@ -133,12 +133,12 @@ class Run:
                 "--nthreads",
                 1,
                 "--local-directory",
-                told.parent,
+                file.parent,
             )
         )
         while True:
             with suppress(FileNotFoundError, ValueError):  # not there yet, or not yet whole
-                return str(json.loads(told.read_text())["address"])
+                return str(json.loads(file.read_text())["address"])
             assert self._cluster[0].poll() is None, "the Dask scheduler did not start"
             time.sleep(0.01)
 
@@ -176,14 +176,14 @@ class Run:
 
 @dataclass
 class Survival:
-    """What became of a run that was killed."""
+    """Outcome of a run that was killed."""
 
     stages: list[str] = field(default_factory=list)
-    """Where it was hit."""
+    """Stages in which it was killed."""
     restarts: int = 0
     faults: list[str] = field(default_factory=list)
-    """What broke a promise; nothing should."""
-    looks: int = 0
+    """Broken promises; should be empty."""
+    checks: int = 0
     files: int = 0
 
 
@@ -195,9 +195,9 @@ def disturb(
     expected: dict[str, str],
     seed: random.Random,
 ) -> Survival:
-    """Kill a run at some moments, resume it until it is done, and compare it with an undisturbed one.
+    """Kill a run at some moments, resume it until it is done, and compare it with a whole one.
 
-    What is left of a cluster whose scheduler was killed stays, so that the run that goes on has it for company.
+    The workers of a killed scheduler stay alive beside the run that resumes.
     """
     survival = Survival()
     runs: list[Run] = []
@@ -221,9 +221,9 @@ def disturb(
     finally:
         for run in runs:
             run.__exit__(None, None, None)
-    survival.restarts, survival.looks, survival.files = (
+    survival.restarts, survival.checks, survival.files = (
         len(runs) - 1,
-        watcher.looks,
+        watcher.checks,
         len(watcher.seen),
     )
     found = digests(command.out)
@@ -236,9 +236,9 @@ def disturb(
 
 
 def _check_death(kind: Kind, status: int, errors: str, survival: Survival) -> None:
-    """A run whose scheduler was killed says in a line what to do, unless it had no more need of one."""
-    told = "run the same command again" in errors and "Traceback" not in errors
-    if kind == "scheduler" and status != 0 and not (status == 1 and told):
+    """Check that a run whose scheduler was killed names the remedy, or needed none."""
+    advised = "run the same command again" in errors and "Traceback" not in errors
+    if kind == "scheduler" and status != 0 and not (status == 1 and advised):
         survival.faults.append(
             f"its scheduler killed, it ended with {status}: {errors.strip()[-2000:]}"
         )

@@ -1,4 +1,4 @@
-"""A crawl over loopback, by both engines, in this process and on Dask: one run folder, byte for byte."""
+"""A crawl over loopback by both engines, serial and on Dask: the same run folder, byte for byte."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,7 +37,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory, crawl: Recipe, urls: Path
     ("engine", "scheduler"),
     [("stream", "local"), ("img2dataset", "local"), ("img2dataset", "serial")],
 )
-def test_either_engine_anywhere_gives_the_same_bytes(
+def test_crawl_with_either_engine_and_store_has_same_bytes(
     crawl: Recipe, urls: Path, tmp_path: Path, expected: dict[str, str], engine: str, scheduler: str
 ) -> None:
     if engine == "img2dataset" and find_spec("img2dataset") is None:

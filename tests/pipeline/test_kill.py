@@ -1,4 +1,4 @@
-"""kill -9, at many moments, while a watcher looks. The same command again must end with the same bytes.
+"""Kill a run with -9 at many moments; the same command again must end with the same bytes.
 
 The long form, with crawls by both engines, is benchmarks/chaos.py.
 """
@@ -29,7 +29,7 @@ def expected(
     ("scheduler", "kind", "count"),
     [("serial", "all", 3), ("local", "all", 1), ("local", "worker", 2), ("own", "scheduler", 1)],
 )
-def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
+def test_killed_run_resumes_to_same_bytes(
     recipe: Path,
     pictures: Path,
     tmp_path: Path,

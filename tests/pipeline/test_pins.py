@@ -19,7 +19,7 @@ def select_again(recipe: Path, run: Path, *settings: str) -> RunOutcome:
     return curate.run(changed, (), run, scheduler="serial", stages=("select",), redo_from="select")
 
 
-def test_pins_keep_earlier_picks_and_are_part_of_what_a_resume_compares(
+def test_pins_keep_picks_and_are_part_of_fingerprint(
     recipe: Path, pictures: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
@@ -52,9 +52,7 @@ def test_pins_keep_earlier_picks_and_are_part_of_what_a_resume_compares(
     )
 
 
-def test_what_is_lacking_stands_in_the_run_folder(
-    recipe: Path, pictures: Path, tmp_path: Path
-) -> None:
+def test_lost_pins_are_written_to_run_folder(recipe: Path, pictures: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     outcome = curate.run(recipe, [pictures], run, scheduler="serial", stages=STAGES[:6])
     rows = outcome.selection["shopping"]["rows"]

@@ -42,7 +42,7 @@ class Interrupt(Progress):
         (LabelError, [], {"redo_from": "fetch", "settings": ["label.model=local-dir:none"]}),
     ],
 )
-def test_a_redo_that_is_refused_takes_nothing_away(
+def test_redo_that_is_refused_removes_nothing(
     recipe: Path,
     measured: Path,
     error: type[CurateError],
@@ -52,11 +52,11 @@ def test_a_redo_that_is_refused_takes_nothing_away(
     before = digests(measured)
     changed = Recipe.load(recipe, options.pop("settings", []))
     with pytest.raises(error):
-        curate.run(changed, inputs, measured, **{"scheduler": "serial", **options})  # type: ignore[arg-type]
+        curate.run(changed, inputs, measured, **({"scheduler": "serial"} | options))
     assert digests(measured) == before
 
 
-def test_a_redo_that_was_stopped_goes_on_with_the_same_command(
+def test_redo_that_was_stopped_resumes_with_same_command(
     recipe: Path, pictures: Path, measured: Path
 ) -> None:
     undisturbed = digests(measured)
@@ -81,9 +81,7 @@ def test_a_redo_that_was_stopped_goes_on_with_the_same_command(
     assert redo() == [5, 0, 0]  # it was done, so now it is asked for again
 
 
-def test_a_stopped_redo_with_another_recipe_starts_anew(
-    recipe: Path, pictures: Path, measured: Path
-) -> None:
+def test_redo_with_another_recipe_starts_over(recipe: Path, pictures: Path, measured: Path) -> None:
     def redo(quality: int, progress: Progress | None = None) -> list[int]:
         settings = Recipe.load(recipe, [f"filters.min.jpeg_quality={quality}"])
         outcome = curate.run(
@@ -102,7 +100,7 @@ def test_a_stopped_redo_with_another_recipe_starts_anew(
     assert redo(51) == [5, 5, 0]
 
 
-def test_settings_that_change_no_result_take_nothing_away(measured: Path) -> None:
+def test_redo_with_incidental_settings_removes_nothing(measured: Path) -> None:
     assert (
         revise_recipe(measured, "fetch", ["fetch.concurrency=3", "label.batch_size=1"])[1] is None
     )
@@ -119,7 +117,7 @@ def test_settings_that_change_no_result_take_nothing_away(measured: Path) -> Non
         revise_recipe(measured, "label", ["filters.min.width=60"])
 
 
-def test_bounds_that_change_and_change_back_leave_no_trace(
+def test_redo_with_bounds_changed_and_back_gives_same_bytes(
     recipe: Path, pictures: Path, tmp_path: Path
 ) -> None:
     def run(out: str, *settings: str, redo_from: str | None = None) -> dict[str, str]:
@@ -132,7 +130,7 @@ def test_bounds_that_change_and_change_back_leave_no_trace(
     assert run("run", redo_from="fetch") == first
 
 
-def test_rot_is_found_by_who_looks_for_it(
+def test_verified_run_with_corrupt_file_finds_and_mends_it(
     recipe: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(RunFolder, "stamp", lambda folder, name: "rot leaves no trace")
@@ -164,7 +162,7 @@ class Breaks(Progress):
             raise InputError("the list breaks off")
 
 
-def test_a_list_that_breaks_half_way_takes_nothing_away(
+def test_redo_with_list_that_breaks_removes_nothing(
     recipe: Path, measured: Path, tmp_path: Path
 ) -> None:
     before = digests(measured)
@@ -181,7 +179,7 @@ def test_a_list_that_breaks_half_way_takes_nothing_away(
     assert digests(measured) == before
 
 
-def test_damaged_candidates_are_told_and_read_again(
+def test_run_with_damaged_candidates_reads_list_again(
     recipe: Path, pictures: Path, measured: Path
 ) -> None:
     undisturbed = digests(measured)
@@ -193,13 +191,13 @@ def test_damaged_candidates_are_told_and_read_again(
     assert digests(measured) == undisturbed
 
 
-def test_what_can_not_begin_leaves_no_recipe_behind(recipe: Path, tmp_path: Path) -> None:
+def test_run_that_cannot_start_writes_no_recipe(recipe: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError):
         curate.run(recipe, [tmp_path / "none.txt"], tmp_path / "run", scheduler="serial")
     assert not (tmp_path / "run/recipe.yaml").exists()
 
 
-def test_a_shorter_list_leaves_nothing_of_the_longer_one(
+def test_redo_with_shorter_list_removes_later_shards(
     recipe: Path, pictures: Path, tmp_path: Path
 ) -> None:
     run, stages = tmp_path / "run", (*STAGES, "label", "match", "select")

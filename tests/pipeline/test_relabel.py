@@ -1,4 +1,4 @@
-"""Other prompts for a run that is labelled: the images' embeddings stay, whatever goes with the labels."""
+"""Other prompts for a labelled run: the cache of embeddings stays, whatever else goes."""
 
 from pathlib import Path
 
@@ -15,8 +15,8 @@ STAGES = ("candidates", "fetch", "measure", "label")
 
 
 @pytest.fixture
-def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many pictures the encoder was given, pass by pass."""
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Count the pictures of each call of the encoder."""
     passes: list[int] = []
     encode = Labeller._encode
     monkeypatch.setattr(
@@ -38,23 +38,23 @@ def label(run: Path, *settings: str) -> None:
     curate.run(recipe, (), run, scheduler="serial", stages=("label",), redo_from=redo_from)
 
 
-def test_other_prompts_look_at_no_image_again(
-    recipe: Path, pictures: Path, tmp_path: Path, looked_at: list[int], prompts: str
+def test_run_with_other_prompts_reads_no_image_again(
+    recipe: Path, pictures: Path, tmp_path: Path, encoded: list[int], prompts: str
 ) -> None:
     fresh, run = tmp_path / "fresh", tmp_path / "run"
     curate.run(Recipe.load(recipe, [prompts]), [pictures], fresh, scheduler="serial", stages=STAGES)
     curate.run(recipe, [pictures], run, scheduler="serial", stages=STAGES)
-    assert sum(looked_at)
-    looked_at.clear()
+    assert sum(encoded)
+    encoded.clear()
     label(run, prompts)
-    assert sum(looked_at) == 0
+    assert sum(encoded) == 0
     assert digests(run) == digests(fresh)
     for file in (run / "labelled").glob("*.parquet"):
         assert set(pq.read_table(file)["category"].to_pylist()) <= {"One", "Two", "Three", None}
 
 
-def test_a_changed_filter_looks_only_at_what_it_lets_in(
-    recipe: Path, pictures: Path, tmp_path: Path, looked_at: list[int]
+def test_run_with_changed_filter_labels_only_newly_passing_images(
+    recipe: Path, pictures: Path, tmp_path: Path, encoded: list[int]
 ) -> None:
     loose, run = tmp_path / "loose", tmp_path / "run"
     curate.run(
@@ -64,26 +64,26 @@ def test_a_changed_filter_looks_only_at_what_it_lets_in(
         scheduler="serial",
         stages=STAGES,
     )
-    everything = sum(looked_at)
+    everything = sum(encoded)
     strict = Recipe.load(recipe, ["fetch.probe=false", "filters.min.width=72"])
-    looked_at.clear()
+    encoded.clear()
     curate.run(strict, [pictures], run, scheduler="serial", stages=STAGES)
-    some = sum(looked_at)
+    some = sum(encoded)
     assert 0 < some < everything
-    looked_at.clear()
+    encoded.clear()
     label(run, "filters.min.width=48")
-    assert sum(looked_at) == everything - some
+    assert sum(encoded) == everything - some
     assert digests(run) == digests(loose)
 
 
-def test_a_run_that_was_stopped_before_its_labels_were_committed_keeps_the_embeddings(
-    recipe: Path, pictures: Path, tmp_path: Path, looked_at: list[int]
+def test_run_stopped_before_label_commit_keeps_embeddings(
+    recipe: Path, pictures: Path, tmp_path: Path, encoded: list[int]
 ) -> None:
     curate.run(recipe, [pictures], tmp_path, scheduler="serial", stages=STAGES)
     whole = digests(tmp_path)
     for file in (tmp_path / "labelled").glob("part-*"):
         file.unlink()
-    looked_at.clear()
+    encoded.clear()
     label(tmp_path)
-    assert sum(looked_at) == 0
+    assert sum(encoded) == 0
     assert digests(tmp_path) == whole

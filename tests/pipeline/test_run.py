@@ -33,7 +33,7 @@ def ledger(run: Path) -> dict[str, dict[str, Any]]:
     return {row["url"].rsplit("/", 1)[-1]: row for row in rows}
 
 
-def test_every_candidate_has_one_row_and_every_rejected_one_a_reason(
+def test_ledger_has_one_row_per_candidate_and_reason_per_rejection(
     undisturbed: Path, pictures: Path
 ) -> None:
     rows = ledger(undisturbed)
@@ -61,9 +61,7 @@ def test_every_candidate_has_one_row_and_every_rejected_one_a_reason(
     assert twins[0]["dup_cluster"] == twins[1]["dup_cluster"] == twins[0]["id"]
 
 
-def test_the_manifests_are_valid_and_hold_the_bytes_as_served(
-    undisturbed: Path, pictures: Path
-) -> None:
+def test_manifests_of_run_are_valid_with_bytes_as_served(undisturbed: Path, pictures: Path) -> None:
     splits = {}
     for split in ("train", "test"):
         manifest = read_manifest(undisturbed / f"manifest/{split}.parquet")
@@ -75,9 +73,7 @@ def test_the_manifests_are_valid_and_hold_the_bytes_as_served(
     assert not splits["train"] & splits["test"]
 
 
-def test_no_file_tells_where_this_machine_keeps_its_files(
-    undisturbed: Path, pictures: Path
-) -> None:
+def test_files_of_run_hold_no_local_path(undisturbed: Path, pictures: Path) -> None:
     for path in (
         path
         for name in ("ledger", "manifest", "report")
@@ -87,7 +83,7 @@ def test_no_file_tells_where_this_machine_keeps_its_files(
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_dask_gives_the_same_bytes(
+def test_run_on_dask_has_same_bytes(
     undisturbed: Path, recipe: Path, pictures: Path, tmp_path: Path, workers: int
 ) -> None:
     curate.run(recipe, [pictures], tmp_path / "run", scheduler="local", workers=workers)
@@ -95,7 +91,7 @@ def test_dask_gives_the_same_bytes(
 
 
 @pytest.mark.parametrize("scheduler", ["serial", "local"])
-def test_a_selection_is_the_same_however_its_shards_are_dealt_out(
+def test_selection_does_not_depend_on_tasks_of_shards(
     undisturbed: Path, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheduler: str
 ) -> None:
     monkeypatch.setattr("curate.pipeline.selection_step._BLOCK", 2)
@@ -107,7 +103,7 @@ def test_a_selection_is_the_same_however_its_shards_are_dealt_out(
     assert digests(run) == digests(undisturbed)
 
 
-def test_stage_by_stage_gives_the_same_bytes(
+def test_stage_commands_give_same_bytes_as_run(
     undisturbed: Path, recipe: Path, pictures: Path, tmp_path: Path
 ) -> None:
     curate.run(recipe, [pictures], tmp_path / "run", scheduler="serial", stages=["candidates"])
@@ -116,7 +112,7 @@ def test_stage_by_stage_gives_the_same_bytes(
     assert digests(tmp_path / "run") == digests(undisturbed)
 
 
-def test_running_again_writes_nothing(recipe: Path, pictures: Path, tmp_path: Path) -> None:
+def test_finished_run_writes_nothing_again(recipe: Path, pictures: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     own = {run, run / ".lock", run / "recipe.yaml", run / "log"}
 
@@ -134,7 +130,7 @@ def test_running_again_writes_nothing(recipe: Path, pictures: Path, tmp_path: Pa
     assert stamps() == before
 
 
-def test_a_run_folder_may_move(undisturbed: Path, tmp_path: Path) -> None:
+def test_run_folder_can_be_moved(undisturbed: Path, tmp_path: Path) -> None:
     moved = shutil.copytree(undisturbed, tmp_path / "elsewhere")
     manifest = read_manifest(moved / "manifest/train.parquet")
     assert list(find_faults(manifest, check_bytes=True)) == []
@@ -142,7 +138,7 @@ def test_a_run_folder_may_move(undisturbed: Path, tmp_path: Path) -> None:
     assert all(stage.resumed == stage.shards for stage in outcome.stages)
 
 
-def test_another_recipe_is_refused_and_says_what_changed(
+def test_run_with_another_recipe_is_refused_with_its_changes(
     recipe: Path, pictures: Path, tmp_path: Path
 ) -> None:
     first = Recipe.load(recipe)
@@ -176,7 +172,7 @@ def test_another_recipe_is_refused_and_says_what_changed(
     assert outcome.reasons["ok"] >= 5
 
 
-def test_facts_that_are_asked_for_are_measured_and_held_against_bounds(
+def test_requested_facts_are_measured_and_filtered(
     undisturbed: Path, recipe: Path, pictures: Path, tmp_path: Path
 ) -> None:
     facts = {"noise_sigma", "clipped_high", "channel_spread"}
@@ -212,7 +208,7 @@ def test_facts_that_are_asked_for_are_measured_and_held_against_bounds(
         ("filters.allow.mode=[RGB]", "label"),
     ],
 )
-def test_a_filter_matters_to_fetch_if_the_head_of_a_file_can_break_it(
+def test_changed_filter_redoes_fetch_if_file_heads_can_break_it(
     recipe: Path, pictures: Path, tmp_path: Path, change: str, stage: str
 ) -> None:
     curate.run(recipe, [pictures], tmp_path / "run", scheduler="serial", stages=["candidates"])
@@ -228,7 +224,7 @@ def test_a_filter_matters_to_fetch_if_the_head_of_a_file_can_break_it(
             )
 
 
-def test_settings_that_change_no_result_may_change(
+def test_run_with_incidental_settings_is_accepted(
     recipe: Path, pictures: Path, tmp_path: Path
 ) -> None:
     curate.run(
@@ -243,7 +239,7 @@ def test_settings_that_change_no_result_may_change(
     assert all(stage.resumed == stage.shards for stage in outcome.stages)
 
 
-def test_other_input_is_refused(recipe: Path, pictures: Path, tmp_path: Path) -> None:
+def test_run_with_other_input_is_refused(recipe: Path, pictures: Path, tmp_path: Path) -> None:
     curate.run(recipe, [pictures], tmp_path / "run", scheduler="serial", stages=["candidates"])
     (tmp_path / "urls.txt").write_text("http://127.0.0.1/a.jpg\n")
     with pytest.raises(RunError, match=r"the input differs .* add --from candidates"):
@@ -263,7 +259,7 @@ def test_other_input_is_refused(recipe: Path, pictures: Path, tmp_path: Path) ->
     ]
 
 
-def test_lines_passed_over_are_told(recipe: Path, tmp_path: Path) -> None:
+def test_run_reports_lines_without_candidate(recipe: Path, tmp_path: Path) -> None:
     (tmp_path / "urls.txt").write_text("http://127.0.0.1/a.jpg\n\nHTTP://127.0.0.1:80/a.jpg\n\n")
     for _ in range(2):
         outcome = curate.run(
@@ -272,7 +268,9 @@ def test_lines_passed_over_are_told(recipe: Path, tmp_path: Path) -> None:
         assert outcome.passed_over == {"blank": 2, "repeated": 1}
 
 
-def test_a_weight_of_no_category_is_refused(recipe: Path, pictures: Path, tmp_path: Path) -> None:
+def test_recipe_with_weight_of_unknown_category_is_refused(
+    recipe: Path, pictures: Path, tmp_path: Path
+) -> None:
     slip = Recipe.load(recipe, ["select.category_weights.Animal=2"])
     with pytest.raises(
         RecipeError,
@@ -281,25 +279,25 @@ def test_a_weight_of_no_category_is_refused(recipe: Path, pictures: Path, tmp_pa
         curate.run(slip, pictures, tmp_path / "run", scheduler="serial")
 
 
-def test_one_input_needs_no_list(recipe: Path, pictures: Path, tmp_path: Path) -> None:
+def test_run_accepts_one_input_as_string(recipe: Path, pictures: Path, tmp_path: Path) -> None:
     for number, inputs in enumerate((pictures, str(pictures), [pictures])):
         outcome = curate.run(recipe, inputs, tmp_path / str(number), stages=["candidates"])
         assert outcome.reasons == {"ok": 26}
 
 
-def test_a_stage_that_does_not_exist(recipe: Path, tmp_path: Path) -> None:
+def test_unknown_stage_is_refused(recipe: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no stage 'fetched': the stages are candidates, fetch"):
         curate.run(recipe, [], tmp_path / "run", stages=["fetched"])
 
 
-def test_a_run_needs_its_input_once(recipe: Path, tmp_path: Path) -> None:
+def test_new_run_without_input_is_refused(recipe: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="name the candidates with --input"):
         curate.run(recipe, [], tmp_path / "run", scheduler="serial")
     with pytest.raises(RunError, match="is no run folder"):
         curate.run(None, [], tmp_path / "nowhere", scheduler="serial")
 
 
-def test_a_stage_out_of_turn_says_what_comes_first(
+def test_stage_before_its_turn_names_earlier_stage(
     recipe: Path, pictures: Path, tmp_path: Path
 ) -> None:
     curate.run(recipe, [pictures], tmp_path / "run", scheduler="serial", stages=["candidates"])
@@ -309,7 +307,7 @@ def test_a_stage_out_of_turn_says_what_comes_first(
         curate.run(None, out=tmp_path / "run", scheduler="serial", stages=["report"])
 
 
-def test_missing_weights_are_told_before_anything_is_fetched(
+def test_missing_weights_are_refused_before_fetch(
     recipe: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -320,7 +318,7 @@ def test_missing_weights_are_told_before_anything_is_fetched(
 
 
 @pytest.mark.parametrize("scheduler", ["serial", "local"])
-def test_a_missing_gpu_is_told_before_anything_is_fetched(
+def test_missing_gpu_is_refused_before_fetch(
     recipe: Path, pictures: Path, tmp_path: Path, scheduler: str
 ) -> None:
     import torch
@@ -352,17 +350,17 @@ class Offers:
         ("cpu", True, None, "cpu"),
     ],
 )
-def test_labels_are_made_where_a_gpu_is_offered_and_on_no_other(
+def test_label_tasks_run_only_on_workers_with_gpu(
     recipe: Path, device: str, gpu: bool, resource: str | None, placed_on: str
 ) -> None:
     stage = place_on_gpu(
         build_stage(StageName.LABEL, Recipe.load(recipe, [f"label.device={device}"])), Offers(gpu)
-    )  # type: ignore[arg-type]
+    )
     assert isinstance(stage.function, FilterAndLabel)
     assert (stage.resource, stage.function.label.config.device) == (resource, placed_on)
 
 
-def test_a_run_whose_labels_go_to_one_worker_is_the_same(
+def test_run_with_labels_on_one_worker_has_same_bytes(
     recipe: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A GPU is offered; where there is none, PyTorch then takes the processor."""
@@ -384,7 +382,7 @@ def test_a_run_whose_labels_go_to_one_worker_is_the_same(
     assert digests(tmp_path / "local") == digests(tmp_path / "serial")
 
 
-def test_a_category_that_does_not_exist_is_refused(
+def test_recipe_with_unknown_category_is_refused(
     recipe: Path, pictures: Path, tmp_path: Path
 ) -> None:
     slip = Recipe.load(recipe, ["select.test.overrides={Foood: 3}"])
@@ -392,7 +390,7 @@ def test_a_category_that_does_not_exist_is_refused(
         curate.run(slip, [pictures], tmp_path / "run", scheduler="serial")
 
 
-def test_nothing_kept_is_a_result_too(recipe: Path, pictures: Path, tmp_path: Path) -> None:
+def test_run_without_kept_images_finishes(recipe: Path, pictures: Path, tmp_path: Path) -> None:
     strict = Recipe.load(recipe, ["filters.min.width=5000"])
     outcome = curate.run(strict, [pictures], tmp_path / "run", scheduler="serial")
     assert "ok" not in outcome.reasons

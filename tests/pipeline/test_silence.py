@@ -24,17 +24,17 @@ def run_listening(code: str, *arguments: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_listener_hears() -> None:
+def test_packet_listener_hears_packets() -> None:
     script = f"{LISTEN}\nimport socket\nsocket.getaddrinfo('127.0.0.1', 80)\nassert calls"
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-def test_a_run_over_local_files_is_silent(recipe: Path, pictures: Path, tmp_path: Path) -> None:
+def test_run_over_local_files_sends_no_packet(recipe: Path, pictures: Path, tmp_path: Path) -> None:
     code = "import curate\ncurate.run(sys.argv[1], [sys.argv[2]], sys.argv[3], scheduler='serial')"
     run_listening(code, recipe, pictures, tmp_path / "run")
 
 
-def test_training_and_restoring_are_silent(pictures: Path, tmp_path: Path) -> None:
+def test_training_and_restoring_send_no_packet(pictures: Path, tmp_path: Path) -> None:
     good = tmp_path / "good"
     good.mkdir()
     for number in range(4):
@@ -42,7 +42,8 @@ def test_training_and_restoring_are_silent(pictures: Path, tmp_path: Path) -> No
         (good / name).write_bytes((pictures / name).read_bytes())
     code = """
 import curate
-settings = ["samples_per_epoch=4", "crops_per_image=2", "phases=[{epochs: 1, crop: 32, batch: 2, lr: 1.0e-4}]",
+settings = ["samples_per_epoch=4", "crops_per_image=2",
+            "phases=[{epochs: 1, crop: 32, batch: 2, lr: 1.0e-4}]",
             "validation.images=1", "validation.crop=32"]
 recipe = curate.TrainRecipe.load("train/demo", settings)
 result = curate.train(recipe, [sys.argv[1]], sys.argv[2] + "/restorer")

@@ -41,7 +41,7 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server.stop()
 
 
-def test_memory(recipe: Path, pictures: Path, tmp_path: Path) -> None:
+def test_run_in_memory_store_equals_local_run(recipe: Path, pictures: Path, tmp_path: Path) -> None:
     curate.run(recipe, [pictures], tmp_path / "run", scheduler="serial")
     url = f"memory://{tmp_path.name}/run"
     for _ in range(2):
@@ -51,14 +51,16 @@ def test_memory(recipe: Path, pictures: Path, tmp_path: Path) -> None:
     assert not list(find_faults(read_manifest(f"{url}/manifest/train.parquet"), check_bytes=True))
 
 
-def test_memory_is_for_one_process(recipe: Path, pictures: Path, tmp_path: Path) -> None:
+def test_memory_store_refuses_workers(recipe: Path, pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="use --scheduler serial"):
         curate.run(recipe, [pictures], f"memory://{tmp_path.name}/run", scheduler="local")
 
 
 @pytest.mark.filterwarnings("ignore:.*:ResourceWarning")  # botocore's own sessions
 @pytest.mark.parametrize("scheduler", ["serial", "local"])
-def test_s3(recipe: Path, pictures: Path, tmp_path: Path, s3: str, scheduler: str) -> None:
+def test_run_on_s3_equals_local_run(
+    recipe: Path, pictures: Path, tmp_path: Path, s3: str, scheduler: str
+) -> None:
     pytest.importorskip("s3fs")
     curate.run(recipe, [pictures], tmp_path / "run", scheduler="serial")
     for _ in range(2):
@@ -71,7 +73,7 @@ def test_s3(recipe: Path, pictures: Path, tmp_path: Path, s3: str, scheduler: st
 
 
 @pytest.mark.filterwarnings("ignore:.*:ResourceWarning")
-def test_a_stamp_tells_what_changed_on_s3(s3: str) -> None:
+def test_file_stamp_on_s3_changes_with_content(s3: str) -> None:
     folder, other = RunFolder(f"{s3}/run"), RunFolder(f"{s3}/run")
     stamps = []
     for data in (b"1", b"2", b"1"):
@@ -83,7 +85,7 @@ def test_a_stamp_tells_what_changed_on_s3(s3: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*:ResourceWarning")
-def test_a_bucket_that_is_not_there(recipe: Path, pictures: Path, s3: str) -> None:
+def test_run_in_missing_bucket_is_an_error(recipe: Path, pictures: Path, s3: str) -> None:
     with pytest.raises(
         RunError, match=f"can't write {s3}-none/run/recipe.yaml: .*bucket does not exist"
     ):
@@ -91,7 +93,7 @@ def test_a_bucket_that_is_not_there(recipe: Path, pictures: Path, s3: str) -> No
 
 
 @pytest.mark.filterwarnings("ignore:.*:ResourceWarning")
-def test_storage_without_credentials_is_told_in_a_line(
+def test_run_without_credentials_is_an_error_of_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, s3: str
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -107,6 +109,6 @@ def test_storage_without_credentials_is_told_in_a_line(
     )
     with pytest.raises(SystemExit, match="1"):
         app.main()
-    told = capsys.readouterr().err
-    assert told.startswith("curate: can't use the storage: Unable to locate credentials")
-    assert told.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith("curate: can't use the storage: Unable to locate credentials")
+    assert printed.count("\n") == 1

@@ -1,4 +1,4 @@
-"""What img2dataset downloaded, taken over: the same dataset as a crawl gives, with fewer requests."""
+"""A run over an img2dataset download equals a crawl, with fewer requests."""
 
 import functools
 import hashlib
@@ -34,7 +34,7 @@ def server(pictures: Path) -> Iterator[ThreadingHTTPServer]:
     running = ThreadingHTTPServer(
         ("127.0.0.1", 0), functools.partial(handler, directory=str(pictures))
     )
-    running.asked = handler.asked  # type: ignore[attr-defined]
+    running.asked = handler.asked
     threading.Thread(target=running.serve_forever, daemon=True).start()
     yield running
     running.shutdown()
@@ -44,7 +44,7 @@ def server(pictures: Path) -> Iterator[ThreadingHTTPServer]:
 def save(
     folder: Path, number: int, form: str, site: str, pictures: list[Path]
 ) -> tuple[int, set[str]]:
-    """A shard as img2dataset leaves it: how many images it has, and the names of those that a crawl alone can give."""
+    """Write a shard as img2dataset does; return its size, and the names that only a crawl gives."""
     rows, images, lacking = [], [], set()
     for i, path in enumerate(pictures):
         data = path.read_bytes()
@@ -75,7 +75,7 @@ def save(
     return count, lacking
 
 
-def test_a_download_gives_what_a_crawl_gives(
+def test_run_over_img2dataset_download_equals_crawl(
     recipe: Path, pictures: Path, server: ThreadingHTTPServer, tmp_path: Path
 ) -> None:
     site = f"http://127.0.0.1:{server.server_port}"
@@ -92,7 +92,7 @@ def test_a_download_gives_what_a_crawl_gives(
 
     outcome = curate.run(config, [tmp_path / "x"], tmp_path / "taken", scheduler="serial")
     lacking = saved[0][1] | saved[1][1]
-    assert server.asked == dict.fromkeys(lacking, 1)  # type: ignore[attr-defined]
+    assert server.asked == dict.fromkeys(lacking, 1)
     assert outcome.passed_over["taken from disk"] == saved[0][0] + saved[1][0]
 
     curate.run(config, [tmp_path / "urls.txt"], tmp_path / "crawled", scheduler="serial")

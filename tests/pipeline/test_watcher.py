@@ -42,7 +42,7 @@ def moved(out: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("deed", "told"),
+    ("deed", "message"),
     [
         (in_place, "made in place"),
         (longer, "written in place"),
@@ -57,15 +57,15 @@ def moved(out: Path) -> None:
         (lambda out: (out / "strange").mkdir(), "a folder"),
     ],
 )
-def test_what_breaks_the_promise_is_told(
-    tmp_path: Path, deed: Callable[[Path], object], told: str
+def test_watcher_reports_each_broken_promise(
+    tmp_path: Path, deed: Callable[[Path], object], message: str
 ) -> None:
     with Watcher(tmp_path / "run", EXPECTED) as watcher:
         deed(tmp_path / "run")
-    assert any(told in breach for breach in watcher.breaches)
+    assert any(message in breach for breach in watcher.breaches)
 
 
-def test_what_keeps_it_is_not(tmp_path: Path) -> None:
+def test_watcher_accepts_whole_files(tmp_path: Path) -> None:
     out = tmp_path / "run"
     with Watcher(out, EXPECTED) as watcher:
         (out / f"{atomic.TEMPORARY}x").mkdir()
@@ -78,4 +78,4 @@ def test_what_keeps_it_is_not(tmp_path: Path) -> None:
         atomic.write(out / "log/fetch-00000.parquet", table())
     assert not watcher.breaches
     assert watcher.seen == {NAME, "log/fetch-00000.parquet"}
-    assert watcher.looks == 5
+    assert watcher.checks == 5

@@ -38,8 +38,8 @@ _EVENT = struct.Struct("iIII")
 class Watcher:
     """Sees all that happens to a run folder while its `with` block lasts.
 
-    inotify tells of every change, so there is no instant that it misses: a final name may appear by a rename and in no
-    other way, and then what stands there is whole, and is what an undisturbed run puts there, as long as it is there.
+    inotify reports every change, so no instant is missed: a final name may appear by a rename only.
+    From then on the file must be whole, and equal to the file of an undisturbed run.
 
     Args:
         folder: of the run, not there yet.
@@ -50,13 +50,13 @@ class Watcher:
         self.breaches: list[str] = []
         self.seen: set[str] = set()
         """Final names that are there."""
-        self.looks = 0
+        self.checks = 0
         """Files read, as often as they came."""
         self._folder = folder
         self._expected = expected
 
     def __enter__(self) -> Self:
-        # all folders stand before the run begins: a watch that came after its folder would come too late
+        # all folders exist before the run begins: a later watch would come too late
         names = {"", "log/", *(f"{Path(name).parent}/" for name in self._expected if "/" in name)}
         for name in names:
             (self._folder / name).mkdir(parents=True, exist_ok=True)
@@ -122,22 +122,20 @@ class Watcher:
         if mask & _DIRECTORY:
             self.breaches.append(f"{name}: a folder that an undisturbed run doesn't have")
         elif mask & _MOVED_TO:
-            self.looks += 1
+            self.checks += 1
             try:
                 data = (self._folder / name).read_bytes()
                 check_whole(name, data)
-                if not name.startswith("log/") and hashlib.sha256(
-                    data
-                ).hexdigest() != self._expected.get(name):
+                digest = hashlib.sha256(data).hexdigest()
+                if not name.startswith("log/") and digest != self._expected.get(name):
                     self.breaches.append(f"{name}: not what an undisturbed run puts there")
             except FileNotFoundError:
-                pass  # gone by now: what took it away is told next
-            except Exception as error:  # noqa: BLE001 - libraries say in many ways that a file is cut
+                pass  # removed since; the event of that comes next
+            except Exception as error:  # noqa: BLE001 - libraries report a cut file in many ways
                 self.breaches.append(f"{name}: not whole: {error!r}")
             self.seen.add(name)
-        elif (
-            mask & _DELETE
-        ):  # candidates whose reading was cut short are read anew; what stays away is told in the end
+        elif mask & _DELETE:
+            # candidates whose reading was cut short are read again; other losses show at the end
             self.seen.discard(name)
         else:
             self.breaches.append(f"{name}: {_WORDS[mask & -mask]}")

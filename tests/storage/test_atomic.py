@@ -118,7 +118,7 @@ def test_a_url_of_a_local_file_will_do(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a b#c%20"]
 
 
-def test_a_file_in_the_way_of_a_folder(tmp_path: Path) -> None:
+def test_file_where_a_folder_should_be_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"")
     with pytest.raises(
         RunError, match=r"can't write .*/a/b: .*; make room there or choose another place"
@@ -126,7 +126,7 @@ def test_a_file_in_the_way_of_a_folder(tmp_path: Path) -> None:
         atomic.write(tmp_path / "a/b", b"x")
 
 
-def test_a_folder_in_the_way_of_a_file(tmp_path: Path) -> None:
+def test_folder_where_a_file_should_be_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     with pytest.raises(RunError, match=r"can't write .*/a: "):
         atomic.write(tmp_path / "a", b"x")

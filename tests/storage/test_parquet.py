@@ -38,7 +38,7 @@ def test_encode_table_gives_the_bytes_of_pyarrow_with_these_options(
     options: dict[str, object], written: dict[str, object]
 ) -> None:
     pq.write_table(TABLE, sink := io.BytesIO(), **written)
-    assert encode_table(TABLE, **options) == sink.getvalue()  # type: ignore[arg-type]
+    assert encode_table(TABLE, **options) == sink.getvalue()
 
 
 def test_read_table_gives_the_named_columns_that_the_file_has() -> None:

@@ -50,12 +50,14 @@ def replaced(body: bytes) -> bytes:
 
 BODIES = {"recoded": recoded, "lossless": lossless, "resized": resized, "replaced": replaced}
 FATES = ("same", *BODIES, "not-found", "unavailable", "damaged", "disguised", "opted-out", "same")
-"""What becomes of each picture, in the order of the list."""
+"""State of each picture when the site is old, in the order of the list."""
 STATES = (
-    "same", "recoded", "recoded", "recoded", "changed", "gone", "unreachable", "gone", "gone", "gone", "same",
+    "same", "recoded", "recoded", "recoded", "changed", "gone", "unreachable", "gone", "gone",
+    "gone", "same",
 )  # fmt: skip
 REASONS = (
-    None, None, None, None, None, "http_404", "http_5xx", "decode_failed", "not_image", "opted_out", None,
+    None, None, None, None, None, "http_404", "http_5xx", "decode_failed", "not_image",
+    "opted_out", None,
 )  # fmt: skip
 
 

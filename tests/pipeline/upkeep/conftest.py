@@ -41,7 +41,7 @@ def ageing(site: Ageing) -> Ageing:
 
 @pytest.fixture
 def dataset(published_once: Path, ageing: Ageing) -> Path:
-    """A run folder, to be read only, of the pictures as they were; the site is old by now. A third of them are test."""
+    """Read-only run folder of the pictures before the site aged; a third of them are in test."""
     ageing.old = True
     return published_once
 
@@ -58,7 +58,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         monkeypatch.setattr("sys.argv", ["curate", *map(str, words)])
         with pytest.raises(SystemExit) as end:
             app.main()
-        told = capsys.readouterr()
-        return int(end.value.code or 0), told.out, told.err
+        printed = capsys.readouterr()
+        return int(end.value.code or 0), printed.out, printed.err
 
     return run

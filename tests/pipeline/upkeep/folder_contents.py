@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 
 def contents(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Name and bytes of every file; of tables also every value as text, and of HTML the pictures within."""
+    """Yield name and bytes of every file, values of tables as text, and pictures inside HTML."""
     for path in sorted(folder.rglob("*")):
         if not path.is_file():
             continue

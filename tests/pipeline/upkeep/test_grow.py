@@ -1,4 +1,4 @@
-"""A run grows: what is there stays as it is, what is new is added, and what was removed doesn't come back."""
+"""Growth of a run: old shards stay, new candidates come in, removed images don't come back."""
 
 import json
 import shutil
@@ -71,7 +71,7 @@ def more(run: Path, folders: tuple[Path, Path], **options: object) -> Growth:
     return grow(run, [folders[1]], **{**SERIAL, "settings": WANTED, **options})
 
 
-def test_only_what_is_new_is_added_and_what_was_picked_stays(
+def test_grow_adds_only_new_candidates_and_keeps_picks(
     first: Path, run: Path, folders: tuple[Path, Path]
 ) -> None:
     before = picks(run)
@@ -100,7 +100,7 @@ def test_only_what_is_new_is_added_and_what_was_picked_stays(
     assert pq.read_table(run / "candidates/part-00003.parquet").num_rows == 6
 
 
-def test_the_same_again_changes_nothing_nor_does_a_run(
+def test_grow_again_changes_nothing(
     recipe: Path, run: Path, folders: tuple[Path, Path], lists: tuple[Path, Path]
 ) -> None:
     more(run, folders)
@@ -116,7 +116,7 @@ def test_the_same_again_changes_nothing_nor_does_a_run(
         curate.run(asked, [lists[0]], run, **SERIAL)
 
 
-def test_a_damaged_list_of_candidates_is_read_again_from_its_own_input(
+def test_grown_run_rereads_damaged_candidates_from_their_input(
     recipe: Path, run: Path, folders: tuple[Path, Path]
 ) -> None:
     more(run, folders)
@@ -127,7 +127,7 @@ def test_a_damaged_list_of_candidates_is_read_again_from_its_own_input(
         assert digests(run) == grown
 
 
-def test_two_steps_are_the_same_whoever_works(
+def test_grow_twice_does_not_depend_on_workers(
     run: Path, folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     other = shutil.copytree(run, tmp_path / "other")
@@ -136,7 +136,7 @@ def test_two_steps_are_the_same_whoever_works(
     assert digests(other) == digests(run)
 
 
-def test_killed_again_and_again_it_ends_the_same(
+def test_killed_growth_resumes_to_same_bytes(
     run: Path, folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     expected = shutil.copytree(run, tmp_path / "expected")
@@ -153,15 +153,13 @@ def test_killed_again_and_again_it_ends_the_same(
     assert digests(run) == digests(expected)
 
 
-def test_what_was_removed_does_not_come_back(
-    run: Path, folders: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_grow_refuses_removed_images(run: Path, folders: tuple[Path, Path], tmp_path: Path) -> None:
     table = read_manifest(run / "manifest/train.parquet")
     id_, url = table.column("id")[0], table.column("url")[0]
     (tmp_path / "ids.txt").write_text(id_)
     curate.remove(run, ids=[tmp_path / "ids.txt"], **SERIAL)
 
-    # under other names come the same bytes, the same pixels in other bytes, and the same picture in other pixels
+    # other names for the same bytes, the same pixels re-encoded, and the same picture resized
     now = Path(shutil.copytree(folders[1], tmp_path / "now" / "pictures"))
     original = now / url.rsplit("/", 1)[-1]
     copies = [now / "another.png", now / "lossless.png", now / "compressed.jpg"]
@@ -171,9 +169,9 @@ def test_what_was_removed_does_not_come_back(
         image.save(copies[2], quality=70)
     growth = grow(run, [now], settings=WANTED, **SERIAL)
     assert growth.added == 15
-    told = [json.loads(line) for line in (run / "log/removals.jsonl").read_text().splitlines()]
-    assert [line["by"] for line in told if line["id"] == id_] == ["id"]
-    assert {"sha256", "pixel_sha256", "phash"} <= {line["by"] for line in told}
+    removals = [json.loads(line) for line in (run / "log/removals.jsonl").read_text().splitlines()]
+    assert [line["by"] for line in removals if line["id"] == id_] == ["id"]
+    assert {"sha256", "pixel_sha256", "phash"} <= {line["by"] for line in removals}
     ledger = [
         row
         for path in sorted((run / "ledger").iterdir())
@@ -181,7 +179,7 @@ def test_what_was_removed_does_not_come_back(
     ]
     assert len(ledger) == 29
     assert {row["id"] for row in ledger if row["reason"] == "removed"} == {
-        line["id"] for line in told
+        line["id"] for line in removals
     }
     tars = [path.read_bytes() for path in (run / "images").iterdir()]
     for path in (original, *copies):
@@ -189,9 +187,7 @@ def test_what_was_removed_does_not_come_back(
         assert not any(path.read_bytes() in tar for tar in tars)
 
 
-def test_there_must_be_something_to_grow(
-    run: Path, folders: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_grow_without_run_is_refused(run: Path, folders: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(RunError, match="is no run folder"):
         more(tmp_path / "none", folders)
     with pytest.raises(RunError, match=r"measure\.cutoffs.* matters to the measure stage already"):

@@ -24,9 +24,7 @@ class Rebuild(Command):
         return ("rebuild", self.input, "--out", self.out)
 
 
-def test_a_killed_rebuild_goes_on_and_ends_with_the_same_bytes(
-    dataset: Path, tmp_path: Path
-) -> None:
+def test_killed_rebuild_resumes_to_same_bytes(dataset: Path, tmp_path: Path) -> None:
     export_manifest(str(dataset), tmp_path / "m.parquet")
     curate.rebuild(
         tmp_path / "m.parquet", tmp_path / "expected", settings=SETTINGS, scheduler="serial"

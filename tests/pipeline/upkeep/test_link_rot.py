@@ -1,4 +1,4 @@
-"""What has become of an image is told from what was published and what came; shares are estimates with intervals."""
+"""States of images follow from published and fetched facts; shares have intervals."""
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +11,9 @@ from curate.pipeline.link_rot import RADIUS, VERDICTS, State, judge, tally
 A, B, C, D = (letter * 64 for letter in "abcd")
 _FOUND = pa.schema(
     [
-        ("reason", pa.string()), ("http_status", pa.int16()), ("final_url", pa.string()), ("sha256", pa.string()),
-        ("pixel_sha256", pa.string()), ("phash", pa.uint64()), ("width", pa.int32()), ("height", pa.int32()),
+        ("reason", pa.string()), ("http_status", pa.int16()), ("final_url", pa.string()),
+        ("sha256", pa.string()), ("pixel_sha256", pa.string()), ("phash", pa.uint64()),
+        ("width", pa.int32()), ("height", pa.int32()),
     ]
 )  # fmt: skip
 
@@ -71,7 +72,7 @@ def found(*rows: dict) -> pa.Table:
         ({"sha256": None}, {"reason": "http_404"}, State.GONE),
     ],
 )
-def test_a_state_follows_from_hashes(was: dict, came: dict, state: State) -> None:
+def test_state_follows_from_hashes(was: dict, came: dict, state: State) -> None:
     (verdict,) = judge(published(was), found(came)).to_pylist()
     assert verdict["state"] == state
     assert (verdict["sha256"], verdict["sha256_now"], verdict["reason"]) == (
@@ -84,13 +85,13 @@ def test_a_state_follows_from_hashes(was: dict, came: dict, state: State) -> Non
 @pytest.mark.parametrize(
     "reason", [r for r in Reason if r.stage in ("candidates", "fetch", "engine")]
 )
-def test_what_did_not_come_is_gone_or_out_of_reach_by_its_reason(reason: Reason) -> None:
+def test_state_of_failed_download_follows_from_reason(reason: Reason) -> None:
     (verdict,) = judge(published({}), found({"reason": reason.value})).to_pylist()
     assert verdict["state"] == (State.UNREACHABLE if reason.transient else State.GONE)
     assert verdict["reason"] == reason.value
 
 
-def test_no_row_is_lost_and_every_state_is_one_of_the_list() -> None:
+def test_judge_keeps_every_row_with_known_state() -> None:
     rng = np.random.default_rng(0)
     choices = {
         "sha256": [A, B, None],
@@ -107,42 +108,42 @@ def test_no_row_is_lost_and_every_state_is_one_of_the_list() -> None:
     assert verdicts.schema == VERDICTS
     assert verdicts["id"].to_pylist() == [f"{n:016x}" for n in range(300)]
     assert set(verdicts["state"].to_pylist()) <= set(State)
-    rot = tally(verdicts, published(*was))
-    assert sum(share.images for share in rot.states) == rot.asked == rot.listed == 300
+    counts = tally(verdicts, published(*was))
+    assert sum(share.images for share in counts.states) == counts.asked == counts.listed == 300
 
 
-def test_shares_are_of_the_whole_dataset_with_wilsons_interval() -> None:
-    """1,000 images, 100 asked for, 10 gone: the interval is Wilson's with n (N-1)/(N-n) in the place of n."""
+def test_tally_scales_shares_with_wilson_interval() -> None:
+    """1,000 images, 100 requested, 10 gone: Wilson's interval with n (N-1)/(N-n) instead of n."""
     rows = [{"host": "a" if n % 2 else "b", "licence": None} for n in range(1000)]
     whole = published(*rows)
     verdicts = judge(
         whole.slice(0, 100),
         found(*({"reason": "http_404"} if n % 10 == 0 else {"sha256": A} for n in range(100))),
     )
-    rot = tally(verdicts, whole)
+    counts = tally(verdicts, whole)
     n, p, z = 100 * 999 / 900, 0.1, 1.959964
     middle, spread = (p + z * z / 2 / n), z * np.sqrt(p * (1 - p) / n + z * z / 4 / n / n)
-    gone = next(share for share in rot.states if share.state == State.GONE)
+    gone = next(share for share in counts.states if share.state == State.GONE)
     assert (gone.images, gone.reasons, gone.of_all.likely) == (10, {"http_404": 10}, 100)
     assert gone.share.low == pytest.approx((middle - spread) / (1 + z * z / n))
-    assert rot.lost_images.high == pytest.approx(1000 * (middle + spread) / (1 + z * z / n))
-    # all that is gone was on one host; all is under one licence, of which there is nothing to tell
-    assert [(place.name, place.images, place.lost) for place in rot.hosts] == [("b", 50, 10)]
-    assert rot.licences == ()
+    assert counts.lost_images.high == pytest.approx(1000 * (middle + spread) / (1 + z * z / n))
+    # every lost image was on one host; with one licence there is nothing to compare
+    assert [(place.name, place.images, place.lost) for place in counts.hosts] == [("b", 50, 10)]
+    assert counts.licences == ()
 
 
-def test_the_worst_host_is_the_one_that_has_surely_lost_most() -> None:
-    """One image of one lost tells less than nine of ten."""
+def test_tally_orders_hosts_by_lower_end_of_loss() -> None:
+    """Losing one image of one proves less than losing nine of ten."""
     rows = [{"host": "one"}, *({"host": "ten"} for _ in range(10)), {"host": "well"}]
     came = [{"reason": "tls"}, *({"reason": "tls"} for _ in range(9)), {"sha256": A}, {"sha256": A}]
     whole = published(
         *rows, *({"host": name} for name in ("one", "ten", "well") for _ in range(100))
     )
-    rot = tally(judge(whole.slice(0, 12), found(*came)), whole)
-    assert [(place.name, place.lost) for place in rot.hosts] == [("ten", 9), ("one", 1)]
+    counts = tally(judge(whole.slice(0, 12), found(*came)), whole)
+    assert [(place.name, place.lost) for place in counts.hosts] == [("ten", 9), ("one", 1)]
 
 
-def test_a_copy_keeps_within_the_radius_and_another_picture_does_not() -> None:
+def test_perceptual_hash_of_copy_is_within_radius_of_no_other() -> None:
     """The radius is a promise on pictures, not just on bits."""
     from curate.demo.pictures import Picture, encode
     from curate.stages.measure import measure_image

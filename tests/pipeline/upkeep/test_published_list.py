@@ -1,4 +1,4 @@
-"""A list tells the same of its images in whatever form it was published, and nothing of this machine."""
+"""Every form of a published list gives the same facts, and no local path."""
 
 import csv
 import json
@@ -26,7 +26,7 @@ def write_csv(path: Path, *rows: dict[str, object]) -> str:
     return str(path)
 
 
-def test_a_manifest_and_its_csv_say_the_same_as_the_run(dataset: Path, tmp_path: Path) -> None:
+def test_published_manifest_and_csv_equal_run(dataset: Path, tmp_path: Path) -> None:
     run = read_published(str(dataset))
     assert run.facts["url"].to_pylist() == [
         url for m in open_manifests(str(dataset)) for url in m.column("url")
@@ -40,7 +40,9 @@ def test_a_manifest_and_its_csv_say_the_same_as_the_run(dataset: Path, tmp_path:
 
 
 @pytest.mark.parametrize("suffix", ["tsv", "parquet", "txt"])
-def test_lists_of_urls_name_the_same_images(dataset: Path, tmp_path: Path, suffix: str) -> None:
+def test_published_lists_of_urls_name_same_images(
+    dataset: Path, tmp_path: Path, suffix: str
+) -> None:
     """Commas, spaces and all."""
     export_manifest(str(dataset), tmp_path / f"urls.{suffix}", "urls")
     run, read = read_published(str(dataset)), read_published(str(tmp_path / f"urls.{suffix}"))
@@ -57,7 +59,7 @@ def test_lists_of_urls_name_the_same_images(dataset: Path, tmp_path: Path, suffi
         assert set(read.facts["split"].to_pylist()) == {"train"}
 
 
-def test_columns_of_the_lists_own_come_along(tmp_path: Path) -> None:
+def test_published_list_keeps_its_own_columns(tmp_path: Path) -> None:
     rows = [
         {"url": f"http://a/{n}", "SCORE": n / 2, "artist": f"A{n}", "WIDTH": 9} for n in range(3)
     ]
@@ -70,7 +72,7 @@ def test_columns_of_the_lists_own_come_along(tmp_path: Path) -> None:
     assert read_published(str(tmp_path / "l.parquet")).facts["n"].type == pa.int16()
 
 
-def test_each_image_is_there_once_and_what_is_no_url_too(tmp_path: Path) -> None:
+def test_published_list_has_each_image_once_and_bad_urls(tmp_path: Path) -> None:
     (tmp_path / "l.txt").write_text("http://a/1\n\nHTTP://A:80/1\nno url\nhttp://a/2, b\n")
     read = read_published(str(tmp_path / "l.txt"))
     assert read.facts["url"].to_pylist() == ["http://a/1", "no url", "http://a/2, b"]
@@ -78,7 +80,7 @@ def test_each_image_is_there_once_and_what_is_no_url_too(tmp_path: Path) -> None
     assert read.passed_over == {"blank": 1, "repeated": 1}
 
 
-def test_a_list_says_nothing_of_this_machine(tmp_path: Path) -> None:
+def test_published_list_cannot_name_local_file(tmp_path: Path) -> None:
     """Else whoever publishes one could have any file of ours read, and put into a dataset."""
     secret = tmp_path / "secret.png"
     secret.write_bytes(b"secret")
@@ -106,7 +108,7 @@ def test_a_list_says_nothing_of_this_machine(tmp_path: Path) -> None:
             read_published(write_csv(tmp_path / "l.csv", {"url": url}), [str(photos)])
 
 
-def test_local_images_are_found_in_the_folder_that_is_named(tmp_path: Path) -> None:
+def test_local_images_are_found_in_named_folder(tmp_path: Path) -> None:
     listed = write_csv(
         tmp_path / "l.csv", {"url": "file:photos/a b/ü@1.png"}, {"url": "http://a/1"}
     )
@@ -119,10 +121,8 @@ def test_local_images_are_found_in_the_folder_that_is_named(tmp_path: Path) -> N
     assert moved.fingerprint != read_published(listed, [str(tmp_path / "photos")]).fingerprint
 
 
-def test_who_published_a_manifest_does_not_say_how_it_is_asked_for(
-    dataset: Path, tmp_path: Path
-) -> None:
-    """Its recipe may allow networks that are not its author's to allow; its measures alone are taken over."""
+def test_recipe_of_published_manifest_sets_measures_only(dataset: Path, tmp_path: Path) -> None:
+    """The recipe in a manifest can't open networks; only its measures count."""
     given = Recipe.parse(
         {
             "name": "x",
@@ -156,12 +156,14 @@ def test_who_published_a_manifest_does_not_say_how_it_is_asked_for(
         ([{"href": "http://a/1"}], "has no column of URLs among href"),
     ],
 )
-def test_a_list_that_cannot_be_right_is_refused(tmp_path: Path, rows: list, message: str) -> None:
+def test_published_list_with_wrong_values_is_refused(
+    tmp_path: Path, rows: list, message: str
+) -> None:
     with pytest.raises(CurateError, match=message):
         read_published(write_csv(tmp_path / "l.csv", *rows))
 
 
-def test_what_is_no_list_is_refused(dataset: Path, tmp_path: Path) -> None:
+def test_source_that_is_no_list_is_refused(dataset: Path, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/a.png").write_bytes(b"")
     (tmp_path / "damaged.parquet").write_bytes(b"PAR1")
@@ -181,12 +183,12 @@ def test_what_is_no_list_is_refused(dataset: Path, tmp_path: Path) -> None:
             read_published(str(tmp_path / name))
 
 
-def test_hexadecimal_digits_may_be_large(tmp_path: Path) -> None:
+def test_published_hashes_may_be_upper_case(tmp_path: Path) -> None:
     read = read_published(write_csv(tmp_path / "l.csv", {"url": "http://a/1", "sha256": "AB" * 32}))
     assert read.facts["sha256"].to_pylist() == ["ab" * 32]
 
 
-def test_jsonl_has_what_a_manifest_has(ageing: Ageing, tmp_path: Path) -> None:
+def test_published_jsonl_equals_manifest(ageing: Ageing, tmp_path: Path) -> None:
     (tmp_path / "l.jsonl").write_text(
         json.dumps({"url": ageing.urls[0], "sha256": "ab" * 32, "split": "test"})
     )

@@ -1,4 +1,4 @@
-"""`curate rebuild`: a published dataset comes back as it was published, or each image says why it doesn't."""
+"""`curate rebuild`: a published dataset comes back unchanged, or each image has a reason."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ FORMS = ("m.parquet", "m.csv", "urls.parquet", "urls.tsv")
 
 
 def rebuild(source: Path, out: Path, **options: object) -> Rebuilt:
-    return curate.rebuild(source, out, **{"settings": SETTINGS, "scheduler": "serial", **options})  # type: ignore[arg-type]
+    return curate.rebuild(source, out, **({"settings": SETTINGS, "scheduler": "serial"} | options))
 
 
 def published(dataset: Path, tmp_path: Path, name: str = "m.parquet") -> Path:
@@ -31,10 +31,10 @@ def ledger(run: Path) -> pa.Table:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_dataset_that_is_still_there_comes_back_as_it_was(
+def test_rebuild_of_unchanged_dataset_equals_it(
     ageing: Ageing, dataset: Path, tmp_path: Path, form: str
 ) -> None:
-    """Rows, order, splits, categories, measures and bytes; only places and the history are of this machine."""
+    """Rows, order, splits, measures and bytes are equal; only places and history differ."""
     ageing.old = False
     rebuilt = rebuild(published(dataset, tmp_path, form), tmp_path / "again")
     assert rebuilt.left_out == {}
@@ -51,7 +51,7 @@ def test_a_dataset_that_is_still_there_comes_back_as_it_was(
         assert now.metadata["rebuilt"].endswith(", same bytes")
 
 
-def test_what_is_no_longer_the_same_is_left_out_and_told(dataset: Path, tmp_path: Path) -> None:
+def test_rebuild_leaves_out_changed_images_with_reason(dataset: Path, tmp_path: Path) -> None:
     rebuilt = rebuild(published(dataset, tmp_path), tmp_path / "again")
     rows = ledger(tmp_path / "again")
     places = fates(rows["url"].to_pylist())
@@ -80,7 +80,7 @@ def test_what_is_no_longer_the_same_is_left_out_and_told(dataset: Path, tmp_path
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_copies_in_other_bytes_can_be_accepted_with_measures_of_their_own(
+def test_rebuild_can_accept_recoded_copies_with_own_measures(
     dataset: Path, tmp_path: Path, form: str
 ) -> None:
     rebuild(published(dataset, tmp_path, form), tmp_path / "again", accept="picture")
@@ -105,7 +105,7 @@ def test_copies_in_other_bytes_can_be_accepted_with_measures_of_their_own(
     assert manifests[0].metadata["rebuilt"].endswith(", same picture")
 
 
-def test_a_second_call_asks_for_nothing_and_a_retry_for_what_may_have_passed(
+def test_rebuild_again_requests_nothing_and_retry_only_transient(
     ageing: Ageing, dataset: Path, tmp_path: Path
 ) -> None:
     source, out = published(dataset, tmp_path), tmp_path / "again"
@@ -120,9 +120,9 @@ def test_a_second_call_asks_for_nothing_and_a_retry_for_what_may_have_passed(
     assert list(find_faults(read_manifest(out / "manifest/train.parquet"), check_bytes=True)) == []
 
 
-def test_rebuild_takes_up_what_fetch_has_retried(
+def test_rebuild_includes_images_that_fetch_retried(
     command, ageing: Ageing, dataset: Path, tmp_path: Path
-) -> None:  # type: ignore[no-untyped-def]
+) -> None:
     source, out = published(dataset, tmp_path), tmp_path / "again"
     rebuild(source, out)
     ageing.old = False
@@ -130,7 +130,7 @@ def test_rebuild_takes_up_what_fetch_has_retried(
     assert rebuild(source, out).kept == {"train": 2, "test": 1}
 
 
-def test_other_words_of_acceptance_cost_no_request(
+def test_rebuild_with_other_acceptance_requests_nothing(
     ageing: Ageing, dataset: Path, tmp_path: Path
 ) -> None:
     source, out = published(dataset, tmp_path), tmp_path / "again"
@@ -143,16 +143,14 @@ def test_other_words_of_acceptance_cost_no_request(
     assert digests(other) == digests(out)
 
 
-def test_workers_change_nothing(dataset: Path, tmp_path: Path) -> None:
+def test_rebuild_does_not_depend_on_workers(dataset: Path, tmp_path: Path) -> None:
     source = published(dataset, tmp_path)
     rebuild(source, tmp_path / "one")
     rebuild(source, tmp_path / "two", scheduler="local", workers=2)
     assert digests(tmp_path / "one") == digests(tmp_path / "two")
 
 
-def test_a_list_of_urls_alone_is_a_dataset_that_nobody_can_prove(
-    dataset: Path, tmp_path: Path
-) -> None:
+def test_rebuild_of_urls_alone_keeps_unproven_images(dataset: Path, tmp_path: Path) -> None:
     """HQ-50K's own lists are like that: one URL a line, commas among them."""
     rebuilt = rebuild(published(dataset, tmp_path, "urls.txt"), tmp_path / "again")
     assert {share.state: share.images for share in rebuilt.rot.states} == {
@@ -169,9 +167,7 @@ def test_a_list_of_urls_alone_is_a_dataset_that_nobody_can_prove(
     )
 
 
-def test_further_measures_are_made_as_they_were_published(
-    ageing: Ageing, dataset: Path, tmp_path: Path
-) -> None:
+def test_rebuild_measures_published_facts(ageing: Ageing, dataset: Path, tmp_path: Path) -> None:
     """The recipe in a manifest says which; so the rebuilt one has the same columns."""
     ageing.old = False
     settings = [*SETTINGS, "measure.cutoffs=[0.25]", "measure.facts=[noise_sigma]"]
@@ -181,21 +177,21 @@ def test_further_measures_are_made_as_they_were_published(
     was = read_manifest(tmp_path / "measured/manifest/train.parquet")
     assert was.table["hf_ratio_025"].null_count == was.table["noise_sigma"].null_count == 0
     source = published(tmp_path / "measured", tmp_path, "second.parquet")
-    told = read_manifest(source)
+    manifest = read_manifest(source)
     recipe = (tmp_path / "measured/recipe.yaml").read_text()
     from curate.manifest import write_manifest
 
-    write_manifest(source, told.table, {**told.metadata, "recipe": recipe}, root=".")
+    write_manifest(source, manifest.table, {**manifest.metadata, "recipe": recipe}, root=".")
     rebuild(source, tmp_path / "again")
     now = read_manifest(tmp_path / "again/manifest/train.parquet")
     difference = compare(read_manifest(tmp_path / "measured/manifest/train.parquet"), now)
     assert (difference.changed, difference.added, difference.removed) == ({}, (), ())
 
 
-def test_the_same_bytes_that_cannot_be_measured_here_keep_what_was_published(
+def test_rebuild_of_unreadable_equal_bytes_keeps_published_measures(
     ageing: Ageing, dataset: Path, tmp_path: Path
 ) -> None:
-    """As with HEIF and no plugin for it. Where too little was published for a manifest, the reason is told."""
+    """As for HEIF without its plugin; if too little was published, there is a reason."""
     ageing.old = False
     settings = [*SETTINGS, "measure.max_pixels=100"]
     assert (
@@ -214,7 +210,7 @@ def test_the_same_bytes_that_cannot_be_measured_here_keep_what_was_published(
     }
 
 
-def test_local_images_come_from_their_folder(tmp_path: Path) -> None:
+def test_rebuild_takes_local_images_from_folder(tmp_path: Path) -> None:
     from curate.demo.pictures import Picture, encode
 
     photos = tmp_path / "photos"
@@ -233,7 +229,7 @@ def test_local_images_come_from_their_folder(tmp_path: Path) -> None:
     assert str(tmp_path) not in str(ledger(tmp_path / "again").to_pylist())
 
 
-def test_one_folder_is_of_one_list(dataset: Path, tmp_path: Path) -> None:
+def test_rebuild_into_folder_of_other_list_is_refused(dataset: Path, tmp_path: Path) -> None:
     rebuild(published(dataset, tmp_path), tmp_path / "again")
     with pytest.raises(
         CurateError, match=r"was made from another list than .*: choose another --out"
@@ -250,7 +246,7 @@ def test_one_folder_is_of_one_list(dataset: Path, tmp_path: Path) -> None:
         ({"settings": ["fetch.max_bytes=-1"]}, "fetch.max_bytes"),
     ],
 )
-def test_a_mistake_costs_no_request(
+def test_rebuild_with_wrong_arguments_requests_nothing(
     ageing: Ageing, dataset: Path, tmp_path: Path, options: dict, message: str
 ) -> None:
     before = ageing.site.requests.total()
@@ -259,7 +255,9 @@ def test_a_mistake_costs_no_request(
     assert ageing.site.requests.total() == before
 
 
-def test_the_command(command, ageing: Ageing, dataset: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_rebuild_command_prints_tables_or_json(
+    command, ageing: Ageing, dataset: Path, tmp_path: Path
+) -> None:
     source, out = published(dataset, tmp_path, "urls.tsv"), tmp_path / "again"
     settings = [word for setting in SETTINGS for word in ("--set", setting)]
     log = tmp_path / "events.jsonl"

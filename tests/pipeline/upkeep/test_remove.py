@@ -1,4 +1,4 @@
-"""What is removed is gone, all of it and for good; the rest is as it was."""
+"""Removed images leave no trace and never come back; other images stay as they were."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ SERIAL = {"scheduler": "serial"}
 
 @pytest.fixture(scope="module")
 def published(recipe: Path, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run over a site that is gone since, in shards of six; each image has a caption of its own."""
+    """Finished run over a site that is down now; shards of six, a caption for each image."""
     folder = tmp_path_factory.mktemp("published")
     with serving(pictures) as site:
         lines = [
@@ -91,7 +91,9 @@ def traces(run: Path, row: dict) -> list[str]:
     return found
 
 
-def test_no_byte_and_no_word_of_it_is_left(run: Path, pictures: Path, tmp_path: Path) -> None:
+def test_removed_image_leaves_no_byte_and_no_text(
+    run: Path, pictures: Path, tmp_path: Path
+) -> None:
     page = (run / "report/index.html").read_text()
     rows = ledger(run).to_pylist()
     alone = [
@@ -123,14 +125,14 @@ def test_no_byte_and_no_word_of_it_is_left(run: Path, pictures: Path, tmp_path: 
     assert [name for name, content in contents(run) if piece in content] == []
 
     left = [r for r in ledger(run).to_pylist() if r["id"] == row["id"]]
-    told = {"id": row["id"], "source": "list.csv", "status": "rejected", "reason": "removed"}
-    assert [{k: v for k, v in r.items() if v is not None} for r in left] == [told]
+    emptied = {"id": row["id"], "source": "list.csv", "status": "rejected", "reason": "removed"}
+    assert [{k: v for k, v in r.items() if v is not None} for r in left] == [emptied]
     assert [
         json.loads(line)["id"] for line in (run / "log/removals.jsonl").read_text().splitlines()
     ] == [row["id"]]
 
 
-def test_the_rest_is_as_it_was(published: Path, run: Path, tmp_path: Path) -> None:
+def test_removal_keeps_other_rows_and_picks(published: Path, run: Path, tmp_path: Path) -> None:
     before, table = picks(run), ledger(run)
     gone = [min(id_ for id_, split in before.items() if split == s) for s in ("train", "test")]
     removal = take_out(run, tmp_path, "ids", *gone)
@@ -191,7 +193,7 @@ def test_run_without_changed_shards_checks_no_candidate_against_tombstones(
     assert set(checked) <= {"part-00001"}
 
 
-def test_running_again_changes_nothing(run: Path, tmp_path: Path) -> None:
+def test_run_after_removal_changes_nothing(run: Path, tmp_path: Path) -> None:
     row = candidate(run, "04.jpg")
     take_out(run, tmp_path, "ids", row["id"])
     first = digests(run)
@@ -202,7 +204,7 @@ def test_running_again_changes_nothing(run: Path, tmp_path: Path) -> None:
     assert digests(run) == first
 
 
-def test_copies_go_with_it_unless_they_are_to_stay(run: Path, tmp_path: Path) -> None:
+def test_removal_takes_copies_unless_kept(run: Path, tmp_path: Path) -> None:
     row, copy = candidate(run, "00.png"), candidate(run, "again.png")
     assert row["sha256"] == copy["sha256"]
     would = take_out(run, tmp_path, "ids", row["id"], dry_run=True)
@@ -215,14 +217,14 @@ def test_copies_go_with_it_unless_they_are_to_stay(run: Path, tmp_path: Path) ->
     assert traces(run, copy) == []
 
 
-def test_a_dry_run_changes_nothing(published: Path, run: Path, tmp_path: Path) -> None:
+def test_dry_removal_changes_nothing(published: Path, run: Path, tmp_path: Path) -> None:
     removal = take_out(run, tmp_path, "hosts", "127.0.0.1", "elsewhere.example", dry_run=True)
     assert len(removal.ids) == 26
     assert (removal.picked.total(), removal.unknown, removal.outcome) == (len(picks(run)), 1, None)
     assert digests(run) == digests(published)
 
 
-def test_a_host_may_take_everything(run: Path, tmp_path: Path) -> None:
+def test_removal_of_only_host_leaves_empty_dataset(run: Path, tmp_path: Path) -> None:
     removal = take_out(run, tmp_path, "hosts", "127.0.0.1")
     assert removal.outcome is not None
     assert removal.outcome.reasons == {"removed": 26}
@@ -231,7 +233,7 @@ def test_a_host_may_take_everything(run: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("by", ["remove", "run"])
-def test_killed_again_and_again_it_ends_the_same(
+def test_killed_removal_resumes_to_same_bytes(
     published: Path, run: Path, tmp_path: Path, by: str
 ) -> None:
     gone = [candidate(published, name)["id"] for name in ("04.jpg", "10.jpg", "00.png")]
@@ -252,7 +254,7 @@ def test_killed_again_and_again_it_ends_the_same(
     assert digests(run) == digests(expected)
 
 
-def test_bytes_that_were_put_aside_go_too(run: Path, pictures: Path, tmp_path: Path) -> None:
+def test_removal_takes_bytes_that_were_put_aside(run: Path, pictures: Path, tmp_path: Path) -> None:
     recipe = recipe_changes.open_run(run)[1]
     tighter = recipe.override(["fetch.max_bytes=9000"])
     curate.run(tighter, (), run, **SERIAL, redo_from="fetch")
@@ -273,7 +275,7 @@ def test_bytes_that_were_put_aside_go_too(run: Path, pictures: Path, tmp_path: P
     )
 
 
-def test_a_run_in_memory(published: Path, run: Path, tmp_path: Path) -> None:
+def test_removal_works_in_memory_store(published: Path, run: Path, tmp_path: Path) -> None:
     gone = candidate(run, "04.jpg")["id"]
     store, root = fsspec.core.url_to_fs(f"memory://{tmp_path.name}/run")
     store.put(f"{run}/", f"{root}/", recursive=True)

@@ -1,4 +1,4 @@
-"""What tombstones mark, and what lists may say."""
+"""Rows that tombstones mark, and lists of removals."""
 
 import hashlib
 from pathlib import Path
@@ -29,7 +29,7 @@ def stones(*marks: tuple[str, str]) -> Tombstones:
     return Tombstones(frozenset(marks))
 
 
-def test_a_host_stands_for_its_subdomains_and_for_what_redirects_to_it() -> None:
+def test_tombstone_of_host_covers_subdomains_and_redirects() -> None:
     rows = facts(
         {"url": "http://a.org/1", "host": "a.org"},
         {"url": "http://img.a.org/1", "host": "img.a.org"},
@@ -44,7 +44,7 @@ def test_a_host_stands_for_its_subdomains_and_for_what_redirects_to_it() -> None
     }
 
 
-def test_a_url_is_known_where_redirects_lead_to_it() -> None:
+def test_tombstone_of_url_covers_redirects_to_it() -> None:
     end = candidate_id(normalise_url("https://a.org/picture.jpg"))
     rows = facts(
         {"url": "http://b.net/1", "final_url": "HTTPS://a.org:443/picture.jpg#here"},
@@ -54,7 +54,7 @@ def test_a_url_is_known_where_redirects_lead_to_it() -> None:
     assert find_marked(rows, stones(("id", end)), Dedup()) == {f"{0:016x}": "id", end: "id"}
 
 
-def test_what_is_a_copy_says_the_recipe() -> None:
+def test_tombstones_take_copies_by_recipe() -> None:
     rows = facts(
         {"pixel_sha256": "p"},
         {"phash": HASH ^ 0b1111},
@@ -71,7 +71,7 @@ def test_what_is_a_copy_says_the_recipe() -> None:
 
 
 @pytest.mark.parametrize("radius", [0, 4, 10])
-def test_looks_are_compared_bit_by_bit(radius: int) -> None:
+def test_tombstones_compare_perceptual_hashes_by_bits(radius: int) -> None:
     rng = np.random.default_rng(radius)
     others = rng.integers(2**64, size=5, dtype=np.uint64)
     flips = [
@@ -91,7 +91,7 @@ def test_looks_are_compared_bit_by_bit(radius: int) -> None:
     assert sum(expected) == radius + 1
 
 
-def test_they_are_read_as_they_were_written_and_a_damaged_file_is_told(tmp_path: Path) -> None:
+def test_tombstones_file_round_trips_and_damage_is_an_error(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     assert not Tombstones.read(folder)
     kept = stones(("id", "a" * 16), ("host", "a.org"), ("phash", f"{HASH:016x}"))
@@ -103,7 +103,7 @@ def test_they_are_read_as_they_were_written_and_a_damaged_file_is_told(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("kind", "line", "told"),
+    ("kind", "line", "message"),
     [
         ("ids", "xyz", "no id: 16 hex digits"),
         ("ids", "a" * 64, "no id: 16 hex digits"),
@@ -113,13 +113,15 @@ def test_they_are_read_as_they_were_written_and_a_damaged_file_is_told(tmp_path:
         ("hashes", "a" * 40, "no SHA-256: 64 hex digits"),
     ],
 )
-def test_a_line_that_is_none_is_named(tmp_path: Path, kind: str, line: str, told: str) -> None:
+def test_removal_list_with_wrong_line_names_it(
+    tmp_path: Path, kind: str, line: str, message: str
+) -> None:
     (tmp_path / "list.txt").write_text(f"\n{line}\n")
-    with pytest.raises(InputError, match=rf"list\.txt line 2: .* is {told}"):
+    with pytest.raises(InputError, match=rf"list\.txt line 2: .* is {message}"):
         curate.remove(tmp_path, **{kind: [tmp_path / "list.txt"]})
 
 
-def test_lists_must_be_there_and_name_something(tmp_path: Path) -> None:
+def test_removal_without_entries_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"can't read .*none\.txt: No such file"):
         curate.remove(tmp_path, ids=[tmp_path / "none.txt"])
     (tmp_path / "blank.txt").write_text("\n  \n")
@@ -130,7 +132,7 @@ def test_lists_must_be_there_and_name_something(tmp_path: Path) -> None:
         curate.remove(tmp_path, ids=[tmp_path / "ids.txt"])
 
 
-def test_rows_of_a_manifest_go_with_their_copies(tmp_path: Path) -> None:
+def test_removal_from_manifest_takes_rows_and_copies(tmp_path: Path) -> None:
     common = {
         "format": "PNG",
         "width": 64,

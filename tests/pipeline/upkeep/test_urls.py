@@ -1,4 +1,4 @@
-"""`curate export --to urls`: img2dataset's own reader and downloader, with hash verification, keep what is the same."""
+"""`curate export --to urls`: img2dataset's downloader verifies and keeps unchanged images."""
 
 import importlib
 from importlib.util import find_spec
@@ -25,7 +25,7 @@ def img2dataset() -> tuple[type, type]:
 
 
 class Written:
-    """What the Downloader takes for its class of sample writers."""
+    """Sample writer for img2dataset's Downloader that keeps samples in memory."""
 
     def __init__(self) -> None:
         self.rows: dict[int, tuple[bytes | None, dict[str, Any]]] = {}
@@ -42,23 +42,26 @@ class Written:
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "tsv"])
-def test_img2dataset_keeps_what_has_the_published_hash(
+def test_img2dataset_accepts_lists_with_published_hashes(
     dataset: Path, tmp_path: Path, img2dataset: tuple[Any, Any], suffix: str
 ) -> None:
-    """Spaces and commas in URLs among them: it sends a URL as it stands, and urllib refuses a space."""
+    """URLs with spaces and commas too: it sends a URL as it is, and urllib refuses spaces."""
     export_manifest(str(dataset), tmp_path / f"urls.{suffix}", "urls")
     reader, downloader = img2dataset
     listing = reader(
-        url_list=str(tmp_path / f"urls.{suffix}"), input_format=suffix, url_col="url", caption_col=None,
-        verify_hash_col="sha256", verify_hash_type="sha256", save_additional_columns=["split", "category"],
+        url_list=str(tmp_path / f"urls.{suffix}"), input_format=suffix, url_col="url",
+        caption_col=None, verify_hash_col="sha256", verify_hash_type="sha256",
+        save_additional_columns=["split", "category"],
         number_sample_per_shard=100, done_shards=set(), tmp_path=str(tmp_path),
     )  # fmt: skip
     written = Written()
     run = downloader(
-        sample_writer_class=written, resizer=lambda stream, boxes=None: (stream.read(), 1, 1, 1, 1, None),
+        sample_writer_class=written,
+        resizer=lambda stream, boxes=None: (stream.read(), 1, 1, 1, 1, None),
         thread_count=4, save_caption=False, extract_exif=False, output_folder=str(tmp_path),
         column_list=listing.column_list, timeout=20, number_sample_per_shard=100, oom_shard_count=1,
-        compute_hash="sha256", verify_hash_type="sha256", encode_format="jpg", retries=0, user_agent_token=None,
+        compute_hash="sha256", verify_hash_type="sha256", encode_format="jpg", retries=0,
+        user_agent_token=None,
         disallowed_header_directives=["noai"],
     )  # fmt: skip
     for shard in listing:

@@ -17,25 +17,25 @@ from tests.pipeline.digests import digests
 from tests.pipeline.upkeep.ageing import FATES, REASONS, SETTINGS, STATES, Ageing, fates, replaced
 
 
-def test_each_image_is_told_what_became_of_it_and_nothing_is_changed(
+def test_verify_gives_each_image_a_state_and_changes_nothing(
     ageing: Ageing, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "scratch").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
     before = digests(dataset)
-    told = curate.verify(dataset, sample="all", scheduler="serial")
-    places = fates(told.verdicts["url"].to_pylist())
+    found = curate.verify(dataset, sample="all", scheduler="serial")
+    places = fates(found.verdicts["url"].to_pylist())
     assert sorted(places) == list(range(len(FATES)))
-    assert told.verdicts["state"].to_pylist() == [STATES[n] for n in places]
-    assert told.verdicts["reason"].to_pylist() == [REASONS[n] for n in places]
+    assert found.verdicts["state"].to_pylist() == [STATES[n] for n in places]
+    assert found.verdicts["reason"].to_pylist() == [REASONS[n] for n in places]
     assert digests(dataset) == before
     assert list((tmp_path / "scratch").iterdir()) == []
     lost = sum(state in ("gone", "changed") for state in STATES)
-    assert told.rot.lost_images.low == told.rot.lost_images.high == lost  # all of them: no estimate
-    assert told.reached == len(FATES) - sum(state in ("gone", "unreachable") for state in STATES)
+    assert found.rot.lost_images.low == found.rot.lost_images.high == lost  # exact
+    assert found.reached == len(FATES) - sum(state in ("gone", "unreachable") for state in STATES)
 
 
-def test_a_sample_is_seeded_and_a_larger_one_holds_it(ageing: Ageing, dataset: Path) -> None:
+def test_verify_draws_seeded_nested_samples(ageing: Ageing, dataset: Path) -> None:
     def drawn(sample: str | int, seed: int = 0) -> set[str]:
         return set(
             curate.verify(dataset, sample=sample, seed=seed, scheduler="serial")
@@ -49,27 +49,28 @@ def test_a_sample_is_seeded_and_a_larger_one_holds_it(ageing: Ageing, dataset: P
     assert drawn(3, seed=1) != few
 
 
-def test_a_published_manifest_is_asked_as_one_is_told_to(dataset: Path, tmp_path: Path) -> None:
+def test_verify_of_manifest_uses_users_recipe(dataset: Path, tmp_path: Path) -> None:
     """A run has its recipe; a manifest has none that says whom it may ask."""
     export_manifest(str(dataset), tmp_path / "m.parquet")
     guarded = curate.verify(tmp_path / "m.parquet", sample="all", scheduler="serial")
     assert [(share.state, share.reasons) for share in guarded.rot.states] == [
         ("gone", {"forbidden_address": len(FATES)})
     ]
-    told = curate.verify(
+    found = curate.verify(
         tmp_path / "m.parquet", sample="all", settings=SETTINGS, scheduler="serial"
     )
-    assert {share.state: share.images for share in told.rot.states} == {
+    assert {share.state: share.images for share in found.rot.states} == {
         s: STATES.count(s) for s in set(STATES)
     }
 
 
-def test_a_list_without_hashes_proves_nothing(
+def test_verify_of_list_without_hashes_is_unproven(
     ageing: Ageing, dataset: Path, tmp_path: Path
 ) -> None:
     export_manifest(str(dataset), tmp_path / "urls.txt")
-    told = curate.verify(tmp_path / "urls.txt", sample="all", settings=SETTINGS, scheduler="serial")
-    counts = {share.state: share.images for share in told.rot.states}
+    urls = tmp_path / "urls.txt"
+    found = curate.verify(urls, sample="all", settings=SETTINGS, scheduler="serial")
+    counts = {share.state: share.images for share in found.rot.states}
     assert counts == {
         "unproven": 6,
         "gone": 4,
@@ -77,20 +78,20 @@ def test_a_list_without_hashes_proves_nothing(
     }  # what is damaged is no image to be had
 
 
-def test_a_server_that_drips_is_out_of_reach_for_now(tmp_path: Path) -> None:
+def test_verify_of_dripping_server_is_unreachable(tmp_path: Path) -> None:
     ageing = Ageing(("slow", "same"), old=True)
     with ageing.site:
         (tmp_path / "urls.txt").write_text("\n".join(ageing.urls))
         settings = [*SETTINGS, "fetch.deadline=1"]
-        told = curate.verify(
+        found = curate.verify(
             tmp_path / "urls.txt", sample="all", settings=settings, scheduler="serial"
         )
-    assert [(share.state, share.reasons) for share in told.rot.states][1:] == [
+    assert [(share.state, share.reasons) for share in found.rot.states][1:] == [
         ("unreachable", {"timeout": 1})
     ]
 
 
-def test_local_images_of_a_run_are_looked_at_where_they_were(tmp_path: Path) -> None:
+def test_verify_of_run_finds_its_local_images(tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
     from curate.demo.pictures import Picture, encode
@@ -102,8 +103,8 @@ def test_local_images_of_a_run_are_looked_at_where_they_were(tmp_path: Path) -> 
     (photos / "1.png").write_bytes(replaced(b""))
     (photos / "2.png").unlink()
     (photos / "3.png").write_bytes(b"<html>")
-    told = curate.verify(tmp_path / "run", scheduler="serial")
-    assert told.verdicts.select(["state", "reason"]).to_pylist() == [
+    found = curate.verify(tmp_path / "run", scheduler="serial")
+    assert found.verdicts.select(["state", "reason"]).to_pylist() == [
         {"state": "same", "reason": None},
         {"state": "changed", "reason": None},
         {"state": "unreachable", "reason": "unreadable"},  # its disk may come back
@@ -116,13 +117,13 @@ def test_local_images_of_a_run_are_looked_at_where_they_were(tmp_path: Path) -> 
     moved = curate.verify(
         tmp_path / "m.parquet", folders=[f"photos={tmp_path}/moved"], scheduler="serial"
     )
-    assert moved.verdicts["state"].to_pylist() == told.verdicts["state"].to_pylist()
+    assert moved.verdicts["state"].to_pylist() == found.verdicts["state"].to_pylist()
 
 
 @pytest.mark.parametrize("name", ["rows.csv", "rows.parquet", "rows.json"])
-def test_rows_can_be_had_as_a_file(dataset: Path, tmp_path: Path, name: str) -> None:
-    told = curate.verify(dataset, sample=4, scheduler="serial", out=tmp_path / name)
-    rows = told.verdicts.to_pylist()
+def test_verify_writes_rows_to_file(dataset: Path, tmp_path: Path, name: str) -> None:
+    found = curate.verify(dataset, sample=4, scheduler="serial", out=tmp_path / name)
+    rows = found.verdicts.to_pylist()
     match name.partition(".")[2]:
         case "csv":
             with (tmp_path / name).open(newline="") as file:
@@ -130,7 +131,7 @@ def test_rows_can_be_had_as_a_file(dataset: Path, tmp_path: Path, name: str) -> 
                     (row["id"], row["state"], row["reason"] or None) for row in csv.DictReader(file)
                 ]
         case "parquet":
-            assert pq.read_table(tmp_path / name).equals(told.verdicts)
+            assert pq.read_table(tmp_path / name).equals(found.verdicts)
             return
         case _:
             found = map(json.loads, (tmp_path / name).read_text().splitlines())
@@ -148,7 +149,7 @@ def test_rows_can_be_had_as_a_file(dataset: Path, tmp_path: Path, name: str) -> 
         ({"folders": ["nowhere"]}, "no folder at nowhere"),
     ],
 )
-def test_a_mistake_costs_no_request(
+def test_verify_with_wrong_arguments_requests_nothing(
     ageing: Ageing, dataset: Path, options: dict, message: str
 ) -> None:
     before = ageing.site.requests.total()
@@ -157,7 +158,7 @@ def test_a_mistake_costs_no_request(
     assert ageing.site.requests.total() == before
 
 
-def test_a_disk_that_is_too_small_is_told_before_any_request(
+def test_verify_with_small_disk_is_refused_before_any_request(
     ageing: Ageing, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
@@ -169,7 +170,7 @@ def test_a_disk_that_is_too_small_is_told_before_any_request(
     assert ageing.site.requests.total() == before
 
 
-def test_the_command(command, dataset: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_verify_command_prints_tables_or_json(command, dataset: Path, tmp_path: Path) -> None:
     rows = tmp_path / "rows.csv"
     code, out, _ = command("verify", dataset, "--scheduler", "serial", "--out", rows)
     assert code == 0
@@ -182,10 +183,10 @@ def test_the_command(command, dataset: Path, tmp_path: Path) -> None:  # type: i
         assert words in out
     assert len(rows.read_text().splitlines()) == 12
     code, out, _ = command("verify", dataset, "--sample", "5", "--scheduler", "serial", "--json")
-    told = json.loads(out)
-    assert (code, told["listed"], told["asked"]) == (0, 11, 5)
-    assert sum(share["images"] for share in told["states"]) == 5
-    assert {share["state"] for share in told["states"]} <= set(State)
+    found = json.loads(out)
+    assert (code, found["listed"], found["asked"]) == (0, 11, 5)
+    assert sum(share["images"] for share in found["states"]) == 5
+    assert {share["state"] for share in found["states"]} <= set(State)
     nowhere = ("--set", "fetch.allow_networks=[]")
     code, out, _ = command("verify", dataset, "--scheduler", "serial", "--sample", "2", *nowhere)
     assert (code, "forbidden_address" in out) == (1, True)
