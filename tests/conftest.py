@@ -2,9 +2,9 @@ import os
 
 import hypothesis
 
-from tests.small_crawl import labeller, pictures, recipe, site
+from tests.small_crawl import cluster, labeller, pictures, recipe, site, undisturbed
 
-__all__ = ["labeller", "pictures", "recipe", "site"]
+__all__ = ["cluster", "labeller", "pictures", "recipe", "site", "undisturbed"]
 
 # a busy machine is no reason to fail, and another day no reason to try other examples
 hypothesis.settings.register_profile("seeded", deadline=None, derandomize=True)

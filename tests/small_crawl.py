@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import curate
+
 FAST = {
     "candidates": {"shard_size": 6},
     "filters": {"min": {"width": 48, "height": 48, "hf_ratio_032": 0.0005}},
@@ -107,3 +109,22 @@ def recipe(tmp_path_factory: pytest.TempPathFactory, labeller: Path) -> Path:
     }
     path.write_text(json.dumps(settings))  # JSON is YAML
     return path
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, recipe: Path, pictures: Path) -> Path:
+    """Read-only run over the pictures, in one process and never interrupted."""
+    out = tmp_path_factory.mktemp("undisturbed") / "run"
+    curate.run(recipe, [pictures], out, scheduler="serial")
+    return out
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[str]:
+    """Address of a Dask cluster of two workers, which import heavy libraries once for all tests."""
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+    ) as started:
+        yield started.scheduler_address

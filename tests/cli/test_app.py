@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,12 +26,8 @@ def curate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, recipe: Path, pictures: Path) -> Path:
-    from curate.pipeline.execute import run
-
-    out = tmp_path_factory.mktemp("finished") / "run"
-    run(recipe, [pictures], out, scheduler="serial")
-    return out
+def finished(undisturbed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return shutil.copytree(undisturbed, tmp_path_factory.mktemp("finished") / "run")
 
 
 def test_run_command_prints_results_and_next_steps(
@@ -212,7 +209,6 @@ def test_ctrl_c_says_whether_command_resumes(
 
 
 def test_corrupt_run_folder_is_an_error_of_one_line(curate, finished: Path, tmp_path: Path) -> None:
-    import shutil
 
     run = shutil.copytree(finished, tmp_path / "run")
     (run / "recipe.yaml").write_text("name: [")

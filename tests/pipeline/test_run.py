@@ -16,14 +16,6 @@ from curate.stages.names import StageName
 from tests.pipeline.digests import digests
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, recipe: Path, pictures: Path) -> Path:
-    """A run that nothing happened to, in one process."""
-    out = tmp_path_factory.mktemp("undisturbed") / "run"
-    curate.run(recipe, [pictures], out, scheduler="serial")
-    return out
-
-
 def ledger(run: Path) -> dict[str, dict[str, Any]]:
     rows = [
         row
@@ -82,24 +74,32 @@ def test_files_of_run_hold_no_local_path(undisturbed: Path, pictures: Path) -> N
         assert str(pictures).encode() not in path.read_bytes()
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("scheduler", ["local", "cluster"])
 def test_run_on_dask_has_same_bytes(
-    undisturbed: Path, recipe: Path, pictures: Path, tmp_path: Path, workers: int
+    request: pytest.FixtureRequest,
+    undisturbed: Path,
+    recipe: Path,
+    pictures: Path,
+    tmp_path: Path,
+    scheduler: str,
 ) -> None:
-    curate.run(recipe, [pictures], tmp_path / "run", scheduler="local", workers=workers)
+    if scheduler == "cluster":
+        scheduler = request.getfixturevalue("cluster")
+    curate.run(recipe, [pictures], tmp_path / "run", scheduler=scheduler, workers=1)
     assert digests(tmp_path / "run") == digests(undisturbed)
 
 
-@pytest.mark.parametrize("scheduler", ["serial", "local"])
+@pytest.mark.parametrize("workers", [0, 2])
 def test_selection_does_not_depend_on_tasks_of_shards(
-    undisturbed: Path, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheduler: str
+    undisturbed: Path, cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
     monkeypatch.setattr("curate.pipeline.selection_step._BLOCK", 2)
     run = shutil.copytree(undisturbed, tmp_path / "run")
     (run / "select/whole.json").unlink()
     for file in (run / "ledger").iterdir():
         file.unlink()
-    curate.run(None, out=run, scheduler=scheduler, workers=2, stages=["select"])
+    scheduler = cluster if workers else "serial"
+    curate.run(None, out=run, scheduler=scheduler, stages=["select"])
     assert digests(run) == digests(undisturbed)
 
 

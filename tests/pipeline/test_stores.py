@@ -41,13 +41,14 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server.stop()
 
 
-def test_run_in_memory_store_equals_local_run(recipe: Path, pictures: Path, tmp_path: Path) -> None:
-    curate.run(recipe, [pictures], tmp_path / "run", scheduler="serial")
+def test_run_in_memory_store_equals_local_run(
+    undisturbed: Path, recipe: Path, pictures: Path, tmp_path: Path
+) -> None:
     url = f"memory://{tmp_path.name}/run"
     for _ in range(2):
         outcome = curate.run(recipe, [pictures], url, scheduler="serial")
     assert all(stage.resumed == stage.shards for stage in outcome.stages)
-    assert digests(download(url, tmp_path / "copy")) == digests(tmp_path / "run")
+    assert digests(download(url, tmp_path / "copy")) == digests(undisturbed)
     assert not list(find_faults(read_manifest(f"{url}/manifest/train.parquet"), check_bytes=True))
 
 
@@ -57,16 +58,15 @@ def test_memory_store_refuses_workers(recipe: Path, pictures: Path, tmp_path: Pa
 
 
 @pytest.mark.filterwarnings("ignore:.*:ResourceWarning")  # botocore's own sessions
-@pytest.mark.parametrize("scheduler", ["serial", "local"])
 def test_run_on_s3_equals_local_run(
-    recipe: Path, pictures: Path, tmp_path: Path, s3: str, scheduler: str
+    undisturbed: Path, recipe: Path, pictures: Path, tmp_path: Path, s3: str
 ) -> None:
+    """Workers write it, and one process resumes it."""
     pytest.importorskip("s3fs")
-    curate.run(recipe, [pictures], tmp_path / "run", scheduler="serial")
-    for _ in range(2):
+    for scheduler in ("local", "serial"):
         outcome = curate.run(recipe, [pictures], f"{s3}/run", scheduler=scheduler, workers=2)
     assert all(stage.resumed == stage.shards for stage in outcome.stages)
-    assert digests(download(f"{s3}/run", tmp_path / "copy")) == digests(tmp_path / "run")
+    assert digests(download(f"{s3}/run", tmp_path / "copy")) == digests(undisturbed)
     assert not list(
         find_faults(read_manifest(f"{s3}/run/manifest/train.parquet"), check_bytes=True)
     )

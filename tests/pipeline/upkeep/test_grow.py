@@ -128,11 +128,11 @@ def test_grown_run_rereads_damaged_candidates_from_their_input(
 
 
 def test_grow_twice_does_not_depend_on_workers(
-    run: Path, folders: tuple[Path, Path], tmp_path: Path
+    run: Path, folders: tuple[Path, Path], tmp_path: Path, cluster: str
 ) -> None:
     other = shutil.copytree(run, tmp_path / "other")
     more(run, folders)
-    more(other, folders, scheduler="local", workers=2)
+    more(other, folders, scheduler=cluster)
     assert digests(other) == digests(run)
 
 

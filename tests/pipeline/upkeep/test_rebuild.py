@@ -143,10 +143,10 @@ def test_rebuild_with_other_acceptance_requests_nothing(
     assert digests(other) == digests(out)
 
 
-def test_rebuild_does_not_depend_on_workers(dataset: Path, tmp_path: Path) -> None:
+def test_rebuild_does_not_depend_on_workers(dataset: Path, tmp_path: Path, cluster: str) -> None:
     source = published(dataset, tmp_path)
     rebuild(source, tmp_path / "one")
-    rebuild(source, tmp_path / "two", scheduler="local", workers=2)
+    rebuild(source, tmp_path / "two", scheduler=cluster)
     assert digests(tmp_path / "one") == digests(tmp_path / "two")
 
 
