@@ -3,40 +3,40 @@
     run                curate: URLs in, manifest out
     grow               add candidates to a finished run
     remove             take images out of a run, for good
-    probe              what a run would bring and cost, from a sample
-    Recipe             the settings of a curation run
-    measure_image      format facts, bits per pixel and high-frequency ratios of one image
+    probe              forecast the yield and cost of a run from a sample
+    Recipe             settings of a curation run
+    measure_image      measure format, bits per pixel and high-frequency ratios of an image
     high_frequency_ratios
-                       eqs. (3) to (6) of the HQ-50K paper
-    label_images       categories of images, by CLIP
-    evaluate_labels    how often and how surely they are right, on pictures of one's own
-    ingest             manifests of a dataset of the field, clean and degraded images paired
-    stats              the paper's Table 2 of folders, manifests and runs
-    ablate             subsets of a run that differ in one aspect each: the paper's Table 9
-    Ablation           what they are to be like
-    read_manifest      a manifest, and the image bytes behind its rows
-    write_manifest     a table of images as a manifest
-    find_faults        what breaks a manifest's schema
-    export_manifest    a manifest to publish
-    verify             whether its URLs still give its images
-    rebuild            a published one's images, fetched again and held against their hashes
-    TrainRecipe        the settings of a training
+                       compute eqs. (3) to (6) of the HQ-50K paper
+    label_images       label images with categories, by CLIP
+    evaluate_labels    measure accuracy and calibration of labels on your own pictures
+    ingest             write manifests of a known dataset, with clean and degraded pairs
+    stats              compute the paper's Table 2 for folders, manifests and runs
+    ablate             write subsets of a run that differ in one aspect: the paper's Table 9
+    Ablation           settings of such subsets
+    read_manifest      read a manifest, and the image bytes behind its rows
+    write_manifest     write a table of images as a manifest
+    find_faults        find rows that break a manifest's schema
+    export_manifest    export a manifest for publication or other tools
+    verify             check that a dataset's URLs still serve its images
+    rebuild            fetch a published dataset again and compare its hashes
+    TrainRecipe        settings of a training
     train              train a restorer from manifests
-    build_model        an untrained restorer
-    describe_model     its parameters, work and memory
-    load_model         a trained one
-    export_model       a trained restorer for ONNX runtimes, or as a PyTorch program
-    convert_weights    weights that a network's authors published, as a checkpoint
-    evaluate           PSNR, SSIM and PSNR-B before and after restoration
-    summary_table      the means, with intervals
-    paper_tables       a table of the HQ-50K paper, its figures beside one's own
-    degradations_for   what such a table wants of its benchmarks
+    build_model        build an untrained restorer
+    describe_model     count a model's parameters, operations and memory
+    load_model         load a trained restorer
+    export_model       export a restorer to ONNX, or as a PyTorch program
+    convert_weights    convert a network's published weights to a checkpoint
+    evaluate           measure PSNR, SSIM and PSNR-B before and after restoration
+    summary_table      tabulate the means with intervals
+    paper_tables       fill tables of the HQ-50K paper beside its own figures
+    degradations_for   list the degradations of such a table
     restore_image      restore one picture
     restore_files      restore files and folders
-    find_task          what a picture needs, for restorers that must be told
-    CurateError        the root of every error that a user can cause
+    find_task          find the task that a picture needs, for restorers that take one
+    CurateError        root of every error that a user can cause or mend
 
-Importing this package is instant: each name loads its part when it is first used.
+Importing the package loads nothing heavy: each name loads its part on first use.
 """
 
 from __future__ import annotations

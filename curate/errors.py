@@ -1,16 +1,16 @@
-"""Every way a run can go wrong, and every reason a candidate can be rejected for.
+"""Error tree, and the closed list of reasons for which a candidate is rejected.
 
-    CurateError               what a user can cause or mend; the command line prints it as one line and exits with 1
-    ├── RecipeError           a recipe that can't be used: unreadable, an unknown key, a value out of range
+    CurateError               the root; the command line prints one line and exits with 1
+    ├── RecipeError           a recipe that is unreadable, or has an unknown key or a bad value
     ├── InputError            candidates that can't be read
-    ├── RunError              a run folder that can't be used: unwritable, corrupt, in use, made from another recipe
+    ├── RunError              a run folder that is unwritable, corrupt, in use or of another recipe
     ├── ManifestError         a manifest that breaks its schema or points at bytes that aren't there
     ├── LabelError            a labeller or taxonomy that can't be loaded
     ├── RestoreError          a restorer that can't be built, trained, loaded or applied
     ├── MissingExtra          a part of the package that needs `pip install 'curate[...]'`
-    └── ImageError            one image that can't be measured; carries the Reason its candidate is rejected for
+    └── ImageError            one image that can't be measured; carries the Reason
 
-An error's message says what was wrong, where, and what to do about it.
+A message says what was wrong, where, and what to do.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
 
 
 class CurateError(Exception):
-    """The root of every error a user can cause."""
+    """Root of every error that a user can cause or mend."""
 
 
 class RecipeError(CurateError):
@@ -63,9 +63,7 @@ class MissingExtra(CurateError):  # noqa: N818 - reads as the noun it is
     """A part of the package whose libraries aren't installed."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(
-            what, extra
-        )  # as given, so that it can be pickled on its way from a worker
+        super().__init__(what, extra)  # unformatted, so that it can be pickled
 
     def __str__(self) -> str:
         what, extra = self.args
@@ -76,9 +74,7 @@ class ImageError(CurateError):
     """An image that can't be measured."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(
-            reason, detail
-        )  # as given, so that it can be pickled on its way from a worker
+        super().__init__(reason, detail)  # unformatted, so that it can be pickled
         self.reason = reason
 
     def __str__(self) -> str:
@@ -87,10 +83,10 @@ class ImageError(CurateError):
 
 
 class Reason(StrEnum):
-    """Why a candidate was rejected: a closed list, so that every figure of a report is a count.
+    """Reason why a candidate was rejected: a closed list, so that reports can count.
 
-    `stage` names the stage that gives the reason, `meaning` says it in a line, and `transient` tells whether another
-    try may end differently.
+    `stage` names the stage that gives the reason, `meaning` explains it in a line, and `transient`
+    is true if a retry may end differently.
     """
 
     stage: str

@@ -1,4 +1,4 @@
-"""The recipe's bounds on measured columns."""
+"""Filters: the recipe's bounds on measured columns."""
 
 from __future__ import annotations
 
@@ -19,23 +19,21 @@ _SIZES = ("width", "height", "claimed_width", "claimed_height")
 
 
 def rejections(rows: pa.Table, filters: Filters) -> pa.ChunkedArray:
-    """The reason that each row is rejected for, null for those that pass.
+    """Return the reason why each row is rejected, null for rows that pass.
 
-    Bounds on columns that the table doesn't have yet are passed. A row that breaks several is given the first: allowed
-    values, animation, minima, maxima, each in the recipe's order.
+    Bounds on missing columns don't reject. A row that breaks several bounds gets the first reason:
+    allowed values, animation, minima, maxima, each in the recipe's order.
     """
     reason = pa.chunked_array([pa.nulls(len(rows), pa.string())])
     for bound in filters.bounds:
         if bound.column in rows.column_names:
-            broken = pc.and_(
-                pc.is_null(reason), pc.fill_null(_breaks(rows[bound.column], bound), False)
-            )
-            reason = pc.if_else(broken, bound.reason.value, reason)
+            broken = pc.fill_null(_breaks(rows[bound.column], bound), False)
+            first = pc.and_(pc.is_null(reason), broken)
+            reason = pc.if_else(first, bound.reason.value, reason)
     if set(_SIZES) <= set(rows.column_names):
         small = pc.fill_null(pc.equal(reason, Reason.TOO_SMALL.value), False)
-        reason = pc.if_else(
-            pc.and_(small, _thumbnails(rows)), Reason.SMALLER_THAN_CLAIMED.value, reason
-        )
+        thumbnail = pc.and_(small, _thumbnails(rows))
+        reason = pc.if_else(thumbnail, Reason.SMALLER_THAN_CLAIMED.value, reason)
     return reason
 
 
@@ -47,21 +45,20 @@ def _breaks(column: pa.ChunkedArray, bound: Bound) -> pa.ChunkedArray:
 
 
 def _thumbnails(rows: pa.Table) -> pa.ChunkedArray:
+    """Return a mask of images with far fewer pixels than claimed."""
     width, height, claimed_width, claimed_height = (
         rows[name].cast(pa.float64()) for name in _SIZES
     )
-    claimed = pc.multiply(claimed_width, claimed_height)
-    return pc.fill_null(
-        pc.less(pc.multiply(width, height), pc.multiply(claimed, THUMBNAIL_SHARE)), False
-    )
+    least = pc.multiply(pc.multiply(claimed_width, claimed_height), THUMBNAIL_SHARE)
+    return pc.fill_null(pc.less(pc.multiply(width, height), least), False)
 
 
 @dataclass(frozen=True)
 class FilterAndLabel:
-    """Shard function: the recipe's filters, then labels for what passes, then the filters on the labels.
+    """Shard function: filter by measures, label the images that pass, filter by labels.
 
-    Filters stand here, not in the measure stage, so that a changed threshold costs no decoding, and before the labels,
-    so that no rejected image costs a pass through CLIP.
+    Filters run here, not in the measure stage, so that a changed threshold costs no decoding. They
+    run before the labels, so that no rejected image costs a pass through CLIP.
     """
 
     filters: Filters
@@ -76,10 +73,9 @@ class FilterAndLabel:
         labelled = self.label(passing, shard)
         of_labels = rejections(labelled, self.filters)
         labelled = labelled.set_column(1, "reason", pc.coalesce(labelled["reason"], of_labels))
+        # back to the order of all rows, with nulls for rows that were not labelled
         place = pc.index_in(rows["id"], labelled["id"].combine_chunks())
-        columns = {
-            name: labelled[name].combine_chunks().take(place) for name in labelled.column_names
-        }
-        return pa.table(
-            columns | {"id": rows["id"], "reason": pc.coalesce(reason, columns["reason"])}
-        )
+        found = labelled.combine_chunks().take(place)
+        columns = dict(zip(found.column_names, found.columns, strict=True))
+        reason = pc.coalesce(reason, found["reason"])
+        return pa.table(columns | {"id": rows["id"], "reason": reason})
