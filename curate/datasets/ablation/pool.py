@@ -21,7 +21,7 @@ from curate.stages.match.benchmarks import Benchmarks
 from curate.stages.match.keypoints import find_keypoints
 from curate.stages.select import find_clusters
 from curate.stages.select.duplicates import DUPLICATE_COLUMNS
-from curate.stages.select.seeded_order import id_numbers, seeded_hashes
+from curate.stages.select.seeded_order import draw_lots, id_numbers
 from curate.storage.atomic import read_images
 from curate.storage.parquet import read_run_table
 
@@ -82,7 +82,7 @@ class Pool:
 
     def lots(self, seed: int) -> NDArray[np.float64]:
         """A seeded hash of each id, 0 to 1: the same for all subsets, so that they have images in common."""
-        return seeded_hashes(id_numbers(self.table["id"]), f"{seed}:ablate") / 2.0**64
+        return draw_lots(id_numbers(self.table["id"]), f"{seed}:ablate") / 2.0**64
 
     def has(self, other: Pool) -> NDArray[np.bool_]:
         """Which rows another pool has, too."""
@@ -184,7 +184,7 @@ def _by_id(rows: pa.Table) -> pa.Table:
 
 
 def _first_by_lot(rows: pa.Table, count: int, seed: int) -> pa.Table:
-    order = np.argsort(seeded_hashes(id_numbers(rows["id"]), f"{seed}:rejected"))
+    order = np.argsort(draw_lots(id_numbers(rows["id"]), f"{seed}:rejected"))
     return rows.take(pa.array(np.sort(order[:count])))
 
 

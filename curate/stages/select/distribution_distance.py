@@ -1,4 +1,4 @@
-"""Distance of the chosen images from the target distribution."""
+"""How near the chosen images come to the target distribution."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from curate.stages.select.balance import FrequencyBins
 __all__ = ["describe", "describe_target"]
 
 _POINTS = 100_000
-"""Number of quantiles that represent a distribution, or more values than that."""
+"""Quantiles that stand for a distribution, or for more values than these."""
 
 
 def describe(log_ratio_N: NDArray[np.float64], target: FrequencyBins) -> dict[str, float | None]:
-    """Return moments of log10 ratios, and their distance from the truncated normal target.
+    """Moments of log10 ratios, and their distance from the target: a normal distribution, cut off at its minimum.
 
     Returns:
-        mean, std, skewness (0 for a normal distribution), kurtosis (excess over a normal one), ks
-        (Kolmogorov-Smirnov: the largest difference of the cumulative shares, 0 to 1) and
-        wasserstein (1-Wasserstein distance, in log10 of the ratio); None for too few values.
+        mean, std, skewness (0 for a normal distribution), kurtosis (in excess of a normal one's), ks
+        (Kolmogorov-Smirnov: the largest difference of the cumulated shares, 0 to 1) and wasserstein (1-Wasserstein
+        distance, in log10 of the ratio); None where there are too few values to tell.
     """
     x_N = _quantiles(log_ratio_N)
     if not len(x_N):
@@ -35,12 +35,12 @@ def describe(log_ratio_N: NDArray[np.float64], target: FrequencyBins) -> dict[st
 
 
 def describe_target(target: FrequencyBins) -> dict[str, float | None]:
-    """Return the target's own moments; truncated, it is not symmetrical."""
+    """The target's own moments: cut off, it is no longer symmetrical."""
     return _moments(_target_quantiles(_POINTS, target))
 
 
 def _cumulated(x_N: NDArray[np.float64], target: FrequencyBins) -> NDArray[np.float64]:
-    """Return the target's share below each value, by its upper tail, exact for a high cut-off."""
+    """The share of the target below each value; by its upper tail, which stays exact where it is cut off far up."""
     above_N = ndtr(-(x_N - target.mean) / target.std)
     return 1 - np.minimum(above_N / _kept(target), 1)
 
@@ -51,7 +51,7 @@ def _target_quantiles(count: int, target: FrequencyBins) -> NDArray[np.float64]:
 
 
 def _kept(target: FrequencyBins) -> float:
-    """Return the share of the normal distribution above the minimum."""
+    """The share of the normal distribution that lies above the minimum."""
     if target.minimum is None:
         return 1.0
     return max(float(ndtr((target.mean - target.minimum) / target.std)), 1e-300)
@@ -72,7 +72,7 @@ def _moments(x_N: NDArray[np.float64]) -> dict[str, float | None]:
 
 
 def _quantiles(values_N: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the sorted values, or _POINTS quantiles of them if they are more."""
+    """The values in order, or as many of their quantiles as stand for them."""
     ordered_N = np.sort(values_N)
     if len(ordered_N) <= _POINTS:
         return ordered_N
@@ -80,5 +80,5 @@ def _quantiles(values_N: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _number(value: float | None) -> float | None:
-    """Round, so that the last bit of a sum makes no difference; None unless finite."""
+    """Rounded, so that the last bit of a sum is no difference; None for what is no number."""
     return None if value is None or not np.isfinite(value) else round(float(value), 6)

@@ -1,4 +1,4 @@
-"""Clusters of images that show the same picture, and the best image of each."""
+"""Which images are the same picture, and which of them to keep."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from curate.recipe import Dedup
 from curate.stages.select.hamming_links import components, hamming_links
 from curate.stages.select.seeded_order import id_numbers
 
-__all__ = ["DUPLICATE_COLUMNS", "Clusters", "find_clusters", "is_near_any", "mirror_hash"]
+__all__ = ["DUPLICATE_COLUMNS", "Clusters", "find_clusters", "looks_like", "mirror_hash"]
 
 DUPLICATE_COLUMNS = ("id", "sha256", "pixel_sha256", "phash", "pixels", "bpp")
 """Columns that `find_clusters` reads."""
 
 _PLAIN = 16
-"""Least bits set in a useful hash; plain pictures, with equal coefficients, have fewer."""
+"""A hash with fewer bits set is of a plain picture, whose coefficients are all alike: it tells nothing."""
 _BLOCK = 4096
-"""Embeddings, or hashes, in one block of comparisons."""
+"""Embeddings, or hashes, that are held against others at once."""
 
 
 @dataclass(frozen=True)
 class Clusters:
-    """Partition of the rows into clusters."""
+    """A partition of the rows."""
 
     label_N: NDArray[np.int32]
-    """Cluster number of each row."""
+    """Number of each row's cluster."""
     best_N: NDArray[np.int64]
-    """Row of the best image in each row's cluster."""
+    """Row of the image that stands for each row's cluster: its own where it is alone or the best."""
 
     def shared(self) -> NDArray[np.bool_]:
-        """Return a mask of rows that share their cluster."""
+        """Which rows are not alone in their cluster."""
         return (np.bincount(self.label_N) > 1)[self.label_N]
 
 
@@ -44,16 +44,16 @@ def find_clusters(
     vectors_ND: NDArray[np.float32] | None = None,
     rank_N: NDArray[np.int8] | None = None,
 ) -> Clusters:
-    """Cluster rows that show the same picture; a chain of matches joins its ends, too.
+    """Put rows that show the same picture into one cluster; what two rows have in common with a third joins them too.
 
-    The best row has the highest rank; then the most pixels, the most bits per pixel, the smallest
-    id.
+    Best is the one with the highest rank; of those, with the most pixels; of those, with the most bits per pixel;
+    of those, with the smallest id.
 
     Args:
-        rows: table with DUPLICATE_COLUMNS; nulls match nothing.
-        config: criteria of a match.
-        vectors_ND: embeddings of length 1, for `config.semantic`; rows of zeros match nothing.
-        rank_N: rank of each row; all equal by default.
+        rows: with the columns of DUPLICATE_COLUMNS; nulls are like nothing.
+        config: what counts as the same.
+        vectors_ND: embeddings of length 1, for `config.semantic`; rows of zeros are like nothing.
+        rank_N: all alike by default.
     """
     links = [np.empty((0, 2), np.int64)]
     if config.exact:
@@ -70,59 +70,66 @@ def find_clusters(
     return Clusters(label_N, order[first][label_N])
 
 
-def is_near_any(
+def looks_like(
     hashes: pa.ChunkedArray, other_M: NDArray[np.uint64], radius: int, mirrored: bool
 ) -> NDArray[np.bool_]:
-    """Return a mask of perceptual hashes within the radius of any other; plain pictures never are.
+    """Which perceptual hashes are within the radius of any of some others; those of plain pictures never are.
 
     Args:
-        hashes: uint64; null matches nothing.
-        other_M: hashes to compare with.
+        hashes: uint64, null for rows that are like nothing.
+        other_M: what they are held against.
         radius: bits that may differ.
-        mirrored: whether mirror images of `other_M` match, too.
+        mirrored: whether the mirror images of those count, too.
     """
     other_M = other_M[np.bitwise_count(other_M) >= _PLAIN]
     if mirrored:
         other_M = np.unique(np.concatenate([other_M, mirror_hash(other_M)]))
     hash_N = pc.fill_null(hashes, 0).to_numpy()
     alike_N = np.zeros(len(hash_N), bool)
-    useful_K = np.flatnonzero(np.bitwise_count(hash_N) >= _PLAIN)
+    telling_K = np.flatnonzero(np.bitwise_count(hash_N) >= _PLAIN)
     for first in range(0, len(other_M), _BLOCK):
-        differ_KM = np.bitwise_count(hash_N[useful_K, None] ^ other_M[None, first : first + _BLOCK])
-        alike_N[useful_K] |= (differ_KM <= radius).any(axis=1)
+        differ_KM = np.bitwise_count(
+            hash_N[telling_K, None] ^ other_M[None, first : first + _BLOCK]
+        )
+        alike_N[telling_K] |= (differ_KM <= radius).any(axis=1)
     return alike_N
 
 
 def mirror_hash(hash_N: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return the mirrored picture's hash, up to some bits: odd horizontal frequencies flip sign."""
+    """The perceptual hash of the mirrored picture, but for some bits: odd horizontal frequencies change their sign."""
     return hash_N ^ np.uint64(0x5555_5555_5555_5555)
 
 
 def _equal(values: pa.ChunkedArray) -> NDArray[np.int64]:
-    """Return links from each row to the first with the same value."""
+    """Links from each row to the first that has the same value."""
     place = np.flatnonzero(pc.is_valid(values).to_numpy())
-    encoded = values.drop_null().dictionary_encode().unify_dictionaries().combine_chunks()
-    codes = encoded.indices.to_numpy()
+    codes = (
+        values.drop_null()
+        .dictionary_encode()
+        .unify_dictionaries()
+        .combine_chunks()
+        .indices.to_numpy()
+    )
     _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
     return _links(place, place[first[inverse]])
 
 
 def _alike(hashes: pa.ChunkedArray, radius: int, mirrored: bool) -> NDArray[np.int64]:
-    """Return links between rows whose perceptual hashes are equal or within the radius."""
+    """Links between rows whose perceptual hashes are within the radius, and between rows with equal ones."""
     place = np.flatnonzero(pc.is_valid(hashes).to_numpy())
     hash_N = hashes.drop_null().to_numpy()
-    useful = np.bitwise_count(hash_N) >= _PLAIN
-    place, hash_N = place[useful], hash_N[useful]
+    telling = np.bitwise_count(hash_N) >= _PLAIN
+    place, hash_N = place[telling], hash_N[telling]
     values, first, inverse = np.unique(hash_N, return_index=True, return_inverse=True)
-    # mirrored copies of the hashes come second; modulo maps them back to their rows
-    compared = np.concatenate([values, mirror_hash(values)]) if mirrored else values
-    near = hamming_links(compared, radius) % max(len(values), 1)
-    near = place[first][near]
+    near = hamming_links(
+        np.concatenate([values, mirror_hash(values)]) if mirrored else values, radius
+    )
+    near = place[first][near % max(len(values), 1)]
     return np.concatenate([_links(place, place[first[inverse]]), near])
 
 
 def _near(vectors_ND: NDArray[np.float32], cosine: float) -> NDArray[np.int64]:
-    """Return links between rows of at least that cosine; compares all pairs, block by block."""
+    """Links between rows whose embeddings have at least that cosine; compares all with all, a block at a time."""
     links = [np.empty((0, 2), np.int64)]
     for first in range(0, len(vectors_ND), _BLOCK):
         for other in range(0, first + 1, _BLOCK):

@@ -1,4 +1,4 @@
-"""Find 64-bit hashes within a Hamming radius of each other, without comparing all pairs."""
+"""Which 64-bit hashes lie within a Hamming radius of each other, without comparing all with all."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Links = NDArray[np.int64]
 
 _BITS = np.uint64(1) << np.arange(64, dtype=np.uint64)
 _CROWD = 1024
-"""Most hashes under one key that are compared pair by pair; more are cut into bands again."""
+"""Hashes under one key that are compared pair by pair; more are cut into bands once more."""
 _DEPTH = 4
-"""Most times that a crowd is cut, each time by bits that still differ within it."""
+"""Times that a crowd is cut, each by bits that still differ within it."""
 _MANY_LINKS = 4_000_000
-"""Links in memory before they are thinned, or twice the hashes if that is more; 16 bytes each."""
+"""Links that are held before they are thinned out, or twice the hashes where those are more; 16 bytes each."""
 _PARTITION_ROWS = 2_000_000
 """Rows of one partition of the shuffle."""
 
@@ -31,27 +31,27 @@ _PARTITION_ROWS = 2_000_000
 def hamming_links(
     hash_N: NDArray[np.uint64], radius: int, partition_rows: int = _PARTITION_ROWS
 ) -> Links:
-    """Return links within a radius that connect all hashes within that radius of each other.
+    """Links that connect all hashes within a radius of each other: pairs within it, and enough of them.
 
-    Pigeonhole principle: if two 64-bit words differ in at most r bits and are cut into r + 1 bands,
-    at least one band is equal. So each hash gets one row per band, the rows are shuffled by band
-    and its bits, and only rows that meet there are compared. Bits are dealt to the bands by their
-    variance. A crowd that meets (hashes of plain pictures share most bits) is cut into bands again
-    by the bits that still differ, and finally chained one by one, in memory linear in the hashes.
+    By the pigeonhole principle: of two 64-bit words that differ in at most r bits, cut into r + 1 bands, at least one
+    band is equal. So each hash is written down once for each band, the rows are shuffled by band and its bits, and
+    only what meets there is compared. The bits are dealt to the bands by how much they vary. Where more than a few
+    meet (hashes of plain pictures have most bits in common), they are cut into bands again by the bits in which they
+    still differ, and in the end chained one by one, which never takes more memory than there are hashes.
 
-    The links may depend on `partition_rows`; their components don't (see `components`).
+    The links found may depend on `partition_rows`; what they connect does not (see `components`).
 
     Args:
-        hash_N: hashes; equal ones are linked too, but are better left out.
+        hash_N: hashes; equal ones are linked too, but better left out.
         radius: bits that may differ.
-        partition_rows: rows of a partition; Dask shuffles more rows than that.
+        partition_rows: rows to a partition; with more than that, Dask shuffles them.
     """
     frame = pd.DataFrame({"hash": hash_N, "node": np.arange(len(hash_N), dtype=np.int64)})
     bands = deal_bits(hash_N, radius)
     rows = len(frame) * len(bands)
     if rows <= partition_rows:
         return _thin(_find(_spread(frame, bands), radius, len(hash_N)), len(hash_N))
-    import dask.dataframe as dd  # importing takes a second
+    import dask.dataframe as dd  # a second that only a large dataset should cost
 
     partitions = -(-rows // partition_rows)
     spread = dd.from_pandas(frame, npartitions=partitions, sort=False).map_partitions(
@@ -66,7 +66,7 @@ def hamming_links(
 
 
 def components(links: Links, nodes: int) -> NDArray[np.int32]:
-    """Return the component of each node, numbered by their first node."""
+    """Which component each node is in; components are numbered by their first node."""
     graph = coo_array(
         (np.ones(len(links), np.bool_), (links[:, 0], links[:, 1])), shape=(nodes, nodes)
     )
@@ -75,21 +75,21 @@ def components(links: Links, nodes: int) -> NDArray[np.int32]:
 
 
 def deal_bits(hash_N: NDArray[np.uint64], radius: int) -> list[np.uint64]:
-    """Return masks of radius + 1 bands; bits that vary are dealt to them by their variance.
+    """Masks of radius + 1 bands, to which the bits that vary are dealt, the liveliest first.
 
-    Returns one empty band, equal for all, if no two hashes can differ in more than `radius` bits.
+    One empty band, which all have in common, where no two can differ in more bits than the radius.
     """
     share_64 = np.array([np.count_nonzero(hash_N & bit) for bit in _BITS]) / max(len(hash_N), 1)
-    varying = np.argsort(np.abs(share_64 - 0.5), kind="stable")
-    varying = varying[(share_64[varying] > 0) & (share_64[varying] < 1)]
-    if len(varying) <= radius:
+    lively = [
+        bit for bit in np.argsort(np.abs(share_64 - 0.5), kind="stable") if 0 < share_64[bit] < 1
+    ]
+    if len(lively) <= radius:
         return [np.uint64(0)]
-    bands = [varying[first :: radius + 1] for first in range(radius + 1)]
-    return [np.bitwise_or.reduce(_BITS[band]) for band in bands]
+    return [np.bitwise_or.reduce(_BITS[lively[first :: radius + 1]]) for first in range(radius + 1)]
 
 
 def _spread(frame: pd.DataFrame, bands: list[np.uint64]) -> pd.DataFrame:
-    """Repeat each hash for each band with a key of band and bits; collisions only cost time."""
+    """Each hash once for each band, with a key of band and bits. Keys may collide: that costs comparisons, no more."""
     hash_N = frame["hash"].to_numpy()
     keys = [_key(hash_N & band, number) for number, band in enumerate(bands)]
     return pd.DataFrame(
@@ -108,15 +108,20 @@ def _key(bits_N: NDArray[np.uint64], band: int) -> NDArray[np.uint64]:
 
 
 def _find(rows: pd.DataFrame, radius: int, nodes: int, depth: int = 0) -> Links:
-    """Return links among rows with equal keys."""
+    """Links among the rows that have one key."""
     order = np.argsort(rows["key"].to_numpy(), kind="stable")
     key_N, hash_N, node_N = (rows[name].to_numpy()[order] for name in ("key", "hash", "node"))
-    # runs of equal keys: small ones are compared pair by pair, crowds are cut again
-    starts = np.flatnonzero(np.append(True, key_N[1:] != key_N[:-1])[: len(key_N)])
+    starts = (
+        np.flatnonzero(np.r_[True, key_N[1:] != key_N[:-1]])
+        if len(key_N)
+        else np.empty(0, np.int64)
+    )
     sizes = np.diff(np.r_[starts, len(key_N)])
     calm_N = np.repeat(sizes <= _CROWD, sizes)
-    crowds = np.flatnonzero(sizes > _CROWD)
-    parts = map(slice, starts[crowds], starts[crowds] + sizes[crowds])
+    parts = (
+        slice(starts[crowd], starts[crowd] + sizes[crowd])
+        for crowd in np.flatnonzero(sizes > _CROWD)
+    )
     found = chain(
         _near(key_N[calm_N], hash_N[calm_N], node_N[calm_N], radius),
         (_cut(hash_N[part], node_N[part], radius, nodes, depth) for part in parts),
@@ -133,7 +138,7 @@ def _find(rows: pd.DataFrame, radius: int, nodes: int, depth: int = 0) -> Links:
 def _near(
     key_N: NDArray[np.uint64], hash_N: NDArray[np.uint64], node_N: NDArray[np.int64], radius: int
 ) -> Iterator[Links]:
-    """Yield every pair under one key within the radius; rows are sorted by key."""
+    """Every pair under one key that is within the radius; rows stand in the order of their keys."""
     first_N = np.arange(len(key_N) - 1)
     for step in range(1, _CROWD):
         first_N = first_N[first_N < len(key_N) - step]
@@ -147,7 +152,7 @@ def _near(
 def _cut(
     hash_N: NDArray[np.uint64], node_N: NDArray[np.int64], radius: int, nodes: int, depth: int
 ) -> Links:
-    """Return links within a crowd: by bands of differing bits, or one by one if few differ."""
+    """Links within a crowd: by bands of the bits in which it differs, or one by one where those are too few."""
     bands = deal_bits(hash_N, radius)
     bits = sum(int(np.bitwise_count(band)) for band in bands)
     if depth == _DEPTH or bits < 3 * (radius + 1):
@@ -157,7 +162,7 @@ def _cut(
 
 
 def _grow(hash_N: NDArray[np.uint64], node_N: NDArray[np.int64], radius: int) -> Links:
-    """Return a spanning forest; a linked hash is compared once more only, so it is fast."""
+    """One link to each hash that another leads to; what is linked is looked at no more, so plain crowds are quick."""
     links: list[Any] = []
     left_N = np.arange(len(hash_N))
     queue: list[int] = []
@@ -175,7 +180,7 @@ def _grow(hash_N: NDArray[np.uint64], node_N: NDArray[np.int64], radius: int) ->
 
 
 def _thin(links: Links, nodes: int) -> Links:
-    """Return the fewest links with the same components: from each node to its first."""
+    """As few links as connect the same: from each node to the first of its component."""
     label_N = components(links, nodes)
     first_N = np.unique(label_N, return_index=True)[1][label_N]
     away = np.flatnonzero(first_N != np.arange(nodes))

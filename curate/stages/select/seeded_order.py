@@ -1,4 +1,4 @@
-"""Seeded order of images, by hashes of their ids."""
+"""Ids as numbers, and the lot that is drawn with them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-__all__ = ["id_numbers", "seeded_hashes"]
+__all__ = ["draw_lots", "id_numbers"]
 
 
 def id_numbers(ids: pa.ChunkedArray) -> NDArray[np.uint64]:
-    """Convert ids of 16 hex digits to numbers: the same order, in an eighth of the memory."""
+    """Ids, which are 16 hex digits, as numbers: in the same order, and an eighth of the memory."""
     raw = pc.cast(ids, pa.large_binary()).combine_chunks()
     if not len(raw):
         return np.empty(0, np.uint64)
@@ -21,10 +21,11 @@ def id_numbers(ids: pa.ChunkedArray) -> NDArray[np.uint64]:
     return np.frombuffer(bytes.fromhex(str(digits, "ascii")), ">u8").astype(np.uint64)
 
 
-def seeded_hashes(number_N: NDArray[np.uint64], salt: str) -> NDArray[np.uint64]:
-    """Hash ids with a seed, without collisions: SplitMix64's finaliser (Steele et al. 2014)."""
-    digest = hashlib.sha256(salt.encode()).digest()
-    x_N = number_N + np.frombuffer(digest[:8], ">u8").astype(np.uint64)
+def draw_lots(number_N: NDArray[np.uint64], salt: str) -> NDArray[np.uint64]:
+    """A seeded hash of ids, no two alike: the finaliser of SplitMix64 (Steele, Lea and Flood 2014)."""
+    x_N = number_N + np.frombuffer(hashlib.sha256(salt.encode()).digest()[:8], ">u8").astype(
+        np.uint64
+    )
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         x_N ^= x_N >> np.uint64(shift)
         x_N *= np.uint64(factor)

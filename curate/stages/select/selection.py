@@ -1,4 +1,4 @@
-"""Selection of the dataset: drop duplicates, fill the benchmark split, balance for training."""
+"""Which images become the dataset: duplicates out, then the benchmark split, then a balanced training split."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from curate.stages.select.balance import Balance, FrequencyBins, balance, share_
 from curate.stages.select.distribution_distance import describe, describe_target
 from curate.stages.select.duplicates import DUPLICATE_COLUMNS, find_clusters
 from curate.stages.select.pins import Pins
-from curate.stages.select.seeded_order import id_numbers, seeded_hashes
+from curate.stages.select.seeded_order import draw_lots, id_numbers
 from curate.stages.select.shopping_list import Yields, by_category, missing_test, missing_train
 
 __all__ = ["Selection", "needed_columns", "select"]
@@ -32,22 +32,20 @@ _FEW = 5
 
 @dataclass(frozen=True)
 class Selection:
-    """Decision on every row, and the targets of the decision."""
+    """What was decided of every row, and what the decision aimed at."""
 
     decisions: pa.Table
-    """Columns id, status, reason, dup_cluster, contaminated_by, frequency_bin and split.
-
-    Has a row for each row of the input, in its order.
-    """
+    """id, status, reason, dup_cluster, contaminated_by, frequency_bin, split: a row for each of the input, in order."""
     summary: dict[str, Any]
-    """Targets and results, as values for JSON."""
+    """Targets and what was reached, JSON-like."""
 
 
 def needed_columns(config: Select) -> list[str]:
-    """Return the columns that `select` reads."""
+    """Columns that `select` reads."""
     prefer = [config.prefer.removeprefix("-")] if config.prefer else []
-    columns = ["reason", "category", config.frequency.column, *DUPLICATE_COLUMNS, *prefer]
-    return list(dict.fromkeys(columns))
+    return list(
+        dict.fromkeys(["reason", "category", config.frequency.column, *DUPLICATE_COLUMNS, *prefer])
+    )
 
 
 def select(
@@ -61,27 +59,23 @@ def select(
     pins: Pins | None = None,
     candidates: int | None = None,
 ) -> Selection:
-    """Decide every row of the ledger: a pure function that ignores the order of the rows.
+    """Decide every row of the ledger. A pure function, and the order of the rows does not matter.
 
-    1. The best image of each cluster of duplicates stays, pinned ones first; none stays if one is
-       contaminated. So no picture is in both splits, and none is in a benchmark.
-    2. The benchmark split takes its quota of each named sub-category, spread over frequency bins.
-    3. The training split is balanced (see `balance`).
-
-    Within a cell, pins come first, then the best by `config.prefer` (training only), then images
-    by a seeded hash of their ids. So new candidates change the picks of a cell only if they rank
-    before them, or if its count changes.
+    Of each cluster of duplicates the best stays, a pinned one before others, or none if one of them is contaminated: so
+    no picture is in both splits, and none in a benchmark. Then the benchmark split takes its quota of each named
+    sub-category, spread over the frequency bins; then the training split is balanced (see `balance`). Within a cell,
+    pins come first; then images in the order of a seeded hash of their ids, for training of `config.prefer` before
+    that. So new candidates change the picks of a cell only where they rank before them, or its count changes.
 
     Args:
-        rows: columns of `needed_columns`, and `contaminated_by`; a row with a reason stays
-            rejected.
+        rows: the columns of `needed_columns`, and `contaminated_by`; rows with a reason stay rejected for it.
         config: sizes and targets.
-        filters: bounds that the rows have passed; the frequency target is 0 below its minimum.
-        categories: categories of the taxonomy, in its order.
-        seed: seed of the order within cells.
-        vectors_ND: embeddings of the rows, for `config.dedup.semantic`.
-        pins: earlier picks, which fill their cells first.
-        candidates: number of candidates, if `rows` lacks those with a reason.
+        filters: the bounds that the rows have passed; the frequency target has nothing below its minimum.
+        categories: the taxonomy's, in its order.
+        seed: of the order within cells.
+        vectors_ND: embeddings of the rows, where `config.dedup.semantic` wants them.
+        pins: earlier picks, which count towards their cells first.
+        candidates: how many there were, if those with a reason are not among the rows.
     """
     pins = pins or {}
     pinned_N = _splits_of(rows["id"], pins)
@@ -96,12 +90,11 @@ def select(
     split_N[pool.take(test_CB, f"{seed}:test", _TEST)] = _TEST
     free_N = split_N == 0
     weights_C = np.array([config.category_weights.get(name, 1.0) for name in categories])
-    weights_B = np.array(bins.weights)
     balanced = balance(
         pool.counts(free_N),
         config.train,
         weights_C,
-        weights_B,
+        np.array(bins.weights),
         least_CB=pool.counts(free_N & (pool.pinned_N == _TRAIN)),
         importance=(config.importance.category, config.importance.frequency),
     )
@@ -110,7 +103,9 @@ def select(
 
     decisions = _decisions(marked, pool_N, pool.cell_N % pool.bins, split_N)
     yields = Yields(len(rows) if candidates is None else candidates, pool.counts())
-    asked_CB, missing_CB = shortage(pool.counts(free_N), config.train, weights_C, weights_B)
+    asked_CB, missing_CB = shortage(
+        pool.counts(free_N), config.train, weights_C, np.array(bins.weights)
+    )
     lacking = [
         *missing_train(asked_CB, missing_CB, categories, bins.edges, yields),
         *missing_test(quota_C, test_CB.sum(axis=1), config.test.max_share, categories, yields),
@@ -133,7 +128,7 @@ def select(
             "train": describe(pool.log_ratio_N[split_N == _TRAIN], bins),
             "target": describe_target(bins),
         },
-        "pins": _count_pins(pins, decisions, pinned_N),
+        "pins": _pins_kept(pins, decisions, pinned_N),
         "shopping": {"rows": lacking, "categories": by_category(lacking)},
     }
     return Selection(decisions, summary)
@@ -141,23 +136,24 @@ def select(
 
 @dataclass(frozen=True)
 class _Pool:
-    """Images to choose from, in cells of category and frequency bin."""
+    """The images to choose from, as cells of category and frequency bin."""
 
     number_N: NDArray[np.uint64]
-    """Ids as numbers."""
+    """Their ids."""
     cell_N: NDArray[np.int32]
-    """Cell of each image: category * bins + bin."""
+    """category x bins + bin."""
     log_ratio_N: NDArray[np.float64]
     pinned_N: NDArray[np.int8]
-    """Split that each image is pinned to, 0 for none."""
+    """Split that they are pinned to, 0 for none."""
     categories: int
     bins: int
 
     def counts(self, free_N: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
-        """Count the images of each cell, shape (categories, bins)."""
+        """Images in each cell, shape (categories, bins)."""
         cell_N = self.cell_N if free_N is None else self.cell_N[free_N]
-        shape = (self.categories, self.bins)
-        return np.bincount(cell_N, minlength=self.categories * self.bins).reshape(shape)
+        return np.bincount(cell_N, minlength=self.categories * self.bins).reshape(
+            self.categories, self.bins
+        )
 
     def take(
         self,
@@ -167,16 +163,15 @@ class _Pool:
         free_N: NDArray[np.bool_] | None = None,
         worth_N: NDArray[np.float64] | None = None,
     ) -> NDArray[np.int64]:
-        """Return `counts_CB` images of each cell: pins of the split first, by worth, by hash."""
+        """The first so many images of each cell: those pinned to the split, then the worthiest, then by lot."""
         wanted = counts_CB.ravel()
         open_N = (wanted > 0)[self.cell_N] & ((self.pinned_N == 0) | (self.pinned_N == split))
         row_N = np.flatnonzero(open_N if free_N is None else open_N & free_N)
         cell_N = self.cell_N[row_N]
-        keys = [seeded_hashes(self.number_N[row_N], salt), self.pinned_N[row_N] == 0, cell_N]
+        keys = [draw_lots(self.number_N[row_N], salt), self.pinned_N[row_N] == 0, cell_N]
         if worth_N is not None:
             keys.insert(1, -worth_N[row_N])
         order = np.lexsort(keys)
-        # place of each image within its cell, of which the first `wanted` are taken
         cell_N = cell_N[order]
         place_N = np.arange(len(order)) - np.searchsorted(cell_N, np.arange(len(wanted)))[cell_N]
         return row_N[order[place_N < wanted[cell_N]]]
@@ -190,15 +185,15 @@ def _cells(
     filters: Filters,
     categories: Sequence[str],
 ) -> tuple[_Pool, FrequencyBins]:
-    """Put the images of the pool into cells."""
     wanted = config.frequency
     ratio_N = pc.fill_null(rows[wanted.column], 0).to_numpy().astype(np.float64)[pool_N]
     log_ratio_N = np.log10(np.maximum(ratio_N, 1e-12))
     minimum = filters.min.get(wanted.column)
     low = log10(minimum) if minimum is not None and minimum > 0 else None
     bins = FrequencyBins.fit(log_ratio_N, wanted.bins, wanted.mean, wanted.std, low)
-    place = pc.index_in(rows["category"], pa.array(categories, pa.string()))
-    category_N = pc.fill_null(place, -1).to_numpy()[pool_N]
+    category_N = pc.fill_null(
+        pc.index_in(rows["category"], pa.array(categories, pa.string())), -1
+    ).to_numpy()[pool_N]
     cell_N = category_N * np.int32(wanted.bins) + bins.place(log_ratio_N)
     number_N = id_numbers(rows["id"])[pool_N]
     return _Pool(number_N, cell_N, log_ratio_N, pinned_N, len(categories), wanted.bins), bins
@@ -207,26 +202,28 @@ def _cells(
 def _benchmark(
     pool: _Pool, quota_C: NDArray[np.int64], max_share: float, seed: int
 ) -> NDArray[np.int64]:
-    """Return the images of each cell for the benchmark split: pins, then evenly over the bins."""
+    """Images of each cell that go to the benchmark split: the pinned ones, and evenly over the bins."""
     pinned_CB = pool.counts(pool.pinned_N == _TEST)
     available_CB = pool.counts(pool.pinned_N != _TRAIN)
-    most_C = np.floor(max_share * pool.counts().sum(axis=1) + 1e-9).astype(np.int64)
-    total_C = np.minimum(quota_C, most_C)
-    # bins for the odd images are drawn at random, or they would always be the lowest
+    total_C = np.minimum(
+        quota_C, np.floor(max_share * pool.counts().sum(axis=1) + 1e-9).astype(np.int64)
+    )
+    # which bins get the odd images is drawn, or it would always be the lowest
     draw = np.random.default_rng([seed, 0x7E57])
     test_CB = pinned_CB.copy()
     for test_B, available_B, total in zip(test_CB, available_CB, total_C, strict=True):
         even_B = share_out(available_B, np.ones(pool.bins), int(total), draw.permutation(pool.bins))
         short_B = np.maximum(even_B - test_B, 0)
-        left = max(int(total - test_B.sum()), 0)
-        test_B += share_out(available_B - test_B, short_B.astype(float), left)
+        test_B += share_out(
+            available_B - test_B, short_B.astype(float), max(int(total - test_B.sum()), 0)
+        )
     return test_CB
 
 
 def _worth(
     rows: pa.Table, pool_N: NDArray[np.int64], prefer: str | None
 ) -> NDArray[np.float64] | None:
-    """Return the worth of each image by `prefer`, larger is better; -inf where it is null."""
+    """The larger the better; -inf where nothing is known."""
     if prefer is None:
         return None
     value_N = pc.cast(rows[prefer.removeprefix("-")], pa.float64()).to_numpy()[pool_N]
@@ -239,26 +236,28 @@ def _mark_duplicates(
     vectors_ND: NDArray[np.float32] | None,
     pinned_N: NDArray[np.int8],
 ) -> pa.Table:
-    """Reject all but the best of each cluster, pinned ones first, or all if one is contaminated.
+    """Reject all but the best of each cluster, or all if one is contaminated; pinned ones are better than others.
 
     Returns:
-        Table of id, reason, dup_cluster (null for a row that is alone) and contaminated_by.
+        id, reason, dup_cluster (null where a row is alone) and contaminated_by of each row.
     """
     count = len(rows)
     in_N = np.flatnonzero(pc.is_null(rows["reason"]).to_numpy())
     pool = rows if len(in_N) == count else rows.take(pa.array(in_N))
-    # pins rank first: published images stay, and no copy of a test image goes to training
-    pool_vectors_ND = None if vectors_ND is None else vectors_ND[in_N]
-    found = find_clusters(pool, config, pool_vectors_ND, pinned_N[in_N])
+    # what was published stays, whatever better copy comes along; and a test image's copy must not become training
+    found = find_clusters(
+        pool, config, None if vectors_ND is None else vectors_ND[in_N], pinned_N[in_N]
+    )
     best_N, shared_N = in_N[found.best_N], found.shared()
     cluster_N = np.full(count, -1)
     cluster_N[in_N[shared_N]] = best_N[shared_N]
 
-    # one contaminated image contaminates its cluster; of several names the first counts
     by_cluster: dict[int, str] = {}
     matched = np.flatnonzero(pc.is_valid(pool["contaminated_by"]).to_numpy())
-    matches = pool["contaminated_by"].take(pa.array(matched)).to_pylist()
-    for label, match in zip(found.label_N[matched].tolist(), matches, strict=True):
+    for row, match in zip(
+        matched, pool["contaminated_by"].take(pa.array(matched)).to_pylist(), strict=True
+    ):
+        label = int(found.label_N[row])
         by_cluster[label] = min(by_cluster.get(label, match), match)
     names = sorted(set(by_cluster.values()))
     name_L = np.full(int(found.label_N.max(initial=-1)) + 1, -1)
@@ -281,15 +280,13 @@ def _mark_duplicates(
 
 
 def _named(names: Sequence[str], place_N: NDArray[np.int64]) -> pa.Array:
-    """Return names by their places, null for -1."""
+    """Names by their places, null for -1."""
     return pa.array(names, pa.string()).take(pa.array(place_N, mask=place_N < 0))
 
 
 def _splits_of(ids: pa.ChunkedArray, pins: Pins) -> NDArray[np.int8]:
-    """Return the split that each id is pinned to, 0 for none."""
     place = pc.fill_null(pc.index_in(ids, pa.array(list(pins), pa.string())), -1).to_numpy()
-    splits = [_SPLITS.index(split) for split in pins.values()]
-    return np.array([*splits, 0], np.int8)[place]  # -1 is the last one
+    return np.array([*(_SPLITS.index(split) for split in pins.values()), 0], np.int8)[place]
 
 
 def _decisions(
@@ -298,10 +295,13 @@ def _decisions(
     bin_N: NDArray[np.int32],
     pool_split_N: NDArray[np.int8],
 ) -> pa.Table:
-    """Return the decision on every row, in the ledger's columns."""
+    """What was decided of every row, in the ledger's columns."""
     count = len(marked)
-    in_pool_N, split_N = np.zeros(count, bool), np.zeros(count, np.int8)
-    frequency_N = np.zeros(count, np.int16)
+    in_pool_N, split_N, frequency_N = (
+        np.zeros(count, bool),
+        np.zeros(count, np.int8),
+        np.zeros(count, np.int16),
+    )
     in_pool_N[pool_N], split_N[pool_N], frequency_N[pool_N] = True, pool_split_N, bin_N
     kept = pa.array(split_N > 0)
     surplus = pc.if_else(kept, pa.scalar(None, pa.string()), Reason.SURPLUS.value)
@@ -321,10 +321,11 @@ def _decisions(
 def _summarise(
     balanced: Balance, bins: FrequencyBins, categories: Sequence[str], config: Select
 ) -> dict[str, Any]:
-    """Return the targets of the training split and the counts that it reached."""
     taken_C, taken_B = balanced.counts_CB.sum(axis=1), balanced.counts_CB.sum(axis=0)
-    distance = np.abs(taken_C - balanced.category_target_C).sum()
-    distance += np.abs(taken_B - balanced.frequency_target_B).sum()
+    away = (
+        np.abs(taken_C - balanced.category_target_C).sum()
+        + np.abs(taken_B - balanced.frequency_target_B).sum()
+    )
     return {
         "categories": list(categories),
         "category_target": balanced.category_target_C.tolist(),
@@ -335,7 +336,7 @@ def _summarise(
         "frequency_std": bins.std,
         "frequency_target": balanced.frequency_target_B.tolist(),
         "frequency_taken": taken_B.tolist(),
-        "distance": int(distance),
+        "distance": int(away),
         "objective": {
             "value": balanced.distance,
             "bound": balanced.bound,
@@ -346,8 +347,8 @@ def _summarise(
     }
 
 
-def _count_pins(pins: Pins, decisions: pa.Table, pinned_N: NDArray[np.int8]) -> dict[str, Any]:
-    """Count the pins that are kept, and the others by reason."""
+def _pins_kept(pins: Pins, decisions: pa.Table, pinned_N: NDArray[np.int8]) -> dict[str, Any]:
+    """How many pins are kept, and what became of the others."""
     rows = decisions.filter(pa.array(pinned_N > 0))
     lost = rows.filter(pc.equal(rows["status"], "rejected"))
     return {

@@ -1,4 +1,4 @@
-"""Shopping list: images that a pool lacks, and the candidates that they take."""
+"""What a pool lacks: which images to look for, and how many candidates that takes."""
 
 from __future__ import annotations
 
@@ -18,15 +18,11 @@ COLUMNS = (
     "split", "category", "bin", "low", "high", "asked", "there", "lacking",
     "candidates_searched", "candidates_as_before",
 )  # fmt: skip
-"""Columns of the list.
-
-`low` and `high` are the bin's bounds, as values of the balanced column. `candidates_searched`
-counts candidates that show the category, `candidates_as_before` candidates of the same lists; null
-if no such image was seen.
-"""
+"""`low` and `high` are the bin's bounds, as values of the balanced column. `candidates_searched` are candidates that
+show the category, `candidates_as_before` ones of the same lists; null where nothing like it was seen."""
 
 _LARGEST_POOL = 1e15
-"""Largest pool, in images; a share that needs more can't be met."""
+"""Images beyond which no pool will ever go: a share that asks for more can't be met."""
 
 Row = dict[str, Any]
 Counts = NDArray[np.int64]
@@ -34,24 +30,25 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Yields:
-    """Yields of the candidates so far."""
+    """What became of the candidates so far."""
 
     candidates: int
     pool_CB: Counts
-    """Images that passed everything, by category and bin."""
+    """Those that passed everything, by category and bin."""
 
     def searched(self, images: int, category: int, bin_: int | None = None) -> int | None:
-        """Return candidates for `images` of a category (and bin) if all show the category."""
+        """Candidates to fetch when all show the category, for so many images of it (and of a bin) to pass."""
         share = 1.0
         if bin_ is not None:
-            # the category's own distribution, or the pool's if the category has none in this bin
-            own = self.pool_CB[category]
-            seen = own if own[bin_] else self.pool_CB.sum(axis=0)
+            # a category's own bands, unless none of its images is in this one
+            seen = (
+                self.pool_CB[category] if self.pool_CB[category, bin_] else self.pool_CB.sum(axis=0)
+            )
             share = seen[bin_] / max(seen.sum(), 1)
         return self._needed(images, share * int(self.pool_CB.sum()))
 
     def as_before(self, images: int, category: int, bin_: int | None = None) -> int | None:
-        """Return candidates needed for them if candidates are like those so far."""
+        """The same when they are such as before."""
         seen = self.pool_CB[category].sum() if bin_ is None else self.pool_CB[category, bin_]
         return self._needed(images, int(seen))
 
@@ -66,14 +63,14 @@ def missing_train(
     edges: Sequence[float],
     yields: Yields,
 ) -> Iterator[Row]:
-    """Yield a row for each cell that lacks images; see `balance.shortage`.
+    """A row for each cell that lacks images; see `balance.shortage`.
 
     Args:
         asked_CB: images of each cell in a choice that meets the targets.
-        missing_CB: how many of them the pool lacks.
-        categories: names of the categories.
-        edges: inner edges of the bins, log10.
-        yields: yields of the run.
+        missing_CB: how many of them the pool doesn't have.
+        categories: their names.
+        edges: the bins' inner edges, log10.
+        yields: of the run.
     """
     bounds = [None, *(10**edge for edge in edges), None]
     for category, bin_ in np.argwhere(missing_CB > 0).tolist():
@@ -95,7 +92,7 @@ def missing_train(
 def missing_test(
     asked_C: Counts, taken_C: Counts, max_share: float, categories: Sequence[str], yields: Yields
 ) -> Iterator[Row]:
-    """Yield a row for each category below its quota; `max_share` needs a larger pool, too."""
+    """A row for each category whose quota isn't met; `max_share` makes the pool of it count, not the quota alone."""
     for category in np.flatnonzero(taken_C < asked_C).tolist():
         asked, taken = int(asked_C[category]), int(taken_C[category])
         more = None
@@ -116,46 +113,47 @@ def missing_test(
 
 
 def by_category(rows: Sequence[Row]) -> list[Row]:
-    """Return a row for each category that lacks images, and a last one for all if several do.
+    """A row for each category that lacks something: what is crawled for one of its bands brings others, too.
 
-    Candidates for one band of a category bring its other bands, too. `bands` are (low, high,
-    lacking) of the training split. `unknown_...` is true if no image of some band was seen; the
-    candidates are then those of the other bands.
+    `bands` are (low, high, lacking) of the training split; `unknown_...` says that something is lacking of which
+    nothing was seen, so that the candidates are those for the rest. The last row, if there are several, is of all.
     """
     found = []
-    searched, as_before = "candidates_searched", "candidates_as_before"
     for category in dict.fromkeys(row["category"] for row in rows):
         own = [row for row in rows if row["category"] == category]
-        lacking = {"train": 0, "test": 0}
-        for row in own:
-            lacking[row["split"]] += row["lacking"]
         train = [row for row in own if row["split"] == "train"]
         found.append(
             {
                 "category": category,
-                **lacking,
+                "train": sum(row["lacking"] for row in train),
+                "test": sum(row["lacking"] for row in own if row["split"] == "test"),
                 "bands": [[row["low"], row["high"], row["lacking"]] for row in train],
-                searched: max(row[searched] or 0 for row in own),
-                as_before: max(row[as_before] or 0 for row in own),
-                "unknown_searched": any(row[searched] is None for row in own),
-                "unknown_as_before": any(row[as_before] is None for row in own),
+                "candidates_searched": max(
+                    (row["candidates_searched"] or 0 for row in own), default=0
+                ),
+                "candidates_as_before": max(
+                    (row["candidates_as_before"] or 0 for row in own), default=0
+                ),
+                "unknown_searched": any(row["candidates_searched"] is None for row in own),
+                "unknown_as_before": any(row["candidates_as_before"] is None for row in own),
             }
         )
     found.sort(key=lambda row: -(row["train"] + row["test"]))
     if len(found) > 1:
-        # each category is searched for by itself, while more of the same lists bring all of them
-        total: Row = {"category": "all", "bands": []}
-        for key in ("train", "test", searched):
-            total[key] = sum(row[key] for row in found)
-        total[as_before] = max(row[as_before] for row in found)
-        for key in ("unknown_searched", "unknown_as_before"):
-            total[key] = any(row[key] for row in found)
-        found.append(total)
+        # each category is searched for by itself; more of the same lists bring all of them
+        everything = {
+            key: sum(row[key] for row in found) for key in ("train", "test", "candidates_searched")
+        }
+        everything["candidates_as_before"] = max(row["candidates_as_before"] for row in found)
+        unknown = {
+            key: any(row[key] for row in found) for key in ("unknown_searched", "unknown_as_before")
+        }
+        found.append({"category": "all", "bands": [], **everything, **unknown})
     return found
 
 
 def shopping_csv(rows: Sequence[Row]) -> bytes:
-    """Encode the rows as CSV with a header."""
+    """The rows as CSV with a header."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()

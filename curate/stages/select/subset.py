@@ -1,4 +1,4 @@
-"""Pick rows whose means lie between bounds: an integer programme over rows."""
+"""Which rows to take so that means over them are as wanted: an integer programme over rows."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ Values = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 _NEAREST = 1000
-"""Rows beyond twice the wanted number in the first integer programme."""
-# a limit of nodes, not of seconds, gives the same result on any machine
-_OPTIONS = {"mip_rel_gap": 1e-3, "node_limit": 1000}
+"""Rows beyond twice as many as are wanted that the integer programme looks at first."""
+_OPTIONS = {
+    "mip_rel_gap": 1e-3,
+    "node_limit": 1000,
+}  # nodes, not seconds: the same however busy the machine
 
 
 @dataclass(frozen=True)
 class MeanBetween:
-    """Bounds on the mean of a measure over the picked rows."""
+    """Bounds on the mean of a measure over the rows that are taken."""
 
     values_N: Values
     low: float
@@ -32,14 +34,14 @@ class MeanBetween:
 
 @dataclass(frozen=True)
 class Picked:
-    """Picked rows, which meet all conditions."""
+    """Rows that meet all conditions."""
 
     row_N: NDArray[np.int64]
-    """Row numbers in ascending order."""
+    """In ascending order."""
     cost: float
-    """Sum of the rows' costs."""
+    """Sum of their costs."""
     bound: float
-    """Lower bound of the cost: the optimum of the relaxed programme."""
+    """What no choice costs less than: the optimum where parts of rows may be taken."""
 
 
 def pick(
@@ -49,28 +51,26 @@ def pick(
     means: Sequence[MeanBetween] = (),
     must_N: NDArray[np.bool_] | None = None,
 ) -> Picked | None:
-    """Return the rows of least cost, `counts_G` of each group, within the bounds of all means.
+    """The rows of least cost, so many of each group, whose means lie between bounds; None where there are none.
 
-    HiGHS first solves the linear relaxation, whose optimum is a lower bound. It takes few rows in
-    part, so the integer programme over the rows of least reduced cost comes very near to it. While
-    that has no solution, the number of rows is doubled. A million rows are feasible.
+    First the linear programme in which parts of rows may be taken (HiGHS). Its optimum is a bound, and so few of its
+    rows are taken in part that the integer programme over those whose reduced costs are least comes within a hair of
+    it; more rows are looked at as long as that one has no solution. So a million rows are no trouble.
 
     Args:
-        cost_N: cost of each row.
-        group_N: group of each row, such as its category.
+        cost_N: of taking each row.
+        group_N: each row's group, such as its category.
         counts_G: rows wanted of each group.
-        means: bounds on means over all picked rows.
-        must_N: mask of rows that must be picked.
-
-    Returns:
-        The picked rows; None if no choice meets the conditions.
+        means: bounds on means over all rows taken.
+        must_N: rows that have to be taken.
     """
     count = int(counts_G.sum())
     must_N = np.zeros(len(cost_N), bool) if must_N is None else must_N
     if not count or (np.bincount(group_N, minlength=len(counts_G)) < counts_G).any():
         return None
-    rows = len(group_N)
-    groups = csr_array((np.ones(rows), (group_N, np.arange(rows))), (len(counts_G), rows))
+    groups = csr_array(
+        (np.ones(len(group_N)), (group_N, np.arange(len(group_N)))), (len(counts_G), len(group_N))
+    )
     sums, low_M, high_M = _sums(means, count, len(cost_N))
     relaxed = linprog(
         cost_N,
@@ -87,9 +87,9 @@ def pick(
     order = np.lexsort((np.arange(len(cost_N)), np.where(must_N, -np.inf, reduced_N)))
     matrix = vstack([groups, sums], "csc")
     bounds = np.concatenate([counts_G, low_M]), np.concatenate([counts_G, high_M])
-    considered = min(2 * count + _NEAREST, len(cost_N))
+    looked_at = min(2 * count + _NEAREST, len(cost_N))
     while True:
-        row_N = np.sort(order[:considered])
+        row_N = np.sort(order[:looked_at])
         solved = milp(
             cost_N[row_N],
             constraints=LinearConstraint(matrix[:, row_N], *bounds),
@@ -100,13 +100,13 @@ def pick(
         if solved.x is not None:
             taken_N = row_N[np.rint(solved.x) == 1]
             return Picked(taken_N, float(cost_N[taken_N].sum()), float(relaxed.fun))
-        if considered == len(cost_N):
+        if looked_at == len(cost_N):
             return None
-        considered = min(2 * considered, len(cost_N))
+        looked_at = min(2 * looked_at, len(cost_N))
 
 
 def _sums(means: Sequence[MeanBetween], count: int, rows: int) -> tuple[csr_array, Values, Values]:
-    """Turn bounds on means into bounds on sums, each scaled by the size of its bounds.
+    """The bounds on means as bounds on sums, each scaled to the size of its bounds; those that bind nothing left out.
 
     Returns:
         Matrix of shape (measures, rows), lower and upper bounds of its product.
@@ -115,5 +115,7 @@ def _sums(means: Sequence[MeanBetween], count: int, rows: int) -> tuple[csr_arra
         return csr_array(coo_array((0, rows))), np.empty(0), np.empty(0)
     scale = np.array([max(abs(m.low), abs(m.high), 1e-300) for m in means])
     values = np.stack([m.values_N for m in means]) / scale[:, None]
-    low, high = np.array([(m.low, m.high) for m in means]).T / scale * count
+    low, high = (
+        np.array([getattr(m, name) for m in means]) / scale * count for name in ("low", "high")
+    )
     return csr_array(values), low, high
