@@ -10,19 +10,19 @@ from curate.errors import CurateError, ImageError, MissingExtra, Reason
 STAGES = ("candidates", "fetch", "measure", "filter", "label", "select", "rebuild", "engine")
 
 
-def test_one_root_for_whatever_a_user_can_cause() -> None:
+def test_user_errors_share_one_root() -> None:
     found = [c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, Exception)]
     assert len(found) >= 9
     assert all(issubclass(error, CurateError) for error in found)
     assert not issubclass(CurateError, (OSError, ValueError))
 
 
-def test_the_tree_in_the_docstring_is_the_tree() -> None:
+def test_error_tree_in_docstring_matches_classes() -> None:
     drawn = set(re.findall(r"[├└]── (\w+)", errors.__doc__ or ""))
     assert drawn == {name for name in errors.__all__ if name not in ("CurateError", "Reason")}
 
 
-def test_everything_that_is_there_is_exported() -> None:
+def test_errors_module_exports_every_error() -> None:
     own = {
         name
         for name, c in inspect.getmembers(errors, inspect.isclass)
@@ -33,7 +33,7 @@ def test_everything_that_is_there_is_exported() -> None:
 
 
 @pytest.mark.parametrize("reason", Reason)
-def test_a_reason_says_where_and_why(reason: Reason) -> None:
+def test_reason_has_stage_and_meaning(reason: Reason) -> None:
     assert re.fullmatch(r"[a-z0-9_]+", reason.value)
     assert reason.name == reason.value.upper()
     assert reason.stage in STAGES
@@ -42,13 +42,13 @@ def test_a_reason_says_where_and_why(reason: Reason) -> None:
 
 
 @pytest.mark.parametrize("reason", Reason)
-def test_a_reason_is_its_text_in_tables_and_back(reason: Reason) -> None:
+def test_reason_round_trips_as_text(reason: Reason) -> None:
     assert reason == str(reason) == reason.value
     assert Reason(reason.value) is reason
     assert pickle.loads(pickle.dumps(reason)) is reason
 
 
-def test_what_another_try_may_mend() -> None:
+def test_transient_reasons_are_those_a_retry_may_mend() -> None:
     assert {r for r in Reason if r.transient} >= {
         Reason.TIMEOUT,
         Reason.DNS,
@@ -62,13 +62,13 @@ def test_what_another_try_may_mend() -> None:
     )
 
 
-def test_an_image_error_carries_its_reason() -> None:
+def test_image_error_carries_reason() -> None:
     error = ImageError(Reason.DECODE_FAILED, "3 bytes short")
     assert error.reason is Reason.DECODE_FAILED
     assert str(error) == "decode_failed: 3 bytes short"
 
 
-def test_a_missing_extra_says_what_to_install() -> None:
+def test_missing_extra_names_install_command() -> None:
     assert str(MissingExtra("training", "train")) == (
         "training needs libraries that aren't installed: run  pip install 'curate[train]'"
     )
@@ -82,7 +82,7 @@ def test_a_missing_extra_says_what_to_install() -> None:
         errors.RunError("in use"),
     ],
 )
-def test_errors_travel_between_processes(error: CurateError) -> None:
+def test_errors_can_be_pickled(error: CurateError) -> None:
     # a worker's error that can't be unpickled takes its scheduler down
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is type(error)

@@ -7,7 +7,7 @@ from curate.humanize import number, size, span
     ("value", "text"),
     [(0, "0"), (0.5612, "0.56"), (5.612, "5.6"), (9.96, "10"), (56.12, "56"), (5612.3, "5,612")],
 )
-def test_numbers(value: float, text: str) -> None:
+def test_number_has_thousands_separators(value: float, text: str) -> None:
     assert number(value) == text
 
 
@@ -22,7 +22,7 @@ def test_numbers(value: float, text: str) -> None:
         (2.5e16, "25,000 TB"),
     ],
 )
-def test_sizes(nbytes: float, text: str) -> None:
+def test_size_has_three_digits_and_unit(nbytes: float, text: str) -> None:
     assert size(nbytes) == text
 
 
@@ -38,5 +38,5 @@ def test_sizes(nbytes: float, text: str) -> None:
         (48_000, "2,000 days"),
     ],
 )
-def test_spans(hours: float, text: str) -> None:
+def test_span_has_readable_unit(hours: float, text: str) -> None:
     assert span(hours) == text

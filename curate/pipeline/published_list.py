@@ -276,12 +276,12 @@ def _complete(facts: pa.Table, candidates: pa.Table, source: str) -> pa.Table:
 
 
 def _check_ids(given: pa.Array, candidates: pa.Table, source: str) -> None:
-    """Refuse ids that don't fit their URLs; rows without an id or with a bad URL pass."""
+    """Refuse ids that don't fit their URLs; rows without id or with a bad URL pass."""
     wrong = pc.and_(pc.is_null(candidates["reason"]), pc.not_equal(given, candidates["id"]))
     if (row := pc.index(wrong, True).as_py()) >= 0:
         raise ManifestError(
-            f"{source}: the id {given[row]} is not that of its URL {candidates['url'][row]}: images "
-            "that were made of others, such as crops, can't be fetched; take the manifest that "
+            f"{source}: the id {given[row]} is not that of its URL {candidates['url'][row]}: "
+            "images that were made of others, such as crops, can't be fetched; take the manifest that "
             "they were made of"
         )
 

@@ -1,8 +1,6 @@
-"""What a run would bring, before days are spent on it: a sample of the list is fetched, measured and judged."""
+"""Probe: forecast a run's yield, cost and troubles from a sample of its list."""
 
 from curate.pipeline.probe.diagnosis import Diagnosis
 from curate.pipeline.probe.forecast import Estimate
 from curate.pipeline.probe.probe import ProbeOutcome, probe
 from curate.pipeline.sampling import Range
-
-__all__ = ["Diagnosis", "Estimate", "ProbeOutcome", "Range", "probe"]

@@ -1,4 +1,4 @@
-"""From what became of a sample to what the whole list would bring, and cost."""
+"""Forecast of yield, bytes and hours of a whole list from a sample."""
 
 from __future__ import annotations
 
@@ -11,16 +11,7 @@ from curate.errors import Reason
 from curate.pipeline.sampling import Listing, Range, wilson_interval
 from curate.recipe import Fetch
 
-__all__ = [
-    "ENOUGH",
-    "PROBED",
-    "Estimate",
-    "Timing",
-    "asked",
-    "estimate",
-    "fetchable",
-    "images_seen",
-]
+__all__ = ["ENOUGH", "PROBED", "Estimate", "Timing", "asked", "estimate", "images_seen"]
 
 PROBED = pa.schema(
     [
@@ -37,83 +28,83 @@ PROBED = pa.schema(
         ("content_length", pa.int64()),
     ]
 )
-"""What is known of each candidate of a sample. `reason` is null for those that pass; `local` ones are not asked for
-over the network; `nbytes` is of the bytes that a run would keep; `attempts` is null for what never came
-to be fetched."""
+"""Columns of a sample.
+
+`reason` is null for candidates that pass. `local` ones are read from disk. `nbytes` counts the
+bytes that a run would keep. `attempts` is null for candidates that never reached the fetch.
+"""
 
 ENOUGH = 10
-"""Candidates below which a share or a mean tells nothing."""
+"""Fewest candidates from which a share or a mean is meaningful."""
 
 HEAD_BYTES = 14_000
-"""Bytes that an answer costs which is given up at its head, by `make bench-fetch` over round trips of 50 ms."""
-
+"""Bytes of a download aborted at its head, by `make bench-fetch` with round trips of 50 ms."""
 
 _OF_FILTERS = pa.array([reason.value for reason in Reason if reason.stage == "filter"])
 
 
 @dataclass(frozen=True)
 class Timing:
-    """How long the sample took."""
+    """Time that the sample took."""
 
     fetch: float
-    """Seconds, all shards."""
+    """Seconds of fetching all shards."""
     measure: float
-    """Seconds, all shards."""
+    """Seconds of measuring all shards."""
     shards: int
-    """That the sample was cut into."""
+    """Shards of the sample."""
     workers: int
-    """At work side by side."""
+    """Workers in parallel."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the whole list would bring and cost."""
+    """Estimated yield and cost of the whole list."""
 
     share: Range
-    """Of the candidates that pass; the interval is Wilson's, corrected for a sample that is much of the list."""
+    """Share of candidates that pass, with Wilson's interval for a finite population."""
     images: Range
-    """That pass, of the whole list."""
+    """Images of the whole list that pass."""
     wanted: int
-    """Images of both splits."""
+    """Images that the recipe wants in both splits."""
     needed: Range | None
-    """Candidates from which the wanted images come; None when nothing passes. The low end goes with the best yield."""
+    """Candidates for the wanted images, low end for the best yield; None if nothing passes."""
     bytes_read: int
-    """Over the network: whole files, and the heads of those given up."""
+    """Bytes over the network: whole files, and heads of aborted downloads."""
     bytes_kept: int
-    """In `images/`: whatever was fetched whole, also what measures reject later."""
+    """Bytes in `images/`: every whole file, including images that are rejected later."""
     hours: float
-    """On this machine, without labels: the longest of the next three, and then measuring."""
+    """Hours on this machine, without labels: the longest of the next three, plus measuring."""
     fetch_hours: float
-    """At the pace of the sample: answers waited for, and bytes coming in."""
+    """Hours of downloading at the pace of the sample."""
     host_hours: float
-    """The least that the slowest host takes, whatever the machine."""
+    """Least hours of the slowest host, whatever the machine."""
     slowest_host: str | None
-    """The one whose requests take longest at `fetch.per_host_rate`, or at the pace it answers."""
+    """Host whose requests take longest, at `fetch.per_host_rate` or at its own pace."""
     order_hours: float
-    """The least that the list's order allows: each shard waits for the host that has most of it."""
+    """Least hours by the list's order: each shard waits for its busiest host."""
     measure_hours: float
-    """At the pace of the sample."""
+    """Hours of measuring at the pace of the sample."""
     bound_by: str
-    """What takes longest: "network", "host", "order" or "measuring"."""
+    """Bottleneck: "network", "host", "order" or "measuring"."""
 
 
-def fetchable(rows: pa.Table) -> pa.Table:
-    """Of a table of PROBED, the candidates that only the network has."""
+def _fetchable(rows: pa.Table) -> pa.Table:
+    """Filter a table of PROBED for candidates that only the network has."""
     return rows.filter(pc.and_(pc.invert(rows["local"]), pc.is_valid(rows["attempts"])))
 
 
 def asked(rows: pa.Table) -> pa.Table:
-    """Of a table of PROBED, the candidates asked for over the network, or given up for their host's sake."""
-    rows = fetchable(rows)
+    """Filter a table of PROBED for candidates that were requested, or skipped with their host."""
+    rows = _fetchable(rows)
     by_claims = pc.and_(pc.equal(rows["attempts"], 0), pc.is_in(rows["reason"], _OF_FILTERS))
     return rows.filter(pc.invert(by_claims))
 
 
 def images_seen(rows: pa.Table) -> pa.Table:
-    """Of a table of PROBED, the candidates whose image was reached: fetched whole, or rejected by its head."""
-    by_head = pc.and_(
-        pc.greater(pc.fill_null(rows["attempts"], 0), 0), pc.is_in(rows["reason"], _OF_FILTERS)
-    )
+    """Filter a table of PROBED for images that were reached, whole or by their head."""
+    tried = pc.greater(pc.fill_null(rows["attempts"], 0), 0)
+    by_head = pc.and_(tried, pc.is_in(rows["reason"], _OF_FILTERS))
     return rows.filter(pc.or_(pc.is_valid(rows["nbytes"]), by_head))
 
 
@@ -124,11 +115,11 @@ def estimate(
 
     Args:
         rows: the sample, with the columns of PROBED.
-        listing: what is known of the whole list.
-        wanted: images of the splits.
-        timing: how long the sample took.
+        listing: facts about the whole list.
+        wanted: images of both splits.
+        timing: time that the sample took.
         fetch: the recipe's settings.
-        shard_size: of a run.
+        shard_size: candidates of a shard of a run.
     """
     listed, factor = listing.candidates, listing.candidates / len(rows)
     share = wilson_interval(rows["reason"].null_count, len(rows), listed)
@@ -136,10 +127,8 @@ def estimate(
     full = min(shard_size, listed)
     fetch_hours = _fetch_seconds(rows, listed, timing, fetch, full) / 3600
     host, host_seconds, order_seconds = _waits(rows, listing, fetch)
-    host_hours, order_hours = (
-        host_seconds / 3600,
-        order_seconds / min(timing.workers, listed / full) / 3600,
-    )
+    host_hours = host_seconds / 3600
+    order_hours = order_seconds / min(timing.workers, listed / full) / 3600
     measure_hours = timing.measure * factor / 3600
     hours = {
         "network": fetch_hours,
@@ -168,21 +157,20 @@ def estimate(
 
 
 def _bytes_read(rows: pa.Table) -> int:
-    """What the sample took over the network, less headers: whole bodies, and the heads of those given up."""
+    """Return the sample's bytes over the network: whole bodies, and heads of aborted ones."""
     remote = asked(rows)
     whole = pc.sum(remote["nbytes"]).as_py() or 0
-    given_up = remote.filter(
-        pc.and_(pc.is_null(remote["nbytes"]), pc.is_valid(remote["http_status"]))
-    )
+    aborted = pc.and_(pc.is_null(remote["nbytes"]), pc.is_valid(remote["http_status"]))
+    given_up = remote.filter(aborted)
     heads = pc.min_element_wise(pc.fill_null(given_up["content_length"], HEAD_BYTES), HEAD_BYTES)
     return int(whole + (pc.sum(heads).as_py() or 0))
 
 
 def _fetch_seconds(rows: pa.Table, listed: int, timing: Timing, fetch: Fetch, full: int) -> float:
-    """Seconds for the whole list at the sample's pace.
+    """Return seconds for the whole list at the sample's pace.
 
-    A shard takes as long as the sample's did, which their slowest candidates stretch as they would any shard's, plus
-    what the further candidates of a full one wait for their answers.
+    A shard takes as long as a shard of the sample, whose slowest candidates stretch it likewise,
+    plus the waits of the further candidates of a full shard.
     """
     side_by_side = min(timing.workers, timing.shards)
     of_sample = timing.fetch * side_by_side / timing.shards
@@ -193,10 +181,10 @@ def _fetch_seconds(rows: pa.Table, listed: int, timing: Timing, fetch: Fetch, fu
 
 
 def _waits(rows: pa.Table, listing: Listing, fetch: Fetch) -> tuple[str | None, float, float]:
-    """The slowest host and its seconds, and the seconds that shards one by one wait for their busiest host.
+    """Return the slowest host, its seconds, and the seconds of waits for each shard's busiest host.
 
-    A host takes its requests at the allowed rate, or answers `per_host` at a time. Hosts that gave the sample no answer
-    don't count: a run soon leaves them alone.
+    A host takes its requests at the allowed rate, or answers `per_host` at a time. Hosts without
+    any answer in the sample don't count: a run soon skips them.
     """
     remote = asked(rows)
     answered = remote.filter(pc.is_valid(remote["http_status"]))
@@ -204,21 +192,17 @@ def _waits(rows: pa.Table, listing: Listing, fetch: Fetch) -> tuple[str | None, 
     alive = {name: count for name, count in listing.hosts.items() if name not in silent}
     if not alive or not len(answered):
         return None, 0.0, 0.0
-    share = len(remote) / len(fetchable(rows))  # the list's claims spare the others
+    share = len(remote) / len(_fetchable(rows))  # claims of the list reject the others
     if fetch.per_host_rate:
         turn = share * pc.mean(answered["attempts"]).as_py() / fetch.per_host_rate
         host = max(alive, key=lambda name: alive[name])
         return host, alive[host] * turn, listing.crowd * turn
     paces = answered.group_by("host").aggregate([("seconds", "mean"), ("seconds", "count")])
-    pace = {
-        row["host"]: row["seconds_mean"]
-        for row in paces.to_pylist()
-        if row["seconds_count"] >= ENOUGH
-    }
+    known = paces.filter(pc.greater_equal(paces["seconds_count"], ENOUGH))
+    pace = dict(zip(known["host"].to_pylist(), known["seconds_mean"].to_pylist(), strict=True))
     typical = pc.mean(answered["seconds"]).as_py()
-    seconds = {
-        name: share * count * pace.get(name, typical) / fetch.per_host
-        for name, count in alive.items()
-    }
+    seconds = {}
+    for name, count in alive.items():
+        seconds[name] = share * count * pace.get(name, typical) / fetch.per_host
     host = max(seconds, key=lambda name: seconds[name])
     return host, seconds[host], share * listing.crowd * typical / fetch.per_host

@@ -1,4 +1,4 @@
-"""Takes a sample of a list through a run's own stages, in a folder that goes away."""
+"""Take a sample of a list through a run's own stages, in a temporary folder."""
 
 from __future__ import annotations
 
@@ -35,27 +35,27 @@ __all__ = ["ProbeOutcome", "probe"]
 
 @dataclass(frozen=True)
 class ProbeOutcome:
-    """What became of a sample, and what that says of its list."""
+    """Outcome of a sample, and the forecast for its list."""
 
     listed: int
     """Candidates of the list."""
     drawn: int
     """Candidates of the sample."""
     passed_over: dict[str, int]
-    """Lines of the list that are no candidates of their own: "blank", and "repeated" ones."""
+    """Lines of the list that add no candidate: "blank" and "repeated" ones."""
     reasons: dict[str, int]
-    """Candidates of the sample by reason, those that pass under "ok"."""
+    """Candidates of the sample by reason; "ok" for those that pass."""
     images: int
-    """Candidates of the sample whose image was reached, whether it passes or not."""
+    """Candidates of the sample whose image was reached, passing or not."""
     estimate: Estimate
-    """What the whole list would bring and cost."""
+    """Estimated yield and cost of the whole list."""
     diagnoses: tuple[Diagnosis, ...]
-    """What is wrong, the gravest first."""
+    """Troubles, most important first."""
     not_judged: tuple[str, ...]
-    """Columns that the recipe's filters name and only labels give."""
+    """Columns of the recipe's filters that only labels provide."""
 
     def to_json(self) -> str:
-        """All of it, as one JSON object."""
+        """Return the outcome as one JSON object."""
         return json.dumps(asdict(self), indent=1, default=sorted)
 
 
@@ -69,22 +69,23 @@ def probe(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> ProbeOutcome:
-    """Say what a run would bring and cost, from a seeded sample of the list; nothing of it is kept.
+    """Forecast yield and cost of a run from a seeded sample of the list; nothing of it is kept.
 
-    The sample goes through fetch and measure as a run's candidates do, and through the filters that need no label. No
-    labeller is loaded; duplicates and the balance of the selection are not foreseen.
+    The sample passes through fetch and measure like a run's candidates, and through the filters
+    that need no label. No labeller is loaded. Duplicates and the balance of the selection are not
+    forecast.
 
     Args:
         recipe: a Recipe, or the path or name of one.
         inputs: one or more lists of URLs, folders of images or img2dataset outputs.
-        out: the run folder that is planned, of which only the free disk space matters; it is not made.
-        sample: a share such as "1%", held between 2,000 and 20,000 candidates, a number of them, or "all".
+        out: the planned run folder, for its free disk space only; it is not created.
+        sample: a share such as "1%" (within 2,000 to 20,000 candidates), a number, or "all".
         scheduler: `local` (workers on this machine) or `serial`.
         workers: number of local workers, one per core by default.
-        progress: told what happens.
+        progress: callbacks for what happens.
 
     Raises:
-        CurateError: for everything that the caller can mend, except what `diagnoses` tell.
+        CurateError: for every error that the caller can mend, except troubles in `diagnoses`.
     """
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(str(recipe))
     inputs = [inputs] if isinstance(inputs, str | PathLike) else inputs
@@ -92,23 +93,22 @@ def probe(
         raise InputError("name the candidates with --input: a list of URLs, or a folder of images")
     if scheduler not in ("local", "serial"):
         raise RunError(
-            f"a probe tells how long this machine takes: --scheduler is local or serial, not {scheduler!r}"
+            "a probe tells how long this machine takes: --scheduler is local or serial, "
+            f"not {scheduler!r}"
         )
     progress, wanted_sample = progress or Progress(), Sample.parse(sample)
     categories = load_taxonomy(recipe.label.taxonomy).names
     reader = CandidateReader([str(path) for path in inputs], recipe.candidates)
-    drawn, listing = draw_sample(_told(reader, progress), wanted_sample, recipe.seed)
+    drawn, listing = draw_sample(_read(reader, progress), wanted_sample, recipe.seed)
     rows, timing = _try_out(drawn, recipe, scheduler, workers, progress)
     wanted = recipe.select.train + sum(recipe.select.test.quota(name) for name in categories)
     size = recipe.candidates.shard_size
     estimated = estimate(rows, listing, wanted, timing, recipe.fetch, size)
     evidence = Evidence(recipe, rows, listing, estimated, _free(RunFolder(out)), datetime.now(UTC))
-    known = {
-        "status",
-        "reason",
-        *drawn.column_names,
-        *(name for s in _stages(recipe) for name in s.schema.names),
-    }
+    known = {"status", "reason", *drawn.column_names}
+    for stage in _stages(recipe):
+        known |= set(stage.schema.names)
+    not_judged = [bound.column for bound in recipe.filters.bounds if bound.column not in known]
     return ProbeOutcome(
         listed=listing.candidates,
         drawn=len(rows),
@@ -117,19 +117,16 @@ def probe(
         images=len(images_seen(rows)),
         estimate=estimated,
         diagnoses=diagnose(evidence),
-        not_judged=tuple(
-            dict.fromkeys(b.column for b in recipe.filters.bounds if b.column not in known)
-        ),
+        not_judged=tuple(dict.fromkeys(not_judged)),
     )
 
 
-def _told(reader: CandidateReader, progress: Progress) -> Iterator[pa.Table]:
-    """The list, with word of how far it is read."""
+def _read(reader: CandidateReader, progress: Progress) -> Iterator[pa.Table]:
+    """Yield the tables of the list, and report progress."""
     progress.stage_started("candidates", 0, 0)
     for number, table in enumerate(reader):
-        progress.shard_done(
-            "candidates", f"part-{number:05d}", engine.count_reasons(table), False, 0.0
-        )
+        counts = engine.count_reasons(table)
+        progress.shard_done("candidates", f"part-{number:05d}", counts, False, 0.0)
         yield table
     progress.stage_finished("candidates")
 
@@ -141,11 +138,10 @@ def _stages(recipe: Recipe) -> list[engine.Stage]:
 def _try_out(
     sample: pa.Table, recipe: Recipe, scheduler: str, workers: int | None, progress: Progress
 ) -> tuple[pa.Table, Timing]:
-    """What becomes of a sample, with the columns of PROBED, and how long it takes."""
+    """Fetch, measure and filter a sample; return the columns of PROBED and the time taken."""
     count = 1 if scheduler == "serial" else workers or engine.local_workers()
-    size = min(
-        recipe.candidates.shard_size, -(-len(sample) // count)
-    )  # every worker has something to do
+    # shards small enough that every worker gets one
+    size = min(recipe.candidates.shard_size, -(-len(sample) // count))
     seconds: dict[str, float] = {}
     with (
         tempfile.TemporaryDirectory(prefix="curate-probe-") as path,
@@ -159,27 +155,19 @@ def _try_out(
             engine.run_stage(folder, stage, index.shards, index.rows, executor, progress)
             seconds[stage.name] = time.monotonic() - start
         rows = pa.concat_tables([_probed(folder, shard, recipe) for shard in index.shards])
-    return rows, Timing(
-        seconds[StageName.FETCH.folder],
-        seconds[StageName.MEASURE.folder],
-        shards=len(index.shards),
-        workers=count,
-    )
+    fetch, measure = seconds[StageName.FETCH.folder], seconds[StageName.MEASURE.folder]
+    return rows, Timing(fetch, measure, shards=len(index.shards), workers=count)
 
 
 def _probed(folder: RunFolder, shard: str, recipe: Recipe) -> pa.Table:
-    """A shard's rows, judged by the filters, with the columns of PROBED."""
+    """Return a filtered shard's rows with the columns of PROBED."""
     rows = engine.rows_of(folder, StageName.LABEL.input_folders, shard)
     log = f"log/fetch-{shard.removeprefix('part-')}.parquet"
     columns = {name: pa.nulls(len(rows), PROBED.field(name).type) for name in PROBED.names}
-    if folder.exists(log):  # it isn't where the shard was given up
-        told = read_run_table(folder, log)
-        place = pc.index_in(rows["id"], told["id"].combine_chunks())
-        columns |= {
-            name: told[name].combine_chunks().take(place)
-            for name in PROBED.names
-            if name in told.column_names
-        }
+    if folder.exists(log):  # a quarantined shard has none
+        logged = read_run_table(folder, log).combine_chunks()
+        logged = logged.take(pc.index_in(rows["id"], logged["id"].combine_chunks()))
+        columns |= {name: logged[name] for name in PROBED.names if name in logged.column_names}
     columns |= {name: rows[name] for name in PROBED.names if name in rows.column_names}
     columns |= {"local": pc.is_valid(rows["local_path"])}
     columns |= {"reason": pc.coalesce(rows["reason"], rejections(rows, recipe.filters))}
@@ -187,12 +175,11 @@ def _probed(folder: RunFolder, shard: str, recipe: Recipe) -> pa.Table:
 
 
 def _free(folder: RunFolder) -> int | None:
-    """Bytes free where a folder is, or would be made; None where it is on no disk of this machine."""
+    """Return the free bytes of a folder's disk; None if it is on no disk of this machine."""
     if not folder.is_local:
         return None
-    place = Path(folder.url)  # absolute: fsspec sees to that
+    place = Path(folder.url)  # fsspec makes it absolute
     with suppress(OSError):
-        return shutil.disk_usage(
-            next(path for path in (place, *place.parents) if path.exists())
-        ).free
+        existing = next(path for path in (place, *place.parents) if path.exists())
+        return shutil.disk_usage(existing).free
     return None

@@ -1,4 +1,4 @@
-"""What to do about candidates that are lost for one reason."""
+"""Remedies for candidates that are lost for one reason."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ from curate.recipe import Filters
 __all__ = ["advise", "advise_on_host"]
 
 _ADVICE = {
-    Reason.BAD_URL: "look at the lines, and call a list of bare URLs .txt: a .csv is cut at its commas",
+    Reason.BAD_URL: "look at the lines, and call a list of bare URLs .txt: a .csv is cut at its "
+    "commas",
     Reason.CREDENTIALS: "find URLs without a password",
-    Reason.FORBIDDEN_SCHEME: "only http and https are asked for; for files on disk give their folder",
-    Reason.FORBIDDEN_ADDRESS: "if these hosts are yours, name their network in fetch.allow_networks",
+    Reason.FORBIDDEN_SCHEME: "only http and https are asked for; for files on disk give their "
+    "folder",
+    Reason.FORBIDDEN_ADDRESS: "if these hosts are yours, name their network in "
+    "fetch.allow_networks",
     Reason.ROBOTS: "the owners do not want it, so look for other sources",
     Reason.OPTED_OUT: "the owners do not want it, so look for other sources",
     Reason.HTTP_404: "the list is stale, so look for a newer one",
     Reason.HTTP_429: "set fetch.per_host_rate, or lower it",
-    Reason.TIMEOUT: "this machine's line may be full: lower fetch.concurrency, or raise fetch.deadline",
+    Reason.TIMEOUT: "this machine's line may be full: lower fetch.concurrency, or raise "
+    "fetch.deadline",
     Reason.TOO_LARGE: "raise fetch.max_bytes, if such files are wanted",
     Reason.UNREADABLE: "see the files' permissions",
     Reason.TOO_MANY_PIXELS: "raise measure.max_pixels, if the memory is there",
@@ -24,27 +28,29 @@ _ADVICE = {
 
 _ON_HOST: dict[str, str] = {
     Reason.HTTP_429: "ask more slowly, with a lower fetch.per_host_rate and fetch.per_host",
-    Reason.HTTP_4XX: "see whether it wants to know who asks (fetch.user_agent), else take it out of the list",
+    Reason.HTTP_4XX: "see whether it wants to know who asks (fetch.user_agent), else take it out "
+    "of the list",
     Reason.ROBOTS: "its owner does not want it, so take it out of the list",
     Reason.OPTED_OUT: "its owner does not want it, so take it out of the list",
 }
 
 
 def advise(reason: Reason, filters: Filters) -> str:
-    """Half a sentence, for a reason that takes most of a list."""
+    """Return half a sentence for a reason that takes most of a list."""
     bounds = [bound for bound in filters.bounds if bound.reason is reason and bound.test != "in"]
     if bounds:
-        settings = ", ".join(
-            f"filters.{bound.test}.{bound.column}={bound.value:g}" for bound in bounds
+        settings = [f"filters.{bound.test}.{bound.column}={bound.value:g}" for bound in bounds]
+        return (
+            "the list is of another kind than the recipe wants, or a bound is too tight "
+            f"({', '.join(settings)})"
         )
-        return f"the list is of another kind than the recipe wants, or a bound is too tight ({settings})"
     if reason.stage == "filter":
         return "the list is of another kind than the recipe's filters want, or they are too tight"
     return _ADVICE.get(reason, "look at some of these URLs before the run")
 
 
 def advise_on_host(reason: str) -> str:
-    """Half a sentence, for a reason for which a host loses everything."""
+    """Return half a sentence for a reason that takes everything of a host."""
     return _ON_HOST.get(
         reason, "see whether it still exists, and take it out of the list if it doesn't"
     )

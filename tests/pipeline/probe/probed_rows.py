@@ -33,7 +33,7 @@ _ANSWERED = {
 def group(
     count: int, reason: Reason | None = None, host: str | None = None, **facts: Any
 ) -> list[dict[str, Any]]:
-    """So many candidates with one end; each on a host of its own unless told otherwise."""
+    """Build `count` candidates with one outcome, each on its own host unless `host` is given."""
     late = reason in (None, Reason.LOW_TEXTURE) or (
         reason is not None and reason.stage == "measure"
     )
@@ -60,7 +60,7 @@ def listing(
     hosts: Mapping[str, int] | None = None,
     crowd: int = 0,
 ) -> Listing:
-    """A list that the rows are a sample of; all of it unless told otherwise."""
+    """Build the list of which the rows are a sample; by default they are the whole list."""
     return Listing(
         len(rows) if listed is None else listed, hosts_of(rows) if hosts is None else hosts, crowd
     )
@@ -92,7 +92,7 @@ def evidence(
     recipe: Recipe = RECIPE,
     free: int | None = 10**15,
 ) -> Evidence:
-    """What a sample of these groups tells."""
+    """Build the evidence of a sample of these groups."""
     rows = rows_of(*groups)
     return Evidence(
         recipe,

@@ -5,19 +5,19 @@ from curate.pipeline.probe.diagnosis import Diagnosis, Evidence, diagnose
 from tests.pipeline.probe.probed_rows import RECIPE, evidence, group
 
 
-def names(told: Evidence) -> list[str]:
-    return [diagnosis.name for diagnosis in diagnose(told)]
+def names(shown: Evidence) -> list[str]:
+    return [diagnosis.name for diagnosis in diagnose(shown)]
 
 
-def only(told: Evidence) -> Diagnosis:
+def only(shown: Evidence) -> Diagnosis:
     """The one thing that is wrong: a sentence, without a full stop."""
-    (found,) = diagnose(told)
+    (found,) = diagnose(shown)
     assert "\n" not in found.text
     assert not found.text.endswith(".")
     return found
 
 
-def test_nothing_is_wrong_with_an_ordinary_list() -> None:
+def test_diagnosis_of_ordinary_list_is_empty() -> None:
     ends = [
         group(60),
         group(20, Reason.TOO_SMALL),
@@ -27,13 +27,13 @@ def test_nothing_is_wrong_with_an_ordinary_list() -> None:
     assert diagnose(evidence(*ends, group(5, Reason.NOT_IMAGE, content_type="text/html"))) == ()
 
 
-def test_nothing_is_wrong_at_the_yield_of_the_paper() -> None:
+def test_diagnosis_at_papers_yield_is_empty() -> None:
     small, flat = group(1150, Reason.TOO_SMALL), group(500, Reason.LOW_TEXTURE)
     ends = [group(112), small, flat, group(238, Reason.HTTP_404)]
     assert diagnose(evidence(*ends, listed=10**6)) == ()
 
 
-def test_no_name_resolves() -> None:
+def test_diagnosis_without_any_dns_answer_names_dns() -> None:
     found = only(
         evidence(group(100, Reason.DNS), group(2), group(9, Reason.DNS, host="again.test"))
     )
@@ -44,7 +44,7 @@ def test_no_name_resolves() -> None:
     assert "`getent hosts again.test`" in found.text
 
 
-def test_one_host_that_is_gone_is_no_broken_name_server() -> None:
+def test_diagnosis_of_one_missing_host_does_not_blame_dns() -> None:
     found = only(evidence(group(20, Reason.DNS, host="gone.test")))
     assert found.name == "host_down"
     assert found.text.startswith(
@@ -52,7 +52,7 @@ def test_one_host_that_is_gone_is_no_broken_name_server() -> None:
     )
 
 
-def test_there_is_no_network() -> None:
+def test_diagnosis_without_connections_names_network() -> None:
     found = only(
         evidence(
             group(30, Reason.CONNECT, attempts=2), group(10, Reason.TIMEOUT), group(5, Reason.DNS)
@@ -64,11 +64,11 @@ def test_there_is_no_network() -> None:
         in found.text
     )
     # one answer, if only a refusal, and there is a network
-    told = evidence(group(30, Reason.CONNECT), group(1, Reason.HTTP_404))
-    assert "no_network" not in names(told)
+    shown = evidence(group(30, Reason.CONNECT), group(1, Reason.HTTP_404))
+    assert "no_network" not in names(shown)
 
 
-def test_certificates_fail_everywhere() -> None:
+def test_diagnosis_of_tls_failures_names_certificates() -> None:
     broken = group(30, Reason.TLS, detail="certificate has expired")
     found = only(evidence(broken, group(20)))
     assert found.name == "tls"
@@ -87,11 +87,11 @@ def test_certificates_fail_everywhere() -> None:
         (Reason.OPTED_OUT, "its owner does not want it"),
     ],
 )
-def test_a_host_refuses_everything(reason: Reason, advice: str) -> None:
+def test_diagnosis_of_refusing_host_names_it(reason: Reason, advice: str) -> None:
     found = only(evidence(group(60), group(38, reason, host="no.test"), group(2, host="no.test")))
     assert found.name == "host_refuses"
-    told = f"no.test refuses 38 of the sample's 40 (38 {reason}), and has 40 % of the list: "
-    assert found.text.startswith(told)
+    begin = f"no.test refuses 38 of the sample's 40 (38 {reason}), and has 40 % of the list: "
+    assert found.text.startswith(begin)
     assert advice in found.text
     assert (
         diagnose(evidence(group(60), group(20, reason, host="no.test"), group(20, host="no.test")))
@@ -99,7 +99,7 @@ def test_a_host_refuses_everything(reason: Reason, advice: str) -> None:
     )
 
 
-def test_what_one_host_refuses_does_not_explain_the_others() -> None:
+def test_diagnosis_of_refusing_host_leaves_others_unexplained() -> None:
     gone = group(150, Reason.HTTP_4XX)
     assert names(evidence(gone, group(20, Reason.HTTP_4XX, host="no.test"), group(30))) == [
         "dominant_reason",
@@ -107,7 +107,7 @@ def test_what_one_host_refuses_does_not_explain_the_others() -> None:
     ]
 
 
-def test_a_host_is_down() -> None:
+def test_diagnosis_of_host_that_is_down_names_it() -> None:
     found = only(
         evidence(
             group(60),
@@ -121,7 +121,7 @@ def test_a_host_is_down() -> None:
     )
 
 
-def test_only_the_largest_hosts_are_told_of() -> None:
+def test_diagnosis_of_many_hosts_names_only_largest() -> None:
     refusing = [group(20 + n, Reason.ROBOTS, host=f"no{n}.test") for n in range(5)]
     found = diagnose(evidence(group(200), *refusing))
     assert [diagnosis.text.split()[0] for diagnosis in found] == [
@@ -131,7 +131,7 @@ def test_only_the_largest_hosts_are_told_of() -> None:
     ]
 
 
-def test_answers_are_web_pages() -> None:
+def test_diagnosis_of_html_answers_names_them() -> None:
     pages = group(60, Reason.NOT_IMAGE, content_type="text/html; charset=utf-8")
     found = only(evidence(pages, group(40), group(10, Reason.HTTP_404, http_status=404)))
     assert found.name == "web_pages"
@@ -143,7 +143,7 @@ def test_answers_are_web_pages() -> None:
     assert names(other) == ["dominant_reason"]
 
 
-def test_the_list_points_at_previews() -> None:
+def test_diagnosis_of_small_images_suggests_previews() -> None:
     shrunken, small = group(60, Reason.SMALLER_THAN_CLAIMED), group(10, Reason.TOO_SMALL)
     found = only(evidence(shrunken, small, group(40)))
     assert found.name == "thumbnails"
@@ -157,7 +157,7 @@ def test_the_list_points_at_previews() -> None:
     assert names(evidence(claimed, group(20))) == ["dominant_reason"]
 
 
-def test_one_reason_takes_most() -> None:
+def test_diagnosis_of_frequent_reason_names_it() -> None:
     found = only(evidence(group(85, Reason.LOW_TEXTURE), group(15)))
     assert found.name == "dominant_reason"
     assert found.text.startswith(
@@ -171,7 +171,7 @@ def test_one_reason_takes_most() -> None:
 @pytest.mark.parametrize(
     "reason", [reason for reason in Reason if reason.stage in ("candidates", "fetch", "measure")]
 )
-def test_any_reason_that_takes_most_has_a_word(reason: Reason) -> None:
+def test_diagnosis_of_any_frequent_reason_has_advice(reason: Reason) -> None:
     lost = group(90, reason, host="one.test", attempts=None if reason.stage == "candidates" else 1)
     for row, number in zip(lost, range(90), strict=True):
         row["host"] = f"host{number}.test"
@@ -180,7 +180,7 @@ def test_any_reason_that_takes_most_has_a_word(reason: Reason) -> None:
     }
 
 
-def test_nobody_knows_who_asks() -> None:
+def test_diagnosis_of_default_user_agent_asks_for_contact() -> None:
     silent = RECIPE.override(["fetch.user_agent=curate/0.1 (image dataset curation)"])
     found = only(evidence(group(20), recipe=silent))
     assert found.name == "no_contact"
@@ -200,7 +200,7 @@ def test_nobody_knows_who_asks() -> None:
     assert diagnose(evidence(group(20, local=True, attempts=0), recipe=silent)) == ()
 
 
-def test_one_host_makes_it_take_weeks() -> None:
+def test_diagnosis_of_slow_host_reports_weeks() -> None:
     polite = RECIPE.override(["fetch.per_host_rate=2"])
     hosts = {"large.test": 4_000_000, "host0.test": 6_000_000 // 10}
     found = only(evidence(group(100), listed=10_000_000, hosts=hosts, recipe=polite))
@@ -215,7 +215,7 @@ def test_one_host_makes_it_take_weeks() -> None:
     )
 
 
-def test_the_list_is_sorted_by_host() -> None:
+def test_diagnosis_of_sorted_list_suggests_shuffling() -> None:
     hosts = {f"host{n}.test": 10_000 for n in range(100)}
     polite = RECIPE.override(["fetch.per_host_rate=10"])
     found = only(evidence(group(100), listed=1_000_000, hosts=hosts, crowd=990_000, recipe=polite))
@@ -228,7 +228,7 @@ def test_the_list_is_sorted_by_host() -> None:
     )
 
 
-def test_one_host_has_most_of_the_list() -> None:
+def test_diagnosis_of_dominant_host_names_its_share() -> None:
     hosts = {"large.test": 700, "other.test": 300}
     found = only(evidence(group(100), listed=1000, hosts=hosts))
     assert found.name == "one_host"
@@ -238,7 +238,7 @@ def test_one_host_has_most_of_the_list() -> None:
     )
 
 
-def test_the_disk_is_too_small() -> None:
+def test_diagnosis_with_small_disk_names_space() -> None:
     found = only(
         evidence(group(100, nbytes=2 * 10**6), listed=1_000_000, hosts={}, free=15 * 10**11)
     )
@@ -250,7 +250,7 @@ def test_the_disk_is_too_small() -> None:
     )
 
 
-def test_the_sample_is_too_small_to_tell() -> None:
+def test_diagnosis_of_tiny_sample_says_so() -> None:
     few = [group(3), group(40, Reason.TOO_SMALL), group(57, Reason.HTTP_404, http_status=404)]
     found = diagnose(evidence(*few, listed=10**6))[-1]
     assert found.name == "too_few"
@@ -260,7 +260,7 @@ def test_the_sample_is_too_small_to_tell() -> None:
     assert "too_few" not in names(evidence(*few))  # it is the whole list
 
 
-def test_where_nothing_is_reached_something_is_said() -> None:
+def test_diagnosis_without_any_answer_is_never_empty() -> None:
     ends = [group(3, Reason.HTTP_404, http_status=404), group(2, Reason.EMPTY)]
     found = only(evidence(*ends, listed=5))
     assert found.name == "no_image"
@@ -271,7 +271,7 @@ def test_where_nothing_is_reached_something_is_said() -> None:
     ]
 
 
-def test_where_no_host_answers_the_rest_tells_nothing() -> None:
+def test_diagnosis_without_any_answer_draws_no_other_conclusion() -> None:
     silent = RECIPE.override(["fetch.user_agent=curate"])
-    told = evidence(group(50, Reason.DNS), listed=1000, hosts={"large.test": 900}, recipe=silent)
-    assert names(told) == ["dns", "no_contact"]
+    shown = evidence(group(50, Reason.DNS), listed=1000, hosts={"large.test": 900}, recipe=silent)
+    assert names(shown) == ["dns", "no_contact"]

@@ -16,7 +16,9 @@ from tests.pipeline.probe.probed_rows import RECIPE, TIMING, group, judged, rows
         (1, 2, 0.0945, 0.9055),
     ],
 )
-def test_wilson_by_the_book(hits: int, drawn: int, low: float, high: float) -> None:
+def test_wilson_interval_matches_published_values(
+    hits: int, drawn: int, low: float, high: float
+) -> None:
     found = wilson_interval(hits, drawn, 10**12)
     assert found.low == pytest.approx(low, abs=1e-4)
     assert found.high == pytest.approx(high, abs=1e-4)
@@ -26,20 +28,18 @@ def test_wilson_by_the_book(hits: int, drawn: int, low: float, high: float) -> N
 @pytest.mark.parametrize(
     ("passing", "listed", "drawn"), [(56, 1000, 400), (500, 1000, 100), (300, 100_000, 2000)]
 )
-def test_the_interval_holds_the_truth_95_times_of_100(
-    passing: int, listed: int, drawn: int
-) -> None:
+def test_wilson_interval_covers_truth_in_95_percent(passing: int, listed: int, drawn: int) -> None:
     hits = np.random.default_rng(3).hypergeometric(passing, listed - passing, drawn, 2000)
     ranges = [wilson_interval(int(count), drawn, listed) for count in hits]
     held = np.mean([found.low <= passing / listed <= found.high for found in ranges])
     assert 0.93 < held < 0.985
 
 
-def test_a_whole_list_leaves_nothing_open() -> None:
+def test_wilson_interval_of_whole_list_is_exact() -> None:
     assert wilson_interval(7, 40, 40) == Range(7 / 40, 7 / 40, 7 / 40)
 
 
-def test_a_sample_is_scaled_to_its_list() -> None:
+def test_forecast_of_sample_scales_to_list() -> None:
     rows = rows_of(group(20), group(180, Reason.TOO_SMALL, content_length=900))
     found = judged(rows, listed=20_000)
     assert found.images.likely == 2000
@@ -52,11 +52,11 @@ def test_a_sample_is_scaled_to_its_list() -> None:
     assert found.needed.low < 1000 < found.needed.high
 
 
-def test_nothing_that_passes_is_no_number_of_candidates() -> None:
+def test_forecast_without_passing_images_needs_unknown_candidates() -> None:
     assert judged(rows_of(group(30, Reason.TOO_SMALL))).needed is None
 
 
-def test_what_is_given_up_is_read_by_its_head() -> None:
+def test_forecast_counts_heads_of_aborted_downloads() -> None:
     large, unknown = group(1, Reason.TOO_SMALL, content_length=10**9), group(1, Reason.NOT_IMAGE)
     silent, claimed = group(1, Reason.DNS), group(1, Reason.TOO_SMALL, attempts=0, http_status=None)
     local = group(1, None, local=True, attempts=0, http_status=None, nbytes=5000)
@@ -65,7 +65,7 @@ def test_what_is_given_up_is_read_by_its_head() -> None:
     assert found.bytes_kept == 5000
 
 
-def test_who_is_asked_and_what_is_seen() -> None:
+def test_forecast_counts_requests_and_bytes() -> None:
     claimed = group(2, Reason.TOO_SMALL, attempts=0, http_status=None)
     never = group(3, Reason.BAD_URL, attempts=None)
     given_up = group(4, Reason.DNS, attempts=0)
@@ -83,7 +83,7 @@ def test_who_is_asked_and_what_is_seen() -> None:
     assert len(images_seen(rows)) == 5 + 6 + 7
 
 
-def test_the_busiest_host_bounds_the_run_whatever_the_sample_says() -> None:
+def test_forecast_is_bounded_by_busiest_host() -> None:
     polite = RECIPE.override(["fetch.per_host_rate=10"])
     hosts = {"large.test": 3_600_000, "host0.test": 400_000}
     found = judged(rows_of(group(40)), 4_000_000, hosts, recipe=polite)
@@ -95,7 +95,7 @@ def test_the_busiest_host_bounds_the_run_whatever_the_sample_says() -> None:
     assert found.host_hours == pytest.approx(100 * 2 / 4)
 
 
-def test_without_a_rate_a_host_answers_so_many_at_a_time() -> None:
+def test_forecast_without_rate_uses_connections_per_host() -> None:
     hosts = {"slow.test": 8000, "quick.test": 20_000}
     slow, quick = (
         group(10, host="slow.test", seconds=9.0),
@@ -115,7 +115,7 @@ def test_without_a_rate_a_host_answers_so_many_at_a_time() -> None:
     )
 
 
-def test_shards_of_a_sorted_list_wait_for_their_hosts_one_by_one() -> None:
+def test_forecast_of_sorted_list_adds_waits_of_shards() -> None:
     polite = RECIPE.override(["fetch.per_host_rate=10"])
     rows, hosts = rows_of(group(40)), {f"host{n}.test": 36_000 for n in range(100)}
     found = judged(rows, 3_600_000, hosts, 3_600_000, recipe=polite)
@@ -126,7 +126,7 @@ def test_shards_of_a_sorted_list_wait_for_their_hosts_one_by_one() -> None:
     assert judged(rows, 3_600_000, hosts, 36_000, recipe=polite).order_hours == 1.0
 
 
-def test_a_host_that_does_not_answer_bounds_nothing() -> None:
+def test_forecast_ignores_host_without_answers() -> None:
     dead = group(5, Reason.TIMEOUT, host="dead.test", seconds=60.0)
     found = judged(
         rows_of(dead, group(5, host="alive.test")), 1000, {"dead.test": 900, "alive.test": 100}
@@ -135,14 +135,14 @@ def test_a_host_that_does_not_answer_bounds_nothing() -> None:
     assert judged(rows_of(dead)).slowest_host is None
 
 
-def test_local_files_have_no_host() -> None:
+def test_forecast_of_local_files_has_no_host() -> None:
     found = judged(
         rows_of(group(30, local=True, attempts=0, http_status=None, seconds=0.0)), hosts={}
     )
     assert (found.slowest_host, found.bytes_read, found.host_hours) == (None, 0, 0.0)
 
 
-def test_a_full_shard_takes_what_its_further_candidates_wait() -> None:
+def test_forecast_of_full_shard_adds_waits_of_its_candidates() -> None:
     rows = rows_of(group(100, seconds=6.4))  # a tenth of a second each, of 64 at once
     once = estimate(rows, Listing(10_000, {}, 0), 1, TIMING, RECIPE.fetch, 1000)
     assert once.fetch_hours * 3600 == pytest.approx(10 * (10 + 900 * 0.1))
@@ -157,7 +157,7 @@ def test_a_full_shard_takes_what_its_further_candidates_wait() -> None:
     ("timing", "bound"),
     [(TIMING, "network"), (Timing(1.0, 60.0, 1, 1), "measuring"), (Timing(0.0, 0.0, 1, 1), "host")],
 )
-def test_what_bounds_the_time(timing: Timing, bound: str) -> None:
+def test_forecast_names_its_bottleneck(timing: Timing, bound: str) -> None:
     rows = rows_of(group(10, host="one.test"))
     assert (
         estimate(rows, Listing(10, {"one.test": 10}, 0), 1, timing, RECIPE.fetch, 10).bound_by

@@ -35,7 +35,7 @@ def crawl(recipe: Path) -> Recipe:
 
 @pytest.fixture
 def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where temporary folders are made."""
+    """Parent of temporary folders."""
     folder = tmp_path / "scratch"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -43,7 +43,7 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("scheduler", ["serial", "local"])
-def test_a_probe_of_the_whole_list_finds_what_a_run_finds(
+def test_probe_of_whole_list_equals_run(
     crawl: Recipe, urls: Path, tmp_path: Path, scratch: Path, scheduler: str
 ) -> None:
     run = tmp_path / "run"
@@ -61,9 +61,7 @@ def test_a_probe_of_the_whole_list_finds_what_a_run_finds(
     assert found.estimate.slowest_host == "127.0.0.1"
 
 
-def test_a_sample_is_drawn_by_the_seed_and_scaled(
-    crawl: Recipe, pictures: Path, scratch: Path
-) -> None:
+def test_probe_of_sample_is_seeded_and_scaled(crawl: Recipe, pictures: Path, scratch: Path) -> None:
     found = curate.probe(crawl, pictures, sample=13, scheduler="serial")
     assert (found.drawn, found.listed, sum(found.reasons.values())) == (13, 26, 13)
     assert curate.probe(crawl, pictures, sample=13, scheduler="serial").reasons == found.reasons
@@ -73,7 +71,7 @@ def test_a_sample_is_drawn_by_the_seed_and_scaled(
     assert (estimate.wanted, estimate.bytes_read, estimate.slowest_host) == (9 + 12 + 50, 0, None)
 
 
-def test_no_labeller_is_wanted(crawl: Recipe, pictures: Path) -> None:
+def test_probe_needs_no_labeller(crawl: Recipe, pictures: Path) -> None:
     settings = [
         "label.model=local-dir:/nowhere",
         "filters.min.label_score=0.5",
@@ -84,7 +82,9 @@ def test_no_labeller_is_wanted(crawl: Recipe, pictures: Path) -> None:
     assert found.not_judged == ("category", "label_score")
 
 
-def test_a_dead_list(monkeypatch: pytest.MonkeyPatch, crawl: Recipe, tmp_path: Path) -> None:
+def test_probe_of_dead_list_reports_it(
+    monkeypatch: pytest.MonkeyPatch, crawl: Recipe, tmp_path: Path
+) -> None:
     def look_up(*_: Any, **__: Any) -> list[Any]:
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
@@ -96,7 +96,7 @@ def test_a_dead_list(monkeypatch: pytest.MonkeyPatch, crawl: Recipe, tmp_path: P
     assert [diagnosis.name for diagnosis in found.diagnoses] == ["dns"]
 
 
-def test_a_shard_that_is_given_up_is_told(
+def test_probe_with_quarantined_shard_reports_it(
     monkeypatch: pytest.MonkeyPatch, crawl: Recipe, pictures: Path
 ) -> None:
     def fail(*_: Any) -> None:
@@ -108,7 +108,7 @@ def test_a_shard_that_is_given_up_is_told(
     assert "5 quarantined" in found.diagnoses[0].text
 
 
-def test_the_disk_of_the_planned_run_is_looked_at(
+def test_probe_checks_disk_of_planned_run(
     monkeypatch: pytest.MonkeyPatch, crawl: Recipe, pictures: Path, tmp_path: Path
 ) -> None:
     asked: list[Path] = []
@@ -134,7 +134,7 @@ def shown(outcome: ProbeOutcome) -> str:
     return " ".join(captured.get().split())
 
 
-def test_what_is_printed(crawl: Recipe, urls: Path) -> None:
+def test_probe_of_small_list_prints_forecast(crawl: Recipe, urls: Path) -> None:
     text = shown(curate.probe(crawl, urls, sample=20, scheduler="serial"))
     assert "probed 20 of 28 candidates, drawn by a seeded lot" in text
     assert "besides, of the list's lines: 1 blank, 1 repeated" in text
@@ -150,7 +150,7 @@ def test_what_is_printed(crawl: Recipe, urls: Path) -> None:
     assert "will pass: crawl" in text
 
 
-def test_what_is_printed_when_the_list_is_long_enough(crawl: Recipe, urls: Path) -> None:
+def test_probe_of_long_list_prints_forecast(crawl: Recipe, urls: Path) -> None:
     few = crawl.override(
         ["select.train=2", "select.test.per_category=0", "select.test.overrides={Text Scene: 0}"]
     )
@@ -168,14 +168,14 @@ def test_what_is_printed_when_the_list_is_long_enough(crawl: Recipe, urls: Path)
         ({"inputs": []}, "name the candidates with --input"),
     ],
 )
-def test_what_cannot_be_done_is_refused(
+def test_probe_with_wrong_arguments_is_refused(
     crawl: Recipe, urls: Path, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(CurateError, match=message):
         curate.probe(crawl, **{"inputs": urls, **options})
 
 
-def test_the_command(  # type: ignore[no-untyped-def]
+def test_probe_command_prints_json_and_exit_code(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     recipe: Path,
@@ -193,8 +193,8 @@ def test_the_command(  # type: ignore[no-untyped-def]
         return int(end.value.code or 0), capsys.readouterr().out
 
     code, out = command(recipe, "-i", pictures, "--sample", 15, "--json")
-    told = json.loads(out)
-    assert (code, told["drawn"], told["estimate"]["wanted"]) == (0, 15, 71)
+    printed = json.loads(out)
+    assert (code, printed["drawn"], told["estimate"]["wanted"]) == (0, 15, 71)
     code, out = command(recipe, "-i", pictures)
     assert code == 0
     assert "26 of 26 candidates, all of them" in out

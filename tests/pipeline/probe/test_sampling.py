@@ -45,19 +45,19 @@ def ids(drawn: tuple[pa.Table, Listing]) -> list[str]:
         ("all", 10_000_000, 10_000_000),
     ],
 )
-def test_how_many_are_drawn(text: str | int, listed: int, size: int) -> None:
+def test_sample_of_each_form_has_expected_size(text: str | int, listed: int, size: int) -> None:
     assert Sample.parse(text).size(listed) == size
 
 
 @pytest.mark.parametrize("text", ["", "some", "0", "0%", "101%", "-5", "1.5", "5%%"])
-def test_what_is_no_sample_is_refused(text: str) -> None:
+def test_sample_with_wrong_form_is_refused(text: str) -> None:
     with pytest.raises(
         InputError, match="--sample takes a share such as 1%, a number such as 2000, or all, not"
     ):
         Sample.parse(text)
 
 
-def test_the_same_are_drawn_whatever_the_order_and_the_cut() -> None:
+def test_sample_does_not_depend_on_order_or_tables() -> None:
     sample = Sample.parse("50")
     once = draw_sample(cut(3000, 3000), sample, 7)
     assert len(set(ids(once))) == 50
@@ -67,25 +67,25 @@ def test_the_same_are_drawn_whatever_the_order_and_the_cut() -> None:
     assert set(ids(draw_sample(cut(3000, 3000), sample, 8))) != set(ids(once))
 
 
-def test_a_larger_sample_holds_the_smaller() -> None:
+def test_sample_with_same_seed_contains_smaller_one() -> None:
     assert set(ids(draw_sample(cut(900, 90), Sample.parse(30), 0))) < set(
         ids(draw_sample(cut(900, 90), Sample.parse(60), 0))
     )
 
 
-def test_a_short_list_is_drawn_whole() -> None:
+def test_sample_of_short_list_is_whole_list() -> None:
     drawn = draw_sample(cut(40, 7), Sample.parse("1%"), 0)
     assert sorted(ids(drawn)) == sorted(listing(range(40))["id"].to_pylist())
 
 
-def test_every_part_of_the_list_is_drawn_from() -> None:
+def test_sample_covers_every_part_of_list() -> None:
     drawn = set(ids(draw_sample(cut(10_000, 1000), Sample.parse(1000), 1)))
     tenths = [len(drawn & set(table["id"].to_pylist())) for table in cut(10_000, 1000)]
     assert min(tenths) > 65  # of 100 expected, with a standard deviation of 9
     assert max(tenths) < 135
 
 
-def test_a_long_list_is_never_held() -> None:
+def test_sample_of_long_list_uses_bounded_memory() -> None:
     largest = 0
 
     def tables() -> Iterator[pa.Table]:
@@ -102,7 +102,7 @@ def test_a_long_list_is_never_held() -> None:
     assert largest < 5e6
 
 
-def test_the_hosts_are_those_of_the_whole_list() -> None:
+def test_sample_counts_hosts_of_whole_list() -> None:
     table = listing(range(9))
     there = table.set_column(3, "local_path", pa.array(["/there", *[None] * 8]))
     broken = listing(range(9, 12)).set_column(4, "reason", pa.array([None, "bad_url", None]))
@@ -113,7 +113,7 @@ def test_the_hosts_are_those_of_the_whole_list() -> None:
     }
 
 
-def test_a_list_that_is_sorted_by_host_is_known_by_its_crowd() -> None:
+def test_sample_of_list_sorted_by_host_reports_crowding() -> None:
     mixed = [*cut(900, 90)]
     assert draw_sample(mixed, Sample.parse(1), 0)[1].crowd == 300
     ordered = pa.concat_tables(mixed).sort_by("host")
@@ -125,6 +125,6 @@ def test_a_list_that_is_sorted_by_host_is_known_by_its_crowd() -> None:
     )
 
 
-def test_a_list_of_nothing_is_refused() -> None:
+def test_sample_of_empty_list_is_refused() -> None:
     with pytest.raises(InputError, match="names no candidates"):
         draw_sample([], Sample.parse(1), 0)
