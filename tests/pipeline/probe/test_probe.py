@@ -194,7 +194,7 @@ def test_probe_command_prints_json_and_exit_code(
 
     code, out = command(recipe, "-i", pictures, "--sample", 15, "--json")
     printed = json.loads(out)
-    assert (code, printed["drawn"], told["estimate"]["wanted"]) == (0, 15, 71)
+    assert (code, printed["drawn"], printed["estimate"]["wanted"]) == (0, 15, 71)
     code, out = command(recipe, "-i", pictures)
     assert code == 0
     assert "26 of 26 candidates, all of them" in out
