@@ -95,7 +95,7 @@ def _has_reason(reasons: tuple[str, ...], table: pa.Table) -> bool:
 
 
 def parse_retry(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the fetch stage's reasons that a user names; `transient` stands for all transient ones.
+    """Return the fetch stage's reasons that a user names; `transient` stands for transient ones.
 
     Raises:
         RunError: if a name is none of them.

@@ -23,6 +23,11 @@ from curate.stages.label.taxonomy import load_taxonomy
 from tests import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+TESTS = {
+    name
+    for path in (ROOT / "tests").rglob("test_*.py")
+    for name in re.findall(r"def (test_\w+)", path.read_text(encoding="utf-8"))
+}
 SHELL = {"sh", "bash", "console", ""}
 
 
@@ -174,3 +179,11 @@ def test_every_reason_has_advice_in_docs() -> None:
         for name in re.findall(r"`(\w+)`", row.split("|")[1])
     ]
     assert sorted(advised) == sorted(reason.value for reason in Reason)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_tests_that_pages_name_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for path in re.findall(r"`((?:tests|benchmarks|curate)/[\w/]+\.py)", text):
+        assert (ROOT / path).exists(), path
+    assert set(re.findall(r"`(test_\w+)`", text)) <= TESTS
