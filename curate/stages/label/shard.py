@@ -156,7 +156,7 @@ def _path(shard: Shard) -> str:
 
 def _known(kept: pa.Table | None) -> dict[str, NDArray[np.float32]]:
     """SHA-256 of an image -> its embedding."""
-    if kept is None:
+    if not kept:
         return {}
     vectors = kept["embedding"].combine_chunks().flatten().to_numpy().reshape(len(kept), -1)
     return dict(zip(kept["sha256"].to_pylist(), vectors, strict=True))

@@ -187,8 +187,10 @@ def test_the_same_shard_gives_the_same_bytes(config, shard, pictures):
 
 @pytest.mark.parametrize("blobs", [[], [b"damaged"]])
 def test_a_shard_without_pictures_is_no_special_case(config, shard, blobs):
-    table = LabelShard(config)(rows_of(shard, blobs), shard)
-    assert table["reason"].to_pylist() == ["format_unsupported"] * len(blobs)
+    shard.files[EMBEDDINGS] = b"damaged"
+    for _ in range(2):  # the second time with a cache that has no rows
+        table = LabelShard(config)(rows_of(shard, blobs), shard)
+        assert table["reason"].to_pylist() == ["format_unsupported"] * len(blobs)
 
 
 def test_settings_name_what_labels_depend_on_and_no_place(config, model_folder, tmp_path):
