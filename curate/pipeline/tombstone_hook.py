@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from curate import engine
 from curate.config import fingerprint
 from curate.engine import CommitRecord, RunFolder
-from curate.engine.cache import forget_kept
+from curate.engine.cache import evict_images
 from curate.errors import Reason, RunError
 from curate.pipeline.tombstones import (
     TOMBSTONES,
@@ -122,7 +122,7 @@ def _void(folder: RunFolder, shard: str, digests: set[str]) -> None:
         engine.forget(folder, stage.folder, [shard], keep_outputs=stage is StageName.FETCH)
     for stage in StageName:
         if stage.cache is not None:
-            forget_kept(folder, f"{stage.cache}/{shard}.parquet", digests)
+            evict_images(folder, f"{stage.cache}/{shard}.parquet", digests)
 
 
 def _path(shard: str) -> str:
