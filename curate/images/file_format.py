@@ -1,11 +1,11 @@
-"""What format bytes are in, told from their magic numbers: never from a name or a Content-Type."""
+"""Format of image files, read from their first bytes, never from a name or a Content-Type."""
 
 from __future__ import annotations
 
 __all__ = ["EXTENSIONS", "HEAD", "sniff"]
 
 HEAD = 64
-"""Bytes that `sniff` wants to see."""
+"""Bytes that `sniff` needs."""
 
 EXTENSIONS = {
     "JPEG": "jpg",
@@ -19,7 +19,7 @@ EXTENSIONS = {
     "JXL": "jxl",
     "JPEG2000": "jp2",
 }
-"""Format -> file name extension."""
+"""Format -> extension of file names."""
 
 _MAGIC = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -40,7 +40,11 @@ _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b
 
 
 def sniff(head: bytes) -> str | None:
-    """Format of a file that begins with `head` (the first HEAD bytes, or all of a shorter file); None if no image."""
+    """Return the format of a file that begins with `head`: HEAD bytes, or all of a shorter file.
+
+    Returns:
+        None if it is no image.
+    """
     for magic, format_ in _MAGIC:
         if head.startswith(magic):
             return format_
@@ -49,13 +53,14 @@ def sniff(head: bytes) -> str | None:
     # "BM" alone begins many a text: ask for the size of a known info header too
     if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
         return "BMP"
-    if head[4:8] == b"ftyp":
-        return _heif(head)
-    return None
+    return _heif(head) if head[4:8] == b"ftyp" else None
 
 
 def _heif(head: bytes) -> str | None:
-    """ISO/IEC 23008-12: a major brand and compatible brands, four letters each; AV1 images are named among either."""
+    """Return AVIF or HEIF by the brands of ISO/IEC 23008-12: a major one and compatible ones.
+
+    Brands are four letters each; AV1 images are named among either.
+    """
     end = min(int.from_bytes(head[:4], "big"), len(head))
     brands = {head[8:12], *(head[i : i + 4] for i in range(16, end - 3, 4))}
     if brands & {b"avif", b"avis"}:

@@ -1,12 +1,13 @@
-"""What the head of an image file tells: format, size, and whether there is more than one frame.
+"""Header of an image file: format, size, and whether it has more than one frame.
 
-It reads what anybody on the web may send, so it is bounded by the bytes that it is given, and takes nothing for
-granted: what it isn't sure of it doesn't say. Sizes are those of the stored pixels, before any EXIF orientation.
+The bytes may come from anybody on the web. So the parser never reads beyond them, trusts no field,
+and leaves out facts that are uncertain. Sizes are those of stored pixels, before EXIF orientation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from curate.images.file_format import sniff
@@ -16,7 +17,7 @@ __all__ = ["Header", "read_header"]
 
 @dataclass(frozen=True)
 class Header:
-    """Facts of an image file, None where its head doesn't tell."""
+    """Facts of an image file; None if its first bytes leave one open."""
 
     format: str | None = None
     width: int | None = None
@@ -25,23 +26,21 @@ class Header:
 
 
 def read_header(head: bytes) -> Header:
-    """What a file that begins with `head` is. Never raises, whatever the bytes."""
+    """Return the facts of a file that begins with `head`. Never raises, for any bytes."""
     format_ = sniff(head)
     facts: dict[str, int] = {}
-    try:
-        for name, value in _READERS[format_](_Bytes(head)) if format_ in _READERS else ():
-            facts[name] = value
-    except _Ends:
-        pass
-    # no image has a side of 0: such a header is damaged, or means "see below"
-    known = bool(facts.get("width") and facts.get("height"))
-    animated = bool(facts["animated"]) if "animated" in facts else None
-    return Header(
-        format_, facts["width"] if known else None, facts["height"] if known else None, animated
-    )
+    if format_ in _READERS:
+        # dict.update keeps the facts that it read before the end
+        with suppress(_EndOfHead):
+            facts.update(_READERS[format_](_Bytes(head)))
+    width, height, animated = map(facts.get, ("width", "height", "animated"))
+    # no image has a side of 0: it is damaged, or means "see below"
+    if not width or not height:
+        width = height = None
+    return Header(format_, width, height, None if animated is None else bool(animated))
 
 
-class _Ends(Exception):  # noqa: N818 - no error
+class _EndOfHead(Exception):  # noqa: N818 - no error
     """The head ends, or stops making sense, before the next fact."""
 
 
@@ -49,19 +48,16 @@ Facts = Iterator[tuple[str, int]]
 """(name of a field of Header, value), each as soon as it is known."""
 
 
+@dataclass
 class _Bytes:
-    """A file's first bytes; reading beyond them ends."""
+    """First bytes of a file; reading beyond them by a method raises _EndOfHead."""
 
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    def __len__(self) -> int:
-        return len(self._data)
+    data: bytes
 
     def at(self, start: int, length: int) -> bytes:
-        if start + length > len(self._data):
-            raise _Ends
-        return self._data[start : start + length]
+        if start + length > len(self.data):
+            raise _EndOfHead
+        return self.data[start : start + length]
 
     def big(self, start: int, length: int) -> int:
         return int.from_bytes(self.at(start, length), "big")
@@ -83,7 +79,7 @@ def _jpeg(head: _Bytes) -> Facts:
         marker = head.big(at + 1, 1)
         if marker == 0xFF:  # fill
             at += 1
-        elif marker in (0xDA, 0xD9):  # the scan begins, or all ends, without a frame
+        elif marker in (0xDA, 0xD9):  # the scan begins, or the file ends, without a frame
             return
         elif marker == 0x01 or 0xD0 <= marker <= 0xD8:
             at += 2
@@ -102,7 +98,7 @@ def _png(head: _Bytes) -> Facts:
     at = 33
     while (kind := head.at(at + 4, 4)) not in (b"IDAT", b"IEND"):
         if kind == b"acTL":
-            if 1 < head.big(at + 8, 4) <= 0x80000000:  # of 1, it depends on the default image
+            if 1 < head.big(at + 8, 4) <= 0x80000000:  # if 1, it depends on the default image
                 yield "animated", True
             return
         at += 12 + head.big(at, 4)
@@ -119,7 +115,7 @@ def _webp(head: _Bytes) -> Facts:
             yield from _size((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
         case b"VP8X":
             yield from _size(head.little(24, 3) + 1, head.little(27, 3) + 1)
-            if head.at(20, 1)[0] & 2:  # it has the form of an animation: of how many frames?
+            if head.at(20, 1)[0] & 2:  # it has the form of an animation: count its frames up to 2
                 frames, at = 0, 12
                 while frames < 2:
                     frames += head.at(at, 4) == b"ANMF"
@@ -155,7 +151,7 @@ def _gif(head: _Bytes) -> Facts:
 
 
 def _colour_table(head: _Bytes, flags_at: int) -> int:
-    """Bytes of the table that a GIF's flags announce."""
+    """Return the bytes of the table that a GIF's flags announce."""
     flags = head.big(flags_at, 1)
     return 6 << (flags & 7) if flags & 0x80 else 0
 
@@ -166,39 +162,39 @@ def _bmp(head: _Bytes) -> Facts:
         yield from _size(head.little(18, 2), head.little(20, 2))
         return
     width, height = head.little(18, 4), head.little(22, 4)
-    if width < 1 << 31:
-        yield from _size(
-            width, min(height, (1 << 32) - height)
-        )  # rows from the top have a negative height
+    if width < 1 << 31:  # the height of rows from the top is negative
+        yield from _size(width, min(height, (1 << 32) - height))
 
 
 def _tiff(head: _Bytes) -> Facts:
-    """TIFF 6.0 and BigTIFF: the first directory, when it stands at the beginning."""
-    number = head.little if head.at(0, 2) == b"II" else head.big
+    """TIFF 6.0 and BigTIFF: the first directory, if it is within the head."""
+    number = head.little if head.data.startswith(b"II") else head.big
     big = number(2, 2) == 43
     count_of, entry, offset = (8, 20, 8) if big else (2, 12, 4)
-    first = number(8 if big else 4, offset)
-    entries = number(first, count_of)
+    directory = number(8 if big else 4, offset)
+    first = directory + count_of
+    end = first + number(directory, count_of) * entry
     sides = {}
-    for at in range(first + count_of, min(first + count_of + entries * entry, len(head)), entry):
+    for at in range(first, min(end, len(head.data)), entry):
         tag, type_ = number(at, 2), number(at + 2, 2)
         if tag in (256, 257) and type_ in (3, 4, 16):  # SHORT, LONG, LONG8
             sides[tag] = number(at + entry - offset, {3: 2, 4: 4, 16: offset}[type_])
     if len(sides) == 2:
         yield from _size(sides[256], sides[257])
-    following = number(first + count_of + entries * entry, offset)
-    if following != first:
+    following = number(end, offset)
+    if following != directory:
         yield "animated", following != 0
 
 
 def _heif(head: _Bytes) -> Facts:
     """ISO/IEC 23008-12: the ispe property of the primary item."""
-    brands = head.at(8, min(head.big(0, 4), len(head)) - 8) if head.big(0, 4) > 8 else b""
-    if sniff(head.at(0, len(head))) == "AVIF" and b"avis" not in brands:
+    brands = head.at(8, min(head.big(0, 4), len(head.data)) - 8) if head.big(0, 4) > 8 else b""
+    if sniff(head.data) == "AVIF" and b"avis" not in brands:
         yield "animated", False
-    meta = _box(head, b"meta", 0, len(head))
-    item = _primary_item(head, *meta)
-    properties = _box(head, b"iprp", meta[0] + 4, meta[1])
+    start, end = _box(head, b"meta", 0, len(head.data))
+    at, _ = _box(head, b"pitm", start + 4, end)
+    item = head.big(at + 4, 4 if head.big(at, 1) else 2)
+    properties = _box(head, b"iprp", start + 4, end)
     own = _properties_of(head, item, *_box(head, b"ipma", *properties))
     boxes = list(_boxes(head, *_box(head, b"ipco", *properties)))
     wanted = [boxes[i - 1] for i in own if 0 < i <= len(boxes)]
@@ -209,37 +205,30 @@ def _heif(head: _Bytes) -> Facts:
             yield from _size(head.big(start + 4, 4), head.big(start + 8, 4))
 
 
-def _primary_item(head: _Bytes, start: int, end: int) -> int:
-    at, _ = _box(head, b"pitm", start + 4, end)
-    return head.big(at + 4, 4 if head.big(at, 1) else 2)
-
-
 def _properties_of(head: _Bytes, item: int, start: int, end: int) -> list[int]:
-    """Numbers of an item's properties, from 1, by an ipma box."""
+    """Return the numbers of an item's properties, from 1, by an ipma box."""
     id_length, wide = 4 if head.big(start, 1) else 2, head.big(start + 3, 1) & 1
+    size, mask = (2, 0x7FFF) if wide else (1, 0x7F)
     at = start + 8
     while at < end:
         id_, count = head.big(at, id_length), head.big(at + id_length, 1)
         at += id_length + 1
         if id_ == item:
-            step = 2 if wide else 1
-            return [
-                head.big(at + i * step, step) & (0x7FFF if wide else 0x7F) for i in range(count)
-            ]
-        at += count * (2 if wide else 1)
+            return [head.big(at + i * size, size) & mask for i in range(count)]
+        at += count * size
     return []
 
 
 def _jxl(head: _Bytes) -> Facts:
-    """ISO/IEC 18181-1, a bare codestream or the first piece of one in boxes."""
+    """ISO/IEC 18181-1: a bare codestream, or the first piece of one in boxes."""
     start = 0
     if head.at(0, 2) != b"\xff\x0a":
-        streams = (
-            s + 4 * (k == b"jxlp")
-            for k, s, _ in _boxes(head, 0, len(head))
-            if k in (b"jxlc", b"jxlp")
-        )
-        start = next(streams, len(head))
+        for kind, start, _ in _boxes(head, 0, len(head.data)):
+            if kind in (b"jxlc", b"jxlp"):
+                start += 4 * (kind == b"jxlp")
+                break
+        else:
+            return
         if head.at(start, 2) != b"\xff\x0a":
             return
     bits = _Bits(head, start + 2)
@@ -253,11 +242,10 @@ def _jxl(head: _Bytes) -> Facts:
 
 
 class _Bits:
-    """Bits of a JPEG XL codestream, the lowest of a byte first."""
+    """Bits of a JPEG XL codestream; the lowest of a byte comes first."""
 
     def __init__(self, head: _Bytes, start: int) -> None:
-        self._head = head
-        self._at = 8 * start
+        self._head, self._at = head, 8 * start
 
     def take(self, count: int) -> int:
         start, shift = divmod(self._at, 8)
@@ -269,24 +257,27 @@ class _Bits:
 
 
 def _boxes(head: _Bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """ISO/IEC 14496-12: (type, start, end) of the contents of each box. The last may reach beyond the head."""
-    while at + 8 <= min(end, len(head)):
+    """Yield type, start and end of the contents of each box (ISO/IEC 14496-12).
+
+    The last box may reach beyond the head.
+    """
+    while at + 8 <= min(end, len(head.data)):
         length, kind, start = head.big(at, 4), head.at(at + 4, 4), at + 8
         if length == 1:
             length, start = head.big(at + 8, 8), at + 16
         after = end if length == 0 else at + length
         if after < start:
-            raise _Ends
+            raise _EndOfHead
         yield kind, start, min(after, end)
         at = after
 
 
 def _box(head: _Bytes, kind: bytes, at: int, end: int) -> tuple[int, int]:
-    """Start and end of the contents of the first box of a kind."""
+    """Return start and end of the contents of the first box of a kind."""
     for found, start, stop in _boxes(head, at, end):
         if found == kind:
             return start, stop
-    raise _Ends
+    raise _EndOfHead
 
 
 _READERS: dict[str | None, Callable[[_Bytes], Facts]] = {

@@ -95,7 +95,7 @@ def test_all_orientations_come_out_upright(format_: str, mode: str, value: int) 
         if mode == "I;16"
         else np.asarray(Image.fromarray(noise()).convert(mode))
     )
-    # where each stored pixel comes from, after table 6 of the EXIF standard: (rows, columns) of the stored picture
+    # the stored picture of each orientation, after table 6 of the EXIF standard
     stored = {
         1: upright,
         2: upright[:, ::-1],
@@ -116,7 +116,7 @@ def test_all_orientations_come_out_upright(format_: str, mode: str, value: int) 
 
 
 @pytest.mark.parametrize("value", [0, 9, 65535])
-def test_orientations_that_are_none(value: int) -> None:
+def test_invalid_orientations_are_1(value: int) -> None:
     with open_image(encode(Image.fromarray(noise()), exif=turned(value))) as image:
         assert orientation(image) == 1
         assert to_rgb(image).size == (14, 9)
@@ -129,14 +129,14 @@ def test_animations_show_their_first_frame() -> None:
         assert np.unique(luma).tolist() == [10]
 
 
-def test_pixels_outlive_the_file() -> None:
+def test_pixels_remain_after_the_file_is_closed() -> None:
     with open_image(encode(Image.fromarray(noise(channels=1)))) as image:
         luma, rgb = to_luma(image), to_rgb(image)
     assert luma.tolist() == noise(channels=1).tolist()
     assert np.asarray(rgb)[..., 0].tolist() == noise(channels=1).tolist()
 
 
-def test_paths_that_read_nothing_decode_nothing() -> None:
+def test_header_access_decodes_no_pixels() -> None:
     data = encode(Image.fromarray(noise(300, 300))).getvalue()
     with open_image(io.BytesIO(data[:100])) as image:
         assert image.size == (300, 300)
@@ -155,13 +155,13 @@ def test_paths_that_read_nothing_decode_nothing() -> None:
         (encode(Image.fromarray(noise(300, 300)), "JPEG").getvalue()[:5000], Reason.DECODE_FAILED),
     ],
 )
-def test_what_can_not_be_decoded_has_a_reason(data: bytes, reason: Reason) -> None:
+def test_undecodable_files_have_a_reason(data: bytes, reason: Reason) -> None:
     with pytest.raises(ImageError) as caught, open_image(io.BytesIO(data)) as image:
         to_rgb(image)
     assert caught.value.reason is reason
 
 
-def test_a_jpeg_of_endless_scans_is_refused_and_others_are_not() -> None:
+def test_jpeg_of_too_many_scans_is_refused() -> None:
     buffer = io.BytesIO()
     Image.radial_gradient("L").save(buffer, "JPEG", progressive=True, quality=95)
     data = buffer.getvalue()
@@ -185,7 +185,7 @@ def test_an_image_error_within_the_block_keeps_its_reason() -> None:
     assert caught.value.reason is Reason.TOO_MANY_PIXELS
 
 
-def test_size_is_the_callers_to_judge() -> None:
+def test_open_image_allows_up_to_max_pixels() -> None:
     # Pillow warns at half of what it refuses
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -1,4 +1,4 @@
-"""Decoding for whoever wants little: upright, no larger than it needs, and damage as a reason."""
+"""Decoding for small uses: upright, no larger than needed, and damage as a reason."""
 
 import io
 

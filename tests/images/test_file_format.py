@@ -8,7 +8,7 @@ from tests.site.hostile import picture
 @pytest.mark.parametrize(
     "format_", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000"]
 )
-def test_what_pillow_writes_is_recognised(format_: str) -> None:
+def test_sniff_recognises_files_that_pillow_writes(format_: str) -> None:
     feature = {"AVIF": "avif", "JPEG2000": "jpg_2000", "WEBP": "webp"}.get(format_)
     if feature and not features.check(feature):
         pytest.skip(f"Pillow was built without {format_}")
@@ -44,7 +44,7 @@ def test_other_magic_numbers(head: bytes, format_: str) -> None:
         b"%PDF-1.7",
     ],
 )
-def test_what_is_no_image(head: bytes) -> None:
+def test_sniff_of_other_bytes_returns_none(head: bytes) -> None:
     assert sniff(head) is None
 
 
