@@ -1,1 +1,1 @@
-"""The match stage: images held against lists of benchmark images, by keypoints."""
+"""Match stage: finds images that show a part of a benchmark image, by their keypoints."""

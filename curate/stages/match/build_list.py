@@ -1,4 +1,4 @@
-"""Lists of benchmark images: where the blobs of each lie, and what is around them."""
+"""Builder of benchmark lists: the keypoints of each image."""
 
 from __future__ import annotations
 
@@ -13,31 +13,29 @@ import pyarrow.parquet as pq
 
 from curate.errors import ImageError, InputError, Reason
 from curate.images.decode import decode_luma
-from curate.stages.match.benchmarks import AGREEING, BENCHMARK
+from curate.stages.match.benchmarks import BENCHMARK, MIN_AGREEING
 from curate.stages.match.keypoints import KEYPOINT, find_keypoints
 from curate.storage import atomic
-from curate.storage.atomic import list_files
-
-KEYPOINTS = 128
-"""Three times those of a candidate: a crop's most pronounced blobs are among these though the whole has others."""
-
 
 __all__ = ["KEYPOINTS", "build_benchmark"]
+
+KEYPOINTS = 128
+"""Three times as many as of a candidate, so that they include the best blobs of crops."""
 
 
 def build_benchmark(
     name: str, folder: str, out: str, *, progress: Callable[[int, int], None] | None = None
 ) -> tuple[int, list[str]]:
-    """Write the list of a benchmark: for each image where its blobs lie and what is around them, not the image.
+    """Write the list of a benchmark: each image's keypoints, not the image.
 
     Args:
-        name: of the benchmark, as `contaminated_by` is to tell it.
-        folder: its images, at any depth; a path or fsspec URL. What is no image is passed over.
+        name: of the benchmark, as `contaminated_by` will show it.
+        folder: its images, at any depth; a path or fsspec URL. Other files are skipped.
         out: Parquet file to write.
         progress: called with the number of files done and of all.
 
     Returns:
-        How many images it lists, and which of them are too plain to be recognised.
+        The number of images in the list, and the names of images that are too plain to match.
 
     Raises:
         InputError: if the name won't do, or the folder holds no image, or a damaged one.
@@ -46,7 +44,7 @@ def build_benchmark(
         raise InputError(
             f"{name!r} won't do as a benchmark's name: take letters, digits, '_', '-' and '.'"
         )
-    paths = [path for path, _ in list_files(folder)]
+    paths = [path for path, _ in atomic.list_files(folder)]
     rows = []
     for number, path in enumerate(paths, start=1):
         with fsspec.open(f"{folder.rstrip('/')}/{path}", "rb") as file:
@@ -66,9 +64,10 @@ def build_benchmark(
             progress(number, len(paths))
     if not rows:
         raise InputError(f"{folder} holds no images")
-    table = pa.table([list(column) for column in zip(*rows, strict=True)], schema=BENCHMARK)
+    # transpose the rows into columns
     sink = io.BytesIO()
+    table = pa.table(list(map(list, zip(*rows, strict=True))), schema=BENCHMARK)
     pq.write_table(table, sink, compression="zstd")
     atomic.write(out, sink.getvalue())
-    enough = AGREEING * KEYPOINT.itemsize
+    enough = MIN_AGREEING * KEYPOINT.itemsize
     return len(rows), [image for _, image, _, _, keypoints in rows if len(keypoints) < enough]

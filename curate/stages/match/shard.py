@@ -69,6 +69,7 @@ class MatchShard:
             return pa.table([rows["id"], nulls, nulls], ["id", "reason", "contaminated_by"])
         path = f"{StageName.MATCH.cache}/{shard.name}.parquet"
         cache = ImageCache(shard, path, "keypoints", {b"keypoints": str(VERSION).encode()})
+        # find keypoints that are not cached, then match all images
         found, reasons = cache.get_or_compute(rows, _keypoints, pa.binary())
         names = ("sha256", "width", "height")
         images = zip(*(rows[name].to_pylist() for name in names), strict=True)

@@ -13,7 +13,7 @@ from curate.demo.draw import animals, architecture, food, transport
 from curate.errors import RecipeError
 from curate.stages.match import benchmarks as module
 from curate.stages.match.benchmarks import BENCHMARK, Benchmarks
-from curate.stages.match.keypoints import KEYPOINT, find_keypoints
+from curate.stages.match.keypoints import find_keypoints
 
 DRAWN = (
     architecture.houses,
@@ -71,18 +71,18 @@ def jpeg(image: Image.Image, quality: int) -> Image.Image:
         ),
     ],
 )
-def test_copies_are_known(benchmarks: Benchmarks, change: object) -> None:
+def test_copies_match_their_benchmark_image(benchmarks: Benchmarks, change: object) -> None:
     copies = [seen(change(picture(n))) for n in range(len(DRAWN))]
     assert benchmarks.match(copies) == [f"Drawn/{n}" for n in range(len(DRAWN))]
 
 
-def test_a_picture_that_holds_a_benchmark_image_is_known(benchmarks: Benchmarks) -> None:
+def test_picture_that_contains_a_benchmark_image_matches(benchmarks: Benchmarks) -> None:
     around = picture(1, seed=9).resize((680, 460))
     around.paste(picture(0), (120, 80))
     assert benchmarks.match([seen(around)]) == ["Drawn/0"]
 
 
-def test_other_pictures_are_not(benchmarks: Benchmarks) -> None:
+def test_other_pictures_match_nothing(benchmarks: Benchmarks) -> None:
     others = [picture(n, seed) for n in range(len(DRAWN)) for seed in (1, 2, 3)]
     others += (
         [food_(np.random.default_rng(5), (480, 320)) for food_ in (food.plates,)]
@@ -92,7 +92,7 @@ def test_other_pictures_are_not(benchmarks: Benchmarks) -> None:
     assert benchmarks.match([seen(other) for other in others]) == [None] * len(others)
 
 
-def test_plain_ones_are_passed_over(benchmarks: Benchmarks) -> None:
+def test_plain_pictures_match_nothing(benchmarks: Benchmarks) -> None:
     images = [seen(Image.new("RGB", (50, 40))), seen(picture(0)), (b"", 50, 40)]
     assert benchmarks.match(images) == [None, "Drawn/0", None]
     assert benchmarks.match([]) == []
@@ -102,7 +102,7 @@ def test_without_benchmarks_nothing_is_matched() -> None:
     assert Benchmarks.load([]).match([seen(picture(0))]) == [None]
 
 
-def test_what_an_image_matches_does_not_depend_on_its_neighbours(benchmarks: Benchmarks) -> None:
+def test_match_does_not_depend_on_other_images(benchmarks: Benchmarks) -> None:
     images = [seen(picture(0, seed=1)), *(seen(picture(number)) for number in range(len(DRAWN)))]
     alone = [match for image in images for match in benchmarks.match([image])]
     assert alone == [None, *(f"Drawn/{n}" for n in range(len(DRAWN)))]
@@ -110,23 +110,17 @@ def test_what_an_image_matches_does_not_depend_on_its_neighbours(benchmarks: Ben
 
 
 def plainly(benchmarks: Benchmarks, image: tuple[bytes, int, int]) -> str | None:
-    """All compared with all, every pair of blobs tried: what the matcher must come to by its short ways."""
+    """Return the match by brute force: all keypoints, and every pair of blobs."""
     best, named = 3, None
     for turned, sign in module._MIRRORS:
-        ours, places = (
-            np.frombuffer(image[0], KEYPOINT),
-            module._places(np.frombuffer(image[0], KEYPOINT), *image[1:]),
-        )
+        ours = module._Keypoints.join([image])
         for listed in benchmarks.table.to_pylist():
-            theirs = np.frombuffer(listed["keypoints"], KEYPOINT)
-            distance = np.bitwise_count(
-                (ours["bits"].astype(np.uint64) ^ turned)[:, None] ^ theirs["bits"]
-            )
+            benchmark = listed["keypoints"], listed["width"], listed["height"]
+            theirs = module._Keypoints.join([benchmark])
+            distance = np.bitwise_count((ours.bits_K ^ turned)[:, None] ^ theirs.bits_K)
             near = np.flatnonzero(distance.min(axis=1) <= 6)
-            other = module._places(theirs, listed["width"], listed["height"])[
-                distance.argmin(axis=1)[near]
-            ]
-            one = places[near] * [*sign, 1]
+            other = theirs.place_K3[distance.argmin(axis=1)[near]]
+            one = ours.place_K3[near] * [*sign, 1]
             for first, second in combinations(range(len(near)), 2):
                 lengths = [np.hypot(*(p[first] - p[second])[:2]) for p in (one, other)]
                 if min(lengths) <= 0.1 or not 0.3 < (scale := lengths[1] / lengths[0]) < 3:
@@ -142,7 +136,7 @@ def plainly(benchmarks: Benchmarks, image: tuple[bytes, int, int]) -> str | None
     return named
 
 
-def test_the_index_finds_what_comparing_all_with_all_finds(benchmarks: Benchmarks) -> None:
+def test_index_finds_the_same_matches_as_brute_force(benchmarks: Benchmarks) -> None:
     rng = np.random.default_rng(3)
     images = []
     for number in range(12):
@@ -162,51 +156,50 @@ def test_the_index_finds_what_comparing_all_with_all_finds(benchmarks: Benchmark
 
 def test_every_pair_within_the_radius_is_found(benchmarks: Benchmarks) -> None:
     rng = np.random.default_rng(3)
-    ours = rng.choice(benchmarks._bits, 200)
+    listed = benchmarks._listed
+    ours = rng.choice(listed.bits_K, 200)
     for place in range(len(ours)):
         for bit in rng.choice(64, place % 10, replace=False):
             ours[place] ^= np.uint64(1) << np.uint64(bit)
-    distance = np.bitwise_count(ours[:, None] ^ benchmarks._bits)
-    expected = {
-        (one, image, distance[one, benchmarks._image == image].min())
-        for one, other in np.argwhere(distance <= 6)
-        for image in [benchmarks._image[other]]
-    }
-    found = benchmarks._near(ours)
-    assert {
-        (o, benchmarks._image[t], distance[o, t]) for o, t in zip(*found, strict=True)
-    } == expected
-    assert len(found[0]) == len(expected) >= 140
+    distance = np.bitwise_count(ours[:, None] ^ listed.bits_K)
+    expected = set()
+    for one, other in np.argwhere(distance <= 6):
+        image = listed.image_K[other]
+        expected.add((one, image, distance[one, listed.image_K == image].min()))
+    found = list(zip(*benchmarks._near(ours), strict=True))
+    assert {(one, listed.image_K[other], distance[one, other]) for one, other in found} == expected
+    assert len(found) == len(expected) >= 140
 
 
 def test_the_shipped_lists_are_whole() -> None:
     table = Benchmarks.load(["shipped"]).table
     counts = {v["values"]: v["counts"] for v in table["benchmark"].value_counts().to_pylist()}
     assert counts == {
-        "BSDS500": 400, "CBSD68": 68, "Kodak24": 24, "Set14": 14, "Set5": 5, "Urban100": 25, "classic5": 5
+        "BSDS500": 400, "CBSD68": 68, "Kodak24": 24, "Set14": 14, "Set5": 5, "Urban100": 25,
+        "classic5": 5,
     }  # fmt: skip
     assert min(map(len, table["keypoints"].to_pylist())) >= 10 * 11
     assert table.schema == BENCHMARK
 
 
-def test_the_usual_benchmarks_are_told_whether_they_are_looked_for_or_not() -> None:
-    told = {
-        row["benchmark"]: (row["listed"], row["images"])
-        for row in Benchmarks.load(["shipped"]).coverage()
-    }
-    assert told == {
-        "BSDS500": (400, 500), "CBSD68": (68, 68), "classic5": (5, 5), "DIV2K-val": (0, 100), "Kodak24": (24, 24),
-        "LIVE1": (0, 29), "Manga109": (0, 109), "McMaster": (0, 18), "Rain100H": (0, 100), "Rain100L": (0, 100),
-        "Set14": (14, 14), "Set5": (5, 5), "Urban100": (25, 100),
+def test_coverage_names_usual_benchmarks_with_and_without_list() -> None:
+    coverage = Benchmarks.load(["shipped"]).coverage()
+    counts = {row["benchmark"]: (row["listed"], row["images"]) for row in coverage}
+    assert counts == {
+        "BSDS500": (400, 500), "CBSD68": (68, 68), "classic5": (5, 5), "DIV2K-val": (0, 100),
+        "Kodak24": (24, 24), "LIVE1": (0, 29), "Manga109": (0, 109), "McMaster": (0, 18),
+        "Rain100H": (0, 100), "Rain100L": (0, 100), "Set14": (14, 14), "Set5": (5, 5),
+        "Urban100": (25, 100),
     }  # fmt: skip
-    assert list(told) == sorted(told, key=str.lower)
+    assert list(counts) == sorted(counts, key=str.lower)
     own = pa.Table.from_pylist([{"benchmark": "div2k_val", "image": "0801"}], BENCHMARK)
-    told = {row["benchmark"]: row["images"] for row in Benchmarks(own).coverage() if row["listed"]}
-    assert told == {"div2k_val": 100}
-    assert "DIV2K-val" not in [row["benchmark"] for row in Benchmarks(own).coverage()]
+    coverage = Benchmarks(own).coverage()
+    listed = {row["benchmark"]: row["images"] for row in coverage if row["listed"]}
+    assert listed == {"div2k_val": 100}
+    assert "DIV2K-val" not in [row["benchmark"] for row in coverage]
 
 
-def test_a_list_counts_by_its_content(tmp_path: Path, benchmarks: Benchmarks) -> None:
+def test_digests_identify_lists_by_content(tmp_path: Path, benchmarks: Benchmarks) -> None:
     one, two = tmp_path / "one.parquet", tmp_path / "two.parquet"
     pq.write_table(benchmarks.table, one)
     pq.write_table(benchmarks.table.slice(1), two)
@@ -223,7 +216,7 @@ def test_a_list_counts_by_its_content(tmp_path: Path, benchmarks: Benchmarks) ->
     assert len(set(both.digests)) == 2
 
 
-def test_what_is_no_list_is_told(tmp_path: Path) -> None:
+def test_load_of_file_that_is_no_list_raises(tmp_path: Path) -> None:
     other = tmp_path / "other.parquet"
     pq.write_table(pa.table({"a": [1]}), other)
     text = tmp_path / "text.parquet"

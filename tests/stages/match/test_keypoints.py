@@ -16,7 +16,7 @@ def blobs(places: list[tuple[float, float, float]], side: int = 320) -> np.ndarr
     return luma.round().astype(np.uint8)
 
 
-def test_blobs_are_found_where_they_are_by_their_size() -> None:
+def test_blobs_are_found_at_their_place_and_size() -> None:
     places = [(100, 90, 6), (210, 180, 10), (150, 240, 14)]
     found = find_keypoints(blobs(places), 3)
     assert found.dtype == KEYPOINT
@@ -31,14 +31,14 @@ def test_blobs_are_found_where_they_are_by_their_size() -> None:
     assert all(int(k["bits"]) >> 63 for k in found)  # bright on dark
 
 
-def test_the_most_pronounced_come_first_and_few_are_a_part_of_many() -> None:
+def test_most_pronounced_keypoints_come_first() -> None:
     luma = np.asarray(houses(np.random.default_rng(0), (400, 300)).convert("L"))
     many, few = find_keypoints(luma, 60), find_keypoints(luma, 20)
     assert len(many) > len(few) == 20
     assert many[:20].tobytes() == few.tobytes() == find_keypoints(luma, 20).tobytes()
 
 
-def test_a_mirrored_picture_has_the_same_with_odd_frequencies_turned_over() -> None:
+def test_mirrored_picture_inverts_bits_of_odd_frequencies() -> None:
     luma = np.asarray(houses(np.random.default_rng(1), (400, 300)).convert("L"))
     for axis, odd in ((1, 0x5555_5555_5555_5555), (0, 0x00FF_00FF_00FF_00FF)):
         there = find_keypoints(luma, 20)["bits"].astype(np.uint64)
@@ -52,11 +52,11 @@ def test_a_mirrored_picture_has_the_same_with_odd_frequencies_turned_over() -> N
     [np.zeros((1, 1), np.uint8), np.full((300, 400), 200, np.uint8), np.zeros((3, 4000), np.uint8)],
     ids=["one pixel", "one colour", "one line"],
 )
-def test_plain_pictures_have_none(luma: np.ndarray) -> None:
+def test_plain_pictures_have_no_keypoints(luma: np.ndarray) -> None:
     assert find_keypoints(luma).shape == (0,)
 
 
-def test_thin_pictures_do_no_harm() -> None:
+def test_thin_pictures_raise_nothing() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (2, 60_000), dtype=np.uint8)
     find_keypoints(noise)
     find_keypoints(np.asarray(Image.fromarray(noise).transpose(Image.Transpose.ROTATE_90)))

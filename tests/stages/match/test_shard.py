@@ -1,4 +1,4 @@
-"""Copies and parts of benchmark images in a crawl: out, with the name of what they show."""
+"""Match stage in a run: copies and parts of benchmark images are rejected by name."""
 
 import hashlib
 import json
@@ -43,17 +43,8 @@ def lists(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(2):
         drawn(number).save(folder / f"images/set/{number}.png")
     (folder / "images/readme.txt").write_text("two drawings")
-    result = CliRunner().invoke(
-        app,
-        [
-            "decontaminate",
-            "build",
-            "Drawn",
-            str(folder / "images"),
-            "--out",
-            str(folder / "drawn.parquet"),
-        ],
-    )
+    options = [str(folder / "images"), "--out", str(folder / "drawn.parquet")]
+    result = CliRunner().invoke(app, ["decontaminate", "build", "Drawn", *options])
     assert result.exit_code == 0, result.output
     assert f"2 images in {folder / 'drawn.parquet'}" in result.output
     return folder / "drawn.parquet"
@@ -61,7 +52,7 @@ def lists(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def crawl(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six drawings, two of them parts of the benchmark; of one of these and of another drawing there is a copy, too."""
+    """Six drawings, two of them parts of the benchmark; copies of one of these and of another."""
     folder = tmp_path_factory.mktemp("crawl")
     for number in range(6):
         drawn(number).save(folder / f"{number}.png")
@@ -85,7 +76,7 @@ def ledger(run: Path) -> dict[str, dict[str, Any]]:
     return {row["url"].rpartition("/")[2]: row for row in rows}
 
 
-def test_what_shows_a_benchmark_is_out_and_of_copies_the_best_stays(
+def test_benchmark_images_are_rejected_and_the_best_copy_is_kept(
     settings: Recipe, crawl: Path, tmp_path: Path
 ) -> None:
     curate.run(settings, [crawl], tmp_path / "run", scheduler="serial")
@@ -113,8 +104,8 @@ def test_what_shows_a_benchmark_is_out_and_of_copies_the_best_stays(
 
 
 @pytest.fixture
-def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Pixels of the images whose keypoints were looked for."""
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Pixels of the images whose keypoints were computed."""
     sizes: list[int] = []
     monkeypatch.setattr(
         shard,
@@ -124,8 +115,8 @@ def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return sizes
 
 
-def test_a_changed_list_costs_the_matching_alone(
-    settings: Recipe, crawl: Path, lists: Path, tmp_path: Path, looked_at: list[int]
+def test_changed_list_repeats_matching_without_new_keypoints(
+    settings: Recipe, crawl: Path, lists: Path, tmp_path: Path, computed: list[int]
 ) -> None:
     own = tmp_path / "own.parquet"
     own.write_bytes(lists.read_bytes())
@@ -133,7 +124,7 @@ def test_a_changed_list_costs_the_matching_alone(
     run = tmp_path / "run"
     curate.run(settings, [crawl], run, scheduler="serial")
     before = digests(run)
-    assert len(looked_at) == 8
+    assert len(computed) == 8
     curate.run(settings, [crawl], run, scheduler="serial")
     assert digests(run) == before
     pq.write_table(pq.read_table(lists).slice(1), own)
@@ -144,11 +135,11 @@ def test_a_changed_list_costs_the_matching_alone(
     outcome = curate.run(settings, [crawl], run, scheduler="serial")
     again = [stage.stage for stage in outcome.stages if stage.resumed < stage.shards]
     assert again == ["matched", "select", "report"]
-    assert len(looked_at) == 8
+    assert len(computed) == 8
     assert {row["contaminated_by"] for row in ledger(run).values()} == {None, "Drawn/set/1"}
 
 
-def test_other_lists_are_named_at_the_match_stage(
+def test_other_lists_need_a_run_from_the_match_stage(
     settings: Recipe, crawl: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
@@ -165,28 +156,28 @@ def test_other_lists_are_named_at_the_match_stage(
     assert "contaminated" not in {row["reason"] for row in rows.values()}
 
 
-def test_only_what_passes_the_filters_is_looked_at(
-    settings: Recipe, crawl: Path, tmp_path: Path, looked_at: list[int]
+def test_only_images_that_pass_the_filters_get_keypoints(
+    settings: Recipe, crawl: Path, tmp_path: Path, computed: list[int]
 ) -> None:
     strict = settings.override(["fetch.probe=false", "filters.min.pixels=100000"])
     run = tmp_path / "run"
     curate.run(strict, [crawl], run, scheduler="serial")
-    assert looked_at == [450 * 330]
+    assert computed == [450 * 330]
     known = [
         row for part in run.glob("keypoints/*") for row in pq.read_table(part)["sha256"].to_pylist()
     ]
     assert known == [ledger(run)["0 grey.jpg"]["sha256"]]
     loose = settings.override(["fetch.probe=false"])
     curate.run(loose, [], run, scheduler="serial", redo_from="label")
-    assert len(looked_at) == 8
+    assert len(computed) == 8
     curate.run(loose, [crawl], tmp_path / "fresh", scheduler="serial")
     assert digests(run) == digests(tmp_path / "fresh")
 
 
-def test_matches_are_what_the_pixels_give_whoever_looks(
+def test_matches_equal_those_of_the_full_pixels(
     settings: Recipe, crawl: Path, lists: Path, tmp_path: Path
 ) -> None:
-    """The same as when every measured image had keypoints: of the luma of all its pixels, 40 at most."""
+    # the luma of all pixels, and at most 40 keypoints
     curate.run(settings, [crawl], tmp_path / "run", scheduler="serial")
     benchmarks = Benchmarks.load(["shipped", str(lists)])
     found = {}
@@ -202,21 +193,21 @@ def test_matches_are_what_the_pixels_give_whoever_looks(
     assert len({match for match in found.values() if match}) == 2
 
 
-def test_damaged_keypoints_are_found_again(
-    settings: Recipe, crawl: Path, tmp_path: Path, looked_at: list[int]
+def test_damaged_keypoints_are_computed_again(
+    settings: Recipe, crawl: Path, tmp_path: Path, computed: list[int]
 ) -> None:
     run = tmp_path / "run"
     curate.run(settings, [crawl], run, scheduler="serial")
     whole = digests(run)
-    looked_at.clear()
+    computed.clear()
     for part in [*run.glob("keypoints/*"), *run.glob("matched/*")]:
         part.write_bytes(part.read_bytes()[:-20])
     curate.run(settings, [crawl], run, scheduler="serial")
-    assert len(looked_at) == 8
+    assert len(computed) == 8
     assert digests(run) == whole
 
 
-def test_a_run_of_before_the_match_stage_goes_on_without_measuring_again(
+def test_run_older_than_the_match_stage_resumes_without_measuring(
     settings: Recipe, crawl: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
@@ -239,7 +230,7 @@ def test_a_run_of_before_the_match_stage_goes_on_without_measuring_again(
     assert {row["contaminated_by"] for row in rows.values()} == {None, "Drawn/set/0", "Drawn/set/1"}
 
 
-def test_lists_that_change_under_way_are_told(lists: Path, tmp_path: Path) -> None:
+def test_list_that_changes_during_the_run_raises(lists: Path, tmp_path: Path) -> None:
     own = tmp_path / "own.parquet"
     own.write_bytes(lists.read_bytes())
     function = MatchShard.against((str(own),))
@@ -248,14 +239,18 @@ def test_lists_that_change_under_way_are_told(lists: Path, tmp_path: Path) -> No
         function(pa.table({"id": ["a"]}), None)  # type: ignore[arg-type]
 
 
-def test_a_list_that_is_not_there_is_told(settings: Recipe, crawl: Path, tmp_path: Path) -> None:
+def test_missing_list_raises_before_the_fetch(
+    settings: Recipe, crawl: Path, tmp_path: Path
+) -> None:
     wrong = settings.override(["select.benchmarks=[manga109]"])
     with pytest.raises(RecipeError, match=r"select.benchmarks: can't read manga109"):
         curate.run(wrong, [crawl], tmp_path / "run", scheduler="serial")
     assert not (tmp_path / "run/candidates").exists()  # before anything is fetched
 
 
-def test_embeddings_join_what_hashes_do_not(settings: Recipe, crawl: Path, tmp_path: Path) -> None:
+def test_semantic_dedup_joins_images_with_different_hashes(
+    settings: Recipe, crawl: Path, tmp_path: Path
+) -> None:
     run = tmp_path / "run"
     loose = settings.override(
         ["select.benchmarks=[]", "select.dedup={exact: false, perceptual: null, semantic: 0.01}"]
@@ -277,7 +272,7 @@ def test_embeddings_join_what_hashes_do_not(settings: Recipe, crawl: Path, tmp_p
         )
 
 
-def test_embeddings_must_be_kept_to_be_compared() -> None:
+def test_semantic_dedup_needs_cached_embeddings() -> None:
     with pytest.raises(RecipeError, match=r"semantic wants label.keep_embeddings"):
         Recipe.load("demo", ["select.dedup.semantic=0.9", "label.keep_embeddings=false"])
 
@@ -290,7 +285,7 @@ def test_embeddings_must_be_kept_to_be_compared() -> None:
         ("A", {"cut.png": b"\x89PNG\r\n\x1a\n"}, "cut.png: decode_failed"),
     ],
 )
-def test_a_folder_that_makes_no_list_is_told(
+def test_build_of_unusable_folder_raises(
     name: str, files: dict[str, bytes], message: str, tmp_path: Path
 ) -> None:
     (tmp_path / "images").mkdir()
@@ -301,7 +296,7 @@ def test_a_folder_that_makes_no_list_is_told(
     assert not (tmp_path / "out.parquet").exists()
 
 
-def test_plain_images_are_named(tmp_path: Path) -> None:
+def test_build_returns_names_of_plain_images(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     Image.new("RGB", SIZE, "teal").save(tmp_path / "images/plain.png")
     drawn(0).save(tmp_path / "images/houses.png")
