@@ -1,4 +1,4 @@
-"""Letterboxes, frames and margins: what of a picture is no picture."""
+"""Uniform borders of a picture: letterboxes, frames and margins."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from numpy.typing import NDArray
 __all__ = ["border_share"]
 
 _TOLERANCE = 4
-"""Levels that a border's pixels may lie off its own: what JPEG leaves of a flat area."""
+"""Levels by which pixels of a border may differ from its own, as JPEG makes those of flat areas."""
 _WITHIN = 0.99
 """Share of a line's pixels that must lie within the tolerance."""
 _LINES = 64
 
 
 def border_share(luma_HW: NDArray[np.uint8]) -> float:
-    """Share of the picture in uniform borders.
+    """Return the share of the picture in uniform borders.
 
-    The border of a side is made of the lines from the edge inwards of which 99 % lie within 4 levels of one level, the
-    median of the outermost line. First those at the top and bottom, then those at the left and right of the rest.
+    A side's border is its outermost lines of which 99 % lie within 4 levels of one level: the
+    median of the outermost line. Top and bottom come first, then left and right of the rest.
 
     Args:
         luma_HW: shape (height, width).
@@ -26,6 +26,7 @@ def border_share(luma_HW: NDArray[np.uint8]) -> float:
     Returns:
         0 to 1; 1 for a picture of one level.
     """
+    # a border may be as deep as the picture
     height, width = luma_HW.shape
     top = _depth(luma_HW)
     if top == height:
@@ -39,9 +40,10 @@ def border_share(luma_HW: NDArray[np.uint8]) -> float:
 
 
 def _depth(lines_LP: NDArray[np.uint8]) -> int:
-    """How many of the first lines are border."""
+    """Return how many of the first lines are border."""
     level = int(np.median(lines_LP[0]))
     low, high = max(0, level - _TOLERANCE), min(255, level + _TOLERANCE)
+    # a part at a time: most pictures have no border, so most lines are never read
     for start in range(0, len(lines_LP), _LINES):
         part_LP = lines_LP[start : start + _LINES]
         ends = ((part_LP >= low) & (part_LP <= high)).mean(axis=1) < _WITHIN

@@ -1,4 +1,4 @@
-"""What the colours of an image tell: how far they spread from grey, and whether any channel ran out of range."""
+"""Facts of an image's colours: how far they spread from grey, and which channels were clipped."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ _PIXELS = 2**18
 
 
 def colourfulness(rgb_HWC: NDArray[np.uint8]) -> float:
-    """Hasler and Süsstrunk's M3, eq. (7) of "Measuring colourfulness in natural images", 2003.
+    """Return Hasler and Süsstrunk's colourfulness M3.
 
-    M3 = sigma_rgyb + 0.3 mu_rgyb over the opponent axes rg = R - G and yb = (R + G) / 2 - B; of large images over every
-    n-th pixel of every n-th row, 2^18 pixels or more.
+    Eq. (7) of "Measuring colourfulness in natural images", 2003: M3 = sigma_rgyb + 0.3 mu_rgyb over
+    the opponent axes rg = R - G and yb = (R + G) / 2 - B. Large images are sampled: every n-th
+    pixel of every n-th row, 2^18 pixels or more.
 
     Args:
         rgb_HWC: image, shape (height, width, 3), 8-bit sRGB values as stored.
 
     Returns:
-        A unitless score: 0 for grey, about 33 for moderately and 80 or more for extremely colourful pictures.
+        A unitless score: 0 for grey, about 33 for moderately colourful pictures, 80 or more for
+        extremely colourful ones.
     """
     height, width, _ = rgb_HWC.shape
     step = max(1, isqrt(height * width // _PIXELS))
@@ -45,11 +47,11 @@ class Extremes:
 
     @classmethod
     def of(cls, rgb_HWC: NDArray[np.uint8]) -> Extremes:
-        """Those of an image of shape (height, width, 3)."""
+        """Return the extremes of an image of shape (height, width, 3)."""
+        # by pairs of channels, since reducing the last axis is slow
         red, green, blue = (rgb_HWC[..., channel] for channel in range(3))
-        return cls(
-            np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
-        )
+        largest_HW = np.maximum(np.maximum(red, green), blue)
+        return cls(largest_HW, np.minimum(np.minimum(red, green), blue))
 
     @property
     def clipped_low(self) -> float:
@@ -63,5 +65,5 @@ class Extremes:
 
     @property
     def channel_spread(self) -> int:
-        """Levels between the channels of the most colourful pixel: 0 for greys that are stored as colours."""
+        """Levels between the channels of the most colourful pixel: 0 for grey stored as colours."""
         return int((self.largest_HW - self.smallest_HW).max())

@@ -1,4 +1,4 @@
-"""The facts that a recipe may ask for beyond the paper's measures, each from what is decoded and transformed anyway."""
+"""Facts that a recipe may ask for beyond the paper's measures, from the same decoded picture."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from curate.stages.measure.noise import noise_sigma
 from curate.stages.measure.resolution import spectral_cutoff
 from curate.stages.measure.sample import row_bands
 
-__all__ = ["OF_COLOURS", "Decoded", "measure_facts"]
+__all__ = ["COLOUR_FACTS", "Decoded", "measure_facts"]
 
-OF_COLOURS: frozenset[Fact] = frozenset(
-    {"colourfulness", "channel_spread", "clipped_low", "clipped_high"}
+COLOUR_FACTS: frozenset[Fact] = frozenset(
+    ("colourfulness", "channel_spread", "clipped_low", "clipped_high")
 )
-"""Those that luma alone can't tell."""
+"""Facts that need colours beside the luma."""
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """A picture, and what several facts share of it, made when it is first asked for."""
+    """Decoded picture, and what several facts share of it, computed on first use."""
 
     luma_HW: NDArray[np.uint8]
     spectrum: PowerSpectrum
     rgb_HWC: NDArray[np.uint8] | None = None
-    """There if a fact of colours is wanted."""
-
-    @cached_property
-    def colours(self) -> NDArray[np.uint8]:
-        """The picture in colours."""
-        assert self.rgb_HWC is not None, "facts of colours want rgb_HWC"
-        return self.rgb_HWC
+    """Needed for COLOUR_FACTS only."""
 
     @cached_property
     def bands(self) -> NDArray[np.uint8] | None:
-        """The sample that means over places are taken of."""
+        """Sample of the rows; see `row_bands`."""
         return row_bands(self.luma_HW)
+
+    @cached_property
+    def colours(self) -> NDArray[np.uint8]:
+        """Picture in colours."""
+        assert self.rgb_HWC is not None, "facts of colours want rgb_HWC"
+        return self.rgb_HWC
 
     @cached_property
     def extremes(self) -> Extremes:
@@ -65,5 +65,5 @@ _FACTS: dict[Fact, Callable[[Decoded], float | None]] = {
 
 
 def measure_facts(picture: Decoded, names: Iterable[Fact]) -> dict[Fact, float | None]:
-    """The facts of these names. Columns of the same name, with their units: curate.manifest.schema."""
+    """Return the facts of these names; units as of the columns in curate.manifest.schema."""
     return {name: _FACTS[name](picture) for name in names}

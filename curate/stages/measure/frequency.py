@@ -1,4 +1,4 @@
-"""The power of an image at each spatial frequency, and how much of it is high: eqs. (3) to (6) of the HQ-50K paper."""
+"""Power spectrum of an image and its high-frequency ratios: eqs. (3) to (6) of the HQ-50K paper."""
 
 from __future__ import annotations
 
@@ -25,27 +25,30 @@ __all__ = [
 PAPER_CUTOFF = 0.5
 """D0 as the paper prints it, as a share of the half-diagonal."""
 PUBLISHED_CUTOFF = 0.32
-"""The share of the half-diagonal that gives the paper's published figures."""
+"""Share of the half-diagonal that gives the paper's published figures."""
 
 _SMALL = 2**18
 _CONCENTRATED = 0.01
 _CURVATURE = 1e-3
 _BAND = 32
-_AWKWARD = 50
+_LARGE_FACTOR = 50
 """Prime factors of a length from which on its transform takes several times as long."""
 
 
 @dataclass(frozen=True)
 class PowerSpectrum:
-    """|DFT|^2 of an image less its mean, on the real half-plane of it or of its transpose, whichever is quicker."""
+    """|DFT|^2 of an image less its mean, on the real half-plane.
+
+    It is the spectrum of the image or of its transpose, whichever is quicker to compute.
+    """
 
     squares_HV2: NDArray[np.floating[Any]]
-    """Squared real and imaginary parts, rows u = 0 to H - 1, columns v = 0 to W // 2. Half of them in columns that
-    don't stand for -v too, which are v = 0 and v = W / 2. 0 at (0, 0)."""
+    """Squared real and imaginary parts, rows u = 0 to H - 1, columns v = 0 to W // 2. Halved in
+    columns without a twin at -v: v = 0 and v = W / 2. 0 at (0, 0)."""
     width: int
-    """W, which the half-plane does not tell."""
+    """W, which doesn't follow from the shape of the half-plane."""
     total: float
-    """Power of the image, that of its mean included."""
+    """Power of the image, including that of its mean."""
 
     @property
     def height(self) -> int:
@@ -53,20 +56,20 @@ class PowerSpectrum:
         return self.squares_HV2.shape[0]
 
     def shares_beyond(self, cutoffs: Sequence[float]) -> list[float]:
-        """Share of the power farther than each cut-off from (0, 0); 0 if there is none at all."""
+        """Return the share of the power farther than each cut-off from (0, 0); 0 without power."""
         return [float(share) for share in self.row_shares_beyond(cutoffs).sum(axis=1)]
 
     def row_shares_beyond(self, cutoffs: Sequence[float]) -> NDArray[np.float64]:
-        """The same by rows of the half-plane, shape (cutoffs, H)."""
+        """Return the shares beyond each cut-off by rows of the half-plane, shape (cutoffs, H)."""
         if self.total == 0:
             return np.zeros((len(cutoffs), self.height))
         ascending = sorted(cutoffs)
         starts = _starts(self.height, self.width, tuple(ascending))
-        there = np.flatnonzero(
-            np.diff(starts, append=self.squares_HV2.size)
-        )  # an empty piece would get a cell
+        # sum each piece between starts; reduceat would give an empty piece a cell, so skip those
+        filled = np.flatnonzero(np.diff(starts, append=self.squares_HV2.size))
         pieces = np.zeros(len(starts))
-        pieces[there] = np.add.reduceat(self.squares_HV2.ravel(), starts[there])
+        pieces[filled] = np.add.reduceat(self.squares_HV2.ravel(), starts[filled])
+        # the power beyond a cut-off is that of its ring and all outer rings
         rings_HC = pieces.reshape(self.height, -1)[:, 1:]
         beyond_HC = 2 * rings_HC[:, ::-1].cumsum(axis=1)[:, ::-1] / self.total
         return beyond_HC[:, [ascending.index(cutoff) for cutoff in cutoffs]].T
@@ -75,10 +78,11 @@ class PowerSpectrum:
 def high_frequency_ratios(
     luma_HW: NDArray[np.uint8], cutoffs: Sequence[float] = (PAPER_CUTOFF,)
 ) -> list[float]:
-    """Share of the DFT's power that lies farther than D0 from the zero frequency, for several D0 at once.
+    """Return the share of the DFT's power farther than D0 from the zero frequency, for each D0.
 
-    D(u, v) is in index units, eq. (4), from the zero frequency itself (for odd sides the printed centre H/2 lies half a
-    sample beside it); D0 = cutoff x sqrt((H/2)^2 + (W/2)^2). All power counts below the fraction bar, DC included.
+    D(u, v) is in index units, eq. (4), from the zero frequency itself (for odd sides the printed
+    centre H/2 lies half a sample beside it); D0 = cutoff x sqrt((H/2)^2 + (W/2)^2). The divisor is
+    all power, including DC.
 
     Args:
         luma_HW: ITU-R 601 luma, shape (height, width).
@@ -96,24 +100,27 @@ def high_frequency_ratios(
 def ratios_and_spectrum(
     luma_HW: NDArray[np.uint8], cutoffs: Sequence[float]
 ) -> tuple[list[float], PowerSpectrum]:
-    """`high_frequency_ratios`, and the spectrum that they are of.
+    """Return `high_frequency_ratios` and the spectrum that they are computed from.
 
-    The transform runs on the real half-plane after the mean is taken off, in float32 where that is exact enough: not
-    for small images, whose rounding errors don't average out, nor where the power beyond a cut-off, little or in few
-    rows, drowns in them. The total is exact, by Parseval's theorem. The ratios agree with a float64 transform's to
-    1e-6.
+    The transform runs on the real half-plane after the mean is subtracted, in float32 where that is
+    exact enough. It isn't for small images, whose rounding errors don't average out, nor where the
+    power beyond a cut-off is little, or in few rows, beside these errors. The total is exact, by
+    Parseval's theorem. The ratios agree with a float64 transform's to 1e-6.
     """
     if luma_HW.dtype != np.uint8 or luma_HW.ndim != 2 or luma_HW.size == 0:
         raise ValueError(
-            f"high_frequency_ratios wants a non-empty uint8 (height, width), not {luma_HW.dtype} {luma_HW.shape}"
+            "high_frequency_ratios wants a non-empty uint8 (height, width), "
+            f"not {luma_HW.dtype} {luma_HW.shape}"
         )
-    if _is_awkward(luma_HW.shape[1]) and not _is_awkward(luma_HW.shape[0]):
-        luma_HW = luma_HW.T  # a length that takes long is better met in the half-plane, which has half as many of them
-    if luma_HW.size > _SMALL and not _looks_smooth(luma_HW):
+    # the half-plane has half as many columns: a slow length costs less as the height
+    if _is_slow(luma_HW.shape[1]) and not _is_slow(luma_HW.shape[0]):
+        luma_HW = luma_HW.T
+    if luma_HW.size > _SMALL and not _is_smooth(luma_HW):
         spectrum = _spectrum(luma_HW, np.float32)
         shares_CH = spectrum.row_shares_beyond(cutoffs)
         ratios = shares_CH.sum(axis=1)
-        # the error is some 1e-7 / sqrt(ratio x rows), where `rows` is how many hold the power: ratio^2 / sum of squares
+        # the error is some 1e-7 / sqrt(ratio x rows), where `rows` is the effective number of rows
+        # with power: ratio^2 / sum of squares
         if np.all(ratios**3 >= _CONCENTRATED * np.square(shares_CH).sum(axis=1)):
             return ratios.tolist(), spectrum
         del spectrum
@@ -126,11 +133,13 @@ def _spectrum(luma_HW: NDArray[np.uint8], dtype: type[np.floating[Any]]) -> Powe
     levels, count = np.arange(256), np.array(Image.fromarray(luma_HW).histogram())
     mean = dtype(levels @ count / luma_HW.size)
     spectrum_HV = np.empty((height, width // 2 + 1), np.result_type(dtype, np.complex64))
-    for row in range(0, height, _BAND):  # so that no more than a band of the image stands in floats
+    # along rows, by bands: no more than a band of the image is in memory as floats
+    for row in range(0, height, _BAND):
         band_BW = luma_HW[row : row + _BAND] - mean
         spectrum_HV[row : row + _BAND] = scipy.fft.rfft(band_BW, workers=1, overwrite_x=True)
     spectrum_HV = scipy.fft.fft(spectrum_HV, axis=0, workers=1, overwrite_x=True)
     spectrum_HV[0, 0] = 0
+    # squares in place, halved in columns without a twin
     squares_HV2 = spectrum_HV.view(dtype).reshape(height, -1, 2)
     np.square(squares_HV2, out=squares_HV2)
     squares_HV2[:, 0] /= 2
@@ -140,16 +149,17 @@ def _spectrum(luma_HW: NDArray[np.uint8], dtype: type[np.floating[Any]]) -> Powe
     return PowerSpectrum(squares_HV2, width, float(total))
 
 
-def _looks_smooth(luma_HW: NDArray[np.uint8]) -> bool:
-    """Whether a ratio is going to be about 1e-4 or less, by the curvature of every 16th row."""
+def _is_smooth(luma_HW: NDArray[np.uint8]) -> bool:
+    """Return whether the ratios will be about 1e-4 or less, by the curvature of every 16th row."""
     rows_RW = luma_HW[8::16].astype(np.float32)
     curvature_RW = rows_RW[:, 2:] - 2 * rows_RW[:, 1:-1] + rows_RW[:, :-2]
     return bool(np.square(curvature_RW).sum() < _CURVATURE * np.square(rows_RW).sum())
 
 
 @lru_cache(maxsize=64)
-def _is_awkward(length: int) -> bool:
-    for factor in range(2, _AWKWARD):
+def _is_slow(length: int) -> bool:
+    """Return whether a length has a large prime factor."""
+    for factor in range(2, _LARGE_FACTOR):
         while length % factor == 0:
             length //= factor
     return length > 1
@@ -157,22 +167,25 @@ def _is_awkward(length: int) -> bool:
 
 @lru_cache(maxsize=16)
 def _starts(height: int, width: int, cutoffs: tuple[float, ...]) -> NDArray[np.int64]:
-    """Where rows begin, and in each row what is beyond each of some ascending cut-offs, in flattened squares_HV2."""
+    """Return where rows, and in each row the parts beyond ascending cut-offs, begin.
+
+    Positions are those of the flattened squares_HV2, ascending.
+    """
     rows = np.arange(height)
     u = np.minimum(rows, height - rows)
-    half = width // 2 + 1
-    # |u| >= the first row of v is out, which is the columns from some v on
-    columns = [np.searchsorted(-_first_rows(height, width, cutoff), -u) for cutoff in cutoffs]
-    return (
-        2 * np.stack([rows * half, *(rows * half + column for column in columns)], axis=1).ravel()
-    )
+    starts = [rows * (width // 2 + 1)]
+    # |u| >= the first row of v is beyond the cut-off, which holds for the columns from some v on
+    for cutoff in cutoffs:
+        starts.append(starts[0] + np.searchsorted(-_first_rows(height, width, cutoff), -u))
+    return 2 * np.stack(starts, axis=1).ravel()
 
 
 @lru_cache(maxsize=64)
 def _first_rows(height: int, width: int, cutoff: float) -> NDArray[np.int64]:
-    """For each column v of the half-plane the smallest |u| that lies beyond the cut-off; falls with v.
+    """Return for each column v of the half-plane the smallest |u| beyond the cut-off; falls with v.
 
-    In whole numbers, since u^2 + v^2 <= D0^2 has ties: 0.5 of the half-diagonal of 640 x 480 is 200 = |(120, 160)|.
+    In whole numbers, since u^2 + v^2 <= D0^2 has ties: 0.5 of the half-diagonal of 640 x 480 is
+    200 = |(120, 160)|.
     """
     d0_squared = int(Fraction(str(cutoff)) ** 2 * (height**2 + width**2) / 4)
     within = (d0_squared - v**2 for v in range(width // 2 + 1))

@@ -1,4 +1,4 @@
-"""The measures of one image: format facts, bits per pixel, high-frequency ratios, perceptual hash, further facts."""
+"""Measures of one image: format facts, bits per pixel, frequency ratios, hashes, further facts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import io
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import scipy.fft
@@ -15,20 +16,20 @@ from PIL import Image, TiffImagePlugin
 from curate.errors import ImageError, Reason
 from curate.images.decode import MAX_PIXELS, open_image, orientation, to_luma, to_rgb
 from curate.recipe import Fact
-from curate.stages.measure.facts import OF_COLOURS, Decoded, measure_facts
+from curate.stages.measure.facts import COLOUR_FACTS, Decoded, measure_facts
 from curate.stages.measure.frequency import PAPER_CUTOFF, PUBLISHED_CUTOFF, ratios_and_spectrum
 from curate.stages.measure.jpeg import chroma_subsampling, jpeg_quality
 
 __all__ = ["Measures", "bits_per_pixel", "measure_image", "perceptual_hash"]
 
 MAX_SIDE = 2**16 - 1
-"""Pixels of the longest side that is measured: JPEG's limit. The transform of one long line takes memory out of all
-proportion to it."""
+"""Pixels of the longest side that is measured: JPEG's limit. The transform of a single long line
+takes far more memory than the line."""
 
 
 @dataclass(frozen=True)
 class Measures:
-    """What is known of an image from its bytes alone. Columns of the same name: curate.manifest.schema."""
+    """Measures of an image from its bytes alone; curate.manifest.schema has them as columns."""
 
     format: str
     mode: str
@@ -47,9 +48,9 @@ class Measures:
     pixel_sha256: str
     phash: int
     cutoffs: tuple[float, ...] = ()
-    """High-frequency ratios of the further cut-offs that were asked for, in their order."""
+    """High-frequency ratios of the further cut-offs, in the order of the request."""
     facts: Mapping[Fact, float | None] = field(default_factory=dict)
-    """Column -> value of the further facts that were asked for; None for what the picture is too small to tell."""
+    """Column -> value of the further facts; None where the picture is too small for one."""
 
 
 def measure_image(
@@ -75,53 +76,60 @@ def measure_image(
                 Reason.TOO_MANY_PIXELS,
                 f"{image.width} x {image.height}, over {max_pixels} pixels or {MAX_SIDE} a side",
             )
-        # MPO is a JPEG with previews behind it, no animation
-        format_ = "JPEG" if image.format == "MPO" else str(image.format)
-        # frames are not counted: Pillow takes hours for a TIFF that has half a million
-        animated = image.format != "MPO" and getattr(image, "is_animated", False)
-        mode, depth, icc = image.mode, _bit_depth(image, data), bool(image.info.get("icc_profile"))
-        turned = orientation(image)
-        quality, subsampling = jpeg_quality(image), chroma_subsampling(image)
-        luma_HW, rgb_HWC = _decode(image, in_colours=not OF_COLOURS.isdisjoint(facts))
-    del image  # its pixels take as much memory as half of the transform
+        header = _header_facts(image, data)
+        colours = None if COLOUR_FACTS.isdisjoint(facts) else to_rgb(image)
+        luma_HW = to_luma(image) if colours is None else np.asarray(colours.convert("L"))
+        rgb_HWC = None if colours is None else np.asarray(colours)
+    del image, colours  # their pixels take as much memory as half of the transform
     ratios, spectrum = ratios_and_spectrum(luma_HW, (PAPER_CUTOFF, PUBLISHED_CUTOFF, *cutoffs))
-    printed, published, *further = ratios
+    # the size is that of the pixels, since a HEIF's header may differ from it
     return Measures(
-        format=format_,
-        mode=mode,
-        bit_depth=depth,
-        icc=icc,
-        orientation=turned,
-        animated=animated,
+        **header,
         width=luma_HW.shape[1],
         height=luma_HW.shape[0],
-        pixels=luma_HW.size,  # a HEIF may turn out to be of another size than its header says
+        pixels=luma_HW.size,
         bpp=bits_per_pixel(len(data), luma_HW.size),
-        jpeg_quality=quality,
-        chroma_subsampling=subsampling,
-        hf_ratio=printed,
-        hf_ratio_032=published,
+        hf_ratio=ratios[0],
+        hf_ratio_032=ratios[1],
         pixel_sha256=_pixel_sha256(luma_HW),
         phash=perceptual_hash(luma_HW),
-        cutoffs=tuple(further),
+        cutoffs=tuple(ratios[2:]),
         facts=measure_facts(Decoded(luma_HW, spectrum, rgb_HWC), facts),
     )
 
 
 def bits_per_pixel(nbytes: int, pixels: int) -> float:
-    """8 x bytes as served / pixels: the paper's bpp, where more means less compression."""
+    """Return 8 x bytes as served / pixels: the paper's bpp, where more means less compression."""
     return 8 * nbytes / pixels
 
 
 def perceptual_hash(luma_HW: NDArray[np.uint8]) -> int:
-    """64-bit DCT hash (Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010).
+    """Return the 64-bit DCT hash of an image.
 
-    The luma at 32 x 32 (whole means to four times that or more, then Lanczos's filter), its type-II DCT, the 8 x 8
-    lowest coefficients, each against their median. Bit 63 is DC's.
+    Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010: the luma at
+    32 x 32 (whole means to four times that or more, then Lanczos's filter), its type-II DCT, and
+    the 8 x 8 lowest coefficients, each against their median. Bit 63 is DC's.
     """
     small = Image.fromarray(luma_HW).resize((32, 32), Image.Resampling.LANCZOS, reducing_gap=4)
     low = scipy.fft.dctn(np.asarray(small, np.float64), workers=1)[:8, :8]
     return int.from_bytes(np.packbits(low > np.median(low)).tobytes())
+
+
+def _header_facts(image: Image.Image, data: bytes) -> dict[str, Any]:
+    """Return the measures that need no pixels."""
+    # an MPO is a JPEG with previews behind it, no animation
+    is_mpo = image.format == "MPO"
+    return {
+        "format": "JPEG" if is_mpo else str(image.format),
+        "mode": image.mode,
+        "bit_depth": _bit_depth(image, data),
+        "icc": bool(image.info.get("icc_profile")),
+        "orientation": orientation(image),
+        # frames are not counted: Pillow takes hours for a TIFF that has half a million
+        "animated": not is_mpo and getattr(image, "is_animated", False),
+        "jpeg_quality": jpeg_quality(image),
+        "chroma_subsampling": chroma_subsampling(image),
+    }
 
 
 def _pixel_sha256(luma_HW: NDArray[np.uint8]) -> str:
@@ -130,18 +138,8 @@ def _pixel_sha256(luma_HW: NDArray[np.uint8]) -> str:
     return digest.hexdigest()
 
 
-def _decode(
-    image: Image.Image, in_colours: bool
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-    """Luma, and the colours where they are wanted."""
-    if not in_colours:
-        return to_luma(image), None
-    colours = to_rgb(image)
-    return np.asarray(colours.convert("L")), np.asarray(colours)
-
-
 def _bit_depth(image: Image.Image, data: bytes) -> int:
-    """Bits a sample as stored, where the header says so; else those of the decoded mode."""
+    """Return the bits per sample of the header, or of the decoded mode where it has none."""
     if image.format == "PNG" and len(data) > 24:
         return data[24]  # IHDR
     if image.format == "HEIF":

@@ -11,26 +11,26 @@ def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 @given(st.integers(0, 255), st.integers(1, 40), st.integers(1, 40))
-def test_grey_has_no_colour(level: int, height: int, width: int) -> None:
+def test_colourfulness_of_grey_is_0(level: int, height: int, width: int) -> None:
     grey = np.full((height, width, 3), level, np.uint8)
     assert colourfulness(grey) == 0
     assert Extremes.of(grey).channel_spread == 0
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_flipping_changes_nothing(seed: int) -> None:
+def test_colourfulness_of_flipped_picture_is_unchanged(seed: int) -> None:
     image = noise(17, 23, seed)
     assert colourfulness(image[::-1, ::-1]) == pytest.approx(colourfulness(image), rel=1e-12)
 
 
-def test_pure_red_by_hand() -> None:
+def test_colourfulness_of_pure_red_equals_value_by_hand() -> None:
     # rg = 255, yb = 127.5 everywhere: no spread, 0.3 * sqrt(255^2 + 127.5^2)
     image = np.zeros((4, 5, 3), np.uint8)
     image[..., 0] = 255
     assert colourfulness(image) == pytest.approx(85.5296, abs=1e-4)
 
 
-def test_red_and_green_by_hand() -> None:
+def test_colourfulness_of_red_and_green_equals_value_by_hand() -> None:
     # rg = +-255 in equal parts, yb = 127.5: spread 255, offset 127.5
     image = np.zeros((4, 6, 3), np.uint8)
     image[::2, :, 0] = 255
@@ -38,13 +38,13 @@ def test_red_and_green_by_hand() -> None:
     assert colourfulness(image) == pytest.approx(255 + 0.3 * 127.5, abs=1e-4)
 
 
-def test_a_sample_of_a_large_picture_stands_for_it() -> None:
+def test_colourfulness_of_large_picture_is_estimated_from_sample() -> None:
     small = noise(16, 16)
     large = np.kron(small, np.ones((96, 80, 1), np.uint8))  # 1536 x 1280: every second pixel counts
     assert colourfulness(large) == pytest.approx(colourfulness(small), rel=1e-6)
 
 
-def test_one_clipped_channel_clips_the_pixel() -> None:
+def test_clipped_shares_count_pixels_with_one_clipped_channel() -> None:
     image = np.full((10, 10, 3), 128, np.uint8)
     image[0, :4, 1] = 255  # 4 pixels
     image[1, :3] = 255  # 3 more, in all channels
@@ -56,14 +56,14 @@ def test_one_clipped_channel_clips_the_pixel() -> None:
     assert extremes.channel_spread == 255
 
 
-def test_values_beside_the_ends_are_not_clipped() -> None:
+def test_clipped_shares_ignore_levels_1_and_254() -> None:
     image = np.full((3, 3, 3), 254, np.uint8)
     image[1] = 1
     extremes = Extremes.of(image)
     assert (extremes.clipped_low, extremes.clipped_high) == (0, 0)
 
 
-def test_one_coloured_pixel_is_no_grey_picture() -> None:
+def test_channel_spread_shows_one_coloured_pixel() -> None:
     image = np.full((50, 50, 3), 90, np.uint8)
     image[49, 49] = (90, 100, 90)
     assert Extremes.of(image).channel_spread == 10

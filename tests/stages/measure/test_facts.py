@@ -13,7 +13,7 @@ from curate.errors import RecipeError
 from curate.manifest import MANIFEST
 from curate.recipe import FACTS, Fact, Measure, Recipe
 from curate.stages.measure import MeasureShard, measure_image
-from curate.stages.measure.facts import OF_COLOURS
+from curate.stages.measure.facts import COLOUR_FACTS
 
 
 def picture(height: int = 150, width: int = 210, seed: int = 0) -> Image.Image:
@@ -37,19 +37,19 @@ def facts_of(
     return dict(measure_image(encode(image, format_, **options), facts=FACTS).facts)
 
 
-def test_every_fact_is_a_column_that_may_be_null() -> None:
+def test_every_fact_is_a_nullable_column() -> None:
     columns = {column.name: column for column in MANIFEST}
     assert not [name for name in FACTS if columns[name].required]
 
 
-def test_none_is_measured_that_is_not_asked_for() -> None:
+def test_facts_outside_the_request_are_not_measured() -> None:
     data = encode(picture(), "PNG")
     assert dict(measure_image(data).facts) == {}
     assert dict(measure_image(data, facts=["noise_sigma"]).facts).keys() == {"noise_sigma"}
 
 
 @pytest.mark.parametrize("fact", FACTS)
-def test_a_fact_by_itself_is_the_same_as_with_the_others(fact: Fact) -> None:
+def test_fact_alone_equals_fact_among_others(fact: Fact) -> None:
     data = encode(picture(), "PNG")
     assert (
         measure_image(data, facts=[fact]).facts[fact]
@@ -70,36 +70,36 @@ def test_a_fact_by_itself_is_the_same_as_with_the_others(fact: Fact) -> None:
     ],
     ids=lambda image: image.mode,
 )
-def test_asking_for_colours_changes_no_other_measure(image: Image.Image) -> None:
+def test_colour_facts_change_no_other_measure(image: Image.Image) -> None:
     data = encode(image, "PNG")
     luma_only, colours = (
         measure_image(data, facts=facts)
-        for facts in (["noise_sigma"], ["noise_sigma", *OF_COLOURS])
+        for facts in (["noise_sigma"], ["noise_sigma", *COLOUR_FACTS])
     )
     assert (colours.hf_ratio, colours.phash) == (luma_only.hf_ratio, luma_only.phash)
     assert colours.facts["noise_sigma"] == luma_only.facts["noise_sigma"]
 
 
 @pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
-def test_every_format_has_them_all(format_: str) -> None:
+def test_every_format_has_all_facts(format_: str) -> None:
     facts = facts_of(picture(), format_)
     assert list(facts) == list(FACTS)
     assert all(value is not None and math.isfinite(value) for value in facts.values())
 
 
-def test_sixteen_bits_measure_as_eight_do() -> None:
+def test_facts_of_16_bits_equal_facts_of_8() -> None:
     grey = picture().convert("L")
     deep = Image.fromarray(np.asarray(grey, np.uint16) * 257)
     assert facts_of(deep) == facts_of(grey)
 
 
-def test_grey_stored_as_colours_is_told() -> None:
+def test_channel_spread_of_grey_stored_as_rgb_is_0() -> None:
     grey = facts_of(picture().convert("L").convert("RGB"), "JPEG")
     assert (grey["channel_spread"], grey["colourfulness"]) == (0, 0)
     assert (facts_of(picture())["channel_spread"] or 0) > 50
 
 
-def test_a_jpeg_saved_as_png_keeps_its_blocks() -> None:
+def test_blockiness_of_jpeg_saved_as_png_remains() -> None:
     once = Image.open(io.BytesIO(encode(picture(300, 420), "JPEG", quality=40)))
     assert (
         facts_of(once)["blockiness"]
@@ -117,7 +117,7 @@ def test_a_jpeg_saved_as_png_keeps_its_blocks() -> None:
     "size", [(1, 1), (1, 300), (300, 1), (33, 33), (34, 34), (127, 128), (3, 20_000)]
 )
 @pytest.mark.parametrize("level", [None, 0, 200])
-def test_small_flat_and_narrow_pictures_have_what_can_be_told(
+def test_small_flat_and_narrow_pictures_have_null_facts(
     size: tuple[int, int], level: int | None
 ) -> None:
     image = picture(*size) if level is None else Image.new("RGB", (size[1], size[0]), (level,) * 3)
@@ -129,7 +129,7 @@ def test_small_flat_and_narrow_pictures_have_what_can_be_told(
         assert 0 <= (facts[share] or 0) <= 1
 
 
-def test_turning_a_picture_changes_little() -> None:
+def test_facts_of_turned_picture_change_little() -> None:
     upright = facts_of(picture())
     turned = Image.Exif()
     turned[0x0112] = 6
@@ -140,20 +140,16 @@ def test_turning_a_picture_changes_little() -> None:
 
 
 class OneTar:
-    """What a shard function needs of a run folder."""
+    """Run folder of one tar, as far as a shard function needs it."""
 
     def __init__(self, *bodies: bytes) -> None:
         self.data = b"".join(bodies)
-        ends = np.cumsum([len(body) for body in bodies]).tolist()
-        self.rows = pa.table(
-            {
-                "id": [f"{number:016x}" for number in range(len(bodies))],
-                "tar": ["images/part.tar"] * len(bodies),
-                "offset": [end - len(body) for end, body in zip(ends, bodies, strict=True)],
-                "nbytes": [len(body) for body in bodies],
-                "sha256": [hashlib.sha256(body).hexdigest() for body in bodies],
-            }
-        )
+        rows, offset = [], 0
+        for number, body in enumerate(bodies):
+            row = {"id": f"{number:016x}", "tar": "images/part.tar", "offset": offset}
+            rows.append(row | {"nbytes": len(body), "sha256": hashlib.sha256(body).hexdigest()})
+            offset += len(body)
+        self.rows = pa.Table.from_pylist(rows)
 
     def open(self, path: str) -> io.BytesIO:
         return io.BytesIO(self.data)
@@ -162,22 +158,23 @@ class OneTar:
         pass
 
 
-def test_columns_are_there_asked_for_or_not_and_the_same_each_time() -> None:
+def test_fact_columns_exist_with_and_without_request() -> None:
     files = OneTar(encode(picture(), "JPEG"), encode(picture(20, 20), "PNG"), b"no image")
     types = {column.name: column.type for column in MANIFEST}
     bare = MeasureShard(Measure())(files.rows, files)
     asked = MeasureShard(Measure(facts=FACTS))(files.rows, files)
     assert bare.schema == asked.schema
-    assert [bare.schema.field(name).type for name in FACTS] == [types[name] for name in FACTS]
+    for name in FACTS:
+        assert bare.schema.field(name).type == types[name]
     assert all(bare[name].null_count == 3 for name in FACTS)
-    assert asked["noise_sigma"].null_count == 2  # the small one and what is none
+    assert asked["noise_sigma"].null_count == 2  # the small image and the file that is none
     assert asked["channel_spread"].null_count == 1
     assert asked["chroma_subsampling"].to_pylist() == ["4:2:0", None, None]
     assert MeasureShard(Measure(facts=FACTS[::-1]))(files.rows, files).equals(asked)
 
 
 @pytest.mark.parametrize("where", ["filters.min", "filters.max", "select.frequency.column"])
-def test_a_rule_on_what_is_not_measured_is_refused(where: str) -> None:
+def test_filter_on_unmeasured_fact_is_refused(where: str) -> None:
     rule = where if where.startswith("select") else f"{where}.noise_sigma"
     value = "noise_sigma" if where.startswith("select") else "5"
     recipe = Recipe(name="mine")
@@ -189,7 +186,7 @@ def test_a_rule_on_what_is_not_measured_is_refused(where: str) -> None:
     recipe.override([f"{rule}={value}", "measure.facts=[noise_sigma]"])
 
 
-def test_an_unknown_fact_is_refused_with_those_there_are() -> None:
+def test_unknown_fact_is_refused_with_list_of_facts() -> None:
     with pytest.raises(
         RecipeError, match=r"measure.facts.0: input should be 'blockiness', 'noise_sigma'"
     ):

@@ -26,7 +26,7 @@ small = arrays(np.uint8, st.tuples(st.integers(1, 14), st.integers(1, 14)))
 
 
 def reference(luma_HW: np.ndarray, cutoff: float, *, fast: bool = False) -> float:
-    """Eqs. (3) to (6) in float64 over the whole plane; eq. (3) as the sum it is, or by FFT where that takes long."""
+    """Return the ratio by eqs. (3) to (6) in float64; eq. (3) as a plain sum, or `fast` by FFT."""
     height, width = luma_HW.shape
     if fast:
         spectrum_HW = np.fft.fft2(luma_HW.astype(np.float64))
@@ -36,7 +36,7 @@ def reference(luma_HW: np.ndarray, cutoff: float, *, fast: bool = False) -> floa
         )
         spectrum_HW = by_row @ luma_HW @ by_column / (height * width)
     power_HW = np.abs(spectrum_HW) ** 2
-    # frequencies H/2 and above are the negative ones: distances from zero in whole numbers, since ties count
+    # frequencies from H/2 on are negative; distances in whole numbers, since ties count
     u_H, v_W = (np.minimum(np.arange(n), n - np.arange(n)) for n in (height, width))
     part, whole = CUTOFFS[cutoff]
     beyond_HW = 4 * whole**2 * (u_H[:, None] ** 2 + v_W[None] ** 2) > part**2 * (
@@ -66,13 +66,13 @@ def test_a_cyclic_shift_changes_phases_only(luma_HW: np.ndarray, rows: int, colu
 
 @STEADY
 @given(small)
-def test_contrast_cancels_out(luma_HW: np.ndarray) -> None:
+def test_ratio_is_independent_of_contrast(luma_HW: np.ndarray) -> None:
     assert ratio(luma_HW // 2 * 2) == pytest.approx(ratio(luma_HW // 2), rel=1e-9, abs=1e-15)
 
 
 @STEADY
 @given(small)
-def test_a_share_that_shrinks_as_the_cutoff_grows(luma_HW: np.ndarray) -> None:
+def test_ratio_falls_with_the_cutoff(luma_HW: np.ndarray) -> None:
     ratios = high_frequency_ratios(luma_HW, sorted(CUTOFFS))
     assert all(0 <= ratio <= 1 for ratio in ratios)
     assert ratios == sorted(ratios, reverse=True)
@@ -80,12 +80,12 @@ def test_a_share_that_shrinks_as_the_cutoff_grows(luma_HW: np.ndarray) -> None:
 
 @STEADY
 @given(st.integers(1, 255), st.integers(1, 30), st.integers(1, 30))
-def test_one_level_has_no_frequencies_but_zero(level: int, height: int, width: int) -> None:
+def test_ratio_of_one_level_is_0(level: int, height: int, width: int) -> None:
     assert ratio(np.full((height, width), level, np.uint8)) == pytest.approx(0, abs=1e-25)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (8, 8), (600, 500)])
-def test_all_black_is_zero_by_definition(shape: tuple[int, int]) -> None:
+def test_ratio_of_black_image_is_0(shape: tuple[int, int]) -> None:
     assert high_frequency_ratios(np.zeros(shape, np.uint8), [0.5, 0.32]) == [0, 0]
 
 
@@ -97,8 +97,9 @@ def test_checkerboard_by_hand() -> None:
 
 
 @pytest.mark.parametrize("upright", [False, True])
-def test_exactly_at_the_cutoff_is_not_beyond_it(upright: bool) -> None:
-    # a wave of (120, 160) cycles lies at 200 = half of the half-diagonal of 480 x 640. Eq. (5): D <= D0 is stopped
+def test_frequency_at_the_cutoff_is_not_beyond_it(upright: bool) -> None:
+    # a wave of (120, 160) cycles lies at 200, half of the half-diagonal of 480 x 640; by eq. (5),
+    # D <= D0 is stopped
     wave = np.array([228, 128, 28, 128], np.uint8)[np.indices((480, 640)).sum(axis=0) % 4]
     wave = wave.T if upright else wave
     assert ratio(wave, 0.5) == pytest.approx(0, abs=1e-12)
@@ -150,7 +151,7 @@ def test_either_side_of_the_switch_to_float32(shape: tuple[int, int], noise: flo
         assert ratio(luma_HW, cutoff) == pytest.approx(expected, rel=1e-6)
 
 
-def test_the_little_beyond_one_sharp_edge_is_found() -> None:
+def test_ratio_of_one_sharp_edge_is_exact() -> None:
     luma_HW = np.full(
         (2048, 720), 3, np.uint8
     )  # curved enough to look rich, and yet its ratio is of the order of 1e-6
@@ -165,7 +166,7 @@ def test_the_little_beyond_one_sharp_edge_is_found() -> None:
 
 
 @pytest.mark.parametrize("rows", [1, 2], ids=["lines", "dots"])
-def test_power_in_a_handful_of_frequencies_is_found_to_the_sixth_digit(rows: int) -> None:
+def test_ratio_of_few_frequencies_is_exact_to_six_digits(rows: int) -> None:
     # rounding errors gather where the power is, and don't average out over so few
     luma_HW = np.zeros((1024, 1024), np.uint8)
     luma_HW[:, 512:] = 255
@@ -179,7 +180,7 @@ def test_power_in_a_handful_of_frequencies_is_found_to_the_sixth_digit(rows: int
 
 
 @pytest.mark.parametrize("noise", [0, 20], ids=["float64", "float32"])
-def test_twelve_bytes_a_pixel_are_enough(noise: float) -> None:
+def test_ratio_needs_at_most_12_bytes_a_pixel(noise: float) -> None:
     luma_HW = (
         (np.random.default_rng(6).normal(0, noise, (1201, 1500)) + 128)
         .clip(0, 255)
@@ -192,19 +193,19 @@ def test_twelve_bytes_a_pixel_are_enough(noise: float) -> None:
     assert peak < 12 * luma_HW.size
 
 
-def test_asking_for_several_at_once_changes_none() -> None:
+def test_several_cutoffs_at_once_give_the_same_ratios() -> None:
     luma_HW = np.random.default_rng(3).integers(90, 120, (600, 500), dtype=np.uint8)
     assert high_frequency_ratios(luma_HW, [0.9, 0.25, 0.5]) == pytest.approx(
         [ratio(luma_HW, c) for c in (0.9, 0.25, 0.5)], rel=1e-6
     )
 
 
-def test_views_are_measured_as_they_look() -> None:
+def test_ratio_of_view_equals_ratio_of_copy() -> None:
     luma_HW = np.random.default_rng(4).integers(0, 256, (40, 60), dtype=np.uint8)
     assert ratio(luma_HW[::2, 1::3]) == ratio(luma_HW[::2, 1::3].copy())
 
 
-def test_the_image_is_left_alone() -> None:
+def test_ratio_does_not_write_to_the_image() -> None:
     luma_HW = np.random.default_rng(5).integers(0, 256, (40, 60), dtype=np.uint8)
     luma_HW.flags.writeable = False
     ratio(luma_HW)

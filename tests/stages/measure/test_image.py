@@ -140,7 +140,7 @@ def test_modes_and_bit_depths(image: Image.Image, format_: str, mode: str, depth
     assert (measures.mode, measures.bit_depth) == (mode, depth)
 
 
-def test_sixteen_bits_measure_as_eight_do() -> None:
+def test_measures_of_16_bits_equal_measures_of_8() -> None:
     grey = picture().convert("L")
     deep = Image.fromarray(np.asarray(grey, np.uint16) * 257)
     eight = measure_image(encode(grey, "PNG"))
@@ -149,7 +149,7 @@ def test_sixteen_bits_measure_as_eight_do() -> None:
         assert (sixteen.hf_ratio, sixteen.phash) == (eight.hf_ratio, eight.phash)
 
 
-def test_what_shows_through_transparency_is_white() -> None:
+def test_transparent_pixels_are_white() -> None:
     # noise that nobody sees must not count as texture
     hidden = picture().convert("RGBA")
     hidden.putalpha(0)
@@ -164,7 +164,8 @@ def test_what_shows_through_transparency_is_white() -> None:
 
 @pytest.mark.parametrize("kind", [TiffImagePlugin.TiffImageFile, GifImagePlugin.GifImageFile])
 def test_frames_are_not_counted(kind: type[Image.Image], monkeypatch: pytest.MonkeyPatch) -> None:
-    # of a TIFF of a few megabytes that takes minutes, since Pillow looks each directory up among all before it
+    # that takes minutes for a TIFF of a few megabytes, as Pillow compares each directory with all
+    # before it
     monkeypatch.setattr(kind, "n_frames", property(lambda _: pytest.fail("they are counted")))
     data = encode(
         picture(),
@@ -240,7 +241,7 @@ def jpeg_with_exif(body: bytes) -> bytes:
 
 
 def tiff_directory(*entries: tuple[int, int, int, bytes]) -> bytes:
-    """Little-endian TIFF header with one directory of (tag, type, count, four bytes of value or offset)."""
+    """Return a little-endian TIFF header and directory: (tag, type, count, value or offset)."""
     rows = b"".join(struct.pack("<HHI4s", *entry) for entry in entries)
     return b"II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + rows + bytes(4)
 
@@ -297,17 +298,17 @@ def test_an_image_cut_in_its_pixels_is_damaged(format_: str) -> None:
         b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>',
     ],
 )
-def test_what_is_no_image_is_no_image(data: bytes) -> None:
+def test_bytes_that_are_no_image_are_unsupported(data: bytes) -> None:
     assert reason_of(data) in (Reason.FORMAT_UNSUPPORTED, Reason.DECODE_FAILED)
 
 
 @pytest.mark.parametrize("format_", ["EPS", "PPM", "PCX", "TGA", "ICO", "PDF", "SGI", "IM"])
-def test_formats_that_the_web_does_not_use_are_left_alone(format_: str) -> None:
+def test_formats_outside_the_web_are_unsupported(format_: str) -> None:
     # EPS is a programme that Ghostscript would run
     assert reason_of(encode(picture(64, 64), format_)) is Reason.FORMAT_UNSUPPORTED
 
 
-def test_too_many_pixels_are_told_from_the_header_alone() -> None:
+def test_too_many_pixels_are_refused_by_the_header() -> None:
     header = encode(Image.new("L", (4000, 3000)), "PNG")[:60]  # none of its pixels are there
     assert reason_of(header, max_pixels=4000 * 3000 - 1) is Reason.TOO_MANY_PIXELS
     assert reason_of(header, max_pixels=4000 * 3000) is Reason.DECODE_FAILED
@@ -325,7 +326,7 @@ def hamming(a: int, b: int) -> int:
     return (a ^ b).bit_count()
 
 
-def test_hash_outlives_saving_again_and_resizing() -> None:
+def test_hash_survives_recompression_and_resizing() -> None:
     for seed in range(8):
         image = picture(300, 420, seed)
         original = measure_image(encode(image, "PNG")).phash
@@ -342,7 +343,7 @@ def test_hashes_of_different_pictures_lie_far_apart() -> None:
 
 
 def test_hash_by_hand() -> None:
-    # a picture of even brightness but for one slow wave from left to right: DC, and the first coefficient of row 0
+    # one slow wave from left to right has DC and the first coefficient of row 0
     x = np.arange(32)
     wave = (128 + 100 * np.cos(np.pi * (x + 0.5) / 32)).round().astype(np.uint8)
     bits = f"{perceptual_hash(np.tile(wave, (32, 1))):064b}"
@@ -356,14 +357,14 @@ def test_half_of_the_coefficients_lie_over_their_median() -> None:
         assert perceptual_hash(np.asarray(picture(seed=seed).convert("L"))).bit_count() == 32
 
 
-def test_hash_of_one_level_says_so() -> None:
+def test_hash_of_one_level_has_dc_only() -> None:
     assert {perceptual_hash(np.full((50, 70), level, np.uint8)) for level in (1, 77, 128, 255)} == {
         1 << 63
     }
     assert perceptual_hash(np.zeros((50, 70), np.uint8)) == 0
 
 
-# Whatever bytes arrive, a run goes on: an image is measured, in values that its table can hold, or has a reason
+# Any bytes give measures that fit their table, or a reason, so that the run goes on
 
 HOSTILE = settings(deadline=None, derandomize=True, max_examples=120)
 VICTIMS = {

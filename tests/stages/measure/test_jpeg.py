@@ -38,7 +38,7 @@ def test_chroma_subsampling_is_that_of_the_encoder(option: int, expected: str) -
     assert chroma_subsampling(jpeg(subsampling=option, progressive=True)) == expected
 
 
-def test_grey_and_cmyk_have_words_too() -> None:
+def test_chroma_subsampling_of_grey_is_400_and_of_cmyk_444() -> None:
     assert chroma_subsampling(jpeg("L")) == "4:0:0"
     assert chroma_subsampling(jpeg("CMYK")) == "4:4:4"
 
@@ -67,7 +67,7 @@ def test_factors_that_few_encoders_write(
 
 
 @pytest.mark.parametrize("format_", ["PNG", "WEBP", "TIFF", "GIF"])
-def test_what_is_no_jpeg_has_neither(format_: str) -> None:
+def test_other_formats_have_neither_quality_nor_subsampling(format_: str) -> None:
     file = io.BytesIO()
     jpeg().convert("RGB").save(file, format_)
     measures = measure_image(file.getvalue())

@@ -47,7 +47,7 @@ def test_a_power_law_has_no_end(exponent: float, size: tuple[int, int]) -> None:
     ("factor", "low", "high"), [(1.5, 0.45, 0.76), (2, 0.36, 0.63), (4, 0.15, 0.36)]
 )
 @pytest.mark.parametrize("saved", [False, True], ids=["", "JPEG 90"])
-def test_what_was_enlarged_ends_early(
+def test_spectrum_of_enlarged_picture_ends_early(
     filter_: Image.Resampling, factor: float, low: float, high: float, saved: bool
 ) -> None:
     for seed in range(3):
@@ -66,7 +66,7 @@ def test_an_ideal_low_pass_ends_where_it_ends() -> None:
         assert cutoff(image) == pytest.approx(end, abs=0.06)
 
 
-def test_less_than_rounding_is_nothing() -> None:
+def test_power_below_rounding_counts_as_empty() -> None:
     y, x = np.mgrid[0:256, 0:256]
     waves = 128 + 100 * np.sin(2 * np.pi * (3 * x + 2 * y) / 256)
     found = cutoff(np.rint(waves).astype(np.uint8))
@@ -95,12 +95,12 @@ def test_opposite_edges_that_differ_fill_no_ring() -> None:
 
 
 @pytest.mark.parametrize("shape", [(127, 500), (500, 127), (1, 1), (16, 20_000)])
-def test_small_sides_tell_nothing(shape: tuple[int, int]) -> None:
+def test_cutoff_of_small_picture_is_none(shape: tuple[int, int]) -> None:
     assert cutoff(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)) is None
 
 
 @pytest.mark.parametrize("level", [0, 255])
-def test_one_level_tells_nothing(level: int) -> None:
+def test_cutoff_of_one_level_is_none(level: int) -> None:
     assert cutoff(np.full((200, 200), level, np.uint8)) is None
 
 

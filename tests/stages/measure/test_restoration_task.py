@@ -26,7 +26,7 @@ def photographs() -> dict[str, np.ndarray]:
         ("derain", "derain"),
     ],
 )
-def test_the_papers_eleven_degradations_are_told_apart(degradation: str, task: str) -> None:
+def test_find_task_names_each_degradation_of_the_paper(degradation: str, task: str) -> None:
     for name, image in photographs().items():
         degraded = parse_degradation(degradation).pair(image, generator(0, degradation, name))[1]
         assert find_task(degraded) == task, name
@@ -54,6 +54,6 @@ def test_bright_lines_are_rain_and_dark_ones_are_not() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (33, 200), (40, 40), (200, 150)])
-def test_a_picture_without_anything_wrong_is_not_guessed_at(size: tuple[int, int]) -> None:
+def test_find_task_of_faultless_picture_raises(size: tuple[int, int]) -> None:
     with pytest.raises(RestoreError, match=r"doesn't look enlarged.* name the task"):
         find_task(np.full((*size, 3), 90, np.uint8))

@@ -64,7 +64,7 @@ def test_bands_are_whole_and_begin_on_jpegs_grid(height: int, width: int, bands:
 
 
 @pytest.mark.parametrize("shape", [(33, 500), (500, 33), (1, 1), (65535, 16)])
-def test_what_is_smaller_than_a_band_has_none(shape: tuple[int, int]) -> None:
+def test_pictures_smaller_than_a_band_have_no_bands(shape: tuple[int, int]) -> None:
     assert row_bands(np.zeros(shape, np.uint8)) is None
 
 
@@ -89,7 +89,7 @@ def test_bars_and_burnt_out_skies_do_not_hide_noise() -> None:
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
-def test_one_level_is_without_noise_and_blocks(level: int) -> None:
+def test_one_level_has_neither_noise_nor_blocks(level: int) -> None:
     flat = np.full((64, 64), level, np.uint8)
     assert (noise_of(flat), blocks_of(flat)) == (0, 1)
 
@@ -115,7 +115,7 @@ def test_blocks_are_found_wherever_the_grid_begins(top: int, left: int) -> None:
     assert blocks_of(whole[top:, left:]) == pytest.approx(blocks_of(whole), rel=0.05)
 
 
-def test_blocks_of_one_level_each_have_an_end() -> None:
+def test_blockiness_of_flat_blocks_is_finite() -> None:
     board = np.kron(
         np.random.default_rng(0).integers(0, 256, (32, 32), dtype=np.uint8),
         np.ones((8, 8), np.uint8),

@@ -21,7 +21,7 @@ def png(seed: int, side: int = 30) -> bytes:
 
 
 class Files:
-    """What a shard function needs of a run folder: two tars, one row of each in turn."""
+    """Run folder of two tars, with rows of each in turn, as a shard function needs it."""
 
     def __init__(self, *bodies: bytes) -> None:
         self.tars = {"images/a.tar": b"..", "images/b.tar": b"...."}
@@ -29,28 +29,13 @@ class Files:
         places = []
         for number, body in enumerate(bodies):
             tar = sorted(self.tars)[number % 2]
-            places.append(
-                {
-                    "id": f"{number:016x}",
-                    "tar": tar,
-                    "offset": len(self.tars[tar]),
-                    "nbytes": len(body),
-                }
-            )
-            places[-1]["sha256"] = hashlib.sha256(body).hexdigest()
+            place = {"id": f"{number:016x}", "tar": tar, "offset": len(self.tars[tar])}
+            digest = hashlib.sha256(body).hexdigest()
+            places.append(place | {"nbytes": len(body), "sha256": digest})
             self.tars[tar] += body
-        self.rows = pa.Table.from_pylist(
-            places,
-            schema=pa.schema(
-                [
-                    ("id", pa.string()),
-                    ("tar", pa.string()),
-                    ("offset", pa.int64()),
-                    ("nbytes", pa.int64()),
-                    ("sha256", pa.string()),
-                ]
-            ),
-        )
+        texts = [(name, pa.string()) for name in ("id", "tar", "sha256")]
+        schema = pa.schema([*texts, ("offset", pa.int64()), ("nbytes", pa.int64())])
+        self.rows = pa.Table.from_pylist(places, schema)
 
     def open(self, path: str) -> io.BytesIO:
         return io.BytesIO(self.tars[path])
@@ -59,7 +44,7 @@ class Files:
         self.advanced.append(reason)
 
 
-def test_every_row_comes_out_once_in_order_measured_or_with_a_reason() -> None:
+def test_every_row_is_returned_in_order_with_measures_or_reason() -> None:
     bodies = [png(0), b"<html>", png(1), png(2)[:300], png(3)]
     files = Files(*bodies)
     out = MeasureShard(Measure())(files.rows, files)
@@ -83,7 +68,8 @@ def test_columns_are_those_of_the_manifest() -> None:
     added = out.schema.names[2:]
     assert out.schema.names[:2] == ["id", "reason"]
     assert {"width", "height", "bpp", "hf_ratio", "hf_ratio_032", "phash"} <= set(added)
-    assert [out.schema.field(name).type for name in added] == [types[name] for name in added]
+    for name in added:
+        assert out.schema.field(name).type == types[name]
 
 
 def test_further_cutoffs_become_columns_of_their_own() -> None:
@@ -112,7 +98,7 @@ def test_no_rows_give_an_empty_table() -> None:
     assert (len(out), out.schema.names[:2]) == (0, ["id", "reason"])
 
 
-def test_workers_get_it_by_pickle() -> None:
+def test_shard_function_survives_pickling() -> None:
     function = MeasureShard(Measure(cutoffs=(0.25,)))
     assert function.schema  # cached before it travels
     assert pickle.loads(pickle.dumps(function)) == function
