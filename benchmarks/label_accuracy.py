@@ -18,7 +18,7 @@ from benchmarks.train_bundled_labeller import HELD_OUT_PHOTOGRAPHS, HELD_OUT_SEE
 from curate.demo.draw import draw
 from curate.demo.photographs import photographs
 from curate.recipe import Label
-from curate.stages.label import LabelEvaluation, evaluate_labels
+from curate.stages.label.evaluation import LabelEvaluation, evaluate_labels
 from curate.stages.label.taxonomy import load_taxonomy
 
 Truth = list[tuple[Image.Image | str | Path, str]]

@@ -71,7 +71,8 @@ if TYPE_CHECKING:
         summary_table,
         train,
     )
-    from curate.stages.label import evaluate_labels, label_images
+    from curate.stages.label.clip import label_images
+    from curate.stages.label.evaluation import evaluate_labels
     from curate.stages.measure import high_frequency_ratios, measure_image
     from curate.stages.measure.restoration_task import find_task
 
@@ -123,7 +124,7 @@ _HOMES = {
     "degradations_for": "restore",
     "describe_model": "restore",
     "evaluate": "restore",
-    "evaluate_labels": "stages.label",
+    "evaluate_labels": "stages.label.evaluation",
     "export_manifest": "manifest",
     "export_model": "restore",
     "find_faults": "manifest",
@@ -131,7 +132,7 @@ _HOMES = {
     "grow": "pipeline",
     "high_frequency_ratios": "stages.measure",
     "ingest": "datasets",
-    "label_images": "stages.label",
+    "label_images": "stages.label.clip",
     "load_model": "restore",
     "measure_image": "stages.measure",
     "paper_tables": "restore",

@@ -34,7 +34,7 @@ def evaluate_labels(
     from curate.cli.step_bar import StepProgress
     from curate.cli.tables import evaluation_tables
     from curate.recipe import Recipe
-    from curate.stages.label import evaluate_labels
+    from curate.stages.label.evaluation import evaluate_labels
 
     console = new_console()
     with StepProgress(console, "label") as steps:

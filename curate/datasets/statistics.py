@@ -185,7 +185,7 @@ def _survey(
 
 def _check_labels(config: Label, folders: Iterable[str]) -> None:
     """Refuse what can't be labelled before hours of measuring."""
-    from curate.stages.label import label_images
+    from curate.stages.label.clip import label_images
 
     for folder in folders:
         if not isinstance(fsspec.core.url_to_fs(folder)[0], LocalFileSystem):
@@ -197,7 +197,7 @@ def _check_labels(config: Label, folders: Iterable[str]) -> None:
 
 def _label(files: list[str], config: Label, advance: Callable[..., None]) -> dict[str, list[str]]:
     """Categories and broad classes of pictures; embeddings of no more than a thousand are in memory."""
-    from curate.stages.label import label_images  # torch: only where labels are made
+    from curate.stages.label.clip import label_images  # torch: only where labels are made
 
     labels = []
     for start in range(0, len(files), 1000):

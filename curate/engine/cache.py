@@ -27,13 +27,13 @@ __all__ = ["ImageCache", "evict_images"]
 
 @dataclass(frozen=True)
 class ImageCache:
-    """Cache file of a shard, with a row for each image: columns `sha256` and that of the results."""
+    """Cache file of a shard, with a row for each image: columns `sha256` and `column`."""
 
     shard: Shard
     path: str
     column: str
     metadata: Mapping[bytes, bytes]
-    """Names all that results depend on beside the image; files without it are ignored."""
+    """All that results depend on beside the image; files with other metadata are ignored."""
 
     def read(self) -> dict[str, Any]:
         """Return SHA-256 -> result; empty if there is no valid file."""
@@ -59,12 +59,13 @@ class ImageCache:
         Args:
             rows: with columns id, sha256, tar, offset and nbytes.
             compute: images' bytes -> for each, in order, its result or an ImageError.
-            type_: of the results' column.
+            type_: type of the results' column.
             save: whether to write the file.
 
         Returns:
-            SHA-256 -> result, in the order of the rows; and for each row the reason why it has none.
+            SHA-256 -> result, in the order of the rows; and for each row, why it has none.
         """
+        # compute the missing images' results
         known = self.read()
         digests: list[str] = rows["sha256"].to_pylist()
         missing = [index for index, digest in enumerate(digests) if digest not in known]
@@ -77,6 +78,7 @@ class ImageCache:
             else:
                 known[digests[index]] = result
             self.shard.advance(1, reasons[index])
+        # write the results of present images, if the file has others
         found = {digest: known[digest] for digest in digests if digest in known}
         if save and (missing or found.keys() != known.keys()):
             columns = [pa.array(list(found), pa.string()), pa.array(list(found.values()), type_)]

@@ -1,4 +1,4 @@
-"""Zero-shot labels by a CLIP model: which category's prompts lie nearest to an image."""
+"""Zero-shot labels by a CLIP model: the category whose prompts lie nearest to an image."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ __all__ = ["LabelResult", "Labeller", "label_images", "load_labeller"]
 DIGITS = 4
 """Decimals of scores and margins: rounding errors of float32 arithmetic lie below."""
 
-CPU_PASS = 4
+CPU_BATCH = 4
 """Images of a forward pass on a CPU: more at once are no faster on one thread."""
 
 VERSION = 1
-"""Raised when pictures are made ready in another way than before: embeddings that were kept are void then."""
+"""Raised when the preprocessing of pictures changes, which voids cached embeddings."""
 
 Embedding = NDArray[np.float32]
 Picture = Image.Image | str | Path | IO[bytes]
-"""A picture, or where its file is."""
+"""A picture, its path, or its open file."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class LabelResult:
 
 
 class Labeller:
-    """A CLIP model with the class embeddings of a taxonomy. Build it with `load_labeller`, which keeps it."""
+    """CLIP model with the class embeddings of a taxonomy; `load_labeller` builds and caches it."""
 
     def __init__(self, config: Label, taxonomy: Taxonomy) -> None:
         """Load the model and embed the prompts.
@@ -68,14 +68,14 @@ class Labeller:
         self.device = torch.device(pick_device(config.device))
         self._others_margin = config.others_margin
         self._dtype = open_clip.get_input_dtype(config.precision) or torch.float32
-        self._pass = CPU_PASS if self.device.type == "cpu" else config.batch_size
-        self._model, self._prepare, tokenizer = load_model(config, self.device)
+        self._batch = CPU_BATCH if self.device.type == "cpu" else config.batch_size
+        self._model, self._transform, tokenizer = load_model(config, self.device)
+        # shape of the input, and whatever embeddings depend on
         visual = self._model.visual
-        size = visual.image_size
-        self.side: int = max(size) if isinstance(size, tuple) else size
-        """Pixels of the shorter side of the pictures that the model looks at."""
+        self.side = int(np.max(visual.image_size))
+        """Pixels of the shorter side of the model's input."""
         self.key = fingerprint([VERSION, self.name, visual.preprocess_cfg])
-        """What an embedding depends on beside the image: the same key, the same embedding."""
+        """Fingerprint of all that an embedding depends on beside the image."""
         with exact():
             self._scale = float(self._model.logit_scale.exp())
             self._classes_KD = self._embed_classes(tokenizer)
@@ -85,26 +85,24 @@ class Labeller:
     def embed(self, pictures: Iterable[Picture]) -> Iterator[Embedding | ImageError]:
         """Embed pictures in their order.
 
-        A forward pass always has the same shape, filled up where pictures are missing. So what an image's embedding is,
-        to the last bit, depends on no other image.
+        Every forward pass has the same shape: copies of a picture fill it up. So no bit of an
+        image's embedding depends on other images.
 
         Yields:
             The L2-normalised embedding, shape (dim,), or why the picture has none.
         """
-        with map_ahead(
-            self._ready, pictures, ahead=0 if self.device.type == "cpu" else 2 * self._pass
-        ) as prepared:
-            while batch := list(islice(prepared, self._pass)):
-                embeddings = iter(
-                    self._encode([ready for ready in batch if isinstance(ready, torch.Tensor)])
-                )
-                yield from (
-                    next(embeddings) if isinstance(ready, torch.Tensor) else ready
-                    for ready in batch
-                )
+        ahead = 0 if self.device.type == "cpu" else 2 * self._batch
+        with map_ahead(self._preprocess, pictures, ahead) as inputs:
+            # embed the pictures of a batch that could be decoded
+            while batch := list(islice(inputs, self._batch)):
+                images = [item for item in batch if isinstance(item, torch.Tensor)]
+                embeddings = iter(self._encode(images))
+                for item in batch:
+                    yield item if isinstance(item, ImageError) else next(embeddings)
 
     def classify(self, embeddings_ND: NDArray[np.float32]) -> list[LabelResult]:
-        """Softmax over the classes at the temperature that the model was trained with."""
+        """Return labels by a softmax over the classes, at the temperature of the training."""
+        # cosine similarities, scaled by 1 / temperature
         logits_NK = self._scale * embeddings_ND.astype(np.float64) @ self._classes_KD.T
         return [self._result(shares_K) for shares_K in softmax(logits_NK, axis=1)]
 
@@ -112,20 +110,20 @@ class Labeller:
         second, first = np.sort(shares_K)[-2:]
         margin = round(float(first - second), DIGITS)
         chosen = int(shares_K.argmax())
+        # an uncertain label becomes "others" of the same broad class
         if margin < self._others_margin:
             chosen = self.taxonomy.others_of(chosen)
         category = self.taxonomy.categories[chosen]
-        return LabelResult(
-            category.broad, category.name, round(float(shares_K[chosen]), DIGITS), margin, self.name
-        )
+        score = round(float(shares_K[chosen]), DIGITS)
+        return LabelResult(category.broad, category.name, score, margin, self.name)
 
-    def _ready(self, picture: Picture) -> torch.Tensor | ImageError:
-        """A picture as the model wants it, shape (3, side, side)."""
+    def _preprocess(self, picture: Picture) -> torch.Tensor | ImageError:
+        """Return the model's input, shape (3, side, side), or why the picture can't be decoded."""
         try:
-            ready: torch.Tensor = self._prepare(self._open(picture))
+            image: torch.Tensor = self._transform(self._open(picture))
         except ImageError as error:
             return error
-        return ready
+        return image
 
     def _open(self, picture: Picture) -> Image.Image:
         if isinstance(picture, Image.Image):
@@ -139,29 +137,30 @@ class Labeller:
             raise ImageError(Reason.UNREADABLE, error.strerror or str(error)) from error
 
     def _encode(self, images: list[torch.Tensor]) -> Embedding:
-        """Embeddings of one pass at most, shape (len(images), dim)."""
+        """Return the embeddings of at most one batch, shape (len(images), dim)."""
         if not images:
             return np.empty((0, self.dim), np.float32)
-        full_BCHW = torch.stack(images + images[:1] * (self._pass - len(images)))
+        # fill the batch up with the first image
+        full_BCHW = torch.stack(images + images[:1] * (self._batch - len(images)))
         full_BCHW = full_BCHW.to(self.device, self._dtype, memory_format=torch.channels_last)
         with exact():
-            embeddings_BD = F.normalize(self._model.encode_image(full_BCHW).float(), dim=-1)
-        embeddings: Embedding = embeddings_BD[: len(images)].cpu().numpy()
-        return embeddings
+            unit_BD = F.normalize(self._model.encode_image(full_BCHW).float(), dim=-1)
+        return np.asarray(unit_BD[: len(images)].cpu())
 
     def _embed_classes(self, tokenizer: open_clip.SimpleTokenizer) -> NDArray[np.float64]:
-        """One unit vector for each category: the mean of its prompts' unit vectors, shape (K, D)."""
+        """Return a unit vector for each category, shape (K, D): the mean of its prompts' ones."""
         means = []
         for category in self.taxonomy.categories:
             prompts_PD = self._model.encode_text(tokenizer(list(category.prompts)).to(self.device))
             means.append(F.normalize(prompts_PD.double(), dim=-1).mean(dim=0).cpu().numpy())
+        # means of unit vectors are shorter than 1
         classes_KD = np.stack(means)
         unit: NDArray[np.float64] = classes_KD / np.linalg.norm(classes_KD, axis=1, keepdims=True)
         return unit
 
 
 def load_labeller(config: Label) -> Labeller:
-    """The labeller of a recipe; one is kept per process.
+    """Return the labeller of a recipe; each process caches one.
 
     Raises:
         LabelError: if the taxonomy or the model can't be loaded.
@@ -176,7 +175,7 @@ def label_images(
     images: Iterable[Image.Image | str | Path],
     config: Label = Label(),  # noqa: B008 - frozen
 ) -> list[LabelResult]:
-    """Label pictures that are in memory or in files, in their order.
+    """Label pictures in memory or in files, in their order.
 
     Raises:
         LabelError: if the labeller can't be loaded.

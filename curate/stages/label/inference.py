@@ -1,4 +1,4 @@
-"""A CLIP model made ready to infer: loaded, rewritten to be fast, fed, and exact."""
+"""Inference of a CLIP model: loading, speeding up, reading ahead, and exact arithmetic."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from curate.errors import LabelError
 from curate.recipe import Label
-from curate.stages.label.weights import find_weights
+from curate.stages.label.weights import LOCAL_DIR, find_weights
 
 __all__ = ["exact", "load_model", "map_ahead"]
 
@@ -29,28 +29,27 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 _UNUSABLE = (
-    OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError, AssertionError, StopIteration, EOFError,
-    pickle.UnpicklingError, SafetensorError,
+    OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError, AssertionError,
+    StopIteration, EOFError, pickle.UnpicklingError, SafetensorError,
 )  # fmt: skip
-"""What open_clip raises for checkpoints that are damaged or belong to another model."""
+"""Errors that open_clip raises for checkpoints that are damaged or belong to another model."""
 
 
 def load_model(
     config: Label, device: torch.device
 ) -> tuple[Any, Callable[[Image.Image], torch.Tensor], Any]:
-    """The model as it infers fastest, what makes pictures ready for it, and its tokenizer.
+    """Return the model, sped up, the transform of pictures to its input, and its tokenizer.
 
     Raises:
         LabelError: if weights are missing, out of reach, damaged, or of another model.
     """
     weights = find_weights(config)
+    # a model folder names its checkpoint itself
+    checkpoint = None if weights.model.startswith(LOCAL_DIR) else str(weights.checkpoint)
+    options = {"precision": config.precision, "device": device, **weights.options}
     try:
-        model, _, prepare = open_clip.create_model_and_transforms(
-            weights.model,
-            str(weights.checkpoint) if not weights.model.startswith("local-dir:") else None,
-            precision=config.precision,
-            device=device,
-            **weights.options,
+        model, _, transform = open_clip.create_model_and_transforms(
+            weights.model, checkpoint, **options
         )
         tokenizer = open_clip.get_tokenizer(weights.model)
     except ImportError as error:
@@ -60,28 +59,28 @@ def load_model(
     except _UNUSABLE as error:
         cause = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise LabelError(
-            f"can't load {weights.checkpoint} into {config.model!r}: it is damaged or of another model ({cause})"
+            f"can't load {weights.checkpoint} into {config.model!r}: "
+            f"it is damaged or of another model ({cause})"
         ) from error
     _speed_up(model.eval().visual, config.precision, device)
-    return model, prepare, tokenizer
+    return model, transform, tokenizer
 
 
 def _speed_up(tower: nn.Module, precision: str, device: torch.device) -> None:
-    """Rewrite an image tower into one that computes the same, to the seventh digit, in less time."""
-    reparameterize_model(
-        tower, inplace=True
-    )  # branches to train with (MobileCLIP's) become one convolution each
-    tower.to(memory_format=torch.channels_last)  # convolutions are faster where channels lie last
+    """Rewrite an image tower so that it computes the same, to the seventh digit, in less time."""
+    # branches that are for training (MobileCLIP's) become one convolution each
+    reparameterize_model(tower, inplace=True)
+    # convolutions are faster where channels lie last
+    tower.to(memory_format=torch.channels_last)
     if device.type == "cpu" and precision == "fp32" and torch.backends.mkldnn.is_available():
         for module in tower.modules():
-            if (
-                type(module) is nn.Linear
-            ):  # no subclass: those are for layers that multiply by their weights themselves
+            # a subclass may belong to a layer that multiplies by the weights itself
+            if type(module) is nn.Linear:
                 module.__class__ = _Linear
 
 
 class _Linear(nn.Linear):
-    """A linear layer by oneDNN: PyTorch takes MKL, which leaves half of a processor unused that isn't Intel's."""
+    """Linear layer by oneDNN: PyTorch's MKL uses half of a processor that isn't Intel's."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """See nn.Linear."""
@@ -91,14 +90,14 @@ class _Linear(nn.Linear):
 
 @contextmanager
 def map_ahead(function: Callable[[S], T], items: Iterable[S], ahead: int) -> Iterator[Iterator[T]]:
-    """`map`, so many items ahead in threads: a GPU would idle while it waits for one decoder at a time.
+    """Map a function over items, `ahead` of them in advance, so that no GPU waits for a decoder.
 
-    None ahead, no threads: a CPU's cores are kept busy by one worker process for each.
+    If `ahead` is 0 there are no threads: on CPUs, one worker process for each core is enough.
     """
     if not ahead:
         yield map(function, items)
         return
-    # decoding silences warnings; threads that do so at once would undo each other's silence
+    # decoding silences warnings, but concurrent threads would restore each other's filters
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count(), "decode") as threads:
         warnings.simplefilter("ignore")
         yield _in_order(function, items, ahead, threads)
@@ -118,10 +117,10 @@ def _in_order(
 
 @contextmanager
 def exact() -> Iterator[None]:
-    """Inference that gives the same numbers again: on one CPU thread, and in the precision that was asked for.
+    """Make inference reproducible: one CPU thread, and the precision of the configuration.
 
-    More threads may split sums differently, and a run may not depend on its workers' threads. A GPU would round the
-    inputs of float32 convolutions to 10 bits (TF32).
+    More threads may split sums differently, and a run may not depend on its workers' threads. A GPU
+    would round the inputs of float32 convolutions to 10 bits (TF32).
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

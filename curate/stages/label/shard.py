@@ -46,7 +46,7 @@ class LabelShard:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Weights, prompts and arithmetic: all that labels depend on, and no path.
+        """Weights, prompts and arithmetic, on which labels depend; no path.
 
         Raises:
             LabelError: if the taxonomy or a local checkpoint can't be read.
@@ -67,6 +67,7 @@ class LabelShard:
         from curate.stages.label.clip import load_labeller  # torch: only where labels are computed
 
         labeller = load_labeller(self.config)
+        # embed images that are not cached, then classify all of them
         cache = _cache(shard, shard.name, labeller.name, labeller.key)
         embeddings, reasons = cache.get_or_compute(
             rows,
@@ -110,8 +111,8 @@ def read_embeddings(shard: Shard, name: str, rows: pa.Table) -> NDArray[np.float
     digests = rows["sha256"].take(labelled).to_pylist()
     if others or not known.keys() >= set(digests):
         raise RunError(
-            f"select.dedup.semantic wants the embeddings of {cache.path}, which aren't there whole: "
-            "have labels made anew, with  --from label"
+            f"select.dedup.semantic wants the embeddings of {cache.path}, which aren't there "
+            "whole: make the labels again, with  --from label"
         )
     vectors_ND = np.stack([known[digest] for digest in digests])
     found_ND = np.zeros((len(rows), vectors_ND.shape[1]), np.float32)
@@ -120,7 +121,7 @@ def read_embeddings(shard: Shard, name: str, rows: pa.Table) -> NDArray[np.float
 
 
 def _cache(shard: Shard, name: str, model: str, key: str | None = None) -> ImageCache:
-    """Return the cache of a shard's embeddings by a model, or by the very labeller of a key."""
+    """Return the cache of a shard's embeddings by a model, and by a labeller's key if given."""
     metadata = {b"label_model": model.encode()}
     if key is not None:
         metadata[b"labeller"] = key.encode()

@@ -1,4 +1,4 @@
-"""Which weights a recipe's labeller means, where they lie on this machine, and the name that labels carry for them."""
+"""Weights of a recipe's labeller: their file on this machine, and the model name of its labels."""
 
 from __future__ import annotations
 
@@ -37,55 +37,48 @@ REACH_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Weights:
-    """What open_clip needs to build a model without the network."""
+    """Arguments by which open_clip builds a model without the network."""
 
     model: str
     """Architecture: an open_clip name, or `local-dir:` and a folder."""
     checkpoint: Path
-    """File of weights."""
     options: dict[str, Any]
-    """How pictures are prepared for these weights, as arguments of `create_model_and_transforms`."""
+    """Preprocessing of pictures, as arguments of `create_model_and_transforms`."""
 
 
 def model_name(config: Label) -> str:
-    """The `label_model` of a recipe's labels: the same on every machine that holds the same weights.
+    """Return the `label_model` of a recipe's labels, equal on all machines with these weights.
 
-    A published tag stands for itself; local files are named by file name and the first 8 hex digits of their SHA-256.
-    Arithmetic other than float32 is named too, since it changes scores in their third digit.
+    A published tag stands for itself; local files have their name and the first 8 hex digits of
+    their SHA-256. Arithmetic other than float32 is named too: it changes scores in their third
+    digit.
 
     Raises:
         LabelError: if a local file isn't there.
     """
-    return _weights_name(config) + ("" if config.precision == "fp32" else f"+{config.precision}")
-
-
-def _weights_name(config: Label) -> str:
     folder = _folder(config)
     if folder is not None:
         name = "bundled" if folder == BUNDLED else folder.name
-        return f"{name}@{_digest(_checkpoint_in(folder))}"
-    if config.pretrained is None:
-        raise LabelError(
-            f"label.model {config.model!r} has no weights: set label.pretrained to a tag or a file"
-        )
-    file = Path(config.pretrained)
-    if file.is_file():
-        return f"{config.model}/{file.name}@{_digest(file)}"
-    return f"{config.model}/{config.pretrained}"
+        name = f"{name}@{_digest(_checkpoint_in(folder))}"
+    else:
+        file = Path(_pretrained(config))
+        tag = f"{file.name}@{_digest(file)}" if file.is_file() else config.pretrained
+        name = f"{config.model}/{tag}"
+    return name if config.precision == "fp32" else f"{name}+{config.precision}"
 
 
 def preparation(config: Label) -> str | None:
-    """First digits of the SHA-256 of what a model folder says of its layers and of how pictures are made ready.
+    """Return 8 digits of the SHA-256 of a model folder's configuration: layers and preprocessing.
 
     Raises:
-        LabelError: if it says nothing.
+        LabelError: if the folder has none.
     """
     folder = _folder(config)
     return None if folder is None else _digest(folder / "open_clip_config.json")
 
 
 def prepare_labeller(config: Label) -> None:
-    """Have the weights on this machine, downloading a published tag if need be, and see that the device is there.
+    """Download a published tag that isn't on this machine yet, and check that the device exists.
 
     Raises:
         LabelError: see `model_name`, `find_weights` and `pick_device`.
@@ -113,7 +106,8 @@ def pick_device(name: str) -> str:
 
 
 def find_gpus() -> tuple[str, ...]:
-    """The GPUs that PyTorch sees, as CUDA_VISIBLE_DEVICES names them; PyTorch is asked only where there is a driver."""
+    """Return the GPUs that PyTorch sees, named as in CUDA_VISIBLE_DEVICES."""
+    # importing PyTorch takes seconds, so only where there is a driver
     try:
         ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -129,7 +123,7 @@ def find_weights(config: Label) -> Weights:
     """Find a labeller's weights, downloading a published tag that isn't on this machine yet.
 
     Raises:
-        LabelError: if there are none, or the hub that holds them can't be reached; says how to get them.
+        LabelError: if there are none, or their hub can't be reached; says how to get them.
     """
     import open_clip
     from open_clip.pretrained import get_pretrained_cfg
@@ -137,31 +131,33 @@ def find_weights(config: Label) -> Weights:
     folder = _folder(config)
     if folder is not None:
         return Weights(f"{LOCAL_DIR}{folder}", _checkpoint_in(folder), {})
-    model, pretrained = config.model, config.pretrained
-    if model not in open_clip.list_models():
-        raise LabelError(
-            f"label.model {model!r} is unknown to open_clip{_nearest(model, open_clip.list_models())}"
-        )
-    if pretrained is None:
-        raise LabelError(
-            f"label.model {model!r} has no weights: set label.pretrained to a tag or a file"
-        )
+    model, known = config.model, open_clip.list_models()
+    if model not in known:
+        raise LabelError(f"label.model {model!r} is unknown to open_clip{_nearest(model, known)}")
+    pretrained = _pretrained(config)
     tags = open_clip.list_pretrained_tags_by_model(model)
     if Path(pretrained).is_file():
-        # A bare file doesn't say how pictures are prepared; the published weights of one model nearly always agree
+        # a bare file names no preprocessing; published weights of one model nearly always agree
         published = get_pretrained_cfg(model, tags[0]) if tags else {}
         return Weights(model, Path(pretrained), _options(published, quick_gelu=False))
     published = get_pretrained_cfg(model, pretrained)
     if published:
         options = _options(published, published.get("quick_gelu", False))
         return Weights(model, _fetch(model, pretrained, published), options)
-    raise LabelError(
-        f"label.pretrained {pretrained!r} is neither a file nor a tag of {model}{_nearest(pretrained, tags)}"
-    )
+    fault = f"is neither a file nor a tag of {model}{_nearest(pretrained, tags)}"
+    raise LabelError(f"label.pretrained {pretrained!r} {fault}")
+
+
+def _pretrained(config: Label) -> str:
+    if config.pretrained is None:
+        raise LabelError(
+            f"label.model {config.model!r} has no weights: set label.pretrained to a tag or a file"
+        )
+    return config.pretrained
 
 
 def _folder(config: Label) -> Path | None:
-    """The model folder that a recipe names, if it names one."""
+    """Return the model folder of a recipe, if it names one."""
     if config.model == "bundled":
         return BUNDLED
     if config.model.startswith(LOCAL_DIR):
@@ -174,7 +170,8 @@ def _checkpoint_in(folder: Path) -> Path:
         if (folder / name).is_file():
             return folder / name
     raise LabelError(
-        f"model folder {folder} holds no weights: want open_clip_config.json beside one of {', '.join(CHECKPOINTS)}"
+        f"model folder {folder} holds no weights: "
+        f"want open_clip_config.json beside one of {', '.join(CHECKPOINTS)}"
     )
 
 
@@ -193,8 +190,8 @@ def _options(published: dict[str, Any], quick_gelu: bool) -> dict[str, Any]:
 
 
 def _fetch(model: str, tag: str, published: dict[str, Any]) -> Path:
-    """The file of a published tag: from the hub's cache on this machine, else downloaded into it."""
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read when it is imported
+    """Return the file of a published tag, from the hub's cache or downloaded into it."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read when the hub's client is imported
     import huggingface_hub
     from huggingface_hub.errors import EntryNotFoundError, HTTPError
     from open_clip.pretrained import download_pretrained
@@ -207,24 +204,24 @@ def _fetch(model: str, tag: str, published: dict[str, Any]) -> Path:
                 cached = huggingface_hub.try_to_load_from_cache(repository, name)
                 if isinstance(cached, str):
                     return Path(cached)
-            # The hub's client tries an unreachable hub for most of a minute; one request tells as much
+            # the hub's client retries for most of a minute; one request shows that it is offline
             with suppress(EntryNotFoundError):
                 url = huggingface_hub.hf_hub_url(repository, files[0])
                 huggingface_hub.get_hf_file_metadata(url, timeout=REACH_SECONDS)
         return Path(download_pretrained(published))
     except (OSError, RuntimeError, HTTPError) as error:
-        raise LabelError(
-            _how_to_fetch(model, tag, repository or published["url"], error)
-        ) from error
+        source = repository or published["url"]
+        raise LabelError(_fetch_instructions(model, tag, source, error)) from error
 
 
-def _how_to_fetch(model: str, tag: str, source: str, error: Exception) -> str:
+def _fetch_instructions(model: str, tag: str, source: str, error: Exception) -> str:
     if source.startswith("http"):
         command, file = f"curl -LO {source}", source.rsplit("/", 1)[-1]
     else:
         command, file = f"hf download {source} --local-dir weights", f"weights/{CHECKPOINTS[0]}"
+    cause = f"{type(error).__name__}: {str(error).splitlines()[0]}"
     return (
-        f"can't download the weights of {model}/{tag} ({type(error).__name__}: {str(error).splitlines()[0]}). "
+        f"can't download the weights of {model}/{tag} ({cause}). "
         f"On a machine with network run  {command}  then set label.pretrained=/path/to/{file}; "
         "or set label.model=bundled for the small demo labeller"
     )
@@ -232,10 +229,6 @@ def _how_to_fetch(model: str, tag: str, source: str, error: Exception) -> str:
 
 def _nearest(name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    return (
-        f"; did you mean {', '.join(near)}?"
-        if near
-        else f"; known: {', '.join(known)}"
-        if known
-        else ""
-    )
+    if near:
+        return f"; did you mean {', '.join(near)}?"
+    return f"; known: {', '.join(known)}" if known else ""

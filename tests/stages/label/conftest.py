@@ -49,7 +49,7 @@ def pictures():
 
 
 class ShardInMemory:
-    """What a shard function needs of a run folder."""
+    """Shard in memory, as far as a shard function needs it."""
 
     name = "part-00000"
 

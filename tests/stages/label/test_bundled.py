@@ -18,25 +18,26 @@ HELD_OUT = 30_000
 @pytest.mark.parametrize(
     "category", ["Text Scene", "Map", "Poster", "Comic", "Food", "Architecture"]
 )
-def test_clear_drawings_are_told_apart(category):
+def test_bundled_labeller_recognises_clear_drawings(category):
     drawings = [draw(category, HELD_OUT + n, (256, 256)) for n in range(6)]
     labels = [result.category for result in label_images(drawings, Label(model="bundled"))]
     assert labels.count(category) >= 5
 
 
-def test_it_is_small_enough_to_ship():
+def test_bundled_labeller_is_small():
     assert sum(file.stat().st_size for file in BUNDLED.iterdir()) <= 8_000_000
 
 
-def test_it_is_never_chosen_silently():
+def test_bundled_labeller_is_no_default():
     assert Label().model != "bundled"
 
 
-def test_a_fresh_offline_process_gives_the_same_labels(tmp_path):
+def test_bundled_labeller_offline_gives_the_same_labels(tmp_path):
     draw("Map", HELD_OUT, (256, 256)).save(tmp_path / "map.png")
     code = """if True:
         import sys, curate
-        print(curate.label_images(sys.argv[1:], curate.Recipe(name="x", label={"model": "bundled"}).label))"""
+        recipe = curate.Recipe(name="x", label={"model": "bundled"})
+        print(curate.label_images(sys.argv[1:], recipe.label))"""
     offline = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "OMP_NUM_THREADS": "2"}
     fresh = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "map.png")],

@@ -1,4 +1,4 @@
-"""Labels by a CLIP model: what it computes, and that nothing but image, model and prompts changes it."""
+"""Labels by a CLIP model: their values, which depend on image, model and prompts alone."""
 
 import io
 import json
@@ -23,13 +23,15 @@ from curate.stages.label.weights import model_name
 def config(model_folder, tmp_path):
     taxonomy = tmp_path / "taxonomy.yaml"
     taxonomy.write_text("""
-        Outdoor: {templates: ["a photo of {}.", "{} outside"], categories: {Animals: [a cat, a dog], People: [a man]}}
+        Outdoor:
+          templates: ["a photo of {}.", "{} outside"]
+          categories: {Animals: [a cat, a dog], People: [a man]}
         Indoor: {templates: ["{}"], categories: {Food: [soup, bread, fruit]}}
     """)
     return Label(model=f"local-dir:{model_folder}", taxonomy=str(taxonomy), batch_size=4)
 
 
-def test_agrees_with_open_clip_by_hand(config, model_folder, pictures):
+def test_labels_equal_those_of_open_clip(config, model_folder, pictures):
     model, _, prepare = open_clip.create_model_and_transforms(f"local-dir:{model_folder}")
     tokenize = open_clip.get_tokenizer(f"local-dir:{model_folder}")
     prompts = [
@@ -66,7 +68,7 @@ def embed(labeller, pictures):
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_company_changes_no_bit(config, pictures, count):
+def test_embedding_is_independent_of_other_pictures(config, pictures, count):
     labeller = load_labeller(config)
     together = embed(labeller, pictures)
     apart = [
@@ -76,14 +78,14 @@ def test_company_changes_no_bit(config, pictures, count):
     assert np.array_equal(together[::-1], embed(labeller, pictures[::-1]))
 
 
-def test_company_changes_no_bit_of_the_bundled_labeller(pictures):
+def test_embedding_of_bundled_labeller_is_independent_of_other_pictures(pictures):
     labeller = load_labeller(Label(model="bundled"))
     together = embed(labeller, pictures[:5])
     assert np.array_equal(together[[3]], embed(labeller, pictures[3:4]))
     assert np.array_equal(together[::-1], embed(labeller, pictures[4::-1]))
 
 
-def test_threads_change_nothing_and_stay_as_they_were(config, pictures):
+def test_embedding_is_independent_of_threads_and_restores_them(config, pictures):
     seen = []
     before = torch.get_num_threads()
     try:
@@ -96,15 +98,15 @@ def test_threads_change_nothing_and_stay_as_they_were(config, pictures):
     assert np.array_equal(*seen)
 
 
-def test_decoding_ahead_in_threads_changes_nothing(config, pictures):
+def test_map_ahead_in_threads_gives_the_same_results(config, pictures):
     """The way pictures go to a GPU, which a test can't ask for."""
     files = [
         io.BytesIO(b"no picture") if n == 2 else png(picture) for n, picture in enumerate(pictures)
     ]
     labeller = load_labeller(config)
-    with map_ahead(labeller._ready, files, ahead=3) as ready:
+    with map_ahead(labeller._preprocess, files, ahead=3) as ready:
         ahead = list(ready)
-    with map_ahead(labeller._ready, files, ahead=0) as ready:
+    with map_ahead(labeller._preprocess, files, ahead=0) as ready:
         one_by_one = list(ready)
     assert isinstance(ahead[2], ImageError)
     assert all(
@@ -112,7 +114,7 @@ def test_decoding_ahead_in_threads_changes_nothing(config, pictures):
     )
 
 
-def test_no_more_is_decoded_ahead_than_asked_for():
+def test_map_ahead_decodes_no_more_than_its_limit():
     taken = []
     items = (taken.append(n) or n for n in range(100))
     with map_ahead(str, items, ahead=3) as ready:
@@ -122,14 +124,14 @@ def test_no_more_is_decoded_ahead_than_asked_for():
         assert len(taken) <= 9
 
 
-def test_a_damaged_file_is_passed_over_in_its_place(config, pictures):
+def test_damaged_file_yields_an_error_in_its_place(config, pictures):
     labeller = load_labeller(config)
     found = list(labeller.embed([pictures[0], io.BytesIO(b"no picture"), png(pictures[1])]))
     assert isinstance(found[1], ImageError)
     assert np.array_equal(found[2], embed(labeller, pictures[1:2])[0])
 
 
-def test_small_margins_go_to_the_others_of_their_broad_class(model_folder, pictures, tmp_path):
+def test_small_margins_become_others_of_the_broad_class(model_folder, pictures, tmp_path):
     (file := tmp_path / "t.yaml").write_text("""
         A: {templates: ["{}"], categories: {One: [a cat], Two: [soup], A others: [a stone]}}
         B: {templates: ["{}"], categories: {Three: [bread]}}
@@ -151,8 +153,8 @@ def test_small_margins_go_to_the_others_of_their_broad_class(model_folder, pictu
     )
 
 
-def test_branches_that_a_tower_was_trained_with_are_folded_away(model_folder, pictures, tmp_path):
-    """MobileCLIP's image tower has several branches for each convolution, which are one when it infers."""
+def test_training_branches_of_a_tower_are_fused(model_folder, pictures, tmp_path):
+    """MobileCLIP's image tower trains several branches for each convolution, and infers by one."""
     tower = {
         "timm_model_name": "fastvit_t8",
         "timm_pool": "avg",
@@ -179,7 +181,7 @@ def test_branches_that_a_tower_was_trained_with_are_folded_away(model_folder, pi
     )
     labeller = load_labeller(Label(model=f"local-dir:{folder}"))
     with torch.inference_mode():
-        images = torch.stack([labeller._prepare(picture) for picture in pictures])
+        images = torch.stack([labeller._transform(picture) for picture in pictures])
         expected = model.encode_image(images, normalize=True).numpy()
     assert np.allclose(embed(labeller, pictures), expected, atol=1e-5)
     assert convolutions(labeller._model) < convolutions(model)
@@ -195,7 +197,7 @@ def test_batch_size_changes_no_label(config, pictures):
     )
 
 
-def test_a_labeller_is_kept_until_its_settings_or_prompts_change(config):
+def test_labeller_is_cached_until_settings_or_prompts_change(config):
     kept = load_labeller(config)
     assert load_labeller(config) is kept
     taxonomy = Path(config.taxonomy)
@@ -203,7 +205,7 @@ def test_a_labeller_is_kept_until_its_settings_or_prompts_change(config):
     assert load_labeller(config) is not kept
 
 
-def test_files_and_pictures_are_labelled_alike(config, pictures, tmp_path):
+def test_files_and_pictures_get_the_same_labels(config, pictures, tmp_path):
     pictures[0].save(tmp_path / "a.png")
     from_file, from_memory = label_images([tmp_path / "a.png", pictures[0]], config)
     assert from_file == from_memory
@@ -218,7 +220,7 @@ def test_an_unreadable_file_is_an_error(config, tmp_path):
         label_images([tmp_path / "b.png"], config)
 
 
-def test_no_pictures_no_labels(config):
+def test_label_images_of_nothing_returns_nothing(config):
     assert label_images([], config) == []
 
 
@@ -229,12 +231,12 @@ def test_half_precision_gives_nearly_the_same_scores(config, pictures):
         assert other.score == pytest.approx(one.score, abs=0.05)
 
 
-def test_arithmetic_other_than_float32_is_named(config):
+def test_model_name_includes_precision_other_than_float32(config):
     assert "+" not in model_name(config)
     assert (
         model_name(config.model_copy(update={"precision": "bf16"})) == f"{model_name(config)}+bf16"
     )
 
 
-def test_any_mode_is_taken(config):
+def test_pictures_of_any_mode_are_labelled(config):
     assert len(label_images([Image.new("LA", (9, 9)), Image.new("I;16", (9, 9))], config)) == 2

@@ -1,4 +1,4 @@
-"""Judging a labeller on pictures whose categories are known: what is counted, and what is told."""
+"""Evaluation of a labeller on pictures of known categories: statistics and files."""
 
 import csv
 import io
@@ -13,11 +13,13 @@ import curate
 from curate.cli.app import app
 from curate.errors import InputError, LabelError
 from curate.recipe import Label
-from curate.stages.label import LabelEvaluation, label_images
-from curate.stages.label.evaluation import BINS, LabelledPicture
+from curate.stages.label.clip import label_images
+from curate.stages.label.evaluation import BINS, LabelEvaluation, LabelledPicture
 
 TAXONOMY = """
-Outdoor: {templates: ["a photo of {}."], categories: {Animals: [a cat, a dog], Outdoor others: [a stone]}}
+Outdoor:
+  templates: ["a photo of {}."]
+  categories: {Animals: [a cat, a dog], Outdoor others: [a stone]}
 Indoor: {templates: ["{}"], categories: {Food: [soup, bread, fruit]}}
 """
 
@@ -43,7 +45,7 @@ def folder(tmp_path, pictures):
 
 
 def evaluation(*pairs):
-    """By what is shown, what it was taken for, and the score."""
+    """Return the evaluation of (true category, label, score) tuples."""
     pictures = [
         LabelledPicture(f"{n}.png", truth, label, score, 0.1)
         for n, (truth, label, score) in enumerate(pairs)
@@ -61,13 +63,8 @@ MIXED = evaluation(
 def test_confusion_and_shares_by_hand():
     assert MIXED.confusion.tolist() == [[2, 2, 1, 0], [1, 2, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]]
     a, b, c, d = MIXED.scores
-    assert (a.pictures, a.labelled, a.recall, a.precision, a.mistaken_for) == (
-        5,
-        4,
-        2 / 5,
-        2 / 4,
-        "B (2)",
-    )
+    assert (a.pictures, a.labelled, a.mistaken_for) == (5, 4, "B (2)")
+    assert (a.recall, a.precision) == (2 / 5, 2 / 4)
     assert a.f1 == pytest.approx(2 * (2 / 5) * (2 / 4) / (2 / 5 + 2 / 4))
     assert (b.recall, b.precision) == (2 / 3, 2 / 4)
     assert (c.recall, c.precision) == (1 / 2, 1 / 2)
@@ -90,7 +87,7 @@ def test_calibration_by_hand():
     assert MIXED.calibration_error == pytest.approx(error)
 
 
-def test_honest_scores_have_no_calibration_error():
+def test_calibrated_scores_have_no_calibration_error():
     rng = np.random.default_rng(0)
     scores = rng.uniform(0, 1, 40_000)
     right = rng.uniform(0, 1, len(scores)) < scores
@@ -99,9 +96,9 @@ def test_honest_scores_have_no_calibration_error():
     assert len(evaluation(*pairs).reliability) == BINS
 
 
-def test_class_folders_are_labelled_as_their_files_are(config, folder):
-    told = []
-    found = curate.evaluate_labels(folder, config, lambda done, total: told.append((done, total)))
+def test_class_folders_get_the_labels_of_their_files(config, folder):
+    calls = []
+    found = curate.evaluate_labels(folder, config, lambda done, total: calls.append((done, total)))
     assert [(p.picture, p.truth) for p in found.pictures] == [
         ("Animals/more/2.png", "Animals"),
         ("Animals/more/5.png", "Animals"),
@@ -112,15 +109,15 @@ def test_class_folders_are_labelled_as_their_files_are(config, folder):
         ("outdoor_others/4.png", "Outdoor others"),
     ]
     labels = label_images([folder / p.picture for p in found.pictures], config)
-    assert [(p.category, p.score, p.margin) for p in found.pictures] == [
-        (x.category, x.score, x.margin) for x in labels
-    ]
+    for picture, label in zip(found.pictures, labels, strict=True):
+        expected = label.category, label.score, label.margin
+        assert (picture.category, picture.score, picture.margin) == expected
     assert found.failures.keys() == {"Food/broken.jpg"}
     assert "format_unsupported" in found.failures["Food/broken.jpg"]
-    assert told[-1] == (8, 8)
+    assert calls[-1] == (8, 8)
 
 
-def test_pairs_do_as_well_as_folders(config, folder, pictures):
+def test_evaluation_accepts_pairs(config, folder, pictures):
     pairs = [
         (folder / "Food/0.png", "Food"),
         (pictures[1], "Animals"),
@@ -146,13 +143,13 @@ def test_pairs_do_as_well_as_folders(config, folder, pictures):
         (lambda root: (root / "Food").mkdir(parents=True), "none of 0 pictures"),
     ],
 )
-def test_folders_at_fault_are_named(config, tmp_path, make, fault):
+def test_evaluation_of_wrong_folders_raises(config, tmp_path, make, fault):
     make(tmp_path / "other")
     with pytest.raises(InputError, match=fault):
         curate.evaluate_labels(tmp_path / "other", config)
 
 
-def test_only_broken_files_are_an_error_that_shows_one(config, tmp_path):
+def test_evaluation_of_broken_files_only_raises_with_one_name(config, tmp_path):
     (tmp_path / "other/Food").mkdir(parents=True)
     (tmp_path / "other/Food/a.jpg").write_bytes(b"no picture")
     with pytest.raises(
@@ -187,7 +184,8 @@ def test_the_command_prints_and_writes_what_was_found(config, folder, tmp_path):
     assert summary["calibration_bins"] == BINS
     assert summary["confusion"] == found.confusion.tolist()
     rows = list(csv.DictReader(io.StringIO((out / "pictures.csv").read_text())))
-    assert [row["picture"] for row in rows] == [p.picture for p in found.pictures]
+    for row, picture in zip(rows, found.pictures, strict=True):
+        assert row["picture"] == picture.picture
     matrix = list(csv.reader(io.StringIO((out / "confusion.csv").read_text())))
     assert [list(map(int, row[1:])) for row in matrix[1:]] == found.confusion.tolist()
     rows = csv.DictReader(io.StringIO((out / "categories.csv").read_text()))

@@ -26,13 +26,14 @@ def config(model_folder):
 
 
 def rows_of(shard, blobs):
-    """Put bytes one after the other into a file of the shard, and name them in a table."""
+    """Write a tar of these bytes into the shard, and return its rows."""
     shard.files["images/part-00000.tar"] = b"".join(blobs)
     sizes = [len(blob) for blob in blobs]
+    digests = [hashlib.sha256(blob).hexdigest() for blob in blobs]
     return pa.table(
         {
             "id": [f"{n:016x}" for n in range(len(blobs))],
-            "sha256": [hashlib.sha256(blob).hexdigest() for blob in blobs],
+            "sha256": digests,
             "tar": ["images/part-00000.tar"] * len(blobs),
             "offset": pa.array(np.cumsum([0, *sizes[:-1]])[: len(blobs)], pa.int64()),
             "nbytes": pa.array(sizes, pa.int64()),
@@ -46,7 +47,7 @@ def png(picture):
     return file.getvalue()
 
 
-def test_rows_come_back_in_order_with_damage_as_a_reason(config, shard, pictures):
+def test_rows_are_returned_in_order_with_damage_as_a_reason(config, shard, pictures):
     blobs = [png(picture) for picture in pictures]
     blobs[2] = blobs[2][:200]
     rows = rows_of(shard, blobs)
@@ -62,7 +63,7 @@ def test_rows_come_back_in_order_with_damage_as_a_reason(config, shard, pictures
     assert shard.advanced == len(pictures)
 
 
-def test_embeddings_are_kept_by_the_hash_of_the_bytes(config, shard, pictures):
+def test_embeddings_are_cached_by_sha256(config, shard, pictures):
     blobs = [png(picture) for picture in pictures]
     blobs[0] = b""
     rows = rows_of(shard, blobs)
@@ -76,7 +77,7 @@ def test_embeddings_are_kept_by_the_hash_of_the_bytes(config, shard, pictures):
     assert shard.volatile == {EMBEDDINGS}  # or they would be removed with the labels
 
 
-def test_embeddings_need_not_be_kept(config, shard, pictures):
+def test_embeddings_are_not_cached_if_disabled(config, shard, pictures):
     rows = rows_of(shard, [png(picture) for picture in pictures])
     kept = LabelShard(config)(rows, shard)
     del shard.files[EMBEDDINGS]
@@ -85,8 +86,8 @@ def test_embeddings_need_not_be_kept(config, shard, pictures):
 
 
 @pytest.fixture
-def looked_at(monkeypatch):
-    """How many pictures the encoder was given, pass by pass."""
+def forward_passes(monkeypatch):
+    """Number of pictures in each forward pass."""
     passes = []
     encode = Labeller._encode
     monkeypatch.setattr(
@@ -102,46 +103,46 @@ def other_prompts(config, tmp_path):
     return config.model_copy(update={"taxonomy": str(file)})
 
 
-def test_other_prompts_label_without_looking_again(config, shard, pictures, tmp_path, looked_at):
+def test_other_prompts_use_cached_embeddings(config, shard, pictures, tmp_path, forward_passes):
     rows = rows_of(shard, [png(picture) for picture in pictures])
     config_2 = other_prompts(config, tmp_path)
     fresh = LabelShard(config_2)(rows, shard)
     shard.files.pop(EMBEDDINGS)
     LabelShard(config)(rows, shard)
-    looked_at.clear()
+    forward_passes.clear()
     tar = shard.files.pop("images/part-00000.tar")
     assert LabelShard(config_2)(rows, shard) == fresh  # to the byte, and without the images
-    assert sum(looked_at) == 0
+    assert sum(forward_passes) == 0
     shard.files["images/part-00000.tar"] = tar
 
 
-def test_only_images_that_are_new_are_looked_at(config, shard, pictures, looked_at):
+def test_only_new_images_are_embedded(config, shard, pictures, forward_passes):
     blobs = [png(picture) for picture in pictures]
     LabelShard(config)(rows_of(shard, blobs[:5]), shard)
-    looked_at.clear()
+    forward_passes.clear()
     blobs[1] = png(pictures[1].rotate(90))
     rows = rows_of(shard, blobs)
     some_kept = LabelShard(config)(rows, shard)
-    assert sum(looked_at) == 3
+    assert sum(forward_passes) == 3
     file = shard.files.pop(EMBEDDINGS)
     assert LabelShard(config)(rows, shard) == some_kept
     assert shard.files[EMBEDDINGS] == file
 
 
-def test_what_is_no_longer_labelled_is_no_longer_kept(config, shard, pictures, looked_at):
+def test_cache_drops_images_that_left_the_shard(config, shard, pictures, forward_passes):
     blobs = [png(picture) for picture in pictures]
     LabelShard(config)(rows_of(shard, blobs), shard)
-    looked_at.clear()
+    forward_passes.clear()
     LabelShard(config)(rows_of(shard, blobs[2:]), shard)
-    assert sum(looked_at) == 0
+    assert sum(forward_passes) == 0
     assert pq.read_table(io.BytesIO(shard.files[EMBEDDINGS])).num_rows == len(blobs) - 2
 
 
 @pytest.mark.parametrize(
     "change", ["weights", "preparation", "arithmetic", "damage", "cut", "foreign"]
 )
-def test_embeddings_of_another_model_or_damaged_ones_are_never_trusted(
-    config, shard, pictures, tmp_path, looked_at, change
+def test_embeddings_of_another_model_or_damaged_ones_are_ignored(
+    config, shard, pictures, tmp_path, forward_passes, change
 ):
     rows = rows_of(shard, [png(picture) for picture in pictures])
     LabelShard(config)(rows, shard)
@@ -168,9 +169,9 @@ def test_embeddings_of_another_model_or_damaged_ones_are_never_trusted(
         case "foreign":
             pq.write_table(pa.table({"id": ["a"], "embedding": [[1.0]]}), sink := io.BytesIO())
             shard.files[EMBEDDINGS] = sink.getvalue()
-    looked_at.clear()
+    forward_passes.clear()
     again = LabelShard(other)(rows, shard)
-    assert sum(looked_at) == len(pictures)
+    assert sum(forward_passes) == len(pictures)
     del shard.files[EMBEDDINGS]
     assert LabelShard(other)(rows, shard) == again
 
@@ -186,14 +187,14 @@ def test_the_same_shard_gives_the_same_bytes(config, shard, pictures):
 
 
 @pytest.mark.parametrize("blobs", [[], [b"damaged"]])
-def test_a_shard_without_pictures_is_no_special_case(config, shard, blobs):
+def test_shard_without_pictures_gets_reasons_only(config, shard, blobs):
     shard.files[EMBEDDINGS] = b"damaged"
     for _ in range(2):  # the second time with a cache that has no rows
         table = LabelShard(config)(rows_of(shard, blobs), shard)
         assert table["reason"].to_pylist() == ["format_unsupported"] * len(blobs)
 
 
-def test_settings_name_what_labels_depend_on_and_no_place(config, model_folder, tmp_path):
+def test_settings_depend_on_model_and_prompts_but_no_path(config, model_folder, tmp_path):
     settings = LabelShard(config).settings
     assert str(model_folder) not in str(settings)
     assert (

@@ -23,7 +23,7 @@ def test_default_has_the_papers_16_categories():
     assert all(len(c.prompts) >= 10 for c in categories)
 
 
-def test_default_knows_the_papers_examples_of_others():
+def test_default_has_the_papers_examples_of_others():
     prompts = {c.name: " ".join(c.prompts) for c in load_taxonomy().categories}
     for name, nouns in {
         "Outdoor others": ("traffic light", "road sign"),
@@ -41,7 +41,7 @@ def test_prompts_are_templates_times_nouns(tmp_path):
     assert taxonomy.names == ("C", "D")
 
 
-def test_fingerprint_follows_the_prompts_and_not_the_place(tmp_path):
+def test_fingerprint_depends_on_prompts_but_not_on_the_path(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     one, same = (
         load_taxonomy(write(tmp_path, GOOD)),
@@ -123,7 +123,7 @@ def test_missing_file_is_named(tmp_path):
         load_taxonomy(tmp_path / "nowhere.yaml")
 
 
-def test_others_of_a_broad_class_are_known_by_their_name(tmp_path):
+def test_others_of_a_broad_class_are_found_by_name(tmp_path):
     taxonomy = load_taxonomy()
     names = taxonomy.names
     assert names[taxonomy.others_of(names.index("Food"))] == "Indoor others"

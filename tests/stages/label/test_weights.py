@@ -1,4 +1,4 @@
-"""Where weights come from: names that hold no path, and errors that say how to get what isn't there."""
+"""Weights of labellers: names without paths, and errors that say how to get missing ones."""
 
 import hashlib
 import shutil
@@ -16,12 +16,12 @@ from curate.stages.label.weights import find_weights, model_name
 
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
-    """A hub that is always overloaded, with an empty cache; counts what it was asked."""
+    """Hub that is always overloaded, with an empty cache; lists its requests."""
     asked = []
 
     class Overloaded(BaseHTTPRequestHandler):
         def do_HEAD(self):
-            if "/resolve/" in self.path:  # beside what the client asks on its own account
+            if "/resolve/" in self.path:  # other requests are the client's own
                 asked.append(self.path)
             self.send_response(503)
             self.end_headers()
@@ -60,7 +60,7 @@ def test_unreachable_hub_is_asked_once(hub):
     assert len(hub) == 1
 
 
-def test_offline_mode_asks_nobody(hub, monkeypatch):
+def test_offline_mode_sends_no_request(hub, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(LabelError) as caught:
         load_labeller(Label())
@@ -86,7 +86,7 @@ def test_a_bare_file_gets_its_models_own_preparation(tmp_path):
     assert options["image_interpolation"] == "bilinear"
 
 
-def test_names_hold_no_paths(model_folder):
+def test_model_names_contain_no_paths(model_folder):
     file = model_folder / "open_clip_model.safetensors"
     digest = hashlib.sha256(file.read_bytes()).hexdigest()[:8]
     assert model_name(Label()) == "ViT-B-32/laion2b_s34b_b79k"
