@@ -60,7 +60,7 @@ def run(
 ) -> tuple[pa.Table, Shard, dict[str, int]]:
     shard = Shard("part-00007", folder)
     table = stage(rows, shard)
-    return table, shard, shard.teller.standing()[0]
+    return table, shard, shard.progress.state()[0]
 
 
 def test_one_row_for_each_in_order(
