@@ -19,6 +19,7 @@ from curate.images.decode import open_image, to_luma, to_rgb
 from curate.manifest import MANIFEST, PAIRED
 from curate.manifest.export.crops import positions
 from curate.manifest.export.images import to_png
+from curate.manifest.schema import candidate_id
 from curate.stages.measure import measure_image
 from curate.storage import atomic
 from curate.storage.tar import TarWriter
@@ -123,8 +124,7 @@ def _write_crops(job: Job, crop: Crop, clean: _File, degraded: _File) -> Iterato
     """Cut a pair into a tar of its own: `<id>.clean.png` and `<id>.degraded.png` of each part, lossless."""
     images = [_pixels(file.data) for file in (clean, degraded)]
     width, height = clean.size
-    digest = hashlib.sha256(degraded.url.encode()).hexdigest()[:16]
-    name = f"images/{job.number:05}-{digest}.tar"
+    name = f"images/{job.number:05}-{candidate_id(degraded.url)}.tar"
     with atomic.create(f"{job.out}/{name}") as sink:
         tar = TarWriter(sink)
         for y in positions(height, crop.size, crop.overlap):
@@ -161,7 +161,7 @@ def _measures(data: bytes, path: str) -> Row:
 def _names(job: Job, url: str, degraded_url: str | None) -> Row:
     """Whose image it is. A pair has its id from the degraded image: the clean one may be in several pairs."""
     return {
-        "id": hashlib.sha256((degraded_url or url).encode()).hexdigest()[:16],
+        "id": candidate_id(degraded_url or url),
         "url": url,
         "source": job.name,
         "split": job.group.split,

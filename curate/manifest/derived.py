@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from curate.manifest.schema import candidate_id
+
 __all__ = ["INHERITED", "derived_row"]
 
 INHERITED = (
@@ -30,7 +32,7 @@ def derived_row(
     """
     url = f"{row['url'].partition('#')[0]}#{fragment}"
     return {name: row.get(name) for name in INHERITED} | {
-        "id": hashlib.sha256(url.encode()).hexdigest()[:16],
+        "id": candidate_id(url),
         "url": url,
         "sha256": hashlib.sha256(data).hexdigest(),
         "nbytes": len(data),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 
@@ -17,11 +18,17 @@ __all__ = [
     "SCHEMA_VERSION",
     "Column",
     "arrow_schema",
+    "candidate_id",
     "huggingface_features",
 ]
 
 
 SCHEMA_VERSION = "1.2"
+
+
+def candidate_id(url: str) -> str:
+    """Return the id of a normalised URL: the first 16 hex digits of its SHA-256."""
+    return hashlib.sha256(url.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
