@@ -1,4 +1,4 @@
-"""Images that are on disk already, in a folder."""
+"""Candidates of a folder of images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ __all__ = ["read_folder"]
 
 
 def read_folder(path: str, source: str) -> Iterator[Row]:
-    """Every file of a folder, as `file:<source>/<path below it>`: the same URL wherever the folder lies."""
+    """Yield every file of a folder, with the URL `file:<source>/<path below the folder>`.
+
+    The URL is the same wherever the folder is.
+    """
     fs, root = fsspec.core.url_to_fs(path)
     for name, _ in list_files(path):
         yield {"url": f"file:{source}/{name}", "local_path": fs.unstrip_protocol(f"{root}/{name}")}

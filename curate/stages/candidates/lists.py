@@ -1,4 +1,4 @@
-"""Lists of URLs on disk: txt, csv, tsv, jsonl and parquet, read a piece at a time."""
+"""Lists of URLs: txt, csv, tsv, jsonl and parquet files, read piece by piece."""
 
 from __future__ import annotations
 
@@ -19,19 +19,14 @@ import pyarrow.parquet as pq
 
 from curate.errors import InputError
 
-__all__ = [
-    "COLUMN_NAMES",
-    "Row",
-    "choose_columns",
-    "list_columns",
-    "read_list",
-    "rows_of",
-    "wanted_columns",
-]
+__all__ = ["COLUMN_NAMES", "choose_columns", "list_columns", "read_list", "to_rows"]
 
+# a new line with a URL inside a field, which an open quote makes
 _SWALLOWED = re.compile(r"[\r\n][ \t]{0,9}\"?https?://")
-_LONGEST = 2**24
-"""Characters of a line, and of a field."""
+# fields that `CandidateReader` reads, and that no list may set
+_RESERVED = re.compile("local_|malformed$")
+_MAX_LENGTH = 2**24
+"""Most characters of a line, and of a field."""
 _MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16's, with which it begins
     codecs.BOM_UTF32_BE: "utf-32",
@@ -40,9 +35,14 @@ _MARKS = {
 }
 
 Row = dict[str, Any]
-"""Raw fields of a candidate under our names. `url` is always there, as text; `malformed` marks a line that has none."""
+"""Raw fields of a candidate under our names.
 
-# our column -> names that lists give it, LAION's and img2dataset's among them, whatever their case
+`url` is always there, as text; `malformed` marks a line without a URL.
+"""
+
+Wanted = Mapping[str, tuple[str, ...]]
+"""Our column -> names that a list may give it, in folded case."""
+
 COLUMN_NAMES: dict[str, tuple[str, ...]] = {
     "url": ("url", "image_url", "link"),
     "caption": ("caption", "text", "alt", "alt_text"),
@@ -50,24 +50,25 @@ COLUMN_NAMES: dict[str, tuple[str, ...]] = {
     "claimed_width": ("claimed_width", "width", "original_width", "photo_width"),
     "claimed_height": ("claimed_height", "height", "original_height", "photo_height"),
 }
+"""Our column -> names that lists give it in any case, LAION's and img2dataset's among them."""
 
 
 def read_list(
     path: str, form: str, columns: Mapping[str, str], keep: Iterable[str]
 ) -> Iterator[Row]:
-    """Rows of a list, in its order.
+    """Yield the rows of a list in its order.
 
     Args:
         path: a file, compressed (.gz, .bz2, .xz, .zst) or not, on any fsspec file system.
         form: txt, csv, tsv, jsonl or parquet.
-        columns: our column -> the list's, for those that differ from COLUMN_NAMES.
+        columns: our column -> the list's column, if its name is not in COLUMN_NAMES.
         keep: further columns to carry along.
 
     Raises:
         InputError: if the file can't be read or has no column of URLs.
     """
     wanted = wanted_columns(columns, keep)
-    with _explained(path):
+    with _input_errors(path):
         if form == "parquet":
             yield from _read_parquet(path, wanted)
             return
@@ -83,26 +84,33 @@ def read_list(
 
 
 def list_columns(path: str, form: str) -> dict[str, pa.DataType | None]:
-    """Columns of a list, in lower case, and their types where it tells them; none of txt, of jsonl its first line's.
+    """Return a list's columns in lower case, with their types if they are known.
+
+    A txt has none; a jsonl has those of its first line. Names with a meaning of ours are left out,
+    such as `local_path`.
 
     Raises:
         InputError: if the file can't be read.
     """
-    with _explained(path):
+    types: dict[str, pa.DataType | None] = {}
+    with _input_errors(path):
         if form == "parquet":
             with fsspec.open(path, "rb") as file:
-                return {field.name.casefold(): field.type for field in pq.read_schema(file)}
-        with _open(path) as file:
-            lines, names = _lines(path, file), list[str]()
-            if form in ("csv", "tsv"):
-                names = next(_csv_reader(lines, form), names)
-            elif form == "jsonl":
-                names = [*(_parse(next(lines, "")) or ())]
-        return dict.fromkeys(name.casefold() for name in names)
+                types = {field.name: field.type for field in pq.read_schema(file)}
+        else:
+            with _open(path) as file:
+                lines = _lines(path, file)
+                if form in ("csv", "tsv"):
+                    types = dict.fromkeys(next(_csv_reader(lines, form), ()))
+                elif form == "jsonl":
+                    types = dict.fromkeys(_parse(next(lines, "")))
+    folded = {name.casefold(): type_ for name, type_ in types.items()}
+    return {name: folded[name] for name in folded if not _RESERVED.match(name)}
 
 
 @contextmanager
-def _explained(path: str) -> Iterator[None]:
+def _input_errors(path: str) -> Iterator[None]:
+    """Raise InputError for the errors of a missing, unreadable or damaged file."""
     try:
         yield
     except FileNotFoundError as error:
@@ -113,105 +121,106 @@ def _explained(path: str) -> Iterator[None]:
 
 @contextmanager
 def _open(path: str) -> Iterator[TextIO]:
-    """The text of a list, unpacked."""
-    encoding = _encoding(path)
-    with fsspec.open(
-        path, "rt", encoding=encoding, errors="replace", newline="", compression="infer"
-    ) as file:
+    """Open a list as decompressed text.
+
+    It is UTF-8 unless a byte order mark says otherwise. The mark is no part of the first URL.
+    """
+    with fsspec.open(path, "rb", compression="infer") as file:
+        head = file.read(4)
+    encodings = (encoding for mark, encoding in _MARKS.items() if head.startswith(mark))
+    encoding = next(encodings, "utf-8-sig")
+    options = {"encoding": encoding, "errors": "replace", "newline": ""}
+    with fsspec.open(path, "rt", compression="infer", **options) as file:
         yield file
 
 
-def _encoding(path: str) -> str:
-    """UTF-8, unless a byte order mark says otherwise; in either case the mark is no part of the first URL."""
-    with fsspec.open(path, "rb", compression="infer") as file:
-        head = file.read(4)
-    return next(
-        (encoding for mark, encoding in _MARKS.items() if head.startswith(mark)), "utf-8-sig"
-    )
-
-
 def _lines(path: str, file: TextIO) -> Iterator[str]:
-    """Lines with their ends. Not str.splitlines, which also cuts at characters that URLs may hold."""
+    """Yield lines with their ends.
+
+    Unlike str.splitlines, which also cuts at characters that URLs may hold.
+    """
     number = 0
-    while line := file.readline(_LONGEST):
+    while line := file.readline(_MAX_LENGTH):
         number += 1
-        if len(line) == _LONGEST:
+        if len(line) == _MAX_LENGTH:
             raise InputError(
-                f"{path} line {number} has no end for {_LONGEST:,} characters: is it a list of URLs?"
+                f"{path} line {number} has no end for {_MAX_LENGTH:,} characters: "
+                "is it a list of URLs?"
             )
         yield line
 
 
-def wanted_columns(columns: Mapping[str, str], keep: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Our column -> the names it goes by; see `read_list`."""
-    return {
-        **{name: (name,) for name in keep},
-        **COLUMN_NAMES,
-        **{ours: (theirs,) for ours, theirs in columns.items()},
-    }
+def wanted_columns(columns: Mapping[str, str], keep: Iterable[str]) -> Wanted:
+    """Return the names of each of our columns; see `read_list` for the arguments."""
+    kept = {name: (name,) for name in keep}
+    renamed = {ours: (theirs,) for ours, theirs in columns.items()}
+    names = {**kept, **COLUMN_NAMES, **renamed}
+    return {ours: tuple(map(str.casefold, theirs)) for ours, theirs in names.items()}
 
 
-def choose_columns(
-    path: str, present: Iterable[str], wanted: Mapping[str, tuple[str, ...]]
-) -> dict[str, str]:
-    """Our column -> the list's, for those it has."""
+def choose_columns(path: str, present: Iterable[str], wanted: Wanted) -> dict[str, str]:
+    """Return our column -> the list's column, for those that it has.
+
+    Raises:
+        InputError: if there is no column of URLs.
+    """
     present = list(present)
+    # reversed: of names that differ only in case, the first one counts
     folded = {name.casefold(): name for name in reversed(present)}
-    chosen = {
-        ours: next(folded[theirs.casefold()] for theirs in names if theirs.casefold() in folded)
-        for ours, names in wanted.items()
-        if any(theirs.casefold() in folded for theirs in names)
-    }
+    chosen = {}
+    for ours, names in wanted.items():
+        for name in names:
+            if name in folded:
+                chosen[ours] = folded[name]
+                break
     if "url" not in chosen:
         raise InputError(
-            f"{path} has no column of URLs among {', '.join(present)}; name it with --set candidates.columns.url=NAME"
+            f"{path} has no column of URLs among {', '.join(present)}; "
+            "name it with --set candidates.columns.url=NAME"
         )
     return chosen
 
 
+def _chosen_fields(record: Row, chosen: Mapping[str, str]) -> Row:
+    row = {ours: record[theirs] for ours, theirs in chosen.items()}
+    row["url"] = str(row["url"] or "")
+    return row
+
+
 def _csv_reader(lines: Iterator[str], form: str) -> Any:
-    """A reader of csv or tsv. In a tsv, quotes are quotes only where its header is in them, as Arrow writes it."""
-    csv.field_size_limit(_LONGEST)
+    """Return a reader of csv or tsv.
+
+    In a tsv, quotes count only if the header is quoted, as Arrow writes it.
+    """
+    csv.field_size_limit(_MAX_LENGTH)
     if form == "csv":
         return csv.reader(lines)
     header = next(lines, "")
-    lines = chain([header], lines)
-    if header.startswith('"'):
-        return csv.reader(lines, delimiter="\t")
-    return csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+    quoting: Any = csv.QUOTE_MINIMAL if header.startswith('"') else csv.QUOTE_NONE
+    return csv.reader(chain([header], lines), delimiter="\t", quoting=quoting)
 
 
-def _read_csv(
-    path: str, lines: Iterator[str], form: str, wanted: Mapping[str, tuple[str, ...]]
-) -> Iterator[Row]:
+def _read_csv(path: str, lines: Iterator[str], form: str, wanted: Wanted) -> Iterator[Row]:
     delimiter = "," if form == "csv" else "\t"
     reader = _csv_reader(lines, form)
     try:
         header: list[str] = next(reader, [])
-        chosen = {
-            ours: header.index(theirs)
-            for ours, theirs in choose_columns(path, header, wanted).items()
-        }
+        chosen = choose_columns(path, header, wanted)
+        places = {ours: header.index(theirs) for ours, theirs in chosen.items()}
         for fields in reader:
             if len(fields) > len(header):  # an unquoted comma has cut something, perhaps the URL
                 yield {"url": delimiter.join(fields), "malformed": True}
-                continue
-            if any(
-                _SWALLOWED.search(field) for field in fields
-            ):  # an open quote has taken the lines that follow
-                yield from (
-                    {"url": line, "malformed": True} for line in delimiter.join(fields).splitlines()
-                )
-                continue
-            fields += [""] * (len(header) - len(fields))
-            yield {ours: fields[place] for ours, place in chosen.items()}
+            elif any(map(_SWALLOWED.search, fields)):  # an open quote has taken the next lines
+                for line in delimiter.join(fields).splitlines():
+                    yield {"url": line, "malformed": True}
+            else:
+                fields += [""] * (len(header) - len(fields))
+                yield {ours: fields[place] for ours, place in places.items()}
     except csv.Error as error:
         raise InputError(f"{path} line {reader.line_num}: {error}") from error
 
 
-def _read_jsonl(
-    path: str, lines: Iterator[str], wanted: Mapping[str, tuple[str, ...]]
-) -> Iterator[Row]:
+def _read_jsonl(path: str, lines: Iterator[str], wanted: Wanted) -> Iterator[Row]:
     for number, line in enumerate(lines):
         if number == 0 and line.lstrip().startswith("["):
             raise InputError(
@@ -221,52 +230,45 @@ def _read_jsonl(
             yield {"url": ""}
             continue
         record = _parse(line)
-        if record is None:
-            yield {"url": line.rstrip("\r\n"), "malformed": True}
-            continue
         try:
             chosen = choose_columns(path, record, wanted)
         except InputError:
             yield {"url": line.rstrip("\r\n"), "malformed": True}
-            continue
-        yield {ours: record[theirs] for ours, theirs in chosen.items()} | {
-            "url": str(record[chosen["url"]] or "")
-        }
+        else:
+            yield _chosen_fields(record, chosen)
 
 
-def _parse(line: str) -> dict[str, Any] | None:
-    """A JSON object; None for what is none."""
+def _parse(line: str) -> Row:
+    """Parse a JSON object; return {} for any other text."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
-        return None
-    return record if isinstance(record, dict) else None
+        return {}
+    return record if isinstance(record, dict) else {}
 
 
-def _read_parquet(path: str, wanted: Mapping[str, tuple[str, ...]]) -> Iterator[Row]:
+def _read_parquet(path: str, wanted: Wanted) -> Iterator[Row]:
     with fsspec.open(path, "rb") as file:
         parquet = pq.ParquetFile(file)
         chosen = choose_columns(path, parquet.schema_arrow.names, wanted)
         for batch in parquet.iter_batches(batch_size=8192, columns=sorted(set(chosen.values()))):
-            for record in rows_of(batch):
-                yield {ours: record[theirs] for ours, theirs in chosen.items()} | {
-                    "url": str(record[chosen["url"]] or "")
-                }
+            for record in to_rows(batch):
+                yield _chosen_fields(record, chosen)
 
 
-def rows_of(table: pa.Table | pa.RecordBatch) -> list[Row]:
-    """Rows of a table, with text whatever bytes stand for it: not all that write Parquet see to it that it is UTF-8."""
-    columns = {}
-    for name, column in zip(table.schema.names, table.columns, strict=True):
+def to_rows(table: pa.Table | pa.RecordBatch) -> list[Row]:
+    """Return the rows of a table, with all bytes as text.
+
+    Not every writer of Parquet takes care that its text is UTF-8. Other bytes become U+FFFD.
+    """
+    columns = []
+    for column in table.columns:
         if pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
+        # Arrow raises an error for text that isn't UTF-8, so text is read as bytes
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
             column = column.cast(pa.large_binary())
         values = column.to_pylist()
-        columns[name] = [
-            value.decode(errors="replace") if isinstance(value, bytes) else value
-            for value in values
-        ]
-    return [
-        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
-    ]
+        columns.append([v.decode(errors="replace") if isinstance(v, bytes) else v for v in values])
+    names = table.schema.names
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]

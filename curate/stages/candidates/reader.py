@@ -1,10 +1,11 @@
-"""Candidates in shards: every line of the input once, with its id, whatever form it came in."""
+"""Reader of candidates: every URL of the input once, with its id, in shards."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from math import isnan
 from pathlib import PurePosixPath
 from typing import Any
@@ -16,16 +17,10 @@ import pyarrow as pa
 from curate.config import fingerprint
 from curate.errors import ImageError, InputError, Reason
 from curate.recipe import Candidates
+from curate.stages.candidates import urls
 from curate.stages.candidates.folders import read_folder
 from curate.stages.candidates.img2dataset import is_img2dataset, read_img2dataset
 from curate.stages.candidates.lists import Row, list_columns, read_list
-from curate.stages.candidates.urls import (
-    LONGEST,
-    candidate_id,
-    normalise_url,
-    redact,
-    without_credentials,
-)
 from curate.storage.atomic import list_files
 
 __all__ = ["LOCAL", "CandidateReader", "schema"]
@@ -40,41 +35,37 @@ LOCAL = pa.schema(
         ("local_digest", pa.string()),
     ]
 )
-"""Where a candidate's bytes are on this machine: a file, so many bytes of it from an offset on, or a cell of a Parquet
-file; and what their hash is to be, as `sha256:...`. Goes no further than the fetch stage."""
+"""Columns of the location of a candidate's bytes on this machine, used by the fetch stage alone.
 
-_SUFFIXES = {
-    ".txt": "txt",
-    ".lst": "txt",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-}
-_SUFFIXES |= {".json": "jsonl", ".parquet": "parquet"}
+It is a file, a range of a file's bytes, or a cell of a Parquet file. `local_digest` is the hash
+that the bytes must have, as `sha256:...`.
+"""
+
+_SUFFIXES = {f".{form}": form for form in ("txt", "csv", "tsv", "jsonl", "parquet")}
+_SUFFIXES |= {".lst": "txt", ".ndjson": "jsonl", ".json": "jsonl"}
 _FOLDERS = ("folder", "img2dataset")
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 
 
 def schema(keep: Sequence[str]) -> pa.Schema:
-    """Columns of a table of candidates."""
+    """Return the schema of a table of candidates that carries the columns `keep` along."""
     text = ("id", "url", "host", "source", "licence", "caption", "status", "reason")
-    claimed = {"claimed_width": pa.int32(), "claimed_height": pa.int32()}
-    kept = ((name, pa.float64()) for name in keep)
-    return pa.schema([*((name, pa.string()) for name in text), *claimed.items(), *LOCAL, *kept])
+    fields = [(name, pa.string()) for name in text]
+    fields += [("claimed_width", pa.int32()), ("claimed_height", pa.int32())]
+    return pa.schema([*fields, *LOCAL, *((name, pa.float64()) for name in keep)])
 
 
 class CandidateReader:
-    """Iterates over shards of candidates, as tables of `schema`, and counts what it passes over.
+    """Iterator over shards of candidates, as tables of `schema`, that counts lines it skips.
 
-    A line that is no URL becomes a candidate with reason `bad_url`. Lines that name a candidate again are counted, not
-    repeated: a candidate is its normalised URL.
+    A line that is no URL becomes a candidate with reason `bad_url`. A candidate is its normalised
+    URL: lines that name one again are counted, not repeated.
 
     Args:
         inputs: lists, folders of images, img2dataset outputs.
         config: see `Candidates`.
-        find: of a URL in a list, the file on this machine that it stands for; by default lists name none.
-        known: gives the ids of candidates to pass over.
+        find: returns the file on this machine for a URL of a list; by default there are none.
+        known: returns the ids of candidates to skip.
     """
 
     def __init__(
@@ -84,122 +75,113 @@ class CandidateReader:
         find: Callable[[str], str | None] = lambda url: None,
         known: Callable[[], Iterable[str]] = tuple,
     ) -> None:
-        self._config = config
-        self._find = find
-        forms = [_form(path) if config.format == "auto" else config.format for path in inputs]
-        self._inputs = [
-            (path, form, config.source or _name(path))
-            for path, form in zip(inputs, forms, strict=True)
-        ]
-        folders = [source for _, form, source in self._inputs if form == "folder"]
-        if twice := [
-            name for name in folders if folders.count(name) > 1
-        ]:  # their files would pass for each other's
-            raise InputError(
-                f"several folders go by the name {twice[0]!r}: give the one that holds them all"
-            )
-        self._schema = schema(config.keep)
-        self._known = known
-        self._blank = self._repeated = self._passed = 0
-        self._taken: Counter[str] = Counter()
+        self._config, self._find, self._known = config, find, known
+        self._inputs: list[tuple[str, str, str]] = []
+        """Path, form and source of each input."""
+        for path in inputs:
+            form = _form(path) if config.format == "auto" else config.format
+            name = PurePosixPath(_open(path)[1]).name
+            self._inputs.append((path, form, config.source or name))
+        folders = Counter(source for _, form, source in self._inputs if form == "folder")
+        for name, count in folders.items():
+            if count > 1:  # their files would have the same URLs
+                raise InputError(
+                    f"several folders go by the name {name!r}: give the one that holds them all"
+                )
+        self._notes = Counter(blank=0, repeated=0, known=0)
 
     def fingerprint(self) -> str:
-        """Changes when the input does: by content for lists, by names and sizes for folders of images."""
-        return fingerprint(
-            [[source, form, _digest(path, form)] for path, form, source in self._inputs]
-        )
+        """Return a fingerprint of the input: of lists' contents, of folders' names and sizes."""
+        inputs = [[source, form, _digest(path, form)] for path, form, source in self._inputs]
+        return fingerprint(inputs)
 
     def notes(self) -> dict[str, int]:
-        """Lines passed over so far: blank ones, those that named a candidate again, and those that named a known one;
-        and what of an img2dataset output could be taken over."""
-        known = {"known": self._passed} if self._passed else {}
-        return {"blank": self._blank, "repeated": self._repeated, **known} | {
-            k: n for k, n in self._taken.items() if n
-        }
+        """Return counts of skipped lines so far, and notes on img2dataset outputs.
+
+        Skipped lines are blank, `repeated` if an earlier line names their candidate, or `known`.
+        """
+        always = ("blank", "repeated")
+        return {name: count for name, count in self._notes.items() if count or name in always}
 
     def columns(self) -> dict[str, pa.DataType | None]:
-        """Columns of the lists among the input, as `rows` gives them whole, and their types where a list tells them."""
-        lists = ((path, form) for path, form, _ in self._inputs if form not in _FOLDERS)
-        files = ((file, form) for path, form in lists for file in _list_files(path, form))
-        return {
-            name: type_ for file, form in files for name, type_ in _columns_of(file, form).items()
-        }
+        """Return all columns of the input's lists, as `rows(whole=True)` has them.
+
+        Their type is None if the list doesn't state it.
+        """
+        columns: dict[str, pa.DataType | None] = {}
+        for path, form, _ in self._inputs:
+            for file in _list_files(path, form) if form not in _FOLDERS else ():
+                columns |= list_columns(file, form)
+        return columns
 
     def __iter__(self) -> Iterator[pa.Table]:
-        rows: list[Row] = []
-        for _, row in self.rows():
-            rows.append(row)
-            if len(rows) == self._config.shard_size:
-                yield pa.Table.from_pylist(rows, schema=self._schema)
-                rows = []
-        if rows:
-            yield pa.Table.from_pylist(rows, schema=self._schema)
+        rows = (row for _, row in self.rows())
+        while shard := [*islice(rows, self._config.shard_size)]:
+            yield pa.Table.from_pylist(shard, schema(self._config.keep))
 
     def rows(self, *, whole: bool = False) -> Iterator[tuple[Row, Row]]:
-        """What the input has of each candidate, and the candidate.
+        """Yield each candidate's raw fields, and the candidate.
 
         Args:
-            whole: of lists, every column, by its name in lower case, not just those that a candidate has.
+            whole: give all columns of lists, by their names in lower case, and not only the columns
+                of candidates.
         """
-        self._blank = self._repeated = self._passed = 0
-        self._taken.clear()
+        self._notes = Counter(blank=0, repeated=0, known=0)
+        # ids as integers take a third of the memory of text
         known = {int(id_, 16) for id_ in self._known()}
         seen: set[int] = set()
         for path, form, source in self._inputs:
             for raw in self._read(path, form, source, whole):
                 if not raw["url"].strip():
-                    self._blank += 1
+                    self._notes["blank"] += 1
                     continue
                 row = self._candidate(raw, source)
                 key = int(row["id"], 16)
                 if key in seen:
-                    self._repeated += 1
+                    self._notes["repeated"] += 1
                     continue
                 seen.add(key)
                 if key in known:
-                    self._passed += 1
+                    self._notes["known"] += 1
                     continue
                 yield raw, row
 
     def _read(self, path: str, form: str, source: str, whole: bool) -> Iterator[Row]:
+        columns, keep = self._config.columns, self._config.keep
         if form == "folder":
             yield from read_folder(path, source)
         elif form == "img2dataset":
-            yield from read_img2dataset(path, self._config.columns, self._config.keep, self._taken)
+            yield from read_img2dataset(path, columns, keep, self._notes)
         else:
             for file in _list_files(path, form):
-                further = _columns_of(file, form) if whole else ()
-                for row in read_list(
-                    file, form, self._config.columns, (*self._config.keep, *further)
-                ):
+                further = list_columns(file, form) if whole else ()
+                for row in read_list(file, form, columns, (*keep, *further)):
                     row["local_path"] = self._find(row["url"])
                     yield row
 
     def _candidate(self, raw: Row, source: str) -> Row:
         line = raw["url"].strip()
-        given = _text(line) or ""
-        ours = raw.get("local_path") and given.startswith(
-            "file:"
-        )  # an "@" there belongs to a file's name
-        url = given if ours else without_credentials(given)
+        text = _text(line) or ""
+        # in the URL of a local file, an "@" belongs to the file's name
+        is_file = raw.get("local_path") and text.startswith("file:")
+        url = text if is_file else urls.without_credentials(text)
+        reason, normalised = None, ""
         try:
-            if raw.get("malformed") or given != line:
+            if raw.get("malformed") or text != line:
                 raise ImageError(Reason.BAD_URL, "the line can't be understood")
-            normalised = normalise_url(url)
-            # a secret stays out of every file, its hash too; the same address with another one is the same candidate
-            secret = url != given
-            reason, key = (
-                (Reason.CREDENTIALS.value, f"credentials {normalised}")
-                if secret
-                else (None, normalised)
-            )
+            key = normalised = urls.normalise_url(url)
+            if url != text:
+                # a secret stays out of every file, and so does a hash of it: the same address
+                # with another secret is the same candidate
+                reason, key = Reason.CREDENTIALS.value, f"credentials {normalised}"
         except ImageError as error:
-            key, reason, normalised = redact(url), error.reason.value, ""
-            url = key[:LONGEST]
+            reason, key = error.reason.value, urls.redact(url)
+            url = key[: urls.MAX_LENGTH]
+        kept = {name: _number(raw.get(name)) for name in self._config.keep}
         return {
-            "id": candidate_id(key),
+            "id": urls.candidate_id(key),
             "url": url,
-            "host": _host(normalised),
+            "host": urlsplit(normalised).hostname or None,
             "source": source,
             "licence": _text(raw.get("licence")) or self._config.licence,
             "caption": _text(raw.get("caption")),
@@ -209,16 +191,8 @@ class CandidateReader:
             "local_path": _text(raw.get("local_path")),
             "status": "rejected" if reason else "ok",
             "reason": reason,
-            **{name: _number(raw.get(name)) for name in self._config.keep},
+            **kept,
         }
-
-
-def _columns_of(path: str, form: str) -> dict[str, pa.DataType | None]:
-    """Those of a list, less what would pass for a word of ours, such as where bytes are on this machine."""
-    columns = list_columns(path, form)
-    return {
-        n: type_ for n, type_ in columns.items() if n != "malformed" and not n.startswith("local_")
-    }
 
 
 def _open(path: str) -> tuple[fsspec.AbstractFileSystem, str]:
@@ -229,13 +203,8 @@ def _open(path: str) -> tuple[fsspec.AbstractFileSystem, str]:
     return fs, root
 
 
-def _name(path: str) -> str:
-    """Name of a file or folder, whatever way leads to it."""
-    return PurePosixPath(_open(path)[1]).name
-
-
 def _form(path: str) -> str:
-    """Form of an input, from what its path is."""
+    """Return the form of an input by its path, and by a folder's file names."""
     fs, root = _open(path)
     if fs.isdir(root):
         names = [PurePosixPath(name) for name, _ in list_files(path)]
@@ -243,33 +212,35 @@ def _form(path: str) -> str:
             raise InputError(f"the folder {path} holds no files")
         if is_img2dataset(map(str, names)):
             return "img2dataset"
-        # a list in several files, beside marks such as Hadoop's _SUCCESS
+        # a list in several files may have marks such as Hadoop's _SUCCESS beside them
         suffixes = {name.suffix.lower() for name in names if not name.name.startswith("_")}
         return _SUFFIXES.get(suffixes.pop(), "folder") if len(suffixes) == 1 else "folder"
     if not fs.exists(root):
         raise InputError(
-            f"no input at {path}: --input takes a list of URLs (txt, csv, tsv, jsonl, parquet) or a folder"
+            f"no input at {path}: --input takes a list of URLs (txt, csv, tsv, jsonl, parquet) "
+            "or a folder"
         )
+    # list.csv.gz is a csv
     name = PurePosixPath(root)
     suffix = (name.with_suffix("") if name.suffix in _COMPRESSED else name).suffix.lower()
     if suffix not in _SUFFIXES:
         raise InputError(
-            f"can't tell what {path} is: name its form with --set candidates.format=txt (or csv, parquet, ...)"
+            f"can't tell what {path} is: name its form with --set candidates.format=txt "
+            "(or csv, parquet, ...)"
         )
     return _SUFFIXES[suffix]
 
 
 def _list_files(path: str, form: str) -> list[str]:
-    """The files of a list that may be a folder of them, as LAION's is."""
+    """Return the files of a list, which may be a folder of them, as LAION's is."""
     fs, root = fsspec.core.url_to_fs(path)
     if not fs.isdir(root):
         return [path]
-    names = [
-        name
-        for name, _ in list_files(path)
-        if _SUFFIXES.get(PurePosixPath(name).suffix.lower()) == form
-    ]
-    return [f"{path.rstrip('/')}/{name}" for name in names]
+    files = []
+    for name, _ in list_files(path):
+        if _SUFFIXES.get(PurePosixPath(name).suffix.lower()) == form:
+            files.append(f"{path.rstrip('/')}/{name}")
+    return files
 
 
 def _digest(path: str, form: str) -> Any:
@@ -286,17 +257,14 @@ def _digest(path: str, form: str) -> Any:
     return digest.hexdigest()
 
 
-def _host(normalised: str) -> str | None:
-    return (urlsplit(normalised).hostname or None) if normalised else None
-
-
 def _text(value: Any) -> str | None:
-    """Text that every file format can hold: half surrogate pairs, as JSON and file names may have, are spelled out."""
-    return (
-        None
-        if value is None or value == ""
-        else str(value).encode(errors="backslashreplace").decode()
-    )
+    """Return text that every file format can hold.
+
+    Unpaired surrogates, as JSON and file names may have them, are spelled out.
+    """
+    if value is None or value == "":
+        return None
+    return str(value).encode(errors="backslashreplace").decode()
 
 
 def _number(value: Any) -> float | None:

@@ -24,31 +24,24 @@ def bytes_of(row: dict) -> bytes:
 @pytest.fixture
 def pics(tmp_path: Path) -> Path:
     folder = tmp_path / "here/pics"
-    for name in (
-        "b.jpg",
-        "a.png",
-        "sub/c d.jpg",
-        "sub/ä #1%.jpg",
-        "me@home.jpg",
-        ".hidden.jpg",
-        ".cache/x.jpg",
-    ):
+    names = ("b.jpg", "a.png", "sub/c d.jpg", "sub/ä #1%.jpg", "me@home.jpg")
+    for name in (*names, ".hidden.jpg", ".cache/x.jpg"):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(name.encode())
     return folder
 
 
-def test_every_file_that_is_not_hidden(pics: Path) -> None:
+def test_folder_gives_every_file_that_is_not_hidden(pics: Path) -> None:
     rows = read(pics)
     names = ["a.png", "b.jpg", "me@home.jpg", "sub/c d.jpg", "sub/ä #1%.jpg"]
-    assert [row["url"] for row in rows] == [f"file:pics/{name}" for name in names]
-    assert [bytes_of(row) for row in rows] == [name.encode() for name in names]
+    for name, row in zip(names, rows, strict=True):
+        assert (row["url"], bytes_of(row)) == (f"file:pics/{name}", name.encode())
     assert {row["source"] for row in rows} == {"pics"}
     assert {(row["status"], row["host"]) for row in rows} == {("ok", None)}
 
 
-def test_ids_do_not_depend_on_where_the_folder_lies(
+def test_ids_do_not_depend_on_the_location_of_a_folder(
     pics: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = [row["id"] for row in read(pics)]
@@ -64,28 +57,27 @@ def test_ids_do_not_depend_on_where_the_folder_lies(
     assert [row["id"] for row in read("../pics")] == ids
 
 
-def test_a_folder_in_an_object_store() -> None:
+def test_folder_in_an_object_store_is_read() -> None:
     with fsspec.open("memory://bucket/pics/a.jpg", "wb") as file:
         file.write(b"bytes")
     (row,) = read("memory://bucket/pics")
     assert (row["url"], bytes_of(row)) == ("file:pics/a.jpg", b"bytes")
 
 
-def test_a_source_can_be_named(pics: Path) -> None:
+def test_source_setting_names_the_folder(pics: Path) -> None:
     assert read(pics, source="holidays")[0]["url"] == "file:holidays/a.png"
 
 
-def test_folders_of_one_name_would_be_taken_for_each_other(pics: Path, tmp_path: Path) -> None:
+def test_folders_of_one_name_are_refused(pics: Path, tmp_path: Path) -> None:
     (tmp_path / "there/pics").mkdir(parents=True)
     (tmp_path / "there/pics/a.jpg").write_bytes(b"another")
-    with pytest.raises(
-        InputError, match="several folders go by the name 'pics': give the one that holds them all"
-    ):
+    message = "several folders go by the name 'pics': give the one that holds them all"
+    with pytest.raises(InputError, match=message):
         read(pics, tmp_path / "there/pics")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names are Unicode there")
-def test_names_that_are_no_text_lose_no_file(pics: Path) -> None:
+def test_file_names_that_are_no_text_are_rejected_not_lost(pics: Path) -> None:
     for name in (b"\xff.jpg", b"\xfe.jpg"):
         (pics / os.fsdecode(name)).write_bytes(b"x")
     rows = read(pics)
@@ -94,6 +86,6 @@ def test_names_that_are_no_text_lose_no_file(pics: Path) -> None:
     assert CandidateReader([str(pics)], Candidates()).fingerprint()
 
 
-def test_a_missing_folder(tmp_path: Path) -> None:
+def test_missing_folder_raises(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no folder at"):
         read(tmp_path / "nowhere", format="folder")
