@@ -31,12 +31,10 @@ from PIL import Image
 from curate.images.header import read_header
 from curate.recipe import Recipe
 from curate.stages.fetch import spool
-from curate.stages.fetch.early_filters import Screen
-from curate.stages.fetch.img2dataset import fetch_img2dataset
-from curate.stages.fetch.open_requests import Watch
+from curate.stages.fetch.context import FetchContext
+from curate.stages.fetch.early_filters import EarlyFilters
 from curate.stages.fetch.outcome import Body
-from curate.stages.fetch.shard import FetchEngine
-from curate.stages.fetch.stream import fetch_stream
+from curate.stages.fetch.shard import load_engine
 
 SHARD = 1000
 _FIRST_FLIGHT = 10 * 1460
@@ -75,8 +73,8 @@ def _measure(engine: str, probe: bool, port: int, candidates: int) -> str:
         "hq50k", ["fetch.allow_networks=[127.0.0.1/32]", "fetch.per_host=64", "fetch.robots=false"]
     )
     config = recipe.fetch.model_copy(update={"per_host_rate": None})
-    screen = Screen(recipe.early_bounds if probe else ())
-    fetch: FetchEngine = {"stream": fetch_stream, "img2dataset": fetch_img2dataset}[engine]
+    filters = EarlyFilters(recipe.early_bounds if probe else ())
+    fetch = load_engine(engine)
     read = 0
 
     def close(self: socket.socket) -> None:
@@ -94,7 +92,7 @@ def _measure(engine: str, probe: bool, port: int, candidates: int) -> str:
             f"http://127.0.0.1:{port}/{i}" for i in range(first, min(first + SHARD, candidates))
         ]
         with tempfile.TemporaryDirectory() as scratch:
-            outcomes = fetch(urls, config, Path(scratch), Watch(), screen)
+            outcomes = fetch(urls, FetchContext(config, Path(scratch), filters=filters))
             kept += [o.body.nbytes for o in outcomes if o.body and _passes(recipe, o.body)]
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -1,1 +1,1 @@
-"""Download: URLs or local files -> bytes in a tar, exactly as served, and a reason for each that gave none."""
+"""Fetch stage: URLs or local files -> their bytes in a tar, or a reason for each without any."""

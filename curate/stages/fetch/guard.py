@@ -1,8 +1,9 @@
-"""Which URLs may be asked for and which addresses may be connected to.
+"""Guard against forbidden URLs and addresses.
 
-A list of URLs from the open web must not reach what only this machine can reach: files, the loopback, the private
-network, the cloud's metadata service. What counts is the address that a socket is really connected to, so it is checked
-there, after DNS and after each redirect: a name that resolves differently the second time gains nothing.
+A list of URLs from the open web must not reach services that only this machine can reach: files,
+the loopback, the private network, the cloud's metadata service. The guard checks the address that a
+socket is about to be connected to, after DNS and after each redirect: a name that resolves
+differently the second time gains nothing.
 """
 
 from __future__ import annotations
@@ -29,27 +30,26 @@ __all__ = ["ForbiddenAddress", "Guard", "GuardedResolver"]
 _AS_GIVEN = re.compile(r"(?:[\w\-.~:/?#\[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})+", re.ASCII)
 _HOST = re.compile(r"[\w.:%-]+", re.ASCII)
 
-# Public by `is_global` of some Python versions or of all, and yet nothing to fetch pictures from
-_NEVER = tuple(
-    ipaddress.ip_network(block)
-    for block in (
-        "192.0.0.0/24",  # protocol assignments
-        "192.88.99.0/24",  # 6to4 relays
-        "2001::/23",  # protocol assignments, with Teredo, which wraps any IPv4 address
-        "2002::/16",  # 6to4, which wraps any IPv4 address
-        "3fff::/20",  # documentation
-    )
+# Public by `is_global` of some or all Python versions, and yet no place for pictures
+_NEVER = (
+    ipaddress.ip_network("192.0.0.0/24"),  # protocol assignments
+    ipaddress.ip_network("192.88.99.0/24"),  # 6to4 relays
+    ipaddress.ip_network("2001::/23"),  # protocol assignments, Teredo: wraps any IPv4 address
+    ipaddress.ip_network("2002::/16"),  # 6to4, which wraps any IPv4 address
+    ipaddress.ip_network("3fff::/20"),  # documentation
 )
 _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
-
 AddressInfo = tuple[Any, ...]
-"""As socket.getaddrinfo gives it: family, type, protocol, name, (address, port, ...)."""
+"""Entry of socket.getaddrinfo's answer: family, type, protocol, name, (address, port, ...)."""
 
 
-class ForbiddenAddress(OSError):  # noqa: N818 - an OSError, so that network code treats it as a failed connection
-    """A socket was about to be connected to an address that the guard forbids."""
+class ForbiddenAddress(OSError):  # noqa: N818
+    """A socket was about to be connected to an address that the guard forbids.
+
+    An OSError, so that network code treats it as a failed connection.
+    """
 
 
 class Guard:
@@ -63,11 +63,11 @@ class Guard:
         self._allowed = tuple(ipaddress.ip_network(block) for block in allow_networks)
 
     def url(self, text: str, base: URL | None = None) -> URL:
-        """The URL that a candidate's line or a redirect's Location means, if it may be asked for.
+        """Parse a candidate's line, or a redirect's Location with its base, if it is permitted.
 
         Raises:
-            Failure: BAD_URL, FORBIDDEN_SCHEME, CREDENTIALS, or FORBIDDEN_ADDRESS when the host is an address
-                itself. Its detail never quotes the URL, which may hold a password.
+            Failure: BAD_URL, FORBIDDEN_SCHEME, CREDENTIALS, or FORBIDDEN_ADDRESS when the host is
+                an address itself. Its detail never quotes the URL, which may hold a password.
         """
         try:
             url = URL(text, encoded=_AS_GIVEN.fullmatch(text) is not None)
@@ -89,7 +89,10 @@ class Guard:
         return url.with_fragment(None)
 
     def permits(self, address: str) -> bool:
-        """Whether a socket may be connected to an address in its canonical spelling; anything else is refused."""
+        """Return whether a socket may be connected to an address in its canonical spelling.
+
+        No other spelling is permitted.
+        """
         try:
             ip = ipaddress.ip_address(address.partition("%")[0])
         except ValueError:
@@ -99,7 +102,7 @@ class Guard:
         return any(ip in network for network in self._allowed) or _is_public(ip)
 
     def permitted(self, infos: list[AddressInfo]) -> list[AddressInfo]:
-        """Those of getaddrinfo's answers that may be connected to.
+        """Return the permitted ones among getaddrinfo's answers.
 
         Raises:
             ForbiddenAddress: if there are answers, but no permitted one.
@@ -112,7 +115,7 @@ class Guard:
     def open_socket(
         self, info: AddressInfo, create: type[socket.socket] = socket.socket
     ) -> socket.socket:
-        """A socket for one of getaddrinfo's answers: the last gate before any connection.
+        """Open a socket for one of getaddrinfo's answers: the last check before any connection.
 
         Raises:
             ForbiddenAddress: if it must not be connected to that address.
@@ -122,9 +125,9 @@ class Guard:
 
 
 class GuardedResolver(AbstractResolver):
-    """Looks names up in threads of its own, and answers permitted addresses only.
+    """Resolver that looks names up in its own threads, and returns permitted addresses only.
 
-    The event loop's own threads are few, so that a handful of dead name servers would stop every look-up.
+    The event loop has few threads: a handful of dead name servers would stop every look-up there.
     """
 
     def __init__(self, guard: Guard, threads: int) -> None:
@@ -134,7 +137,7 @@ class GuardedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """Addresses of a host.
+        """Return the permitted addresses of a host.
 
         Raises:
             ForbiddenAddress: if it has addresses, but no permitted one.
@@ -148,18 +151,13 @@ class GuardedResolver(AbstractResolver):
         flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
         return [
             ResolveResult(
-                hostname=host,
-                host=str(address[0]),
-                port=port,
-                family=family_,
-                proto=protocol,
-                flags=flags,
+                hostname=host, host=str(address[0]), port=port, family=f, proto=proto, flags=flags
             )
-            for family_, _, protocol, _, address in self._guard.permitted(infos)
+            for f, _, proto, _, address in self._guard.permitted(infos)
         ]
 
     async def close(self) -> None:
-        """Leave look-ups under way to themselves: they can't be interrupted."""
+        """Abandon the look-ups under way: they can't be interrupted."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
@@ -173,7 +171,10 @@ def _is_public(ip: IPv4Address | IPv6Address) -> bool:
 
 
 def _literal(host: str) -> str | None:
-    """The address that a host is rather than names, in canonical spelling: 127.1, 0x7f000001 and 2130706433 too."""
+    """Return a host that is an address in canonical spelling; None if it is a name.
+
+    127.1, 0x7f000001 and 2130706433 are addresses too.
+    """
     if ":" in host:
         return host
     try:

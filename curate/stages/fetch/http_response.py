@@ -1,4 +1,4 @@
-"""What an HTTP answer means for its candidate: the same for every engine."""
+"""Meaning of an HTTP response for its candidate, by its status and headers."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from curate.stages.fetch.guard import Guard
 from curate.stages.fetch.outcome import Failure, Outcome, clean
 from curate.stages.fetch.robots import opted_out
 
-__all__ = ["judge", "next_hop", "request_headers"]
+__all__ = ["check_response", "next_hop", "request_headers"]
 
 _REDIRECTS = {301, 302, 303, 307, 308}
 
 
 def request_headers(user_agent: str) -> dict[str, str]:
-    """What we say of ourselves: no cookies, no referrer, bytes as they are."""
+    """Return the headers of a request: no cookies, no referrer, bytes without compression."""
     return {"User-Agent": user_agent, "Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"}
 
 
 def next_hop(
     status: int, headers: MultiMapping[str], visited: list[URL], guard: Guard, limit: int
 ) -> URL | None:
-    """Where an answer of `visited[-1]` redirects to; None if it does not.
+    """Return the URL that a response of `visited[-1]` redirects to; None if it does not.
 
     Raises:
-        Failure: REDIRECTS for a loop or too many, or what the guard says of the target.
+        Failure: REDIRECTS for a loop or too many, or the guard's reason to refuse the target.
     """
     location = headers.get("Location")
     if status not in _REDIRECTS or not location:
@@ -43,29 +43,28 @@ def next_hop(
     return url
 
 
-def judge(status: int, headers: MultiMapping[str], config: Fetch, outcome: Outcome) -> None:
-    """Note an answer's facts, and reject it if its head already tells that there is no image to come.
+def check_response(
+    status: int, headers: MultiMapping[str], config: Fetch, outcome: Outcome
+) -> None:
+    """Note a response's facts in `outcome`, and reject it if its headers rule out an image.
 
     Here and in `next_hop`, header names must be found in any case.
 
     Raises:
-        Failure: one of the HTTP reasons, OPTED_OUT by its X-Robots-Tag, or TOO_LARGE by its Content-Length.
+        Failure: one of the HTTP reasons, OPTED_OUT by its X-Robots-Tag, or TOO_LARGE by its
+            Content-Length.
     """
-    length = headers.get("Content-Length", "")
+    # a length that isn't a plain 63-bit number counts as missing
+    text = headers.get("Content-Length", "")
+    length = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+    outcome.content_length = length
     outcome.content_type = clean(headers["Content-Type"]) if "Content-Type" in headers else None
-    outcome.content_length = (
-        int(length) if length.isascii() and length.isdigit() and len(length) < 19 else None
-    )
     if not 200 <= status < 300 or status == 206:  # 206: a part that we didn't ask for
         raise Failure(_reason(status), f"status {status}", retry_after=_retry_after(headers))
     if no := opted_out(headers.getall("X-Robots-Tag", ()), config.opt_out, config.user_agent):
         raise Failure(Reason.OPTED_OUT, no)
-    if (outcome.content_length or 0) > config.max_bytes:
-        raise Failure(
-            Reason.TOO_LARGE,
-            f"Content-Length {outcome.content_length}",
-            nbytes=outcome.content_length,
-        )
+    if length is not None and length > config.max_bytes:
+        raise Failure(Reason.TOO_LARGE, f"Content-Length {length}", nbytes=length)
 
 
 def _reason(status: int) -> Reason:
@@ -79,10 +78,10 @@ def _reason(status: int) -> Reason:
 
 
 def _retry_after(headers: MultiMapping[str]) -> float | None:
-    """Seconds that a Retry-After header asks to wait (RFC 9110, 10.2.3: a number, or a date)."""
+    """Return the seconds in a Retry-After header (RFC 9110, 10.2.3: a number, or a date)."""
     value = headers.get("Retry-After", "").strip()
     if value.isascii() and value.isdigit():
-        return float(value[:9])
+        return float(value[:9])  # enough for 30 years
     try:
         date = parsedate_to_datetime(value)
     except (ValueError, OverflowError):

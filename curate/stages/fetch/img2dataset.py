@@ -1,278 +1,225 @@
-"""The img2dataset engine: that package's Downloader does the work, within our bounds and to our contract.
+"""The img2dataset engine: that package's Downloader does the work, within our bounds and contract.
 
-Its Downloader drives: it reads the URLs, runs the threads, and hands each result on to a resizer and a sample writer.
-It fetches through `urllib.request.urlopen`, which has neither a total deadline nor a byte limit and goes wherever a URL
-says. So an opener of ours stands behind that while it runs, and sends bodies straight to the spool. What can't be had
-through this engine is said in docs/fetching.md.
+Its Downloader is in charge: it reads the URLs, runs the threads, and passes each result to a
+resizer and a sample writer. Limits of this engine are listed in docs/fetching.md.
 """
 
 from __future__ import annotations
 
-import importlib
+import asyncio
 import importlib.util
 import io
-import sys
-import threading
-import time
-import urllib.request
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from pathlib import Path
-from types import ModuleType
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 
 from curate.errors import MissingExtra, Reason, RunError
-from curate.recipe import Fetch
-from curate.stages.fetch.blocking import BlockingClient
-from curate.stages.fetch.early_filters import Screen
+from curate.stages.fetch.client import HttpClient
+from curate.stages.fetch.context import FetchContext
+from curate.stages.fetch.early_filters import EarlyFilters
 from curate.stages.fetch.guard import Guard
-from curate.stages.fetch.host_limits import Turns
-from curate.stages.fetch.open_requests import Watch
 from curate.stages.fetch.outcome import Failure, Outcome
 
 __all__ = ["fetch_img2dataset"]
 
-_ONE_AT_A_TIME = threading.Lock()
-"""urllib has one opener for the whole process."""
-
-_ALIAS = "img2dataset_without_init"
+__path__: list[str] = []
+"""img2dataset's folder, once `_load_downloader` has found it."""
 
 
-def fetch_img2dataset(
-    urls: Sequence[str],
-    config: Fetch,
-    scratch: Path,
-    watch: Watch,
-    screen: Screen | None = None,
-    *,
-    turns: Path | None = None,
-) -> list[Outcome]:
-    """Fetch every URL once, with retries of what may pass, in rounds.
+def fetch_img2dataset(urls: Sequence[str], context: FetchContext) -> list[Outcome]:
+    """Fetch every URL in rounds of img2dataset's Downloader; see `FetchEngine`.
 
-    Args:
-        urls: what candidates are called; anything may stand there.
-        config: bounds and manners.
-        scratch: local folder for the bodies, one file each.
-        watch: told which URLs are open, and how each came to its end.
-        screen: rejects what the head of a file tells to be of no use.
-        turns: file of the turns at hosts, to share them with others; its own by default.
-
-    Returns:
-        One outcome for each URL, in order. Equal URLs share one.
+    Equal URLs share an outcome.
 
     Raises:
         MissingExtra: if img2dataset isn't installed.
-        RunError: if the scratch folder can't be written.
     """
-    downloader = _downloader_class()
-    guard = Guard(config.allow_networks)
+    downloader = _load_downloader()
+    guard = Guard(context.config.allow_networks)
     outcomes: list[Outcome] = []
-    asked: dict[str, Outcome] = {}
-    given = screen or Screen()
+    requested: dict[str, Outcome] = {}
     claimed: dict[str, int] = {}
     for text in urls:
         try:
-            url = str(
-                guard.url(text)
-            )  # quoted as it will be sent: img2dataset would choke on a space
-            outcomes.append(asked.setdefault(url, Outcome()))
-            claimed[url] = given.claimed_pixels.get(text, 0)
+            url = str(guard.url(text))  # quoted as it will be sent: img2dataset can't take a space
+            outcomes.append(requested.setdefault(url, Outcome()))
+            claimed[url] = context.filters.claimed_pixels.get(text, 0)
         except Failure as failure:
             outcomes.append(Outcome(attempts=1))
             outcomes[-1].fail(failure)
-    with Turns.open(turns or scratch / "turns") as opened:
-        opener = _Opener(
-            asked, scratch, BlockingClient(config, Screen(given.bounds, claimed), opened, watch)
-        )
-        _run_all(downloader, opener, config, scratch, watch)
-    told = {id(outcome) for outcome in asked.values()}
+    context = replace(context, filters=EarlyFilters(context.filters.bounds, claimed))
+    asyncio.run(_Rounds(downloader, context, requested).run())
+    reported = {id(outcome) for outcome in requested.values()}
     for outcome in outcomes:
-        if id(outcome) in told:  # what comes again was not told with it
-            told.remove(id(outcome))
-        else:
-            watch.done(outcome)
+        if id(outcome) in reported:
+            reported.remove(id(outcome))
+        else:  # a URL that was refused, or the repetition of another
+            context.requests.finish(outcome)
     return outcomes
 
 
-def _run_all(downloader: Any, opener: _Opener, config: Fetch, scratch: Path, watch: Watch) -> None:
-    """Rounds until there is nothing to try again, and the last one."""
-    asked = opener.asked
-    waiting = dict.fromkeys(asked, 0.0)
-    while waiting:
-        time.sleep(max(waiting.values()))
-        for url, pause in waiting.items():
-            asked[url].seconds += pause
-            asked[url].begin()
-        waiting = _run(downloader, list(waiting), opener, config, scratch, watch)
-    last = [url for url, outcome in asked.items() if outcome.may_end_otherwise(config)]
-    if last:
-        opener.forgive()
-        time.sleep(max(config.backoff, *(asked[url].retry_after or 0.0 for url in last)))
-        for url in last:
-            asked[url].seconds = 0.0
-            asked[url].begin()
-        _run(downloader, last, opener, config, scratch, watch, is_last=True)
+def _load_downloader() -> Any:
+    """Return a private copy of img2dataset's module `downloader`.
 
-
-def _downloader_class() -> Any:
-    """img2dataset's Downloader, without what the package's `__init__` imports for its resizer and its writers.
-
-    That would be 600 MB for OpenCV, pandas, albumentations, and webdataset, which imports PyTorch wherever it is
-    installed. So the package's folder is given to Python under another name, as a package that imports nothing itself.
+    Importing the package takes 590 MB for OpenCV, pandas, albumentations and webdataset with
+    PyTorch, and asks the network for updates of albumentations. The Downloader needs none of them.
+    So its module is loaded from the package's folder as a submodule of this one.
     """
-    found = importlib.util.find_spec("img2dataset")
-    if found is None:
-        raise MissingExtra("the img2dataset engine", "img2dataset")
-    package = ModuleType(_ALIAS)
-    package.__path__ = list(found.submodule_search_locations or ())
-    sys.modules.setdefault(_ALIAS, package)
+    missing = MissingExtra("the img2dataset engine", "img2dataset")
+    package = importlib.util.find_spec("img2dataset")
+    __path__[:] = (package and package.submodule_search_locations) or ()
+    spec = importlib.util.find_spec(f"{__name__}.downloader")
+    if spec is None or spec.loader is None:
+        raise missing
+    module = importlib.util.module_from_spec(spec)
     try:
-        return importlib.import_module(f"{_ALIAS}.downloader").Downloader
+        spec.loader.exec_module(module)
     except ImportError as error:
-        raise MissingExtra("the img2dataset engine", "img2dataset") from error
+        raise missing from error
+    return module
 
 
-def _run(
-    downloader: Any,
-    urls: list[str],
-    opener: _Opener,
-    config: Fetch,
-    scratch: Path,
-    watch: Watch,
-    *,
-    is_last: bool = False,
-) -> dict[str, float]:
-    """One round of the Downloader over some URLs: returns those to try again, and after how many seconds."""
-    listing = scratch / "urls.feather"
-    with (
-        pa.OSFile(str(listing), "wb") as file,
-        pa.ipc.new_file(file, pa.schema([("url", pa.string())])) as writer,
-    ):
-        writer.write_table(pa.table({"url": urls}))
-    ends = _Ends(opener.asked, config, watch, is_last)
-    run = downloader(
-        sample_writer_class=ends,
-        resizer=_keep,
-        thread_count=min(config.concurrency, len(urls)),
-        save_caption=False,
-        extract_exif=False,
-        output_folder=str(scratch),
-        column_list=["url"],
-        timeout=config.deadline,
-        number_sample_per_shard=len(urls),
-        oom_shard_count=1,
-        compute_hash=None,
-        verify_hash_type=None,
-        encode_format="jpg",
-        retries=0,  # at once, and of 404 too: ours are by reason, in rounds
-        user_agent_token=None,
-        disallowed_header_directives=None,
-    )
-    # In a thread of its own, since it never ends if an exception, such as that of Ctrl-C, leaves its loop. Its
-    # download_shard rather than its __call__, which prints errors and forgets them.
-    with _installed(opener), ThreadPoolExecutor(1) as thread:
-        future = thread.submit(run.download_shard, (0, str(listing)))
-        try:
-            future.result()
-        except KeyboardInterrupt:
-            opener.stopped = True
-            raise
-    if opener.trouble:
-        raise opener.trouble
-    ends.complete(urls)
-    return ends.again
+class _Rounds:
+    """Rounds of the Downloader over some URLs, each with one attempt at what is left.
 
-
-class _Opener:
-    """What stands behind `urllib.request.urlopen`: only for the URLs asked for, only within bounds."""
-
-    def __init__(self, asked: dict[str, Outcome], scratch: Path, client: BlockingClient) -> None:
-        self.asked = asked
-        self.stopped = False
-        self.trouble: Exception | None = None
-        """What is wrong with this machine rather than with a URL; img2dataset would print it and go on."""
-        self._paths = {url: scratch / f"{i}" for i, url in enumerate(asked)}
-        self._client = client
-        self.forgive = client.forgive
-
-    def open(
-        self, request: urllib.request.Request, data: Any = None, timeout: float | None = None
-    ) -> io.BytesIO:
-        """Spool a URL's bytes; what img2dataset gets to read of them is nothing.
-
-        Raises:
-            Failure: if no image comes of it.
-        """
-        outcome = self.asked.get(request.full_url)
-        if outcome is None or self.stopped:
-            raise Failure(Reason.CONNECT, "not asked for")
-        try:
-            self._client.fetch(request.full_url, self._paths[request.full_url], outcome)
-        except Failure as failure:
-            outcome.fail(failure)
-            raise
-        except (OSError, RunError) as error:
-            self.trouble, self.stopped = error, True
-            raise
-        return io.BytesIO()
-
-
-class _Ends:
-    """What the Downloader takes for its class of sample writers: sees each URL come to its end."""
+    Args:
+        downloader: the module, whose function `download_image` is replaced.
+        context: see `FetchContext`.
+        outcomes: outcome of each URL, to be filled in.
+    """
 
     def __init__(
-        self, asked: dict[str, Outcome], config: Fetch, watch: Watch, is_last: bool = False
+        self, downloader: Any, context: FetchContext, outcomes: dict[str, Outcome]
     ) -> None:
-        self._asked = asked
-        self._is_last = is_last
-        self._config = config
-        self._watch = watch
-        self._seen: set[str] = set()
-        self.again: dict[str, float] = {}
-        """URL -> seconds to wait before another try."""
+        self._context, self._config = context, context.config
+        self._client = HttpClient(context)
+        self._outcomes = outcomes
+        self._paths = {url: context.scratch / f"{i}" for i, url in enumerate(outcomes)}
+        self._stopped = False
+        self._error: Exception | None = None
+        """Error of this machine rather than of a URL; img2dataset would print it and go on."""
+        self._is_last = False
+        self._written: set[str] = set()
+        """URLs whose results the Downloader has delivered in this round."""
+        self._delays: dict[str, float] = {}
+        """URL -> seconds to wait before its retry in the next round."""
+        # The Downloader takes no session and no function. Its own download_image calls
+        # urllib.request.urlopen, which has no total deadline and no limit of bytes, and goes
+        # wherever a URL says. Hence the private copy: nobody else is affected by the replacement.
+        self._downloader = downloader
+        downloader.download_image = self.download_image
 
-    def __call__(self, *settings: Any) -> _Ends:
-        return self
+    async def run(self) -> None:
+        """Run rounds until no URL needs a retry, then the last round."""
+        self._loop = asyncio.get_running_loop()
+        async with self._client:
+            delays = dict.fromkeys(self._outcomes, 0.0)
+            while delays:
+                await asyncio.sleep(max(delays.values()))
+                for url, delay in delays.items():
+                    self._outcomes[url].seconds += delay
+                delays = await self._run_round([*delays])
+            last = [url for url, o in self._outcomes.items() if o.deserves_last_retry(self._config)]
+            if last:
+                await self._client.reset()
+                delays = {url: self._outcomes[url].retry_after or 0.0 for url in last}
+                await asyncio.sleep(max(self._config.backoff, *delays.values()))
+                for url in last:
+                    self._outcomes[url].seconds = 0.0
+                self._is_last = True
+                await self._run_round(last)
+
+    async def _run_round(self, urls: list[str]) -> dict[str, float]:
+        """Run the Downloader once; return the URLs to retry, and after how many seconds."""
+        for url in urls:
+            self._outcomes[url].start_attempt()
+        self._written, self._delays = set(), {}
+        path = str(self._context.scratch / "urls.feather")
+        table = pa.table({"url": urls}, pa.schema([("url", pa.string())]))
+        with pa.OSFile(path, "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+            writer.write_table(table)
+        run = self._downloader.Downloader(
+            sample_writer_class=lambda *_: self,
+            resizer=_keep_bytes,
+            thread_count=min(self._config.concurrency, len(urls)),
+            save_caption=False,
+            extract_exif=False,
+            output_folder=str(self._context.scratch),
+            column_list=["url"],
+            timeout=self._config.deadline,
+            number_sample_per_shard=len(urls),
+            oom_shard_count=1,
+            compute_hash=None,
+            verify_hash_type=None,
+            encode_format="jpg",
+            retries=0,  # its own come at once, and for 404 too; ours are by reason, in rounds
+            user_agent_token=None,
+            disallowed_header_directives=None,
+        )
+        # In a thread of its own, since it never ends if an exception, such as that of Ctrl-C,
+        # leaves its loop. download_shard, because __call__ prints errors and forgets them.
+        work = asyncio.ensure_future(asyncio.to_thread(run.download_shard, (0, path)))
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            self._stopped = True
+            await asyncio.wait([work])
+            raise
+        if self._error:
+            raise self._error
+        for url in urls:  # rows in = rows out, though the Downloader lost some
+            if url not in self._written:
+                self.write(None, "", None, {"url": url, "error_message": "lost"})
+        return self._delays
+
+    def download_image(
+        self, row: tuple[int, str], *_: object, **__: object
+    ) -> tuple[int, io.BytesIO | None, str | None]:
+        """Replace img2dataset's function: spool a URL's bytes.
+
+        Returns:
+            The row's key, an empty stream if there are bytes, and an error message if there are
+            not. An exception must not leave this function: it would end the Downloader's loop.
+        """
+        key, url = row
+        outcome = self._outcomes.get(url)
+        if outcome is None or self._stopped:
+            return key, None, "not asked for"
+        try:
+            attempt = self._client.fetch(url, self._paths[url], outcome)
+            asyncio.run_coroutine_threadsafe(attempt, self._loop).result()
+        except Failure as failure:
+            outcome.fail(failure)
+            return key, None, str(failure)
+        except (OSError, RunError) as error:
+            self._error, self._stopped = error, True
+            return key, None, str(error)
+        except Exception as error:  # noqa: BLE001 - see above
+            return key, None, str(error)
+        return key, io.BytesIO(), None
 
     def write(
         self, image: bytes | None, key: str, caption: str | None, meta: dict[str, Any]
     ) -> None:
-        """One URL is through."""
-        self._seen.add(meta["url"])
-        outcome = self._asked[meta["url"]]
+        """Record the result of one URL, as img2dataset's sample writers do."""
+        self._written.add(meta["url"])
+        outcome = self._outcomes[meta["url"]]
         if outcome.body is None and outcome.reason is None:
             outcome.fail(Failure(Reason.CONNECT, f"img2dataset: {meta['error_message']}"))
-        pause = outcome.pause(self._config)
-        if self._is_last or (pause is None and not outcome.may_end_otherwise(self._config)):
-            self._watch.done(outcome)
-        elif pause is not None:
-            self.again[meta["url"]] = pause
+        delay = outcome.retry_delay(self._config)
+        if self._is_last or (delay is None and not outcome.deserves_last_retry(self._config)):
+            self._context.requests.finish(outcome)
+        elif delay is not None:
+            self._delays[meta["url"]] = delay
 
     def close(self) -> None:
-        """All are."""
-
-    def complete(self, urls: list[str]) -> None:
-        """Rows in = rows out, whatever the Downloader lost on its way."""
-        for url in urls:
-            if url not in self._seen:
-                self.write(None, "", None, {"url": url, "error_message": "lost"})
+        """End a round, as img2dataset's sample writers do."""
 
 
-def _keep(stream: io.BytesIO, blurring_boxes: Any = None) -> tuple[bytes, int, int, int, int, None]:
-    """What the Downloader takes for its resizer: nothing is decoded, so nothing is re-encoded."""
+def _keep_bytes(
+    stream: io.BytesIO, blurring_boxes: Any = None
+) -> tuple[bytes, int, int, int, int, None]:
+    """Replace img2dataset's resizer: decode nothing, so that nothing is encoded again."""
     return b"", 0, 0, 0, 0, None
-
-
-@contextmanager
-def _installed(opener: _Opener) -> Iterator[None]:
-    """Make `urllib.request.urlopen` use an opener for a while. In this process nobody else can use it meanwhile."""
-    with _ONE_AT_A_TIME:
-        before = urllib.request._opener  # type: ignore[attr-defined]
-        urllib.request.install_opener(opener)  # type: ignore[arg-type]
-        try:
-            yield
-        finally:
-            urllib.request.install_opener(before)

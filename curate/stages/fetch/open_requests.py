@@ -1,4 +1,4 @@
-"""What a fetch tells while it goes: how each URL came to its end, and which ones are open right now."""
+"""Open requests of a shard, and the progress callback for its finished candidates."""
 
 from __future__ import annotations
 
@@ -11,31 +11,34 @@ from yarl import URL
 
 from curate.stages.fetch.outcome import Outcome
 
-__all__ = ["Watch"]
+__all__ = ["OpenRequests"]
 
-HANDFUL = 5
-"""Open URLs that are named at once."""
-_LONGEST = 100
+MOST_SHOWN = 5
+"""Number of open URLs that `slowest` returns."""
+_MAX_LENGTH = 100
 
 
-class Watch:
-    """Told by an engine, from any number of threads."""
+class OpenRequests:
+    """Tracker of open requests and finished candidates, for any number of threads.
+
+    Args:
+        advance: called with 1 and the reason (None: it has bytes) for each finished candidate.
+    """
 
     def __init__(
         self, advance: Callable[[int, str | None], None] = lambda rows, reason: None
     ) -> None:
-        """`advance` is called with 1 and the reason as each candidate comes to its end."""
         self._advance = advance
         self._open: dict[object, tuple[URL, float]] = {}
-        """In the order in which they were opened."""
+        """URL and start time of each, oldest first."""
 
-    def done(self, outcome: Outcome) -> None:
-        """A candidate has come to its end."""
+    def finish(self, outcome: Outcome) -> None:
+        """Report one candidate as finished."""
         self._advance(1, outcome.reason and outcome.reason.value)
 
     @contextmanager
-    def asking(self, url: URL) -> Iterator[None]:
-        """A URL is being asked for while the block runs."""
+    def track(self, url: URL) -> Iterator[None]:
+        """Count a request as open while the block runs."""
         request = object()
         self._open[request] = url, time.monotonic()
         try:
@@ -44,14 +47,13 @@ class Watch:
             del self._open[request]
 
     def slowest(self) -> list[tuple[str, float]]:
-        """The URLs that have been open for longest, and for how many seconds."""
+        """Return the URLs that have been open longest, and for how many seconds."""
         now = time.monotonic()
-        return [
-            (show(url), now - start) for url, start in islice(list(self._open.values()), HANDFUL)
-        ]
+        oldest = islice(list(self._open.values()), MOST_SHOWN)
+        return [(display(url), now - start) for url, start in oldest]
 
 
-def show(url: URL) -> str:
-    """What may be shown of a URL: no query, which may be somebody's signature, and not more than fits a line."""
+def display(url: URL) -> str:
+    """Return a URL for a terminal: without its query, which may be a signature, and short."""
     text = str(url.with_user(None).with_query(None).with_fragment(None))
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 33]}...{text[-30:]}"
+    return text if len(text) <= _MAX_LENGTH else f"{text[: _MAX_LENGTH - 33]}...{text[-30:]}"

@@ -1,4 +1,4 @@
-"""What became of one candidate's bytes."""
+"""Outcome of one candidate's fetch: its bytes, or the reason why there are none."""
 
 from __future__ import annotations
 
@@ -15,7 +15,16 @@ __all__ = ["Body", "Failure", "Outcome", "clean"]
 
 
 class Failure(Exception):  # noqa: N818 - it ends a candidate, not the program
-    """Ends a try at one candidate; never leaves the fetch room."""
+    """Failed attempt at one candidate. Never leaves the fetch room.
+
+    Args:
+        reason: why it failed.
+        detail: more about it, for the log.
+        retry_after: seconds that the server asked to wait.
+        requested: whether anything was sent.
+        header: header of the image, where that decided.
+        nbytes: length of the file, where that decided; a lower bound if it is too large.
+    """
 
     def __init__(
         self,
@@ -23,33 +32,26 @@ class Failure(Exception):  # noqa: N818 - it ends a candidate, not the program
         detail: str = "",
         *,
         retry_after: float | None = None,
-        asked: bool = True,
+        requested: bool = True,
         header: Header | None = None,
         nbytes: int | None = None,
     ) -> None:
-        self.reason = reason
-        self.detail = clean(detail)
+        self.reason, self.detail = reason, clean(detail)
         super().__init__(f"{reason}: {self.detail}")
-        self.retry_after = retry_after
-        """Seconds that the server asked to wait."""
-        self.asked = asked
-        """Whether anything was sent."""
-        self.header = header
-        """What the head of the file told, where that decided."""
+        self.retry_after, self.requested = retry_after, requested
+        self.header, self.nbytes = header, nbytes
         self.head: int | None = None
-        """Bytes of the file that told that."""
-        self.nbytes = nbytes
-        """Length of the file, where that decided; of one that is too large, at least."""
+        """Bytes of the file from which `header` was read."""
 
 
 def clean(text: str) -> str:
-    """A server's words, as a table can hold them: short, and without what is no Unicode."""
+    """Return a server's text as a table can hold it: short, and valid Unicode."""
     return text[:200].encode("utf-8", "replace").decode("utf-8")
 
 
 @dataclass(frozen=True)
 class Body:
-    """The bytes of one candidate, spooled to a local file."""
+    """Bytes of one candidate, spooled to a local file."""
 
     path: Path
     nbytes: int
@@ -59,76 +61,69 @@ class Body:
 
 @dataclass
 class Outcome:
-    """One candidate's way through the fetch: either a body or a reason at its end."""
+    """State of one candidate's fetch, which ends with either a body or a reason."""
 
     body: Body | None = None
     reason: Reason | None = None
     final_url: str | None = None
     http_status: int | None = None
 
-    # what it was rejected by, so that other bounds can be held against that instead of asking again
+    # facts behind a rejection, so that changed bounds can be checked without another request
     header: Header | None = None
     head: int | None = None
     nbytes: int | None = None
-    held: str | None = None
-    """SHA-256 of bytes that were fetched, and that these bounds would not have let come; they are put aside."""
-    unasked: bool = False
-    """Rejected by what its list says of it, so that the answer there was once is none of this run's."""
+    aside_sha256: str | None = None
+    """SHA-256 of bytes that an earlier run fetched and the current bounds reject; kept aside."""
+    rejected_by_claims: bool = False
+    """Rejected by the list's claims, so that an earlier run's response doesn't count."""
 
-    # what differs from run to run, for the log
+    # facts that differ from run to run, for the log
     detail: str | None = None
     started_at: datetime | None = None
     seconds: float = 0.0
-    """Spent on it, waits between tries included, waits for its turn not. Hardly more than the deadline,
-    which is a new one for the last try."""
+    """Time spent, with pauses between attempts but without waits for a host's rate limit.
+
+    Hardly more than the deadline, which starts again for the last retry.
+    """
     attempts: int = 0
     postponed: bool = False
-    """Not asked for, since its host failed too often."""
-    altered: bool = False
-    """Bytes on a disk that are not those that were served."""
+    """Not requested, since its host failed too often."""
+    changed_on_disk: bool = False
+    """Local bytes are not the bytes that were served."""
     retry_after: float | None = None
     address: str | None = None
     content_type: str | None = None
     content_length: int | None = None
 
-    def begin(self) -> None:
-        """Start another try, forgetting what the last one found."""
+    def start_attempt(self) -> None:
+        """Start another attempt, and forget the results of the last one."""
         self.started_at = self.started_at or datetime.now(UTC)
         self.attempts += 1
         self.body = self.reason = self.detail = self.retry_after = None
-        self.final_url = self.http_status = self.address = self.content_type = (
-            self.content_length
-        ) = None
-        self.header = self.head = self.nbytes = self.held = None
+        self.final_url = self.http_status = self.address = None
+        self.content_type = self.content_length = None
+        self.header = self.head = self.nbytes = self.aside_sha256 = None
 
     def fail(self, failure: Failure) -> None:
-        """End a try without bytes."""
-        self.reason, self.detail, self.retry_after = (
-            failure.reason,
-            failure.detail,
-            failure.retry_after,
-        )
+        """End an attempt without bytes."""
+        self.reason, self.detail = failure.reason, failure.detail
+        self.retry_after = failure.retry_after
         self.header, self.head, self.nbytes = failure.header, failure.head, failure.nbytes
-        self.postponed = not failure.asked
-        if self.postponed:
-            self.attempts -= 1
+        self.postponed = not failure.requested
+        self.attempts -= self.postponed
 
-    def pause(self, config: Fetch) -> float | None:
-        """Seconds to wait before another try; None if there is nothing to try again for now."""
-        if (
-            self.reason is None
-            or not self.reason.transient
-            or self.postponed
-            or self.attempts >= config.retries
-        ):
+    def retry_delay(self, config: Fetch) -> float | None:
+        """Return the seconds to wait before a retry; None if there is nothing to retry for now."""
+        transient = self.reason is not None and self.reason.transient
+        if not transient or self.postponed or self.attempts >= config.retries:
             return None
-        seconds = self.retry_after
-        if seconds is None:
-            seconds = config.backoff * 2 ** (self.attempts - 1) * random.uniform(1, 1.5)
-        return seconds if self.seconds + seconds < config.deadline else None
+        delay = self.retry_after
+        if delay is None:
+            delay = config.backoff * 2 ** (self.attempts - 1) * random.uniform(1, 1.5)
+        return delay if self.seconds + delay < config.deadline else None
 
-    def may_end_otherwise(self, config: Fetch) -> bool:
-        """Whether it is worth a last try when everything else is done."""
+    def deserves_last_retry(self, config: Fetch) -> bool:
+        """Return whether to try once more when everything else is done."""
         if self.reason is None or not self.reason.transient or self.attempts > config.retries:
             return False
         return self.retry_after is None or self.retry_after < config.deadline

@@ -1,8 +1,9 @@
-"""What an earlier making of a shard left: bytes that were fetched once are not fetched again without need.
+"""Reuse of an earlier fetch of a shard: bytes are fetched again only where that is necessary.
 
-A shard is made again when a file of it is damaged, when it was killed before its commit record, when some of its
-reasons are to be tried again, or when settings have changed. Each time it begins with what is there: outcomes from its
-log (or, without that, from its table), and from its tars every member whose SHA-256 is the one that was noted.
+A shard is fetched again when a file of it is damaged, when it was killed before its commit record,
+when some of its reasons are to be retried, or when settings have changed. Each time the fetch
+begins with earlier results: outcomes from the log (without one, from the table), and from the tars
+every member whose SHA-256 is as recorded.
 """
 
 from __future__ import annotations
@@ -16,53 +17,51 @@ from typing import TYPE_CHECKING, Any
 from curate.errors import Reason
 from curate.images.file_format import HEAD, sniff
 from curate.images.header import Header
-from curate.stages.fetch.early_filters import Screen
-from curate.stages.fetch.log import Known, log_path, read_known
+from curate.stages.fetch.early_filters import EarlyFilters
+from curate.stages.fetch.log import LoggedOutcomes, log_path, read_outcomes
 from curate.stages.fetch.outcome import Body, Failure, Outcome
-from curate.stages.fetch.spool import HEADS, Inspection, Judge
+from curate.stages.fetch.spool import HEADS, HeaderCheck, Inspection
 from curate.storage.tar import recover
 
 if TYPE_CHECKING:
     from curate.engine.stage import Shard
 
-__all__ = ["Earlier", "in_doubt"]
+__all__ = ["EarlierFetch", "doubtful_reasons"]
 
-_MANNERS: dict[str, tuple[Reason, Callable[[Any, Any], bool]]] = {
+_LOOSER: dict[str, tuple[Reason, Callable[[Any, Any], bool]]] = {
     "max_redirects": (Reason.REDIRECTS, operator.gt),
     "robots": (Reason.ROBOTS, operator.lt),
     "opt_out": (Reason.OPTED_OUT, operator.lt),
     "allow_networks": (Reason.FORBIDDEN_ADDRESS, operator.gt),
 }
-"""Setting -> the reason it gives, and whether (new, old) is looser: then only what has that reason is in doubt."""
+"""Setting -> its reason, and a function of its new and old value that says if the new is looser.
 
-_JUDGED = {"max_bytes", "probe"}
-"""Settings that can be held against what is there."""
+A looser setting makes only the candidates with that reason doubtful.
+"""
+
+_CHECKABLE = {"max_bytes", "probe"}
+"""Settings that can be checked against earlier results."""
 
 
-class Earlier:
-    """What an earlier making of a shard left.
+class EarlierFetch:
+    """Results of an earlier fetch of a shard.
 
     Args:
-        shard: which.
-        tars: where its bytes are: the first of them is the tar of what was put aside.
+        shard: the shard.
+        tars: tars with its bytes; the first holds the bytes that were kept aside.
         scratch: local folder for copies of the bytes.
     """
 
     def __init__(self, shard: Shard, tars: Sequence[str], scratch: Path) -> None:
-        known = (
-            read_known(shard, log_path(shard.name))
-            or read_known(shard, f"fetched/{shard.name}.parquet")
-            or Known()
-        )
+        log, table = log_path(shard.name), f"fetched/{shard.name}.parquet"
+        known = read_outcomes(shard, log) or read_outcomes(shard, table) or LoggedOutcomes()
         self._known = known
         self.aside: dict[str, Body] = {}
-        """Id -> bytes that are in the first tar."""
+        """Id -> bytes in the first tar."""
         self.bodies: dict[str, Body] = {}
-        """Id -> bytes that are in any."""
+        """Id -> bytes in any tar."""
         for path in tars:
-            wanted = {
-                id_: digest for id_, digest in known.digests.items() if id_ not in self.bodies
-            }
+            wanted = {id_: d for id_, d in known.digests.items() if id_ not in self.bodies}
             if shard.folder.exists(path):
                 with shard.open(path) as file:
                     found = recover(file, wanted, scratch)
@@ -71,109 +70,103 @@ class Earlier:
                 self.aside = dict(self.bodies)
 
     def outcome(
-        self, row: Mapping[str, Any], settings: dict[str, Any], screen: Screen
+        self, row: Mapping[str, Any], settings: dict[str, Any], filters: EarlyFilters
     ) -> Outcome | None:
-        """What became of a candidate, as a new fetch would have it; None if that takes one.
+        """Return a candidate's outcome under the current settings; None if it must be fetched.
 
         Args:
             row: the candidate.
-            settings: those of now; in the same form as then.
-            screen: the bounds of now.
+            settings: current settings, in the form in which the log holds the earlier ones.
+            filters: current early filters.
         """
         old, body = self._known.outcomes.get(row["id"]), self.bodies.get(row["id"])
         if old is None or (old.reason is None and body is None):
             return None
-        doubtful = in_doubt(self._known.settings["fetch"], settings["fetch"])
+        doubtful = doubtful_reasons(self._known.settings["fetch"], settings["fetch"])
         if doubtful is None or (body is None and old.reason in doubtful):
             return None
-        outcome = _judge(row, old, body, settings["fetch"]["max_bytes"], screen)
-        if (
-            outcome is None
-            and not self._known.in_detail
-            and old.http_status
-            and settings == self._known.settings
-        ):
-            return old  # rejected by its answer
-        return outcome
+        outcome = _check(row, old, body, settings["fetch"]["max_bytes"], filters)
+        if outcome is not None:
+            return outcome
+        # a table without details: its rejections by a response hold under the same settings only
+        same = not self._known.is_log and settings == self._known.settings
+        return old if same and old.http_status else None
 
 
-def in_doubt(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[Reason] | None:
-    """Reasons that a changed fetch section might not give any more; None where it might forbid what was fetched."""
+def doubtful_reasons(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[Reason] | None:
+    """Return reasons that new fetch settings might no longer give.
+
+    None if the new settings might forbid requests that the old ones allowed.
+    """
     doubtful = set()
-    for name in (old.keys() | new.keys()) - _JUDGED:
+    # settings of the same values but in another order are the same
+    for name in (old.keys() | new.keys()) - _CHECKABLE:
         now, then = (set(v) if isinstance(v, list) else v for v in (new.get(name), old.get(name)))
         if now == then:
             continue
-        if name not in _MANNERS or now is None or then is None or not _MANNERS[name][1](now, then):
+        if name not in _LOOSER or now is None or then is None or not _LOOSER[name][1](now, then):
             return None
-        doubtful.add(_MANNERS[name][0])
+        doubtful.add(_LOOSER[name][0])
     return doubtful
 
 
-def _judge(
-    row: Mapping[str, Any], old: Outcome, body: Body | None, max_bytes: int, screen: Screen
+def _check(
+    row: Mapping[str, Any], old: Outcome, body: Body | None, max_bytes: int, filters: EarlyFilters
 ) -> Outcome | None:
-    """Hold what is known of a candidate against bounds, in the order in which a fetch does; None if it takes one."""
+    """Check earlier results against bounds, in the order of a fetch; return None to fetch again."""
     is_local = row["local_path"] is not None and old.http_status is None
-    judge = None if is_local else screen.of(row["url"])
-    outcome = replace(old, unasked=True) if body else Outcome()
+    check = None if is_local else filters.header_check(row["url"])
+    # the outcome if the claims reject: a fresh fetch would not have sent a request
+    outcome = replace(old, rejected_by_claims=True) if body else Outcome()
     try:
         if not is_local:
-            screen.judge_claims(row)
+            filters.check_claims(row)
         outcome = replace(old)
+        # bytes that are there are inspected like new ones
         if body is not None:
-            _inspect(body, _told(old, body.nbytes), max_bytes, judge)
-            return replace(
-                old,
-                body=body,
-                reason=None,
-                detail=None,
-                header=None,
-                head=None,
-                nbytes=None,
-                held=None,
-            )
-        if (
-            old.reason is not Reason.TOO_LARGE
-            and old.reason is not None
-            and old.reason.stage != "filter"
-        ):
+            _inspect(body, _announced(old, body.nbytes), max_bytes, check)
+            outcome.body, outcome.reason, outcome.detail = body, None, None
+            outcome.header = outcome.head = outcome.nbytes = outcome.aside_sha256 = None
+            return outcome
+        # rejected without bytes: by the bounds, which may have changed, or for any other reason
+        too_large = old.reason is Reason.TOO_LARGE
+        if not too_large and old.reason is not None and old.reason.stage != "filter":
             return old
-        told = _told(old, old.nbytes)
-        least = old.nbytes if old.reason is Reason.TOO_LARGE else told
-        if (least or 0) > max_bytes:
+        announced = _announced(old, old.nbytes)
+        if ((old.nbytes if too_large else announced) or 0) > max_bytes:
             raise Failure(Reason.TOO_LARGE, f"{old.nbytes} bytes", nbytes=old.nbytes)
-        if judge and old.header:
-            if (old.head or 0) > HEADS[
-                0
-            ]:  # so the size was not known at once, and the rest had its say before it
-                judge(Header(old.header.format), told)
-            judge(old.header, old.nbytes)
-        return None  # nothing that is known rejects it any more
+        if check and old.header:
+            if (old.head or 0) > HEADS[0]:
+                # the size came late, so the format and the length were checked before it
+                check(Header(old.header.format), announced)
+            check(old.header, old.nbytes)
+        return None  # no known fact rejects it any more
     except Failure as failure:
         outcome.fail(failure)
-        outcome.body = None
         if body is not None:
-            outcome.held, outcome.nbytes = body.sha256, body.nbytes
+            outcome.aside_sha256, outcome.nbytes = body.sha256, body.nbytes
         return outcome
 
 
-def _told(old: Outcome, nbytes: int | None) -> int | None:
-    """The length of the file, if the answer's headers told it: not of a body that was encoded, or came in chunks."""
+def _announced(old: Outcome, nbytes: int | None) -> int | None:
+    """Return the file's length if its response announced it.
+
+    A response doesn't if its body was encoded, or came in chunks.
+    """
     return nbytes if nbytes == old.content_length else None
 
 
-def _inspect(body: Body, told: int | None, max_bytes: int, judge: Judge | None) -> None:
-    """What a fetch would have looked at while these bytes came.
+def _inspect(body: Body, announced: int | None, max_bytes: int, check: HeaderCheck | None) -> None:
+    """Inspect bytes as a fetch would have done while they came.
 
     Raises:
         Failure: if it would have rejected them.
     """
-    if (told or 0) > max_bytes:
-        raise Failure(Reason.TOO_LARGE, f"Content-Length {told}")
-    inspection = Inspection(judge, told)
+    if (announced or 0) > max_bytes:
+        raise Failure(Reason.TOO_LARGE, f"Content-Length {announced}")
+    inspection = Inspection(check, announced)
     with body.path.open("rb") as file:
-        inspection.take(file.read(HEADS[-1]))
+        inspection.write(file.read(HEADS[-1]))
     if body.nbytes > max_bytes:
         raise Failure(Reason.TOO_LARGE, f"more than {max_bytes} bytes")
     inspection.finish(body.nbytes)

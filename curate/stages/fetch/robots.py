@@ -1,4 +1,4 @@
-"""What sites say of robots: robots.txt (RFC 9309), and the X-Robots-Tag of an answer."""
+"""Rules for robots: robots.txt (RFC 9309), and the X-Robots-Tag header of a response."""
 
 from __future__ import annotations
 
@@ -12,33 +12,34 @@ from yarl import URL
 from curate.errors import Reason
 from curate.stages.fetch.outcome import Failure
 
-__all__ = ["MAX_BYTES", "MAX_KEPT", "MAX_REDIRECTS", "Robots", "opted_out"]
+__all__ = ["MAX_BYTES", "MAX_CACHED", "MAX_REDIRECTS", "Robots", "opted_out"]
 
 MAX_BYTES = 500 * 1024
-"""Of a robots.txt that is read: RFC 9309 wants at least so much."""
-MAX_KEPT = 200
-"""Origins whose rules are remembered; the oldest are forgotten, to be asked for again."""
+"""Bytes of a robots.txt that are read: the least that RFC 9309 allows."""
+MAX_CACHED = 200
+"""Origins whose rules are cached; the oldest are dropped, and requested again when needed."""
 MAX_REDIRECTS = 5
-"""Followed to a robots.txt, as RFC 9309 wants at least."""
+"""Redirects that are followed to a robots.txt: the least that RFC 9309 allows."""
 
 _VALUED = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview")
-"""Directives with a colon of their own: what else stands before a colon is a robot's name."""
+"""Directives with a colon of their own. Any other word before a colon is a robot's name."""
 
 
 class Robots:
-    """The rules of one origin for one robot."""
+    """Rules of one origin for one robot."""
 
     def __init__(self, text: str | None, user_agent: str) -> None:
-        # not parsed: the rules of a hostile site take 30 times the memory of their text
+        # stored unparsed: the parsed rules of a hostile site take 30 times the memory of their text
         self._packed = zlib.compress(text.encode("utf-8", "replace"), 1) if text else b""
         self._user_agent = product(user_agent)
 
     @classmethod
     def read(cls, status: int, body: bytes, encoding: str, user_agent: str) -> Robots:
-        """The rules that an answer to the request for a robots.txt means.
+        """Return the rules in a response to the request for a robots.txt.
 
         Raises:
-            Failure: HTTP_429 or HTTP_5XX, which forbid everything for now. Another 4xx allows everything.
+            Failure: HTTP_429 or HTTP_5XX, which forbid everything for now. Another 4xx allows
+                everything.
         """
         if status == 429 or 500 <= status < 600:
             raise Failure(Reason.HTTP_429 if status == 429 else Reason.HTTP_5XX, f"status {status}")
@@ -51,8 +52,8 @@ class Robots:
                 body = b""
         return cls(body[:MAX_BYTES].decode("utf-8-sig", "replace"), user_agent)
 
-    def permit(self, url: URL) -> None:
-        """Raise Failure ROBOTS if a URL is not to be asked for."""
+    def check(self, url: URL) -> None:
+        """Raise Failure ROBOTS if a URL must not be requested."""
         if self._packed and not _parse(self._packed).can_fetch(str(url), self._user_agent):
             raise Failure(Reason.ROBOTS)
 
@@ -63,17 +64,17 @@ def _parse(packed: bytes) -> Protego:
 
 
 def product(user_agent: str) -> str:
-    """The name in a User-Agent by which sites address a robot: what stands before the version."""
+    """Return the robot's name in a User-Agent: the part before the version."""
     return user_agent.partition("/")[0].strip()
 
 
 def opted_out(values: Iterable[str], opt_out: Iterable[str], user_agent: str) -> str | None:
-    """The first directive among X-Robots-Tag values that a recipe takes for a no; None if there is none.
+    """Return the first X-Robots-Tag directive that opts out; None if there is none.
 
     Args:
-        values: of each X-Robots-Tag header.
+        values: values of the X-Robots-Tag headers.
         opt_out: directives that mean no.
-        user_agent: ours; directives for another robot are passed over.
+        user_agent: ours; directives for another robot are ignored.
     """
     refused = {directive.lower() for directive in opt_out}
     for value in values:
@@ -84,7 +85,8 @@ def opted_out(values: Iterable[str], opt_out: Iterable[str], user_agent: str) ->
 
 
 def _directives(value: str, robot: str) -> Iterator[str]:
-    """Directives of one header that are for a robot: `noai, noindex`, or `somebot: noai, noindex`."""
+    """Yield a header's directives for one robot: `noai, noindex`, or `somebot: noai, noindex`."""
+    # a robot's name holds for the directives behind it, until the next name
     addressed = True
     for part in value.split(","):
         name, colon, rest = part.partition(":")

@@ -1,31 +1,33 @@
-"""The fetch stage's shard function: candidates -> a tar of bytes as served, and facts or a reason for each."""
+"""Shard function of the fetch stage: candidates -> a tar of bytes as served, and a row for each."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 
 from curate.errors import Reason
 from curate.images.file_format import EXTENSIONS
 from curate.recipe import Bound, Fetch
-from curate.stages.fetch.early_filters import Screen
+from curate.stages.fetch.context import FetchContext, FetchEngine
+from curate.stages.fetch.early_filters import EarlyFilters
 from curate.stages.fetch.local import LocalBytes, read_local
 from curate.stages.fetch.log import metadata, write_log
-from curate.stages.fetch.open_requests import Watch
+from curate.stages.fetch.open_requests import OpenRequests
 from curate.stages.fetch.outcome import Body, Failure, Outcome
-from curate.stages.fetch.reuse import Earlier
+from curate.stages.fetch.reuse import EarlierFetch
 from curate.storage import atomic
 from curate.storage.tar import TarWriter, WritesBytes
 
 if TYPE_CHECKING:
     from curate.engine.stage import Shard
 
-__all__ = ["SCHEMA", "FetchShard"]
+__all__ = ["SCHEMA", "FetchShard", "load_engine"]
+
+Row = dict[str, Any]
 
 SCHEMA = pa.schema(
     [
@@ -37,53 +39,35 @@ SCHEMA = pa.schema(
         ("nbytes", pa.int64()),
     ]
 )
-"""Columns that the stage adds. For a rejected candidate only those that an answer told."""
-
-
-class FetchEngine(Protocol):
-    """Fetches URLs: one outcome for each, in order."""
-
-    def __call__(
-        self,
-        urls: Sequence[str],
-        config: Fetch,
-        scratch: Path,
-        watch: Watch,
-        screen: Screen | None = None,
-        *,
-        turns: Path | None = None,
-    ) -> list[Outcome]:
-        """See `curate.stages.fetch.stream.fetch_stream`."""
-        ...
+"""Columns that the stage adds. A rejected candidate has only those that a response gave."""
 
 
 @dataclass(frozen=True)
 class FetchShard:
-    """Fetches one shard. Writes `images/<shard>.tar`, and the volatile `log/fetch-<number>.parquet`."""
+    """Shard function that writes `images/<shard>.tar` and the volatile `log/fetch-*.parquet`."""
 
     config: Fetch
     bounds: tuple[Bound, ...] = ()
-    """Rules of the recipe's filters that may reject a candidate before its bytes are there."""
+    """The recipe's bounds that may reject a candidate before its bytes are there."""
     retry: tuple[str, ...] = ()
-    """Reasons to try again, of a shard that was fetched before."""
+    """Reasons to retry, of a shard that was fetched before."""
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the results depend on, as JSON has it."""
-        settings = {
-            "fetch": self.config.essence(),
-            "bounds": [asdict(bound) for bound in self.bounds],
-        }
-        return cast(dict[str, Any], json.loads(json.dumps(settings)))
+        """Settings that the results depend on, as JSON holds them."""
+        bounds = [asdict(bound) for bound in self.bounds]
+        settings = json.dumps({"fetch": self.config.essence(), "bounds": bounds})
+        return cast(dict[str, Any], json.loads(settings))
 
     def __call__(self, rows: pa.Table, shard: Shard) -> pa.Table:
-        """One row for each of `rows`, in order: id, reason (null if there are bytes) and the columns of SCHEMA.
+        """Return one row for each of `rows`, in order.
 
-        What was fetched before, and is still there, is not fetched again; see curate.stages.fetch.reuse.
+        The columns are id, reason (null if there are bytes) and those of SCHEMA. Bytes of an
+        earlier fetch are reused, see curate.stages.fetch.reuse.
 
         Args:
-            rows: with columns id, url and local_path; the other local columns, those that the bounds name, and
-                claimed_width and claimed_height, may be there.
+            rows: with columns id, url and local_path; may have the other local columns, the columns
+                of the bounds, claimed_width and claimed_height.
             shard: where files go.
 
         Raises:
@@ -93,114 +77,87 @@ class FetchShard:
         tar, aside = f"images/{shard.name}.tar", f"aside/{shard.name}.tar"
         with shard.folder.scratch() as scratch:
             (scratch / "earlier").mkdir()
-            earlier = Earlier(shard, (aside, tar), scratch / "earlier")
-            known = self._known(candidates, earlier)
-            wanted = [
-                row
-                for row in candidates
-                if row["id"] not in known or _is_on_disk(row, known[row["id"]])
-            ]
-            watch = Watch(shard.advance)
-            shard.watch(watch.slowest)
-            for id_ in known.keys() - {row["id"] for row in wanted}:
-                watch.done(known[id_])
-            fetched = self._fetch(wanted, scratch, shard, watch)
-            outcomes = {row["id"]: outcome for row, outcome in zip(wanted, fetched, strict=True)}
-            gone = {id_ for id_, outcome in outcomes.items() if outcome.reason is Reason.UNREADABLE}
-            outcomes |= {
-                id_: outcome for id_, outcome in known.items() if id_ in gone or id_ not in outcomes
-            }
-            outcomes = {row["id"]: outcomes[row["id"]] for row in candidates}
+            earlier = EarlierFetch(shard, (aside, tar), scratch / "earlier")
+            requests = OpenRequests(shard.advance)
+            shard.watch(requests.slowest)
+            filters = EarlyFilters.for_rows(self.bounds, candidates)
+            context = FetchContext(self.config, scratch, requests, filters)
+            outcomes = self._outcomes(candidates, earlier, context, shard)
             bodies = {id_: outcome.body for id_, outcome in outcomes.items() if outcome.body}
-            # In this order, killed anywhere: what leaves the tar is put aside first, and what comes into it is known to
-            # the log first, so that the next making finds all that is there.
-            held = earlier.bodies.keys() & {
-                id_ for id_, outcome in outcomes.items() if outcome.held
-            }
-            apart = (
-                earlier.aside.keys() & outcomes.keys()
-            ) | held  # not of those that were removed from the run
-            if apart:
-                with shard.create(aside, volatile=True) as sink:
-                    _write_tar({id_: earlier.bodies[id_] for id_ in sorted(apart)}, sink)
-            else:
-                shard.folder.remove(aside)
+            # The order matters, if this is killed in between: bytes that leave the tar are put
+            # aside first, and bytes that enter it are logged first, so that a later fetch finds all
+            _write_aside(outcomes, earlier, shard, aside)
             write_log(outcomes, self.settings, shard)
             with shard.create(tar) as sink:
                 offsets = _write_tar(bodies, sink)
-        found = [bodies.get(id_) for id_ in outcomes]
-        columns = {
-            "id": list(outcomes),
-            "reason": [outcome.reason and outcome.reason.value for outcome in outcomes.values()],
-            "final_url": [
-                None if outcome.unasked else outcome.final_url for outcome in outcomes.values()
-            ],
-            "http_status": [
-                None if outcome.unasked else outcome.http_status for outcome in outcomes.values()
-            ],
-            "sha256": [body and body.sha256 for body in found],
-            "tar": [body and tar for body in found],
-            "offset": [offsets.get(id_) for id_ in outcomes],
-            "nbytes": [body and body.nbytes for body in found],
-        }
-        schema = pa.schema(
-            [("id", pa.string()), ("reason", pa.string()), *SCHEMA], metadata(self.settings)
-        )
-        return pa.table(columns, schema=schema)
+        table = []
+        for id_, outcome in outcomes.items():
+            row: Row = {"id": id_, "reason": outcome.reason and outcome.reason.value}
+            if not outcome.rejected_by_claims:
+                row |= {"final_url": outcome.final_url, "http_status": outcome.http_status}
+            if body := outcome.body:
+                place = {"tar": tar, "offset": offsets[id_], "nbytes": body.nbytes}
+                row |= {"sha256": body.sha256, **place}
+            table.append(row)
+        fields = [("id", pa.string()), ("reason", pa.string()), *SCHEMA]
+        return pa.Table.from_pylist(table, pa.schema(fields, metadata(self.settings)))
 
-    def _known(self, candidates: list[dict[str, Any]], earlier: Earlier) -> dict[str, Outcome]:
-        """Id -> outcome of each row that an earlier making leaves no question about."""
-        screen = Screen.of_rows(self.bounds, candidates)
-        settings = self.settings
-        known = {row["id"]: earlier.outcome(row, settings, screen) for row in candidates}
-        return {
-            id_: outcome
-            for id_, outcome in known.items()
-            if outcome and outcome.reason not in self.retry
-        }
+    def _outcomes(
+        self, candidates: list[Row], earlier: EarlierFetch, context: FetchContext, shard: Shard
+    ) -> dict[str, Outcome]:
+        """Return id -> outcome, in order, from the earlier fetch where that is enough."""
+        known: dict[str, Outcome] = {}
+        wanted, settings = [], self.settings
+        for row in candidates:
+            outcome = earlier.outcome(row, settings, context.filters)
+            if outcome is None or outcome.reason in self.retry:
+                wanted.append(row)
+                continue
+            known[row["id"]] = outcome
+            if row["local_path"] is not None and outcome.http_status is None:
+                wanted.append(row)  # from a disk: the file counts as it is now, while it is there
+            else:
+                context.requests.finish(outcome)
+        # a file that is gone leaves the result that was read from it earlier
+        for row, outcome in zip(wanted, self._fetch(wanted, context, shard), strict=True):
+            if outcome.reason is not Reason.UNREADABLE or row["id"] not in known:
+                known[row["id"]] = outcome
+        return {row["id"]: known[row["id"]] for row in candidates}
 
-    def _fetch(
-        self, candidates: list[dict[str, Any]], scratch: Path, shard: Shard, watch: Watch
-    ) -> list[Outcome]:
-        """Local rows from where they are; from the network the others, and those whose local bytes have changed."""
-        sources = {
+    def _fetch(self, candidates: list[Row], context: FetchContext, shard: Shard) -> list[Outcome]:
+        """Read local rows from disk, and fetch the others and those whose local bytes changed."""
+        local = {
             i: LocalBytes.of_row(row)
             for i, row in enumerate(candidates)
             if row["local_path"] is not None
         }
-        ends = dict(
-            zip(sources, read_local([*sources.values()], self.config, scratch, watch), strict=True)
-        )
-        altered = {i: outcome.detail for i, outcome in ends.items() if outcome.altered}
+        outcomes = dict(zip(local, read_local([*local.values()], context), strict=True))
+        changed = {i: o.detail for i, o in outcomes.items() if o.changed_on_disk}
+        # claims may spare the request for the others
         urls: dict[int, str] = {}
-        screen = Screen.of_rows(self.bounds, candidates)
         for i, row in enumerate(candidates):
-            if i in ends and i not in altered:
+            if i in outcomes and i not in changed:
                 continue
             try:
-                screen.judge_claims(row)
+                context.filters.check_claims(row)
                 urls[i] = row["url"]
             except Failure as failure:
-                ends[i] = Outcome()
-                ends[i].fail(failure)
-                watch.done(ends[i])
+                outcomes[i] = Outcome()
+                outcomes[i].fail(failure)
+                context.requests.finish(outcomes[i])
         if urls:
-            fetch = _engine(self.config.engine)
-            turns = shard.folder.common / f"{atomic.TEMPORARY}turns"
-            fetched = fetch([*urls.values()], self.config, scratch, watch, screen, turns=turns)
-            ends |= zip(urls, fetched, strict=True)
-        for i, detail in altered.items():
-            ends[i].detail = "; ".join(filter(None, (f"on disk: {detail}", ends[i].detail)))
-        return [ends[i] for i in range(len(candidates))]
+            fetch = load_engine(self.config.engine)
+            limits_file = shard.folder.common / f"{atomic.TEMPORARY}turns"
+            fetched = fetch([*urls.values()], replace(context, limits_file=limits_file))
+            outcomes |= zip(urls, fetched, strict=True)
+        for i, detail in changed.items():
+            details = filter(None, (f"on disk: {detail}", outcomes[i].detail))
+            outcomes[i].detail = "; ".join(details)
+        return [outcomes[i] for i in range(len(candidates))]
 
 
-def _is_on_disk(row: Mapping[str, Any], known: Outcome) -> bool:
-    """Whether a candidate comes from a disk: as long as it is there, it is what it is there."""
-    return row["local_path"] is not None and known.http_status is None
-
-
-def _engine(name: str) -> FetchEngine:
-    """Imports what an engine needs only where one runs: network libraries are slow to load, img2dataset very."""
+def load_engine(name: str) -> FetchEngine:
+    """Import an engine where it runs: network libraries load slowly, img2dataset very slowly."""
     if name == "stream":
         from curate.stages.fetch.stream import fetch_stream
 
@@ -210,12 +167,25 @@ def _engine(name: str) -> FetchEngine:
     return fetch_img2dataset
 
 
-def _write_tar(bodies: dict[str, Body], sink: WritesBytes) -> dict[str, int]:
-    """Write all bodies (id -> body) in order; returns where each begins."""
-    writer = TarWriter(sink)
-    offsets = {
-        id_: writer.add(f"{id_}.{EXTENSIONS[body.format]}", body.path, body.nbytes)
-        for id_, body in bodies.items()
-    }
+def _write_aside(
+    outcomes: Mapping[str, Outcome], earlier: EarlierFetch, shard: Shard, path: str
+) -> None:
+    """Write the tar of bytes that the bounds reject, for the day when bounds are looser."""
+    rejected = {id_ for id_, outcome in outcomes.items() if outcome.aside_sha256}
+    # candidates that were removed from the run have no outcome
+    kept = (earlier.aside.keys() & outcomes.keys()) | (earlier.bodies.keys() & rejected)
+    if not kept:
+        shard.folder.remove(path)
+        return
+    with shard.create(path, volatile=True) as sink:
+        _write_tar({id_: earlier.bodies[id_] for id_ in sorted(kept)}, sink)
+
+
+def _write_tar(bodies: Mapping[str, Body], sink: WritesBytes) -> dict[str, int]:
+    """Write all bodies (id -> body) in order; return the offset of each."""
+    writer, offsets = TarWriter(sink), {}
+    for id_, body in bodies.items():
+        name = f"{id_}.{EXTENSIONS[body.format]}"
+        offsets[id_] = writer.add(name, body.path, body.nbytes)
     writer.close()
     return offsets

@@ -1,4 +1,4 @@
-"""The bytes of one answer on their way to a local file: hashed, counted, capped, and looked at as soon as they come."""
+"""Spool of one response's body: hashed, counted, limited and inspected while it is written."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from curate.errors import Reason
@@ -15,72 +14,75 @@ from curate.images.header import Header, read_header
 from curate.stages.fetch.outcome import Body, Failure
 from curate.storage import atomic
 
-__all__ = ["HEADS", "Inspection", "Judge", "Spool"]
+__all__ = ["HEADS", "HeaderCheck", "Inspection", "Spool"]
 
 HEADS = (12 << 10, 40 << 10, 96 << 10, 208 << 10)
-"""Bytes after which the head of a file is read: just within what TCP sends in its first round trips (RFC 6928), so that
-a server that is hung up on has not begun with the next. 12 KiB tell the size of 77 % of a crawl's JPEGs, 40 KiB of
+"""Numbers of bytes after which the file's header is read.
+
+Each is just within what TCP sends in one more round trip (RFC 6928): a server whose connection is
+closed then has not begun the next one. 12 KiB hold the size of 77 % of a crawl's JPEGs, 40 KiB of
 93 %.
 """
 
-Judge = Callable[[Header, int | None], None]
-"""(what the head of a file tells, number of bytes if it is known): raises Failure to reject it."""
+HeaderCheck = Callable[[Header, int | None], None]
+"""Function of a file's header, and its length if known, that raises Failure to reject it."""
 
 _CHUNK = 1 << 18
 _GZIP_OR_ZLIB = 47  # zlib's wbits: 32 + 15, find out which from the header
 
 
 class Inspection:
-    """Looks at the head of a file, at fixed lengths, until it has told its size.
+    """Inspection of a file's first bytes, at fixed lengths, until they contain its size.
 
     Args:
-        judge: is told what the head says, and the number of bytes if it is known; may raise. When it is called depends
+        check: gets the header, and the file's length if known; may raise. When it is called depends
             on the bytes alone, not on how they arrive.
-        nbytes: how many bytes are to come, if that is known.
+        nbytes: length of the file, if known.
 
     Raises:
-        Failure: NOT_IMAGE or what `judge` raises, from any method, as early as it can be known.
+        Failure: NOT_IMAGE or the failure of `check`, from any method, as early as possible.
     """
 
-    def __init__(self, judge: Judge | None = None, nbytes: int | None = None) -> None:
-        self._judge = judge
+    def __init__(self, check: HeaderCheck | None = None, nbytes: int | None = None) -> None:
+        self._check = check
         self._nbytes = nbytes
         self._head = bytearray()
-        self._lengths = [HEAD, *(HEADS if judge else ())]
+        self._lengths = [HEAD, *(HEADS if check else ())]
         self._format: str | None = None
-        self._told_at: int | None = None
+        self._size_found_at: int | None = None
 
-    def take(self, data: bytes) -> None:
-        """The next bytes."""
+    def write(self, data: bytes) -> None:
+        """Take the next bytes."""
         if not self._lengths:
             return
         self._head += data[: self._lengths[-1] - len(self._head)]
+        # check the header at each fixed length that has been reached, until it has the size
         while self._lengths and len(self._head) >= self._lengths[0]:
             length = self._lengths.pop(0)
             if length == HEAD:
-                self._format = self._look()
-            elif self._hold(length, self._nbytes).width:
-                self._told_at, self._lengths = length, []
+                self._format = self._sniff()
+            elif self._check_header(length, self._nbytes).width:
+                self._size_found_at, self._lengths = length, []
 
     def finish(self, nbytes: int) -> str:
-        """The format, after the last byte."""
-        format_ = self._format or self._look()
-        if self._judge:
-            self._hold(self._told_at or len(self._head), nbytes)
+        """Return the format, after the last byte."""
+        format_ = self._format or self._sniff()
+        if self._check:
+            self._check_header(self._size_found_at or len(self._head), nbytes)
         return format_
 
-    def _hold(self, length: int, nbytes: int | None) -> Header:
-        """Have judged what so many bytes tell."""
-        assert self._judge
+    def _check_header(self, length: int, nbytes: int | None) -> Header:
+        """Check and return the header within the first `length` bytes."""
+        assert self._check
         header = read_header(bytes(self._head[:length]))
         try:
-            self._judge(header, nbytes)
+            self._check(header, nbytes)
         except Failure as failure:
             failure.head = length
             raise
         return header
 
-    def _look(self) -> str:
+    def _sniff(self) -> str:
         format_ = sniff(bytes(self._head[:HEAD]))
         if format_ is None:
             raise Failure(Reason.NOT_IMAGE, f"begins with {bytes(self._head[:16])!r}")
@@ -88,18 +90,19 @@ class Inspection:
 
 
 class Spool:
-    """Writes one candidate's bytes to a file, which stays only if `finish` is reached.
+    """Writer of one candidate's bytes to a file, which is removed unless `finish` succeeds.
 
     Args:
         path: local file to write.
-        limit: bytes after which it gives up, both as received and after undoing `encoding`.
-        encoding: the answer's Content-Encoding. gzip and deflate are undone, though we never ask for them.
-        nbytes: how many bytes are to come, if that is known.
-        judge: see Inspection.
+        limit: most bytes, both as received and after undoing `encoding`.
+        encoding: the response's Content-Encoding. gzip and deflate are undone, though we never ask
+            for them.
+        nbytes: length of the body, if known.
+        check: see Inspection.
 
     Raises:
-        Failure: TOO_LARGE, NOT_IMAGE, EMPTY, TRUNCATED or what `judge` raises, from any method, as early as it can be
-            known.
+        Failure: TOO_LARGE, NOT_IMAGE, EMPTY, TRUNCATED or the failure of `check`, from any method,
+            as early as possible.
         RunError: if the disk is full.
     """
 
@@ -109,12 +112,12 @@ class Spool:
         limit: int,
         encoding: str = "",
         nbytes: int | None = None,
-        judge: Judge | None = None,
+        check: HeaderCheck | None = None,
     ) -> None:
         self._path = path
         self._limit = limit
         self._inflate = _decoder(encoding)
-        self._inspection = Inspection(judge, None if self._inflate else nbytes)
+        self._inspection = Inspection(check, None if self._inflate else nbytes)
         self._received = 0
         self._finished = False
 
@@ -123,22 +126,16 @@ class Spool:
         self._sink = atomic.Sink(self._file, self._path.parent)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if not self._finished:
-            with suppress(OSError):  # the disk is full, and that has been said
+            with suppress(OSError):  # the disk is full, and that has been reported
                 self._file.close()
             self._path.unlink(missing_ok=True)
 
     def write(self, data: bytes) -> None:
         """Take the next bytes as received."""
         self._received += len(data)
-        if self._received > self._limit:
-            raise Failure(Reason.TOO_LARGE, f"more than {self._limit} bytes", nbytes=self._received)
+        self._check_limit(self._received)
         if self._inflate is None:
             self._append(data)
             return
@@ -152,6 +149,7 @@ class Spool:
     def finish(self) -> Body:
         """Close the file after the last byte."""
         if self._inflate is not None:
+            # the rest of the output; an end without the format's own end was cut off
             self._append(self._inflate.flush())
             if self._received and not self._inflate.eof:
                 raise Failure(Reason.TRUNCATED, "the Content-Encoding breaks off")
@@ -166,11 +164,13 @@ class Spool:
         return Body(self._path, self._sink.nbytes, self._sink.sha256, format_)
 
     def _append(self, data: bytes) -> None:
-        nbytes = self._sink.nbytes + len(data)
+        self._check_limit(self._sink.nbytes + len(data))
+        self._inspection.write(data)
+        self._sink.write(data)
+
+    def _check_limit(self, nbytes: int) -> None:
         if nbytes > self._limit:
             raise Failure(Reason.TOO_LARGE, f"more than {self._limit} bytes", nbytes=nbytes)
-        self._inspection.take(data)
-        self._sink.write(data)
 
 
 def _decoder(encoding: str) -> zlib._Decompress | None:
@@ -180,6 +180,5 @@ def _decoder(encoding: str) -> zlib._Decompress | None:
         case "gzip" | "x-gzip" | "deflate":
             return zlib.decompressobj(_GZIP_OR_ZLIB)
         case _:
-            raise Failure(
-                Reason.NOT_IMAGE, f"Content-Encoding {encoding[:40]!r}, which we didn't ask for"
-            )
+            detail = f"Content-Encoding {encoding[:40]!r}, which we didn't ask for"
+            raise Failure(Reason.NOT_IMAGE, detail)

@@ -18,10 +18,10 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def img2dataset() -> tuple[type, type]:
     """Its Reader and Downloader, without the 600 MB that its package imports for resizing."""
-    from curate.stages.fetch.img2dataset import _ALIAS, _downloader_class
+    from curate.stages.fetch.img2dataset import _load_downloader
 
-    downloader = _downloader_class()
-    return importlib.import_module(f"{_ALIAS}.reader").Reader, downloader
+    downloader = _load_downloader().Downloader
+    return importlib.import_module("curate.stages.fetch.img2dataset.reader").Reader, downloader
 
 
 class Written:

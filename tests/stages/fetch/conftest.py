@@ -1,14 +1,17 @@
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from curate.stages.fetch.open_requests import Watch
+from curate.stages.fetch.context import FetchContext
+from curate.stages.fetch.early_filters import EarlyFilters
+from curate.stages.fetch.open_requests import OpenRequests
 from curate.stages.fetch.outcome import Outcome
-from curate.stages.fetch.stream import fetch_stream
+from curate.stages.fetch.shard import load_engine
 from tests.site.hostile import HostileSite, settings
 
 FetchAll = Callable[..., list[Outcome]]
@@ -20,19 +23,15 @@ def site() -> Iterator[HostileSite]:
         yield running
 
 
-class Ends(Watch):
-    """Calls a function with each outcome."""
+class FinishCallback(OpenRequests):
+    """Calls a function with each finished outcome."""
 
-    def __init__(self, done: Callable[[Outcome], None]) -> None:
+    def __init__(self, callback: Callable[[Outcome], object]) -> None:
         super().__init__()
-        self._told = done
+        self._callback = callback
 
-    def done(self, outcome: Outcome) -> None:
-        self._told(outcome)
-
-
-def _ignore(outcome: Outcome) -> None:
-    """Nobody wants to know that a URL is done."""
+    def finish(self, outcome: Outcome) -> None:
+        self._callback(outcome)
 
 
 @pytest.fixture
@@ -42,38 +41,45 @@ def scratch(tmp_path: Path) -> Path:
     return folder
 
 
+def run_engine(
+    name: str,
+    scratch: Path,
+    urls: list[str],
+    done: Callable[[Outcome], object] = lambda outcome: None,
+    filters: EarlyFilters | None = None,
+    **changes: Any,
+) -> list[Outcome]:
+    """Fetch URLs with an engine, with changes of the test site's settings."""
+    requests, filters = FinishCallback(done), filters or EarlyFilters()
+    return load_engine(name)(urls, FetchContext(settings(**changes), scratch, requests, filters))
+
+
 @pytest.fixture
 def stream(scratch: Path) -> FetchAll:
-    return lambda urls, done=_ignore, screen=None, **changes: fetch_stream(
-        urls, settings(**changes), scratch, Ends(done), screen
-    )
+    return partial(run_engine, "stream", scratch)
 
 
 @pytest.fixture
 def needs_img2dataset() -> None:
-    """Looks for the package and doesn't import it, which takes 600 MB."""
+    """Skip without the package, and don't import it, which takes 600 MB."""
     if find_spec("img2dataset") is None:
         pytest.skip("img2dataset is not installed")
 
 
 @pytest.fixture
 def img2dataset(scratch: Path, needs_img2dataset: None) -> FetchAll:
-    from curate.stages.fetch.img2dataset import fetch_img2dataset
-
-    return lambda urls, done=_ignore, screen=None, **changes: fetch_img2dataset(
-        urls, settings(**changes), scratch, Ends(done), screen
-    )
+    return partial(run_engine, "img2dataset", scratch)
 
 
 @pytest.fixture(params=["stream", "img2dataset"])
 def fetch(request: pytest.FixtureRequest) -> FetchAll:
-    """fetch(urls, done=..., **settings) by either engine."""
+    """Return a function `fetch(urls, done=..., filters=..., **settings)` for either engine."""
     return request.getfixturevalue(request.param)
 
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[list[str]]]:
-    """Host name -> what it resolves to at the first look-up, at the second, and so on; the last one stays."""
+    """Host name -> addresses of its first look-up, second, and so on; the last ones stay."""
     known: dict[str, list[list[str]]] = {}
     real = socket.getaddrinfo
 

@@ -6,7 +6,7 @@ from tests.site.hostile import ROUTES
 DOCS = ROOT / "docs" / "fetching.md"
 
 
-def test_every_route_and_every_test_of_the_table_exists() -> None:
+def test_routes_and_tests_of_the_table_exist() -> None:
     table = DOCS.read_text(encoding="utf-8").partition("## How it is tested")[2]
     rows = [line.split("|")[1:4] for line in table.splitlines() if line.startswith("| ")][2:]
     routes = {name for row in rows for name in re.findall(r"`([\w-]+)`", row[0])}

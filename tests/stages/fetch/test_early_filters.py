@@ -1,4 +1,4 @@
-"""Rejection by the list's claims and the head of a file: for the filters' own reasons, never for not knowing."""
+"""Early filters reject by claims and headers for the filters' own reasons, never by guessing."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from curate.errors import Reason
 from curate.images.header import Header
 from curate.recipe import Filters, Recipe
-from curate.stages.fetch.early_filters import Screen
+from curate.stages.fetch.early_filters import EarlyFilters
 from curate.stages.fetch.outcome import Failure
 
 FILTERS = Filters(
@@ -17,20 +17,22 @@ FILTERS = Filters(
     allow={"format": ("JPEG", "PNG")},
 )
 
+THUMBNAIL = {"width": 100, "height": 100, "nbytes": 10}
+MEASURES = ("width", "height", "pixels", "nbytes", "bpp")
+
 
 def judge(
     filters: Filters, width: int | None, height: int | None, nbytes: int | None = None, **facts: Any
 ) -> Reason | None:
     claimed = facts.pop("claimed", 0)
-    header = Header(
-        **{"format": "JPEG", "width": width, "height": height, "animated": False} | facts
-    )
-    return reason_of(Screen(filters.bounds).judge, claimed, header, nbytes)
+    known = {"format": "JPEG", "width": width, "height": height, "animated": False}
+    header = Header(**known | facts)
+    return reason_of(EarlyFilters(filters.bounds).check_header, claimed, header, nbytes)
 
 
-def reason_of(judge: Any, *arguments: Any) -> Reason | None:
+def reason_of(check: Any, *arguments: Any) -> Reason | None:
     try:
-        judge(*arguments)
+        check(*arguments)
     except Failure as failure:
         return failure.reason
     return None
@@ -46,27 +48,22 @@ def reason_of(judge: Any, *arguments: Any) -> Reason | None:
         ({"width": 4000, "height": 3000, "nbytes": 600_000}, Reason.LOW_BPP),
         ({"width": 2000, "height": 1500, "format": "GIF"}, Reason.NOT_ALLOWED),
         ({"width": 2000, "height": 1500, "animated": True}, Reason.ANIMATED),
-        (
-            {"width": 100, "height": 100, "nbytes": 10, "claimed": 20_001},
-            Reason.SMALLER_THAN_CLAIMED,
-        ),
-        ({"width": 100, "height": 100, "nbytes": 10, "claimed": 20_000}, Reason.TOO_SMALL),
-        (
-            {"width": 2000, "height": 1500, "nbytes": 600_000, "claimed": 10**9},
-            None,
-        ),  # it is large enough all the same
+        ({**THUMBNAIL, "claimed": 20_001}, Reason.SMALLER_THAN_CLAIMED),
+        ({**THUMBNAIL, "claimed": 20_000}, Reason.TOO_SMALL),
+        # smaller than claimed, and large enough
+        ({"width": 2000, "height": 1500, "nbytes": 600_000, "claimed": 10**9}, None),
         ({"width": None, "height": None, "nbytes": 600_000, "animated": None}, None),
         ({"width": None, "height": None, "nbytes": 10}, Reason.TOO_FEW_BYTES),
         ({"width": 4000, "height": 3000, "nbytes": None}, None),
     ],
 )
-def test_bounds_are_held_against_what_is_known(
+def test_early_filters_check_known_facts_only(
     facts: dict[str, Any], expected: Reason | None
 ) -> None:
     assert judge(FILTERS, **facts) == expected
 
 
-def test_a_side_is_too_short_only_if_it_is_so_either_way_round() -> None:
+def test_side_is_too_short_only_if_upright_and_turned() -> None:
     wide = Filters(min={"width": 1000, "height": 500})
     assert judge(wide, 500, 1000) is None  # its EXIF may turn it
     assert judge(wide, 499, 1000) == Reason.TOO_SMALL
@@ -74,7 +71,7 @@ def test_a_side_is_too_short_only_if_it_is_so_either_way_round() -> None:
     assert judge(Filters(max={"width": 400}), 1000, 500) == Reason.ABOVE_MAXIMUM
 
 
-def test_claims_reject_before_any_request() -> None:
+def test_claims_out_of_bounds_are_rejected() -> None:
     bounds = Recipe(
         name="r",
         candidates={"keep": ["punsafe"]},
@@ -83,7 +80,7 @@ def test_claims_reject_before_any_request() -> None:
             "max": {"punsafe": 0.1},
         },
     ).early_bounds
-    screen = Screen.of_rows(bounds, [])
+    filters = EarlyFilters.for_rows(bounds, [])
     rows = {
         (1000, 4000, 0.0): Reason.TOO_SMALL,
         (1100, 1100, 0.0): Reason.TOO_SMALL,
@@ -94,25 +91,21 @@ def test_claims_reject_before_any_request() -> None:
     }
     for (width, height, unsafe), expected in rows.items():
         row = {"url": "", "claimed_width": width, "claimed_height": height, "punsafe": unsafe}
-        assert reason_of(screen.judge_claims, row) == expected, row
+        assert reason_of(filters.check_claims, row) == expected, row
 
 
 sides = st.one_of(st.none(), st.integers(1, 8))
 
 
 @given(
-    st.dictionaries(
-        st.sampled_from(["width", "height", "pixels", "nbytes", "bpp"]), st.integers(1, 20)
-    ),
-    st.dictionaries(
-        st.sampled_from(["width", "height", "pixels", "nbytes", "bpp"]), st.integers(1, 20)
-    ),
+    st.dictionaries(st.sampled_from(MEASURES), st.integers(1, 20)),
+    st.dictionaries(st.sampled_from(MEASURES), st.integers(1, 20)),
     sides,
     sides,
     st.one_of(st.none(), st.integers(1, 40)),
     st.booleans(),
 )
-def test_whatever_it_rejects_the_filters_would_reject_whichever_way_the_image_stands(
+def test_early_rejection_agrees_with_the_filters_in_any_orientation(
     least: dict[str, float],
     most: dict[str, float],
     width: int | None,

@@ -1,7 +1,8 @@
-"""The contract of a fetch engine, held by both: bytes as served, rows in = rows out, a reason for each misdeed."""
+"""Contract of both fetch engines: bytes as served, rows in = rows out, reasons for failures."""
 
 import hashlib
 import socket
+import threading
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import pytest
 
 from curate.errors import Reason, RunError
 from curate.recipe import Bound
-from curate.stages.fetch.early_filters import Screen
+from curate.stages.fetch.early_filters import EarlyFilters
 from curate.stages.fetch.outcome import Outcome
 from tests.site.hostile import HostileSite, picture
 
@@ -20,9 +21,8 @@ FetchAll = Callable[..., list[Outcome]]
 
 def test_bytes_are_kept_exactly(fetch: FetchAll, site: HostileSite) -> None:
     formats = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"]
-    for format_, outcome in zip(
-        formats, fetch([site.url(f"format/{f}") for f in formats]), strict=True
-    ):
+    outcomes = fetch([site.url(f"format/{format_}") for format_ in formats])
+    for format_, outcome in zip(formats, outcomes, strict=True):
         assert outcome.body is not None, outcome
         served = picture(format_)
         assert outcome.body.path.read_bytes() == served
@@ -31,15 +31,14 @@ def test_bytes_are_kept_exactly(fetch: FetchAll, site: HostileSite) -> None:
         assert outcome.http_status == 200
 
 
-def test_outcomes_stand_in_the_order_of_the_urls(fetch: FetchAll, site: HostileSite) -> None:
+def test_outcomes_follow_the_order_of_the_urls(fetch: FetchAll, site: HostileSite) -> None:
     outcomes = fetch([site.url(f"numbered/{i}") for i in range(25)])
-    assert [outcome.body and outcome.body.path.read_bytes() for outcome in outcomes] == [
-        picture(seed=i) for i in range(25)
-    ]
+    bodies = [outcome.body and outcome.body.path.read_bytes() for outcome in outcomes]
+    assert bodies == [picture(seed=i) for i in range(25)]
 
 
 @pytest.mark.parametrize("path", ["unclosed-length", "chunked", "gzipped", "redirect/5"])
-def test_an_unusual_answer_is_an_answer(fetch: FetchAll, site: HostileSite, path: str) -> None:
+def test_unusual_responses_are_accepted(fetch: FetchAll, site: HostileSite, path: str) -> None:
     (outcome,) = fetch([site.url(path)])
     assert outcome.body is not None, outcome
     assert outcome.body.path.read_bytes() == picture()
@@ -70,7 +69,7 @@ def test_an_unusual_answer_is_an_answer(fetch: FetchAll, site: HostileSite, path
         ("redirect-to?http://[", Reason.BAD_URL),
     ],
 )
-def test_a_permanent_failure_is_asked_for_once(
+def test_permanent_failure_is_requested_once(
     fetch: FetchAll, site: HostileSite, path: str, reason: Reason
 ) -> None:
     (outcome,) = fetch([site.url(path)])
@@ -92,7 +91,7 @@ def test_a_permanent_failure_is_asked_for_once(
         ("cut-gzip", Reason.TRUNCATED),
     ],
 )
-def test_a_transient_failure_is_tried_again(
+def test_transient_failure_is_retried(
     fetch: FetchAll, site: HostileSite, path: str, reason: Reason
 ) -> None:
     (outcome,) = fetch([site.url(path)], retries=2)
@@ -101,19 +100,19 @@ def test_a_transient_failure_is_tried_again(
 
 
 @pytest.mark.parametrize("path", ["fails-once", "resets-once"])
-def test_another_try_may_succeed(fetch: FetchAll, site: HostileSite, path: str) -> None:
+def test_retry_may_succeed(fetch: FetchAll, site: HostileSite, path: str) -> None:
     (outcome,) = fetch([site.url(path)])
     assert outcome.body is not None, outcome
     assert outcome.reason is None
     assert site.hits[path] == 2
 
 
-def test_retry_after_takes_the_place_of_the_back_off(fetch: FetchAll, site: HostileSite) -> None:
+def test_retry_after_replaces_the_backoff(fetch: FetchAll, site: HostileSite) -> None:
     (outcome,) = fetch([site.url("busy/0")], backoff=1000.0)
     assert outcome.body is not None, outcome
 
 
-def test_a_retry_after_beyond_the_deadline_is_left_to_a_later_run(
+def test_retry_after_beyond_the_deadline_is_not_waited_for(
     fetch: FetchAll, site: HostileSite
 ) -> None:
     (outcome,) = fetch([site.url("busy/1000")])
@@ -122,7 +121,7 @@ def test_a_retry_after_beyond_the_deadline_is_left_to_a_later_run(
 
 
 @pytest.mark.parametrize("path", ["silent", "slow-headers", "drip", "stalls", "redirect-slowly"])
-def test_the_deadline_is_total(
+def test_deadline_covers_the_whole_request(
     fetch: FetchAll, site: HostileSite, path: str, scratch: Path
 ) -> None:
     (outcome,) = fetch([site.url(path)], deadline=0.5, max_redirects=20, retries=0)
@@ -131,21 +130,31 @@ def test_the_deadline_is_total(
     assert not (scratch / "0").exists()
 
 
-def test_what_timed_out_has_a_last_try_at_the_end(fetch: FetchAll, site: HostileSite) -> None:
+def test_silent_name_server_ends_with_the_deadline(
+    fetch: FetchAll, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: over.wait(60) and [])
+    try:
+        (outcome,) = fetch(["http://slow.test/"], deadline=0.3)
+    finally:
+        over.set()
+    assert outcome.reason == Reason.TIMEOUT
+
+
+def test_timeout_is_retried_once_at_the_end(fetch: FetchAll, site: HostileSite) -> None:
     (outcome,) = fetch([site.url("silent")], deadline=0.3, retries=5)
     assert (outcome.reason, outcome.attempts) == (Reason.TIMEOUT, 2)
 
 
-def test_a_body_longer_than_said_ends_where_it_was_said_to(
-    fetch: FetchAll, site: HostileSite
-) -> None:
+def test_body_longer_than_its_content_length_is_cut(fetch: FetchAll, site: HostileSite) -> None:
     (outcome,) = fetch([site.url("longer-than-said")])
     assert outcome.body is not None, outcome
     assert outcome.body.path.read_bytes() == picture()[:-100]
 
 
-def test_chunks_that_break_off_in_garbage_are_no_image(fetch: FetchAll, site: HostileSite) -> None:
-    # which of the three depends on how the garbage falls into packets: aiohttp's parser may never tell its reader
+def test_chunks_that_end_in_garbage_give_no_image(fetch: FetchAll, site: HostileSite) -> None:
+    # the reason depends on the packets: aiohttp's parser may not report it to its reader
     (outcome,) = fetch([site.url("broken-chunks")], deadline=0.5)
     assert outcome.reason in (Reason.TRUNCATED, Reason.CONNECT, Reason.TIMEOUT)
 
@@ -163,19 +172,19 @@ def test_memory_does_not_grow_with_bytes(fetch: FetchAll, site: HostileSite) -> 
     assert peak < 8 << 20
 
 
-def test_we_say_who_we_are(fetch: FetchAll, site: HostileSite) -> None:
+def test_user_agent_is_sent(fetch: FetchAll, site: HostileSite) -> None:
     fetch([site.url("ok")], user_agent="curate-test/1 (+mailto:someone@example.org)")
     assert site.agents == {"curate-test/1 (+mailto:someone@example.org)"}
 
 
-def test_the_canary_sings_when_it_may(fetch: FetchAll, site: HostileSite) -> None:
-    """Without this the tests below prove nothing."""
+def test_canary_is_reached_when_allowed(fetch: FetchAll, site: HostileSite) -> None:
+    """Without this, the tests below prove nothing."""
     (outcome,) = fetch([site.canary_url], allow_networks=("127.0.0.0/8",))
     assert outcome.body is not None, outcome
     assert site.canary_hits == 1
 
 
-def test_no_spelling_of_a_forbidden_address_is_connected_to(
+def test_forbidden_address_in_any_spelling_is_not_connected_to(
     fetch: FetchAll, site: HostileSite
 ) -> None:
     spellings = [
@@ -200,7 +209,7 @@ def test_no_spelling_of_a_forbidden_address_is_connected_to(
     assert site.canary_hits == 0
 
 
-def test_a_name_that_resolves_anew_gains_nothing(
+def test_host_that_changes_its_address_is_refused(
     fetch: FetchAll, site: HostileSite, names: dict[str, list[list[str]]]
 ) -> None:
     names["rebind.test"] = [["127.0.0.1"], ["127.0.0.2"]]
@@ -211,61 +220,56 @@ def test_a_name_that_resolves_anew_gains_nothing(
     assert site.canary_hits == 0
 
 
-def test_of_several_addresses_only_the_permitted_are_tried(
+def test_host_with_several_addresses_is_tried_at_permitted_ones(
     fetch: FetchAll, site: HostileSite, names: dict[str, list[list[str]]]
 ) -> None:
     names["both.test"] = [["127.0.0.2", "127.0.0.1"]]
-    good, bad = fetch(
-        [f"http://both.test:{site.port}/ok", f"http://both.test:{site.canary_port}/ok"], retries=0
-    )
+    urls = [f"http://both.test:{port}/ok" for port in (site.port, site.canary_port)]
+    good, bad = fetch(urls, retries=0)
     assert good.body is not None, good
     assert good.address == "127.0.0.1"
     assert bad.reason == Reason.CONNECT  # nobody listens there at 127.0.0.1
     assert site.canary_hits == 0
 
 
-def test_an_unknown_host(fetch: FetchAll, names: dict[str, list[list[str]]]) -> None:
-    outcomes = fetch(
-        ["http://nowhere.test/x.jpg", f"http://{'a' * 64}.test/", "http://a..test/"], retries=0
-    )
+def test_unknown_host_is_a_dns_failure(fetch: FetchAll, names: dict[str, list[list[str]]]) -> None:
+    urls = ["http://nowhere.test/x.jpg", f"http://{'a' * 64}.test/", "http://a..test/"]
+    outcomes = fetch(urls, retries=0)
     assert [outcome.reason for outcome in outcomes] == [Reason.DNS] * 3
 
 
-def test_a_redirect_may_be_in_any_language(fetch: FetchAll, site: HostileSite) -> None:
+def test_redirect_to_a_non_ascii_url_is_followed(fetch: FetchAll, site: HostileSite) -> None:
     (outcome,) = fetch([site.url("redirect-in-utf8")])
     assert outcome.body is not None, outcome
     assert outcome.final_url == site.url("ok?%C3%A4")
 
 
-def test_no_answer_is_strange_enough_to_break_a_shard(fetch: FetchAll, site: HostileSite) -> None:
-    outcomes = fetch(
-        [site.url(f"fuzz/{seed}") for seed in range(150)], deadline=0.5, retries=0, per_host=64
-    )
+def test_random_responses_never_break_a_shard(fetch: FetchAll, site: HostileSite) -> None:
+    urls = [site.url(f"fuzz/{seed}") for seed in range(150)]
+    outcomes = fetch(urls, deadline=0.5, retries=0, per_host=64)
     assert all((outcome.body is None) == (outcome.reason is not None) for outcome in outcomes)
     assert 0 < sum(outcome.body is None for outcome in outcomes) < len(outcomes)
 
 
-def test_a_full_disk_is_no_fault_of_a_url(
+def test_full_disk_raises_and_rejects_no_url(
     fetch: FetchAll, site: HostileSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
-        raise RunError(
-            "can't write scratch: No space left on device; make room there or choose another place"
-        )
+        raise RunError("can't write scratch: No space left on device; make room there")
 
     monkeypatch.setattr("curate.storage.atomic.Sink.write", full)
     with pytest.raises(RunError, match="make room"):
         fetch([site.url(f"numbered/{i}") for i in range(5)])
 
 
-def test_a_closed_port(fetch: FetchAll) -> None:
+def test_closed_port_is_a_connect_failure(fetch: FetchAll) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, and never listening
         (outcome,) = fetch([f"http://127.0.0.1:{taken.getsockname()[1]}/"], retries=1)
     assert (outcome.reason, outcome.attempts) == (Reason.CONNECT, 2)
 
 
-def test_an_unverified_certificate_is_refused(
+def test_unverified_certificate_is_refused(
     fetch: FetchAll, site: HostileSite, tmp_path: Path
 ) -> None:
     site.secure(tmp_path)
@@ -287,7 +291,7 @@ def test_an_unverified_certificate_is_refused(
         ("http://127.0.0.1:99999/", Reason.BAD_URL),
     ],
 )
-def test_what_is_never_asked_for(
+def test_refused_url_is_never_requested(
     fetch: FetchAll, site: HostileSite, url: str, reason: Reason
 ) -> None:
     good, bad = fetch([site.url("ok"), url])
@@ -296,14 +300,14 @@ def test_what_is_never_asked_for(
     assert "secret" not in str(bad)
 
 
-def test_a_url_is_sent_as_it_was_given(fetch: FetchAll, site: HostileSite) -> None:
+def test_url_is_sent_as_given(fetch: FetchAll, site: HostileSite) -> None:
     urls = [site.url(f"ok?{q}") for q in ("a=%2B%3d+,;'()!*&b=%7E", "ä b", "a#fragment")]
     for outcome in fetch(urls):
         assert outcome.body is not None, outcome
     assert set(site.hits) == {"ok?a=%2B%3d+,;'()!*&b=%7E", "ok?%C3%A4+b", "ok?a"}
 
 
-def test_awkward_urls_reach_the_server_the_same_by_either_engine(
+def test_awkward_urls_reach_the_server_alike_by_both_engines(
     fetch: FetchAll, site: HostileSite, names: dict[str, list[list[str]]]
 ) -> None:
     names["xn--bcher-kva.test"] = names["xn--r8jz45g.test"] = [["127.0.0.1"]]
@@ -322,70 +326,61 @@ def test_awkward_urls_reach_the_server_the_same_by_either_engine(
     assert set(site.hits) == set(given.values())
 
 
-def test_every_end_is_told_once(fetch: FetchAll, site: HostileSite) -> None:
-    ends: list[Outcome] = []
-    urls = [
-        site.url("ok"),
-        site.url("ok"),
-        site.url("status/404"),
-        "nonsense",
-        site.url("fails-once"),
-    ]
-    outcomes = fetch(urls, done=ends.append)
-    assert Counter(end.reason for end in ends) == Counter(outcome.reason for outcome in outcomes)
+def test_every_outcome_is_reported_once(fetch: FetchAll, site: HostileSite) -> None:
+    finished: list[Outcome] = []
+    urls = [site.url(path) for path in ("ok", "ok", "status/404", "fails-once")]
+    outcomes = fetch([*urls, "nonsense"], done=finished.append)
+    reported = Counter(outcome.reason for outcome in finished)
+    assert reported == Counter(outcome.reason for outcome in outcomes)
 
 
-def test_nothing_to_do(fetch: FetchAll) -> None:
+def test_no_urls_give_no_outcomes(fetch: FetchAll) -> None:
     assert fetch([]) == []
 
 
-SMALL = Screen(
+SMALL = EarlyFilters(
     (Bound("width", "min", 100, Reason.TOO_SMALL), Bound("height", "min", 100, Reason.TOO_SMALL))
 )
 
 
 @pytest.mark.parametrize("before", [0, 20_000, 100_000])
-def test_the_head_is_enough_to_reject(fetch: FetchAll, site: HostileSite, before: int) -> None:
-    (outcome,) = fetch(
-        [site.url(f"head-only/{before}")], screen=SMALL, deadline=30, max_bytes=1_000_000
-    )
+def test_header_alone_is_enough_to_reject(fetch: FetchAll, site: HostileSite, before: int) -> None:
+    urls = [site.url(f"head-only/{before}")]
+    (outcome,) = fetch(urls, filters=SMALL, deadline=30, max_bytes=1_000_000)
     assert (outcome.reason, outcome.body, outcome.attempts) == (Reason.TOO_SMALL, None, 1)
     assert (outcome.http_status, outcome.content_length) == (200, 1_000_000)
 
 
-def test_a_head_that_does_not_tell_rejects_nothing(fetch: FetchAll, site: HostileSite) -> None:
-    (outcome,) = fetch(
-        [site.url("head-only/900000")], screen=SMALL, deadline=0.5, max_bytes=1_000_000
-    )
+def test_header_without_size_rejects_nothing(fetch: FetchAll, site: HostileSite) -> None:
+    urls = [site.url("head-only/900000")]
+    (outcome,) = fetch(urls, filters=SMALL, deadline=0.5, max_bytes=1_000_000)
     assert outcome.reason == Reason.TIMEOUT
 
 
-def test_what_is_in_bounds_comes_whole(fetch: FetchAll, site: HostileSite) -> None:
-    screen = Screen(
+def test_image_within_bounds_arrives_whole(fetch: FetchAll, site: HostileSite) -> None:
+    filters = EarlyFilters(
         (
             Bound("width", "min", 64, Reason.TOO_SMALL),
             Bound("nbytes", "min", 3000, Reason.TOO_FEW_BYTES),
         )
     )
     for path in ("ok", "chunked", "gzipped", "unclosed-length", "redirect/2"):
-        (outcome,) = fetch([site.url(path)], screen=screen)
+        (outcome,) = fetch([site.url(path)], filters=filters)
         assert outcome.body is not None, outcome
         assert outcome.body.path.read_bytes() == picture()
 
 
 @pytest.mark.parametrize("path", ["ok", "chunked", "gzipped", "unclosed-length"])
-def test_bounds_on_bytes_hold_however_they_are_sent(
-    fetch: FetchAll, site: HostileSite, path: str
-) -> None:
-    screen = Screen((Bound("nbytes", "min", 100_000, Reason.TOO_FEW_BYTES),))
-    (outcome,) = fetch([site.url(path)], screen=screen)
+def test_byte_bounds_hold_for_every_encoding(fetch: FetchAll, site: HostileSite, path: str) -> None:
+    filters = EarlyFilters((Bound("nbytes", "min", 100_000, Reason.TOO_FEW_BYTES),))
+    (outcome,) = fetch([site.url(path)], filters=filters)
     assert (outcome.reason, outcome.body) == (Reason.TOO_FEW_BYTES, None)
 
 
-def test_a_thumbnail_of_what_the_list_claims_is_called_so(
+def test_thumbnail_of_a_claimed_image_is_smaller_than_claimed(
     fetch: FetchAll, site: HostileSite
 ) -> None:
     urls = [site.url("ok"), site.url("ok?a b"), site.url("ok?2")]
-    screen = Screen(SMALL.bounds, {urls[0]: 10**6, urls[1]: 10**6, urls[2]: 64 * 64})
-    reasons = [outcome.reason for outcome in fetch(urls, screen=screen)]
+    filters = EarlyFilters(SMALL.bounds, {urls[0]: 10**6, urls[1]: 10**6, urls[2]: 64 * 64})
+    reasons = [outcome.reason for outcome in fetch(urls, filters=filters)]
     assert reasons == [Reason.SMALLER_THAN_CLAIMED, Reason.SMALLER_THAN_CLAIMED, Reason.TOO_SMALL]

@@ -2,6 +2,7 @@ import hashlib
 import io
 import tarfile
 import tracemalloc
+from collections.abc import Sequence
 from pathlib import Path
 
 import fsspec
@@ -12,17 +13,22 @@ import pytest
 
 from curate.errors import Reason
 from curate.recipe import Fetch
+from curate.stages.fetch.context import FetchContext
 from curate.stages.fetch.local import LocalBytes, read_local
-from curate.stages.fetch.open_requests import Watch
+from curate.stages.fetch.open_requests import OpenRequests
 from curate.stages.fetch.outcome import Outcome
 from tests.site.hostile import picture
 
 
 def read(scratch: Path, *sources: LocalBytes, **settings: int) -> list[Outcome]:
-    return read_local(sources, Fetch(**settings), scratch, Watch())
+    return read_local(sources, FetchContext(Fetch(**settings), scratch))
 
 
-def test_a_whole_file(scratch: Path, tmp_path: Path) -> None:
+def contents(outcomes: list[Outcome]) -> list[bytes | None]:
+    return [outcome.body and outcome.body.path.read_bytes() for outcome in outcomes]
+
+
+def test_whole_file_is_read(scratch: Path, tmp_path: Path) -> None:
     (tmp_path / "a, b.png").write_bytes(picture("PNG"))
     (outcome,) = read(scratch, LocalBytes(str(tmp_path / "a, b.png")))
     assert outcome.body is not None, outcome
@@ -30,7 +36,7 @@ def test_a_whole_file(scratch: Path, tmp_path: Path) -> None:
     assert (outcome.body.format, outcome.final_url, outcome.http_status) == ("PNG", None, None)
 
 
-def test_members_of_a_tar(scratch: Path, tmp_path: Path) -> None:
+def test_members_of_a_tar_are_read(scratch: Path, tmp_path: Path) -> None:
     path = tmp_path / "download.tar"
     with tarfile.open(path, "w") as tar:
         for seed in range(3):
@@ -39,13 +45,10 @@ def test_members_of_a_tar(scratch: Path, tmp_path: Path) -> None:
             tar.addfile(member, io.BytesIO(picture(seed=seed)))
     with tarfile.open(path) as tar:
         sources = [LocalBytes(str(path), member.offset_data, member.size) for member in tar]
-    bodies = [outcome.body for outcome in read(scratch, *sources)]
-    assert [body and body.path.read_bytes() for body in bodies] == [
-        picture(seed=seed) for seed in range(3)
-    ]
+    assert contents(read(scratch, *sources)) == [picture(seed=seed) for seed in range(3)]
 
 
-def test_any_fsspec_path(scratch: Path) -> None:
+def test_fsspec_path_is_read(scratch: Path) -> None:
     with fsspec.open("memory://fetch-local/x.jpg", "wb") as file:
         file.write(picture())
     (outcome,) = read(scratch, LocalBytes("memory://fetch-local/x.jpg"))
@@ -61,7 +64,7 @@ def test_any_fsspec_path(scratch: Path) -> None:
         (picture(), 10**4, Reason.TRUNCATED),
     ],
 )
-def test_the_checks_of_downloaded_bytes_hold(
+def test_local_bytes_pass_the_checks_of_downloaded_bytes(
     scratch: Path, tmp_path: Path, content: bytes, nbytes: int | None, reason: Reason
 ) -> None:
     (tmp_path / "x").write_bytes(content)
@@ -71,55 +74,53 @@ def test_the_checks_of_downloaded_bytes_hold(
 
 
 @pytest.mark.parametrize("name", ["gone.jpg", ""])
-def test_a_file_that_cannot_be_read(scratch: Path, tmp_path: Path, name: str) -> None:
+def test_unreadable_file_is_rejected_without_its_path(
+    scratch: Path, tmp_path: Path, name: str
+) -> None:
     (outcome,) = read(scratch, LocalBytes(str(tmp_path / name)))
     assert outcome.reason == Reason.UNREADABLE
     assert str(tmp_path) not in str(outcome.detail)
 
 
-def table(path: Path, cells: list[bytes | None], rows_in_a_group: int = 3) -> Path:
+def table(path: Path, cells: Sequence[bytes | None], group_size: int = 3) -> Path:
     columns = {"key": pa.array(map(str, range(len(cells)))), "jpg": pa.array(cells, pa.binary())}
-    pq.write_table(pa.table(columns), path, row_group_size=rows_in_a_group)
+    pq.write_table(pa.table(columns), path, row_group_size=group_size)
     return path
 
 
 @pytest.mark.parametrize("order", [[*range(8)], [7, 2, 2, 0, 5, 6], [3], [1, 4, 7]])
-def test_cells_of_a_table(scratch: Path, tmp_path: Path, order: list[int]) -> None:
-    paths = [
-        table(tmp_path / f"{n}.parquet", [picture(seed=10 * n + i) for i in range(8)])
-        for n in (0, 1)
-    ]
-    places = [(n, i) for n in (0, 1) for i in order]
-    sources = [LocalBytes(str(paths[n]), column="jpg", row=i) for n, i in places]
-    bodies = [outcome.body for outcome in read(scratch, *sources)]
-    assert [body and body.path.read_bytes() for body in bodies] == [
-        picture(seed=10 * n + i) for n, i in places
-    ]
+def test_cells_of_a_table_are_read_in_any_order(
+    scratch: Path, tmp_path: Path, order: list[int]
+) -> None:
+    sources, expected = [], []
+    for n in (0, 1):
+        pictures = [picture(seed=10 * n + i) for i in range(8)]
+        path = str(table(tmp_path / f"{n}.parquet", pictures))
+        sources += [LocalBytes(path, column="jpg", row=i) for i in order]
+        expected += [pictures[i] for i in order]
+    assert contents(read(scratch, *sources)) == expected
 
 
-def test_a_row_group_is_read_once(
+def test_row_group_is_read_once(
     scratch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = table(tmp_path / "0.parquet", [picture(seed=i) for i in range(9)])
-    asked: list[list[int]] = []
+    read_groups: list[list[int]] = []
     iter_batches = pq.ParquetFile.iter_batches
 
     def note(self: pq.ParquetFile, size: int, row_groups: list[int], **rest: object) -> object:
-        asked.append(row_groups)
+        read_groups.append(row_groups)
         return iter_batches(self, size, row_groups=row_groups, **rest)
 
     monkeypatch.setattr(pq.ParquetFile, "iter_batches", note)
     read(scratch, *(LocalBytes(str(path), column="jpg", row=i) for i in (0, 2, 3, 4, 5, 8)))
-    assert asked == [[0], [1], [2]]
+    assert read_groups == [[0], [1], [2]]
 
 
 def test_memory_does_not_grow_with_a_table(scratch: Path, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).bytes(1 << 20)
-    path = table(
-        tmp_path / "0.parquet",
-        [picture() + noise + bytes([i]) for i in range(40)],
-        rows_in_a_group=2,
-    )
+    cells = [picture() + noise + bytes([i]) for i in range(40)]
+    path = table(tmp_path / "0.parquet", cells, group_size=2)
     before = pa.default_memory_pool().max_memory()
     tracemalloc.start()
     read(scratch, *(LocalBytes(str(path), column="jpg", row=i) for i in range(40)))
@@ -129,7 +130,7 @@ def test_memory_does_not_grow_with_a_table(scratch: Path, tmp_path: Path) -> Non
     assert pa.default_memory_pool().max_memory() - before < 12 << 20
 
 
-def test_a_cell_that_is_not_there_has_changed(scratch: Path, tmp_path: Path) -> None:
+def test_missing_cell_counts_as_changed_on_disk(scratch: Path, tmp_path: Path) -> None:
     path = str(table(tmp_path / "0.parquet", [picture(), None]))
     sources = [
         (path, "jpg", 0),
@@ -138,24 +139,21 @@ def test_a_cell_that_is_not_there_has_changed(scratch: Path, tmp_path: Path) -> 
         (path, "key", 0),
         (str(tmp_path / "none"), "jpg", 0),
     ]
-    outcomes = read(
-        scratch, *(LocalBytes(name, column=column, row=row) for name, column, row in sources)
-    )
+    cells = [LocalBytes(name, column=column, row=row) for name, column, row in sources]
+    outcomes = read(scratch, *cells)
     assert [outcome.reason for outcome in outcomes] == [None, *[Reason.UNREADABLE] * 4]
-    assert [outcome.altered for outcome in outcomes] == [False, True, True, True, False]
+    assert [outcome.changed_on_disk for outcome in outcomes] == [False, True, True, True, False]
     (outcome,) = read(scratch, LocalBytes(path, column="jpg", row=1))
     assert outcome.reason == Reason.EMPTY
 
 
-def test_a_damaged_table_gives_what_is_whole(scratch: Path, tmp_path: Path) -> None:
+def test_damaged_table_loses_only_damaged_cells(scratch: Path, tmp_path: Path) -> None:
     pictures = [picture(seed=i) for i in range(9)]
     path = table(tmp_path / "0.parquet", pictures)
-    sources = [
-        LocalBytes(
-            str(path), column="jpg", row=i, digest=f"sha256:{hashlib.sha256(data).hexdigest()}"
-        )
-        for i, data in enumerate(pictures)
-    ]
+    sources = []
+    for i, data in enumerate(pictures):
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        sources.append(LocalBytes(str(path), column="jpg", row=i, digest=digest))
     whole = path.read_bytes()
     group = pq.read_metadata(path).row_group(1).column(1)
     start = group.dictionary_page_offset
@@ -163,11 +161,9 @@ def test_a_damaged_table_gives_what_is_whole(scratch: Path, tmp_path: Path) -> N
         path.write_bytes(whole[:at] + bytes(40) + whole[at + 40 :])
         outcomes = read(scratch, *sources)
         assert [outcome.body is not None for outcome in outcomes[:3] + outcomes[6:]] == [True] * 6
-        assert all(outcome.altered == (outcome.body is None) for outcome in outcomes)
-        assert all(
-            o.body is None or o.body.path.read_bytes() == data
-            for o, data in zip(outcomes, pictures, strict=True)
-        )
+        assert all(outcome.changed_on_disk == (outcome.body is None) for outcome in outcomes)
+        for found, data in zip(contents(outcomes), pictures, strict=True):
+            assert found in (None, data)
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "md5", "sha512"])
@@ -175,27 +171,31 @@ def test_a_damaged_table_gives_what_is_whole(scratch: Path, tmp_path: Path) -> N
     ("content", "reason"),
     [(picture(), None), (b"<html>", Reason.NOT_IMAGE), (picture(side=256), Reason.TOO_LARGE)],
 )
-def test_a_hash_tells_what_has_changed(
+def test_bytes_with_another_hash_are_changed_on_disk(
     scratch: Path, tmp_path: Path, algorithm: str, content: bytes, reason: Reason | None
 ) -> None:
     (tmp_path / "x").write_bytes(content)
-    right, wrong = (
-        f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}" for data in (content, b"other")
+    path = str(tmp_path / "x")
+    right = f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}"
+    wrong = f"{algorithm}:{hashlib.new(algorithm, b'other').hexdigest()}"
+    (outcome,) = read(scratch, LocalBytes(path, digest=right), max_bytes=10**4)
+    assert (outcome.reason, outcome.changed_on_disk) == (reason, False)
+    (outcome,) = read(scratch, LocalBytes(path, digest=wrong), max_bytes=10**4)
+    assert (outcome.body, outcome.reason, outcome.changed_on_disk) == (
+        None,
+        Reason.UNREADABLE,
+        True,
     )
-    (outcome,) = read(scratch, LocalBytes(str(tmp_path / "x"), digest=right), max_bytes=10**4)
-    assert (outcome.reason, outcome.altered) == (reason, False)
-    (outcome,) = read(scratch, LocalBytes(str(tmp_path / "x"), digest=wrong), max_bytes=10**4)
-    assert (outcome.body, outcome.reason, outcome.altered) == (None, Reason.UNREADABLE, True)
-    (outcome,) = read(
-        scratch, LocalBytes(str(tmp_path / "x"), 0, len(content) + 1, digest=right), max_bytes=10**5
-    )
-    assert (outcome.body, outcome.reason, outcome.altered) == (None, Reason.TRUNCATED, True)
+    longer = LocalBytes(path, 0, len(content) + 1, digest=right)
+    (outcome,) = read(scratch, longer, max_bytes=10**5)
+    assert (outcome.body, outcome.reason, outcome.changed_on_disk) == (None, Reason.TRUNCATED, True)
 
 
-def test_the_end_of_what_has_changed_is_not_told(scratch: Path, tmp_path: Path) -> None:
-    """It is still to be asked for."""
-    ends: list[str | None] = []
+def test_changed_bytes_are_not_reported_as_finished(scratch: Path, tmp_path: Path) -> None:
+    """Their URL is requested later."""
+    reasons: list[str | None] = []
     (tmp_path / "x").write_bytes(picture())
     sources = [LocalBytes(str(tmp_path / "x"), digest="md5:0"), LocalBytes(str(tmp_path / "x"))]
-    read_local(sources, Fetch(), scratch, Watch(lambda rows, reason: ends.append(reason)))
-    assert ends == [None]
+    requests = OpenRequests(lambda rows, reason: reasons.append(reason))
+    read_local(sources, FetchContext(Fetch(), scratch, requests))
+    assert reasons == [None]

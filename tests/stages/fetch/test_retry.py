@@ -1,4 +1,4 @@
-"""A rerun after an outage gets what is missing, and touches nothing else."""
+"""A rerun after an outage fetches missing images, and touches nothing else."""
 
 import json
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def recipe() -> Recipe:
 
 @pytest.fixture
 def run(site: HostileSite, recipe: Recipe, tmp_path: Path) -> Iterator[Path]:
-    """A run of three shards: one with passing failures, one with lasting ones, one without."""
+    """A run of three shards: one with transient failures, one with permanent ones, one without."""
     paths = ["numbered/0", "fails-once/a", "numbered/1", "fails-once/b"]
     paths += ["numbered/2", "status/404", "html", "numbered/3"]
     paths += ["numbered/4", "numbered/5"]
@@ -33,11 +33,8 @@ def run(site: HostileSite, recipe: Recipe, tmp_path: Path) -> Iterator[Path]:
 
 
 def reasons(run: Path) -> list[str | None]:
-    return [
-        r
-        for part in sorted(run.glob("fetched/*.parquet"))
-        for r in pq.read_table(part)["reason"].to_pylist()
-    ]
+    parts = [pq.read_table(part)["reason"] for part in sorted(run.glob("fetched/*.parquet"))]
+    return [reason for part in parts for reason in part.to_pylist()]
 
 
 def files(run: Path) -> dict[str, bytes]:
@@ -45,19 +42,10 @@ def files(run: Path) -> dict[str, bytes]:
     return {path.relative_to(run).as_posix(): path.read_bytes() for path in parts}
 
 
-def test_only_what_failed_is_asked_for_again(run: Path, site: HostileSite) -> None:
-    assert reasons(run) == [
-        None,
-        "http_5xx",
-        None,
-        "http_5xx",
-        None,
-        "http_404",
-        "not_image",
-        None,
-        None,
-        None,
-    ]
+def test_retry_requests_only_failed_urls(run: Path, site: HostileSite) -> None:
+    transient = [None, "http_5xx", None, "http_5xx"]
+    permanent = [None, "http_404", "not_image", None]
+    assert reasons(run) == [*transient, *permanent, None, None]
     before, visits = files(run), site.hits.copy()
     log = pq.read_table(run / "log/fetch-00000.parquet").to_pylist()
     outcome = curate.run(None, out=run, scheduler="serial", stages=["fetch"], retry=["transient"])
@@ -65,15 +53,17 @@ def test_only_what_failed_is_asked_for_again(run: Path, site: HostileSite) -> No
     assert set(site.hits - visits) == {"fails-once/a", "fails-once/b"}
     assert [stage.resumed for stage in outcome.stages] == [2]
     after = files(run)
-    assert {name for name in before if before[name] != after[name]} == {
-        "fetched/part-00000.parquet", "fetched/part-00000.json", "images/part-00000.tar",
-    }  # fmt: skip
-    told = {row["id"]: row for row in pq.read_table(run / "log/fetch-00000.parquet").to_pylist()}
-    assert len(told) == 4
-    assert [told[row["id"]] == row for row in log] == [True, False, True, False]
+    changed = {name for name in before if before[name] != after[name]}
+    table, tar = "fetched/part-00000.parquet", "images/part-00000.tar"
+    assert changed == {table, "fetched/part-00000.json", tar}
+    rows = pq.read_table(run / "log/fetch-00000.parquet").to_pylist()
+    unchanged = [new == old for new, old in zip(rows, log, strict=True)]
+    assert unchanged == [True, False, True, False]
+    for new, old in zip(rows, log, strict=True):
+        assert new["id"] == old["id"]
 
 
-def test_it_ends_as_if_nothing_had_failed(
+def test_successful_retry_gives_the_files_of_a_run_without_failures(
     run: Path, site: HostileSite, recipe: Recipe, tmp_path: Path
 ) -> None:
     curate.run(None, out=run, scheduler="serial", stages=["fetch"], retry=["http_5xx", "dns"])
@@ -82,14 +72,16 @@ def test_it_ends_as_if_nothing_had_failed(
     assert files(run) == files(other)
 
 
-def test_what_fails_again_changes_nothing(run: Path, site: HostileSite) -> None:
+def test_retry_that_fails_again_changes_nothing(run: Path, site: HostileSite) -> None:
     before = files(run)
     curate.run(None, out=run, scheduler="serial", stages=["fetch"], retry=["http_404", "not_image"])
     assert files(run) == before
     assert site.hits["status/404"] == 2
 
 
-def test_a_shard_without_its_tar_is_asked_for_what_was_in_it(run: Path, site: HostileSite) -> None:
+def test_retry_of_a_shard_with_a_damaged_tar_requests_its_images(
+    run: Path, site: HostileSite
+) -> None:
     record = json.loads((run / "fetched/part-00000.json").read_text())
     (run / "images/part-00000.tar").write_bytes(b"half")
     curate.run(None, out=run, scheduler="serial", stages=["fetch"], retry=["transient"])
@@ -98,13 +90,13 @@ def test_a_shard_without_its_tar_is_asked_for_what_was_in_it(run: Path, site: Ho
     assert json.loads((run / "fetched/part-00000.json").read_text())["input"] == record["input"]
 
 
-def test_without_a_reason_nothing_is_asked_for_again(run: Path, site: HostileSite) -> None:
+def test_finished_run_requests_nothing(run: Path, site: HostileSite) -> None:
     visits = site.hits.copy()
     curate.run(None, out=run, scheduler="serial", stages=["fetch"])
     assert site.hits == visits
 
 
 @pytest.mark.parametrize("name", ["too_small", "decode_failed", "nonsense", "quarantined"])
-def test_only_what_fetching_gave_can_be_tried_again(run: Path, name: str) -> None:
+def test_retry_refuses_reasons_of_other_stages(run: Path, name: str) -> None:
     with pytest.raises(RunError, match=f"{name!r} can't be tried again: name transient"):
         curate.run(None, out=run, scheduler="serial", stages=["fetch"], retry=[name])

@@ -63,31 +63,21 @@ def run(
     return table, shard, shard.progress.state()[0]
 
 
-def test_one_row_for_each_in_order(
+def test_fetch_shard_returns_one_row_for_each_in_order(
     stage: FetchShard, rows: pa.Table, site: HostileSite, tmp_path: Path
 ) -> None:
     table, _, advanced = run(stage, rows, RunFolder(tmp_path / "run"))
     assert table.column("id") == rows.column("id")
     assert table.schema == pa.schema([("id", pa.string()), ("reason", pa.string()), *SCHEMA])
-    assert table.column("reason").to_pylist() == [None] * 13 + [
-        "http_404",
-        None,
-        "forbidden_address",
-        "forbidden_scheme",
-    ]
-    assert table.column("http_status").to_pylist() == [200] * 3 + [None] + [200] * 9 + [
-        404,
-        200,
-        None,
-        None,
-    ]
+    ends = ["http_404", None, "forbidden_address", "forbidden_scheme"]
+    assert table.column("reason").to_pylist() == [None] * 13 + ends
+    statuses = [200] * 3 + [None] + [200] * 9 + [404, 200, None, None]
+    assert table.column("http_status").to_pylist() == statuses
     assert advanced == count_reasons(table)
     assert site.canary_hits == 0
 
 
-def test_the_tar_holds_the_bytes_as_served(
-    stage: FetchShard, rows: pa.Table, tmp_path: Path
-) -> None:
+def test_tar_holds_the_bytes_as_served(stage: FetchShard, rows: pa.Table, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     table, shard, _ = run(stage, rows, folder)
     data = folder.read("images/part-00007.tar")
@@ -97,14 +87,13 @@ def test_the_tar_holds_the_bytes_as_served(
     kept = [row for row in table.to_pylist() if row["reason"] is None]
     assert [data[row["offset"] : row["offset"] + row["nbytes"]] for row in kept] == served
     assert {row["tar"] for row in kept} == {"images/part-00007.tar"} == set(shard.outputs)
+    extensions = ["jpg"] * 3 + ["png"] + ["jpg"] * 9 + ["webp"]
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        extensions = ["png" if row["id"] == "f" * 16 else "jpg" for row in kept[:-1]] + ["webp"]
-        assert tar.getnames() == [
-            f"{row['id']}.{extension}" for row, extension in zip(kept, extensions, strict=True)
-        ]
+        pairs = zip(kept, extensions, strict=True)
+        assert tar.getnames() == [f"{row['id']}.{extension}" for row, extension in pairs]
 
 
-def test_what_it_makes_depends_on_what_was_served_alone(
+def test_outputs_depend_only_on_served_bytes(
     stage: FetchShard, rows: pa.Table, tmp_path: Path
 ) -> None:
     first, second = (RunFolder(tmp_path / name) for name in ("first", "second"))
@@ -115,16 +104,14 @@ def test_what_it_makes_depends_on_what_was_served_alone(
     assert one_shard.outputs == two_shard.outputs
 
 
-def test_a_rejected_row_has_no_bytes(stage: FetchShard, rows: pa.Table, tmp_path: Path) -> None:
+def test_rejected_row_has_no_bytes(stage: FetchShard, rows: pa.Table, tmp_path: Path) -> None:
     table, _, _ = run(stage, rows, RunFolder(tmp_path / "run"))
     for row in table.to_pylist():
         bytes_facts = [row[name] for name in ("sha256", "tar", "offset", "nbytes")]
         assert all(fact is None for fact in bytes_facts) == (row["reason"] is not None)
 
 
-def test_what_differs_from_run_to_run_goes_to_the_log(
-    stage: FetchShard, rows: pa.Table, tmp_path: Path
-) -> None:
+def test_volatile_facts_go_to_the_log(stage: FetchShard, rows: pa.Table, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     run(stage, rows, folder)
     with folder.open("log/fetch-00007.parquet") as file:
@@ -138,37 +125,30 @@ def test_what_differs_from_run_to_run_goes_to_the_log(
 
 def test_local_rows_never_reach_the_network(site: HostileSite, tmp_path: Path) -> None:
     row = {"id": "0" * 16, "url": site.url("ok"), "local_path": str(tmp_path / "gone.jpg")}
-    table, _, _ = run(
-        FetchShard(settings()), pa.Table.from_pylist([row], ROWS), RunFolder(tmp_path / "run")
-    )
+    rows = pa.Table.from_pylist([row], ROWS)
+    table, _, _ = run(FetchShard(settings()), rows, RunFolder(tmp_path / "run"))
     assert table.column("reason").to_pylist() == ["unreadable"]
     assert not site.hits
 
 
-def test_local_bytes_that_have_changed_are_fetched(
+def test_changed_local_bytes_are_fetched(
     stage: FetchShard, site: HostileSite, tmp_path: Path
 ) -> None:
     (tmp_path / "old.jpg").write_bytes(picture(seed=7))
     digest = f"sha256:{hashlib.sha256(picture()).hexdigest()}"
     claims = [(64, 64), (64, 64), (10, 10), (None, None)]
-    rows = [
-        {
-            "url": site.url(f"ok?{i}"),
-            "local_path": str(tmp_path / "old.jpg"),
-            "claimed_width": w,
-            "claimed_height": h,
-        }
-        for i, (w, h) in enumerate(claims)
-    ]
-    rows[3]["local_path"] = str(tmp_path / "as-served.jpg")
     (tmp_path / "as-served.jpg").write_bytes(picture())
-    table = pa.Table.from_pylist(
-        [{"id": f"{i:016x}", "local_digest": digest, **row} for i, row in enumerate(rows)]
-    )
+    rows = []
+    for i, (width, height) in enumerate(claims):
+        path = tmp_path / ("as-served.jpg" if i == 3 else "old.jpg")
+        row = {"id": f"{i:016x}", "url": site.url(f"ok?{i}"), "local_path": str(path)}
+        claimed = {"claimed_width": width, "claimed_height": height}
+        rows.append({**row, "local_digest": digest, **claimed})
+    table = pa.Table.from_pylist(rows)
     bounds = (Bound("width", "min", 64, Reason.TOO_SMALL),)
     folder = RunFolder(tmp_path / "run")
     result, _, advanced = run(FetchShard(stage.config, bounds), table, folder)
-    # what the list claims of an image may spare the request for it
+    # claims may spare the request
     assert result["reason"].to_pylist() == [None, None, "too_small", None]
     assert result["sha256"].to_pylist() == [digest[7:], digest[7:], None, digest[7:]]
     assert result["http_status"].to_pylist() == [200, 200, None, None]
@@ -180,7 +160,9 @@ def test_local_bytes_that_have_changed_are_fetched(
     assert details[3] is None
 
 
-def test_any_answer_fits_the_tables(stage: FetchShard, site: HostileSite, tmp_path: Path) -> None:
+def test_malformed_responses_fit_the_tables(
+    stage: FetchShard, site: HostileSite, tmp_path: Path
+) -> None:
     folder = RunFolder(tmp_path / "run")
     urls = [site.url("bad-bytes"), site.url("garbage"), site.url("status/999"), "http://\0/"]
     rows = [{"id": f"{i:016x}", "url": url} for i, url in enumerate(urls)]
@@ -190,7 +172,7 @@ def test_any_answer_fits_the_tables(stage: FetchShard, site: HostileSite, tmp_pa
         assert pq.read_table(file).num_rows == 4
 
 
-def test_an_empty_shard(tmp_path: Path) -> None:
+def test_empty_shard_gives_an_empty_tar(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     table, _, _ = run(FetchShard(settings()), ROWS.empty_table(), folder)
     assert table.num_rows == 0
@@ -198,27 +180,25 @@ def test_an_empty_shard(tmp_path: Path) -> None:
         assert tar.getnames() == []
 
 
-def test_scratch_is_left_clean(rows: pa.Table, tmp_path: Path) -> None:
+def test_fetch_shard_leaves_no_scratch_files(rows: pa.Table, tmp_path: Path) -> None:
     run(FetchShard(settings()), rows, RunFolder(tmp_path / "run"))
-    files = {
-        path.relative_to(tmp_path / "run").as_posix()
-        for path in (tmp_path / "run").rglob("*")
-        if path.is_file()
-    }
+    folder = tmp_path / "run"
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    files = {path.relative_to(folder).as_posix() for path in paths}
     files.remove(".tmp-turns")  # shared by the workers of a run, and removed at its end
     assert files == {"images/part-00007.tar", "log/fetch-00007.parquet"}
 
 
-def test_it_pickles(stage: FetchShard) -> None:
+def test_fetch_shard_pickles(stage: FetchShard) -> None:
     assert pickle.loads(pickle.dumps(stage)) == stage
 
 
-def test_columns_are_those_of_the_ledger() -> None:
+def test_fetch_columns_are_columns_of_the_ledger() -> None:
     ledger = {column.name: column.type for column in LEDGER}
     assert {field.name: field.type for field in SCHEMA}.items() <= ledger.items()
 
 
-def test_what_the_list_says_may_spare_the_request(
+def test_claims_out_of_bounds_spare_the_request(
     stage: FetchShard, site: HostileSite, tmp_path: Path
 ) -> None:
     bounds = (
@@ -227,29 +207,16 @@ def test_what_the_list_says_may_spare_the_request(
     )
     (tmp_path / "own.png").write_bytes(picture("PNG"))
     claims = [(99, 50, 0.0), (1000, 1000, 0.6), (1000, 1000, 0.1), (None, None, None)]
-    rows = [
-        {"url": site.url(f"ok?{i}"), "claimed_width": w, "claimed_height": h, "punsafe": unsafe}
-        for i, (w, h, unsafe) in enumerate(claims)
-    ]
-    rows.append(
-        {
-            "url": "file:own.png",
-            "local_path": str(tmp_path / "own.png"),
-            "claimed_width": 1,
-            "punsafe": 1.0,
-        }
-    )
-    table = pa.Table.from_pylist(
-        [{"id": f"{i:016x}", **row} for i, row in enumerate(rows)], ROWS_WITH_CLAIMS
-    )
+    rows = []
+    for i, (width, height, unsafe) in enumerate(claims):
+        row = {"id": f"{i:016x}", "url": site.url(f"ok?{i}"), "punsafe": unsafe}
+        rows.append({**row, "claimed_width": width, "claimed_height": height})
+    own = {"id": "f" * 16, "url": "file:own.png", "local_path": str(tmp_path / "own.png")}
+    rows.append({**own, "claimed_width": 1, "punsafe": 1.0})
+    table = pa.Table.from_pylist(rows, ROWS_WITH_CLAIMS)
     result, _, advanced = run(FetchShard(stage.config, bounds), table, RunFolder(tmp_path / "run"))
-    expected = [
-        "too_small",
-        "above_maximum",
-        "smaller_than_claimed",
-        "too_small",
-        None,
-    ]  # local bytes cost nothing
+    # the claims of local files are ignored: their bytes cost nothing
+    expected = ["too_small", "above_maximum", "smaller_than_claimed", "too_small", None]
     assert result.column("reason").to_pylist() == expected
     assert result.column("http_status").to_pylist() == [None, None, 200, 200, None]
     assert result.column("nbytes").to_pylist()[:4] == [None] * 4
@@ -257,17 +224,15 @@ def test_what_the_list_says_may_spare_the_request(
     assert set(site.hits) == {"ok?2", "ok?3"}
 
 
-def test_bounds_on_what_a_head_cannot_tell_are_left_to_later_stages() -> None:
-    filters = {
-        "min": {"width": 64, "hf_ratio_032": 0.1},
-        "allow": {"mode": ["RGB"], "format": ["PNG"]},
-    }
+def test_bounds_beyond_the_header_are_left_to_later_stages() -> None:
+    allow = {"mode": ["RGB"], "format": ["PNG"]}
+    filters = {"min": {"width": 64, "hf_ratio_032": 0.1}, "allow": allow}
     recipe = Recipe.parse({"name": "r", "filters": filters}, "here")
     assert [bound.column for bound in recipe.early_bounds] == ["format", "animated", "width"]
     assert recipe.override(["fetch.probe=false"]).early_bounds == ()
 
 
-def test_local_rows_are_tried_again_beside_those_that_are_kept(tmp_path: Path) -> None:
+def test_retry_of_local_rows_keeps_the_others(tmp_path: Path) -> None:
     folder, stage = RunFolder(tmp_path / "run"), FetchShard(settings(), retry=("unreadable",))
     rows = [
         {"id": f"{i:016x}", "url": f"file:{i}", "local_path": str(tmp_path / f"{i}")}

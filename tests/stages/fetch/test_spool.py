@@ -21,9 +21,7 @@ def spool(path: Path, data: bytes, step: int = 100, limit: int = 10**6, encoding
 
 @pytest.mark.parametrize("step", [1, 63, 64, 65, 10**6])
 @pytest.mark.parametrize("encoding", ["", "identity", "gzip", "Deflate"])
-def test_bytes_arrive_whatever_pieces_they_come_in(
-    tmp_path: Path, step: int, encoding: str
-) -> None:
+def test_spool_restores_bytes_from_any_pieces(tmp_path: Path, step: int, encoding: str) -> None:
     data = picture()
     packer = zlib.compressobj(wbits={"gzip": 31}.get(encoding, 15))
     sent = data if encoding in ("", "identity") else packer.compress(data) + packer.flush()
@@ -32,7 +30,7 @@ def test_bytes_arrive_whatever_pieces_they_come_in(
     assert (body.nbytes, body.format) == (len(data), "JPEG")
 
 
-def test_the_limit_is_inclusive(tmp_path: Path) -> None:
+def test_spool_limit_is_inclusive(tmp_path: Path) -> None:
     data = picture()
     assert spool(tmp_path / "body", data, limit=len(data)).nbytes == len(data)
     with pytest.raises(Failure) as failure:
@@ -52,7 +50,7 @@ def test_the_limit_is_inclusive(tmp_path: Path) -> None:
         (picture(), "zstd", Reason.NOT_IMAGE),
     ],
 )
-def test_what_is_no_body_leaves_no_file(
+def test_rejected_body_leaves_no_file(
     tmp_path: Path, data: bytes, encoding: str, reason: Reason
 ) -> None:
     with pytest.raises(Failure) as failure:
@@ -61,12 +59,12 @@ def test_what_is_no_body_leaves_no_file(
     assert not (tmp_path / "body").exists()
 
 
-def test_a_page_is_given_up_at_its_first_bytes(tmp_path: Path) -> None:
+def test_page_is_rejected_at_its_first_bytes(tmp_path: Path) -> None:
     with Spool(tmp_path / "body", 10**6) as open_spool, pytest.raises(Failure, match="<html>"):
         open_spool.write(b"<html>".ljust(64))
 
 
-def test_a_disk_that_is_full_at_the_last_byte(tmp_path: Path) -> None:
+def test_disk_full_at_the_last_byte_raises(tmp_path: Path) -> None:
     class FullDisk:
         def close(self) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
@@ -80,7 +78,7 @@ def test_a_disk_that_is_full_at_the_last_byte(tmp_path: Path) -> None:
 
 
 @given(st.binary(max_size=300), st.sampled_from(["", "gzip", "deflate"]))
-def test_any_bytes_end_in_a_body_or_a_reason(
+def test_any_bytes_give_a_body_or_a_reason(
     tmp_path_factory: pytest.TempPathFactory, data: bytes, encoding: str
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "any"
