@@ -13,6 +13,7 @@ from multiprocessing import resource_tracker
 from typing import Any, Protocol, Self, TypeVar
 
 from curate.errors import RunError
+from curate.log_levels import log_levels
 
 __all__ = [
     "GPU",
@@ -223,16 +224,9 @@ def _dask_settings() -> Iterator[None]:
     import dask
     import distributed  # noqa: F401 - importing it sets its log levels
 
-    loggers = {logging.getLogger(name): level for name, level in _LOG_LEVELS.items()}
-    before = {logger: logger.level for logger in loggers}
-    with dask.config.set({f"distributed.{name}": v for name, v in _DASK_SETTINGS.items()}):
-        for logger, level in loggers.items():
-            logger.setLevel(level)
-        try:
-            yield
-        finally:
-            for logger, level in before.items():
-                logger.setLevel(level)
+    settings = {f"distributed.{name}": value for name, value in _DASK_SETTINGS.items()}
+    with dask.config.set(settings), log_levels(_LOG_LEVELS):
+        yield
 
 
 @contextmanager

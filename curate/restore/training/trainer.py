@@ -17,6 +17,7 @@ from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from curate.errors import CurateError, RestoreError
+from curate.log_levels import log_levels
 from curate.manifest import Manifest
 from curate.restore.checkpoints.checkpoint import CheckpointInfo, read_info
 from curate.restore.data.degradations import parse_degradation
@@ -191,16 +192,9 @@ def _fit(
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without Lightning's advice: what it says is about settings that the recipe chose."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"lightning\..*")
-            # some gradients of networks in channels_last come in another layout than DDP's buckets: a matter of speed
-            warnings.filterwarnings("ignore", message="Grad strides do not match")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+    levels = {"lightning.pytorch": logging.ERROR, "lightning.fabric": logging.ERROR}
+    with log_levels(levels), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"lightning\..*")
+        # gradients of channels_last networks may differ in layout from DDP's buckets: harmless
+        warnings.filterwarnings("ignore", message="Grad strides do not match")
+        yield

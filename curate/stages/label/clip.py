@@ -18,12 +18,13 @@ from scipy.special import softmax
 from torch.nn import functional as F
 
 from curate.config import fingerprint
-from curate.errors import ImageError, InputError, Reason
+from curate.device import pick_device
+from curate.errors import ImageError, InputError, LabelError, Reason
 from curate.images.decode import decode_small, to_rgb
 from curate.recipe import Label
 from curate.stages.label.inference import exact, load_model, map_ahead
 from curate.stages.label.taxonomy import Taxonomy, load_taxonomy
-from curate.stages.label.weights import model_name, pick_device
+from curate.stages.label.weights import model_name
 
 __all__ = ["LabelResult", "Labeller", "label_images", "load_labeller"]
 
@@ -65,7 +66,7 @@ class Labeller:
         """
         self.taxonomy = taxonomy
         self.name = model_name(config)
-        self.device = torch.device(pick_device(config.device))
+        self.device = pick_device(config.device, setting="label.device", error=LabelError)
         self._others_margin = config.others_margin
         self._dtype = open_clip.get_input_dtype(config.precision) or torch.float32
         self._batch = CPU_BATCH if self.device.type == "cpu" else config.batch_size

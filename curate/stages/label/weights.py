@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from curate.device import pick_device
 from curate.errors import LabelError
 from curate.recipe import Label
 
@@ -19,7 +20,6 @@ __all__ = [
     "find_gpus",
     "find_weights",
     "model_name",
-    "pick_device",
     "preparation",
     "prepare_labeller",
 ]
@@ -85,24 +85,9 @@ def prepare_labeller(config: Label) -> None:
     """
     model_name(config)
     if config.device == "cuda":
-        pick_device(config.device)
+        pick_device(config.device, setting="label.device", error=LabelError)
     if _folder(config) is None and not Path(config.pretrained or "").is_file():
         find_weights(config)
-
-
-def pick_device(name: str) -> str:
-    """`cpu` or `cuda`, for a recipe's `label.device`.
-
-    Raises:
-        LabelError: if it is to be a GPU, and there is none.
-    """
-    import torch
-
-    if name == "cuda" and not torch.cuda.is_available():
-        raise LabelError(
-            "label.device is cuda, but this machine shows PyTorch no GPU: use auto or cpu"
-        )
-    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def find_gpus() -> tuple[str, ...]:

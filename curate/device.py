@@ -1,0 +1,40 @@
+"""Choice of the device that PyTorch works on; PyTorch is imported by the first call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from curate.errors import CurateError, RestoreError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["pick_device"]
+
+
+def pick_device(
+    name: str = "auto", *, setting: str = "device", error: type[CurateError] = RestoreError
+) -> torch.device:
+    """Return the device of that name; `auto` is a GPU when there is one, else the CPU.
+
+    Args:
+        name: `auto`, or PyTorch's name of a device, such as `cpu` or `cuda:1`.
+        setting: name of the user's setting, for the message.
+        error: class of the error.
+
+    Raises:
+        CurateError: an `error`, if this machine has no such device.
+    """
+    import torch
+
+    has_gpu = torch.cuda.is_available()
+    if name == "cuda" and not has_gpu:
+        raise error(f"{setting} is cuda, but this machine shows PyTorch no GPU: use auto or cpu")
+    if name in ("auto", "cuda"):
+        # not tried: that would start CUDA in a process that may never use it
+        return torch.device("cuda" if has_gpu else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as failure:  # AssertionError: a PyTorch without CUDA
+        reason = str(failure).splitlines()[0]
+        raise error(f"no device {name!r} here ({reason}): use auto or cpu") from failure
