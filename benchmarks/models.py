@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from curate.restore.models import SwinIR, build_model
 from curate.restore.models.damoe import HardMixture, SoftMixture
-from curate.restore.models.swinir import FeedForward, Routing
+from curate.restore.models.swinir import FeedForward, MixtureContext
 from tests.restore.plain_moce_ir import plain_moce_ir
 
 DIM, HIDDEN, EXPERTS, TASKS = 180, 360, 16, 4
@@ -132,8 +132,8 @@ def _feed_forwards(images: int, size: int, device: str) -> dict[str, Callable[[]
     shares = soft.gate(_tokens(soft, x_BHWC)).argmax(1).unique()
     return {
         "a plain feed-forward": lambda: dense(x_BHWC),
-        "hard mixture, mixed tasks": lambda: hard(x_BHWC, Routing(counts)),
-        f"soft mixture, {len(shares)} of {EXPERTS} experts": lambda: soft(x_BHWC, Routing()),
+        "hard mixture, mixed tasks": lambda: hard(x_BHWC, MixtureContext(counts)),
+        f"soft mixture, {len(shares)} of {EXPERTS} experts": lambda: soft(x_BHWC, MixtureContext()),
         "its token and gate alone": lambda: soft.gate(_tokens(soft, x_BHWC)),
     }
 

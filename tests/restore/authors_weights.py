@@ -1,4 +1,7 @@
-"""MoCE-IR and Restormer as plain functions of weights with their authors' names: what converted ones are held to."""
+"""MoCE-IR and Restormer as plain functions of weights with their authors' names.
+
+The reference for converted weights.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,11 @@ State = dict[str, Tensor]
 Shapes = Iterator[tuple[str, tuple[int, ...]]]
 
 DIM, LEVELS, HEADS, EXPERTS = 8, 3, (1, 2, 4), 4
-"""Of the small networks here: one block at each level and in the refinement."""
+"""Sizes of the small networks here: one block at each level and in the refinement."""
 
 
 def draw(shapes: Shapes) -> State:
-    """Random weights in which every part shows."""
+    """Return random weights with which every part changes the result."""
     generator = torch.Generator().manual_seed(0)
     state = {}
     for name, shape in shapes:
@@ -133,17 +136,16 @@ def moce_ir_shapes() -> Shapes:
 
 
 class Plain:
-    """The layers that both have, by the name of their weights."""
+    """Layers that both networks have, by the names of their weights."""
 
     def __init__(self, state: State) -> None:
         self.state = {name: tensor.double() for name, tensor in state.items()}
 
     def conv(self, p: str, x: Tensor) -> Tensor:
-        weight = self.state[f"{p}.weight"]
+        weight, bias = self.state[f"{p}.weight"], self.state.get(f"{p}.bias")
+        # a weight with one input channel is of a depthwise convolution
         groups = len(weight) if weight.shape[1] == 1 and x.shape[1] > 1 else 1
-        return F.conv2d(
-            x, weight, self.state.get(f"{p}.bias"), padding=weight.shape[2] // 2, groups=groups
-        )
+        return F.conv2d(x, weight, bias, padding=weight.shape[2] // 2, groups=groups)
 
     def norm(self, p: str, x: Tensor) -> Tensor:
         scale = (x.var(1, correction=0, keepdim=True) + 1e-5).sqrt()
@@ -180,12 +182,11 @@ def restormer(state: State, image: Tensor) -> Tensor:
         x = F.pixel_unshuffle(net.conv(f"down{level}_{level + 1}.body.0", x), 2)
     x = stage("latent", x)
     for level in range(LEVELS - 1, 0, -1):
-        x = torch.cat(
-            [F.pixel_shuffle(net.conv(f"up{level + 1}_{level}.body.0", x), 2), skips[level]], 1
-        )
-        x = stage(
-            f"decoder_level{level}", net.conv(f"reduce_chan_level{level}", x) if level > 1 else x
-        )
+        upsampled = F.pixel_shuffle(net.conv(f"up{level + 1}_{level}.body.0", x), 2)
+        x = torch.cat([upsampled, skips[level]], 1)
+        if level > 1:
+            x = net.conv(f"reduce_chan_level{level}", x)
+        x = stage(f"decoder_level{level}", x)
     return net.conv("output", stage("refinement", x)) + image
 
 
@@ -201,28 +202,29 @@ def moce_ir(state: State, image: Tensor, expert: int) -> Tensor:
         k, v = net.conv(f"{p}.kv_dwconv", net.conv(f"{p}.kv", x)).chunk(2, 1)
         height, width = x.shape[2:]
         q, k = (F.pad(y, (0, -width % tile, 0, -height % tile)) for y in (q, k))
+        # circular convolution, tile by tile
         out = torch.zeros_like(q)
         for top in range(0, q.shape[2], tile):
             for left in range(0, q.shape[3], tile):
                 window = (..., slice(top, top + tile), slice(left, left + tile))
-                out[window] = torch.fft.ifft2(
-                    torch.fft.fft2(q[window]) * torch.fft.fft2(k[window])
-                ).real
+                product = torch.fft.fft2(q[window]) * torch.fft.fft2(k[window])
+                out[window] = torch.fft.ifft2(product).real
         return net.conv(f"{p}.proj_out", net.norm(f"{p}.norm", out[..., :height, :width]) * v)
 
     def decoder_block(p: str, x: Tensor, frequency: Tensor) -> Tensor:
         n = net.norm(f"{p}.norms.0", x)
         shared = net.attention(f"{p}.shared", net.conv(f"{p}.proj.0", n))
-        asked, e = net.conv(f"{p}.proj.1", n), f"{p}.adapter.experts.{expert}.0"
-        logits = asked.mean((2, 3)) @ net.state[f"{p}.adapter.routing.gate.2.weight"].T
+        # the router's probability of the expert
+        routed, e = net.conv(f"{p}.proj.1", n), f"{p}.adapter.experts.{expert}.0"
+        logits = routed.mean((2, 3)) @ net.state[f"{p}.adapter.routing.gate.2.weight"].T
         logits = logits + frequency @ net.state[f"{p}.adapter.routing.freq_gate.weight"].T
-        inner = mix(f"{e}.body", net.conv(f"{e}.proj.0", asked), 4 << expert) * F.silu(
-            net.conv(f"{e}.proj.1", shared)
-        )
-        routed = (asked + net.conv(f"{e}.proj.2", inner)) * logits.softmax(1)[
-            :, expert, None, None, None
-        ]
+        gate = logits.softmax(1)[:, expert, None, None, None]
+        # the expert, modulated by the shared one
+        mixed = mix(f"{e}.body", net.conv(f"{e}.proj.0", routed), 4 << expert)
+        inner = mixed * F.silu(net.conv(f"{e}.proj.1", shared))
+        routed = (routed + net.conv(f"{e}.proj.2", inner)) * gate
         routed = net.conv(f"{p}.adapter.proj_out", routed)
+        # attention from the routed to the shared expert
         q = net.conv(f"{p}.mixer.q_dwconv", net.conv(f"{p}.mixer.q", routed))
         k, v = net.conv(f"{p}.mixer.kv_dwconv", net.conv(f"{p}.mixer.kv", shared)).chunk(2, 1)
         attended = net.attend(f"{p}.mixer", q, k, v).unflatten(2, x.shape[2:])

@@ -1,3 +1,5 @@
+"""AirNet: deformable convolutions, contrast, queue, training."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -33,7 +35,7 @@ def pair(seed: int = 0, batch: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
     return first, second
 
 
-def test_parameter_counts_are_the_published_ones() -> None:
+def test_airnet_parameter_counts_are_the_published_ones() -> None:
     with torch.device("meta"):
         model = build_model("airnet")
     assert count_parameters(model) == 8_930_313
@@ -41,13 +43,11 @@ def test_parameter_counts_are_the_published_ones() -> None:
     assert count_parameters(model.get_submodule("encoder")) == 1_319_936
 
 
-def test_a_deformable_convolution_takes_its_taps_where_it_is_told() -> None:
+def test_deformable_convolution_moves_its_taps_by_the_offsets() -> None:
     layer = DeformableConvolution(2)
     x, guide = torch.randn(1, 2, 8, 9), torch.randn(1, 2, 8, 9)
     plain = F.conv2d(x, layer.convolution.weight, padding=1)
-    assert torch.allclose(layer(x, guide), plain / 2, atol=1e-6), (
-        "before training: where they are, at half strength"
-    )
+    assert torch.allclose(layer(x, guide), plain / 2, atol=1e-6), "before training: half strength"
     with torch.no_grad():
         layer.taps.bias[:18] = torch.tensor([1.0, 2.0]).repeat(9)  # one down, two to the right
         layer.taps.bias[18:] = 100
@@ -55,19 +55,16 @@ def test_a_deformable_convolution_takes_its_taps_where_it_is_told() -> None:
     assert torch.allclose(layer(x, guide)[..., 1:-3, 1:-4], moved[..., 1:-3, 1:-4], atol=1e-5)
 
 
-def test_the_guide_reaches_the_output(small: AirNet) -> None:
+def test_guide_map_changes_the_restored_image(small: AirNet) -> None:
     image, other = pair()
     small.eval()
     with torch.no_grad():
-        assert not torch.allclose(
-            small._restore(image, small.encoder(image)),
-            small._restore(image, small.encoder(other)),
-            atol=1e-4,
-        )
+        own = small._restore(image, small.encoder(image))
+        assert not torch.allclose(own, small._restore(image, small.encoder(other)), atol=1e-4)
 
 
 @pytest.mark.parametrize("size", [(8, 8), (1, 1), (3, 50), (17, 9)])
-def test_any_size_comes_back_as_it_was(small: AirNet, size: tuple[int, int]) -> None:
+def test_image_of_any_size_keeps_its_size(small: AirNet, size: tuple[int, int]) -> None:
     small.eval()
     image = torch.rand(2, 3, *size)
     with torch.no_grad():
@@ -78,15 +75,15 @@ def test_any_size_comes_back_as_it_was(small: AirNet, size: tuple[int, int]) -> 
     assert aux == 0
 
 
-def test_contrast_is_the_cross_entropy_of_the_second_crop(small: AirNet) -> None:
+def test_contrastive_loss_is_the_cross_entropy_of_the_second_crop(small: AirNet) -> None:
     image, other = pair()
     known = small.queue_FK.clone()
     loss = small.aux_loss(image, other)
     small.eval()
     small.train()  # the same statistics of the batch, for what follows
     with torch.no_grad():
-        query = F.normalize(small.encoder.describe(small.encoder(image)), dim=1)
-        key = F.normalize(small.key_encoder.describe(small.key_encoder(other)), dim=1)
+        query = F.normalize(small.encoder.embed(small.encoder(image)), dim=1)
+        key = F.normalize(small.key_encoder.embed(small.key_encoder(other)), dim=1)
     terms = []
     for q, k in zip(query, key, strict=True):
         scores = torch.cat([(q @ k)[None], torch.stack([q @ each for each in known.T])]) / 0.07
@@ -96,36 +93,34 @@ def test_contrast_is_the_cross_entropy_of_the_second_crop(small: AirNet) -> None
     assert torch.equal(small.queue_FK[:, 3:], known[:, 3:])
 
 
-def test_the_queue_forgets_the_oldest_first(small: AirNet) -> None:
-    """It needn't be a multiple of the batch, or as large."""
+def test_queue_of_any_size_overwrites_the_oldest_first(small: AirNet) -> None:
+    """The size needn't be a multiple of the batch, or as large."""
     seen = []
     for seed in range(3):
         before = small.queue_FK.clone()
-        small._remember(
-            F.normalize(torch.randn(4, 256, generator=torch.Generator().manual_seed(seed)), dim=1)
-        )
+        keys = torch.randn(4, 256, generator=torch.Generator().manual_seed(seed))
+        small._enqueue(F.normalize(keys, dim=1))
         seen.append([i for i in range(6) if not torch.equal(before[:, i], small.queue_FK[:, i])])
     assert seen == [[0, 1, 2, 3], [0, 1, 4, 5], [2, 3, 4, 5]]
-    small._remember(F.normalize(torch.randn(9, 256), dim=1))
+    small._enqueue(F.normalize(torch.randn(9, 256), dim=1))
     assert small.queue_FK.shape == (256, 6)
 
 
-def test_the_second_encoder_follows_the_first_and_is_not_trained(small: AirNet) -> None:
+def test_second_encoder_follows_the_first_untrained(small: AirNet) -> None:
     with torch.no_grad():
         for parameter in small.encoder.parameters():
             parameter += 1
     before = [p.clone() for p in small.key_encoder.parameters()]
     loss = small.aux_loss(*pair())
     loss.backward()
-    for old, key, query in zip(
-        before, small.key_encoder.parameters(), small.encoder.parameters(), strict=True
-    ):
+    encoders = small.key_encoder.parameters(), small.encoder.parameters()
+    for old, key, query in zip(before, *encoders, strict=True):
         assert torch.allclose(key, 0.999 * old + 0.001 * query, atol=1e-6)
         assert key.grad is None
         assert query.grad is not None
 
 
-def test_gradient_reaches_every_part_that_is_trained(small: AirNet) -> None:
+def test_gradient_reaches_every_trained_parameter(small: AirNet) -> None:
     restored, aux = small.forward_with_aux(*pair())
     for name, parameter in small.named_parameters():
         if name.endswith("taps.weight"):
@@ -136,8 +131,8 @@ def test_gradient_reaches_every_part_that_is_trained(small: AirNet) -> None:
     assert [name for name, p in trained if p.grad is None or not p.grad.any()] == []
 
 
-def test_the_encoder_learns_to_tell_degradations_apart(small: AirNet) -> None:
-    """Noise, blur and darkness of the same pictures: crops of one are nearer than those of others."""
+def test_encoder_learns_to_distinguish_degradations(small: AirNet) -> None:
+    """Crops with one of noise, blur and darkness are nearer than those with another."""
     generator = torch.Generator().manual_seed(0)
 
     def batch() -> tuple[torch.Tensor, torch.Tensor]:
@@ -155,13 +150,13 @@ def test_the_encoder_learns_to_tell_degradations_apart(small: AirNet) -> None:
         loss.backward()
         optimiser.step()
     with torch.no_grad():
-        a, b = (F.normalize(model.encoder.describe(model.encoder(view)), dim=1) for view in batch())
+        a, b = (F.normalize(model.encoder.embed(model.encoder(view)), dim=1) for view in batch())
     near = a @ b.T
     assert near.argmax(1).tolist() == [0, 1, 2]
     assert near.diagonal().min() > near[~torch.eye(3, dtype=torch.bool)].max() + 0.1
 
 
-def test_half_precision_gives_nearly_the_same(small: AirNet) -> None:
+def test_half_precision_result_is_close(small: AirNet) -> None:
     image, other = pair()
     whole, _ = small.forward_with_aux(image, other)
     with torch.autocast("cpu", torch.bfloat16):
@@ -170,39 +165,35 @@ def test_half_precision_gives_nearly_the_same(small: AirNet) -> None:
     assert (half - whole).abs().mean() < 0.1 * whole.abs().mean()
 
 
-def test_work_is_counted_with_its_deformable_convolutions() -> None:
-    """In use there is one block of the encoder; each weight counts once a pixel, sampling doesn't."""
+def test_forward_cost_includes_deformable_convolutions() -> None:
+    """Inference runs one block of the encoder; weights count once a pixel, sampling doesn't."""
     with torch.device("meta"):
         model = build_model("airnet")
-    weights = sum(
-        p.numel() for name, p in model.named_parameters() if p.dim() == 4 and "encoder" not in name
-    )
-    weights += sum(
-        p.numel() for p in model.get_submodule("encoder.first").parameters() if p.dim() == 4
-    )
+    weights = 0
+    for name, parameter in model.named_parameters():
+        used = "encoder" not in name or name.startswith("encoder.first")
+        weights += parameter.numel() if parameter.dim() == 4 and used else 0
     cost = forward_cost(model, 8, 8)
     assert cost.total_macs == 64 * weights
     assert cost.macs["encoder"] == 64 * (27 * 64 + 9 * 64 * 64 + 3 * 64)
 
 
-def test_two_views_have_one_picture_and_one_degradation(photos: Path) -> None:
+def test_two_views_share_picture_and_degradation(photos: Path) -> None:
     phases = recipe(phases=[{"epochs": 1, "crop": 16, "batch": 2, "lr": 1e-3}]).phases
     groups = [Group(open_pictures(photos), {"denoise_50": 1, "denoise_1": 1})]
     one, two = (PatchDataset(groups, phases, seed=3, views=views) for views in (1, 2))
     kinds = set()
     for number in range(8):
         degraded, clean, task = one[0, number]
-        views, same, told = two[0, number]
+        views, same, task_of_both = two[0, number]
         assert views.shape == (2, 3, 16, 16)
         assert torch.equal(views[0], degraded), "the first is as if it were the only one"
         assert torch.equal(same, clean)
-        assert task == told
+        assert task == task_of_both
         assert not torch.equal(views[0], views[1])
-        # drawn pictures are smooth, so that what is left beside a mean of neighbours is noise
-        noisy = [
-            float((view - F.avg_pool2d(view[None], 3, 1, 1)[0])[:, 2:-2, 2:-2].std()) > 0.1
-            for view in views
-        ]
+        # drawn pictures are smooth: the difference to a mean of neighbours is noise
+        residual = (views - F.avg_pool2d(views, 3, 1, 1))[..., 2:-2, 2:-2]
+        noisy = (residual.flatten(1).std(1) > 0.1).tolist()
         assert noisy == [float((degraded - clean).std()) > 0.1] * 2
         kinds.add(noisy[0])
     assert kinds == {True, False}
@@ -221,7 +212,7 @@ def schedule(**changes: Any) -> TrainRecipe:
     return recipe(**base | changes)
 
 
-def test_it_trains_from_a_manifest_its_encoder_first(
+def test_airnet_training_warms_the_encoder_up_first(
     manifest: Path, photos: Path, tmp_path: Path
 ) -> None:
     weights = {}
@@ -236,24 +227,18 @@ def test_it_trains_from_a_manifest_its_encoder_first(
         if name.startswith(("head", "groups", "body", "tail")):
             assert torch.equal(weights["warm"][name], tensor), "the restorer waits for its encoder"
             assert not torch.equal(weights["whole"][name], tensor) or not tensor.dim()
-    for name in (
-        "encoder.first.body.0.weight",
-        "key_encoder.first.body.0.weight",
-        "queue_FK",
-        "oldest",
-    ):
+    first = "encoder.first.body.0.weight"
+    for name in (first, f"key_{first}", "queue_FK", "oldest"):
         assert not torch.equal(weights["warm"][name], fresh[name]), name
     assert weights["warm"]["oldest"] == 4
-    done = restore_files(
-        tmp_path / "whole/model.safetensors", [photos / "0.png"], tmp_path / "restored.png"
-    )
-    assert done[0].error == ""
+    checkpoint = tmp_path / "whole/model.safetensors"
+    (done,) = restore_files(checkpoint, [photos / "0.png"], tmp_path / "restored.png")
+    assert done.error == ""
 
 
-def test_what_cannot_be_trained_so_is_refused(manifest: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        RestoreError, match="aux_only, which is for airnet: restormer has no such loss"
-    ):
+def test_aux_only_training_of_other_models_is_refused(manifest: Path, tmp_path: Path) -> None:
+    message = "aux_only, which is for airnet: restormer has no such loss"
+    with pytest.raises(RestoreError, match=message):
         small = {"dim": 8, "num_blocks": [1, 1], "heads": [1, 2]}
         train(schedule(model="restormer", settings=small), [manifest], tmp_path / "out")
     with pytest.raises(RecipeError, match=r"aux_only needs losses\.aux over 0"):
@@ -262,12 +247,11 @@ def test_what_cannot_be_trained_so_is_refused(manifest: Path, tmp_path: Path) ->
         build_model("airnet", queue=0)
 
 
-def test_the_recipe_is_the_published_schedule() -> None:
+def test_airnet_recipe_is_the_published_schedule() -> None:
     """100 epochs for the encoder, 900 for all, the rate halved every 125."""
     setting = TrainRecipe.load(ROOT / "pipelines/train/airnet.yaml")
-    assert [
-        sum(p.epochs for p in setting.phases if p.aux_only == warm) for warm in (True, False)
-    ] == [100, 900]
+    assert sum(p.epochs for p in setting.phases if p.aux_only) == 100
+    assert sum(p.epochs for p in setting.phases if not p.aux_only) == 900
     done = 0
     for phase in (p for p in setting.phases if not p.aux_only):
         assert phase.lr == pytest.approx(1e-4 * 0.5 ** (done // 125))

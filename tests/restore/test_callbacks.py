@@ -15,7 +15,7 @@ from torch import Tensor
 
 from curate.restore.data.loader import Pace
 from curate.restore.models import build_model
-from curate.restore.models.routing_hooks import listen
+from curate.restore.models.routing_hooks import register_routing_hooks
 from curate.restore.training.callbacks import LoaderPace, Routing
 from curate.restore.training.trainer import train
 from tests.restore.samples import TINY, recipe
@@ -76,7 +76,7 @@ def test_routing_curves_are_shares_by_layer_and_by_task(photos: Path, tmp_path: 
 
 def heard(model: torch.nn.Module, *inputs: Tensor) -> dict[str, tuple[int, Tensor]]:
     found = {}
-    layers = listen(
+    layers = register_routing_hooks(
         model, lambda layer, experts, expert_N: found.update({layer: (experts, expert_N)})
     )
     model.train().forward_with_aux(*inputs)  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""Weights under their authors' names do in our networks what they do in theirs."""
+"""Conversion of published weights: results equal those of the authors' networks."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ from curate.restore import convert_weights, load_model, read_info
 from tests.restore import authors_weights as published
 
 BLOCKS = [1] * published.LEVELS
-RESTORMER = {
-    "dim": published.DIM,
-    "num_blocks": BLOCKS,
-    "heads": list(published.HEADS),
-    "refinement_blocks": 1,
-}
+U_SHAPED = {"num_blocks": BLOCKS, "heads": list(published.HEADS), "refinement_blocks": 1}
+RESTORMER: dict[str, Any] = {"dim": published.DIM, **U_SHAPED}
 MOCE = {**RESTORMER, "num_dec_blocks": BLOCKS[1:]}
 SWINIR = {"dim": 12, "depths": [2, 2], "heads": 3}
+
+
+def convert(source: Path, model: str = "restormer", **settings: Any) -> Path:
+    """Convert weights to a checkpoint beside them."""
+    convert_weights(source, model, source.with_name("ours.safetensors"), **settings)
+    return source.with_name("ours.safetensors")
 
 
 @pytest.fixture
@@ -34,13 +36,13 @@ def image() -> torch.Tensor:
 
 
 @pytest.mark.parametrize("norm", ["bias_free", "with_bias"])
-def test_restormer(norm: str, image: torch.Tensor, tmp_path: Path) -> None:
+def test_restormer_with_converted_weights_equals_the_authors(
+    norm: str, image: torch.Tensor, tmp_path: Path
+) -> None:
     state = published.draw(published.restormer_shapes(norm == "with_bias"))
     torch.save({"params": state}, tmp_path / "theirs.pth")
-    convert_weights(
-        tmp_path / "theirs.pth", "restormer", tmp_path / "ours.safetensors", norm=norm, **RESTORMER
-    )
-    model = load_model(tmp_path / "ours.safetensors", device="cpu").double()
+    ours = convert(tmp_path / "theirs.pth", norm=norm, **RESTORMER)
+    model = load_model(ours, device="cpu").double()
     expected = published.restormer(state, image.double())
     with torch.no_grad():
         # channels attend in single precision
@@ -49,8 +51,10 @@ def test_restormer(norm: str, image: torch.Tensor, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("expert", [0, 2, 3])
-def test_moce_ir(expert: int, image: torch.Tensor, tmp_path: Path) -> None:
-    """As Lightning saves it: the network is a part of a module, beside the arguments of a script."""
+def test_moce_ir_with_converted_weights_equals_the_authors(
+    expert: int, image: torch.Tensor, tmp_path: Path
+) -> None:
+    """Lightning saves the network as a part of a module, beside the arguments of a script."""
     state = published.draw(published.moce_ir_shapes())
     wrapped = {
         "state_dict": {f"net.{name}": tensor for name, tensor in state.items()},
@@ -58,20 +62,18 @@ def test_moce_ir(expert: int, image: torch.Tensor, tmp_path: Path) -> None:
         "epoch": 3,
     }
     torch.save(wrapped, tmp_path / "last.ckpt")
-    convert_weights(tmp_path / "last.ckpt", "moce_ir", tmp_path / "ours.safetensors", **MOCE)
-    model = load_model(tmp_path / "ours.safetensors", device="cpu").double()
+    ours = convert(tmp_path / "last.ckpt", "moce_ir", **MOCE)
+    model = load_model(ours, device="cpu").double()
     expected = published.moce_ir(state, image.double(), expert)
     with torch.no_grad():
         assert torch.allclose(model(image.double(), route=expert), expected, atol=1e-5)
         others = model(image.double(), route=1)
-    assert (expected - others).abs().mean() > 1e-3, (
-        "experts must differ for this test to mean anything"
-    )
+    assert (expected - others).abs().mean() > 1e-3, "the experts must differ in this test"
 
 
 @pytest.mark.filterwarnings("ignore:torch.meshgrid")
 @pytest.mark.parametrize("form", ["params", "params_ema", "bare", "safetensors"])
-def test_swinir(form: str, tmp_path: Path) -> None:
+def test_swinir_with_converted_weights_equals_the_authors(form: str, tmp_path: Path) -> None:
     pytest.importorskip("spandrel")
     from spandrel.architectures.SwinIR.__arch.SwinIR import SwinIR as Reference
 
@@ -91,65 +93,49 @@ def test_swinir(form: str, tmp_path: Path) -> None:
         safetensors.torch.save_file(reference.state_dict(), source)
     else:
         others = {"params": {"junk": torch.zeros(1)}} if form == "params_ema" else {}
-        torch.save(
-            reference.state_dict() if form == "bare" else {**others, form: reference.state_dict()},
-            source,
-        )
-    convert_weights(source, "swinir", tmp_path / "ours.safetensors", value_range=255, **SWINIR)
+        state = reference.state_dict()
+        torch.save(state if form == "bare" else {**others, form: state}, source)
+    ours = convert(source, "swinir", value_range=255, **SWINIR)
     image = torch.rand(1, 3, 17, 30)
     with torch.no_grad():
-        ours = load_model(tmp_path / "ours.safetensors", device="cpu")(image)
-        assert torch.allclose(ours, reference(image), atol=1e-6)
+        restored = load_model(ours, device="cpu")(image)
+        assert torch.allclose(restored, reference(image), atol=1e-6)
 
 
-def test_a_checkpoint_says_where_its_weights_are_from(tmp_path: Path) -> None:
+def test_converted_checkpoint_has_the_origin_of_its_weights(tmp_path: Path) -> None:
     state = published.draw(published.restormer_shapes(False))
     torch.save(state, tmp_path / "theirs.pth")
     settings = [f"--set={key}={value}" for key, value in RESTORMER.items()]
-    arguments = [
-        "models",
-        "convert",
-        str(tmp_path / "theirs.pth"),
-        "--model",
-        "restormer",
-        "-o",
-        str(tmp_path / "o.st"),
-    ]
-    result = CliRunner().invoke(app, [*arguments, *settings], catch_exceptions=False)
+    source, out = str(tmp_path / "theirs.pth"), str(tmp_path / "o.st")
+    command = ["models", "convert", source, "--model", "restormer", "-o", out, *settings]
+    result = CliRunner().invoke(app, command, catch_exceptions=False)
     assert result.exit_code == 0
-    info = read_info(tmp_path / "o.st")
+    info = read_info(out)
     assert (info.model, info.settings) == ("restormer", RESTORMER)
     assert info.origin.startswith("theirs.pth, SHA-256 ")
     assert info.origin in result.stdout
-    assert load_model(tmp_path / "o.st")
+    assert load_model(out)
 
 
-def test_names_that_do_not_fit_are_told(tmp_path: Path) -> None:
+def test_tensors_that_do_not_fit_are_named(tmp_path: Path) -> None:
     state = published.draw(published.restormer_shapes(False))
     state["head.weight"] = state.pop("output.weight")
     state["latent.0.attn.temperature"] = torch.ones(2, 1, 1)
     torch.save(state, tmp_path / "theirs.pth")
     with pytest.raises(RestoreError) as caught:
-        convert_weights(
-            tmp_path / "theirs.pth", "restormer", tmp_path / "ours.safetensors", **RESTORMER
-        )
+        convert(tmp_path / "theirs.pth", **RESTORMER)
     message = str(caught.value)
     assert "1 missing (output.weight); 1 unexpected (head.weight)" in message
-    assert (
-        "1 of another shape (latent.0.attn.temperature is (2, 1, 1) and should be (4, 1, 1))"
-        in message
-    )
+    shapes = "latent.0.attn.temperature is (2, 1, 1) and should be (4, 1, 1)"
+    assert f"1 of another shape ({shapes})" in message
     assert not (tmp_path / "ours.safetensors").exists()
 
 
-def test_the_wrong_model_is_told_in_a_few_names(tmp_path: Path) -> None:
+def test_weights_of_another_model_are_refused_in_a_few_names(tmp_path: Path) -> None:
     torch.save(published.draw(published.moce_ir_shapes()), tmp_path / "theirs.pth")
-    with pytest.raises(
-        RestoreError, match=r"\d+ missing \(.*, \.\.\.\); \d+ unexpected .*another model"
-    ) as caught:
-        convert_weights(
-            tmp_path / "theirs.pth", "restormer", tmp_path / "ours.safetensors", **RESTORMER
-        )
+    message = r"\d+ missing \(.*, \.\.\.\); \d+ unexpected .*another model"
+    with pytest.raises(RestoreError, match=message) as caught:
+        convert(tmp_path / "theirs.pth", **RESTORMER)
     assert len(str(caught.value)) < 1500
 
 
@@ -164,23 +150,19 @@ def test_the_wrong_model_is_told_in_a_few_names(tmp_path: Path) -> None:
         (None, "can't read weights .*theirs.pth"),
     ],
 )
-def test_files_that_hold_something_else_are_refused(
-    content: Any, message: str, tmp_path: Path
-) -> None:
+def test_file_without_a_state_dict_is_refused(content: Any, message: str, tmp_path: Path) -> None:
     path = tmp_path / "theirs.pth"
     if isinstance(content, bytes):
         path.write_bytes(content)
     elif content is not None:
         torch.save(content, path)
     with pytest.raises(RestoreError, match=message):
-        convert_weights(path, "restormer", tmp_path / "ours.safetensors")
+        convert(path)
 
 
-def test_models_without_published_weights_are_named(tmp_path: Path) -> None:
-    with pytest.raises(
-        RestoreError,
-        match=r"no published weights are known for damoe; they are for moe_ir_30g, .*swinir",
-    ):
-        convert_weights(tmp_path / "x.pth", "damoe", tmp_path / "ours.safetensors")
+def test_model_without_published_weights_is_refused(tmp_path: Path) -> None:
+    message = r"no published weights are known for damoe; they are for moe_ir_30g, .*swinir"
+    with pytest.raises(RestoreError, match=message):
+        convert(tmp_path / "x.pth", "damoe")
     with pytest.raises(RestoreError, match="no model 'x'"):
-        convert_weights(tmp_path / "x.pth", "x", tmp_path / "ours.safetensors")
+        convert(tmp_path / "x.pth", "x")

@@ -1,11 +1,13 @@
+"""DAMoE: table 10, mixtures by hand, tasks, training from a manifest."""
+
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from curate.errors import RestoreError
 from curate.restore import TrainRecipe, evaluate, restore_files, train
@@ -16,7 +18,7 @@ from curate.restore.inference.restore_image import restore_array
 from curate.restore.models import DAMoE, build_model, count_parameters
 from curate.restore.models.damoe import HardMixture, SoftMixture
 from curate.restore.models.paper_flops import published_flops
-from curate.restore.models.swinir import Routing
+from curate.restore.models.swinir import MixtureContext, SwinBlock
 from curate.restore.schedule import Schedule
 from tests import ROOT
 from tests.restore.samples import draw, recipe
@@ -29,7 +31,7 @@ def small() -> DAMoE:
     torch.manual_seed(0)
     model = DAMoE(**SMALL)
     with torch.no_grad():
-        # fresh networks hardly do anything, and fresh gates hardly choose: strengthen both
+        # fresh networks hardly change an image, and fresh gates hardly choose: strengthen both
         for name, parameter in model.named_parameters():
             if parameter.dim() > 1:
                 parameter *= 20 if ".gate." in name else 3
@@ -54,7 +56,7 @@ def test_parameters_and_flops_are_those_of_table_10(
     assert round(published_flops(model) / 1e9, 2) == flops  # type: ignore[arg-type]
 
 
-def test_mixtures_take_turns_and_the_first_is_hard() -> None:
+def test_damoe_alternates_mixtures_from_a_hard_one() -> None:
     with torch.device("meta"):
         model = build_model("damoe")
     kinds = [type(block.feed_forward) for group in model.groups for block in group.blocks]
@@ -62,58 +64,46 @@ def test_mixtures_take_turns_and_the_first_is_hard() -> None:
     assert [len(block.feed_forward.experts) for block in model.groups[0].blocks] == [4, 16] * 3
 
 
-def test_a_batch_of_tasks_gives_what_its_images_give_one_by_one(small: DAMoE) -> None:
+def test_batch_of_tasks_equals_its_images_one_by_one(small: DAMoE) -> None:
     images = torch.rand(6, 3, 14, 21, generator=torch.Generator().manual_seed(1))
     tasks = [3, 0, 2, 2, 0, 3]
     with torch.no_grad():
         together = small(images, tasks)
-        single = torch.cat(
-            [small(image[None], task) for image, task in zip(images, tasks, strict=True)]
-        )
+        pairs = zip(images, tasks, strict=True)
+        single = torch.cat([small(image[None], task) for image, task in pairs])
         other = small(images, torch.tensor([3, 0, 2, 1, 0, 3]))
     assert torch.allclose(together, single, atol=2e-5)
-    assert not torch.allclose(together[3], other[3], atol=1e-2), (
-        "tasks must differ for this test to mean anything"
-    )
+    assert not torch.allclose(together[3], other[3], atol=1e-2), "tasks must differ in this test"
     assert torch.allclose(together[[0, 1, 2, 4, 5]], other[[0, 1, 2, 4, 5]], atol=2e-5)
 
 
-def test_patches_meet_their_own_expert_weighed_by_the_gate() -> None:
-    """Eqs. (7) to (11) patch by patch."""
+def test_soft_mixture_equals_eqs_7_to_11_patch_by_patch() -> None:
     torch.manual_seed(0)
     mixture = SoftMixture(6, 8, experts=4, patch=7).eval()
     mixture.gate.weight.data *= 20
     x = torch.randn(2, 14, 21, 6)
     chosen = set()
     with torch.no_grad():
-        y = mixture(x, Routing())
-        for image in range(2):
-            for top in (0, 7):
-                for left in (0, 7, 14):
-                    patch = x[image, top : top + 7, left : left + 7]
-                    token = (
-                        torch.einsum("hwc,ochw->o", patch, mixture.token.weight)
-                        + mixture.token.bias
-                    )
-                    weights = (mixture.gate.weight @ mixture.norm(token)).softmax(0)
-                    expert = int(weights.argmax())
-                    chosen.add(expert)
-                    expected = weights[expert] * mixture.experts[expert](patch)
-                    assert torch.allclose(
-                        y[image, top : top + 7, left : left + 7], expected, atol=1e-5
-                    )
+        y = mixture(x, MixtureContext())
+        for image, top, left in itertools.product((0, 1), (0, 7), (0, 7, 14)):
+            place = (image, slice(top, top + 7), slice(left, left + 7))
+            token = torch.einsum("hwc,ochw->o", x[place], mixture.token.weight) + mixture.token.bias
+            weights = (mixture.gate.weight @ mixture.norm(token)).softmax(0)
+            expert = int(weights.argmax())
+            chosen.add(expert)
+            expected = weights[expert] * mixture.experts[expert](x[place])
+            assert torch.allclose(y[place], expected, atol=1e-5)
     assert len(chosen) > 1
 
 
-def test_gradient_reaches_the_experts_in_use_the_gates_and_the_tasks_alone(small: DAMoE) -> None:
+def test_gradient_reaches_no_unused_expert_or_task(small: DAMoE) -> None:
     small.train()
     images = torch.rand(2, 3, 28, 28, generator=torch.Generator().manual_seed(2))
     used: dict[str, set[int]] = {}
 
     def remember(name: str) -> object:
-        def hook(mixture: SoftMixture, inputs: tuple[Tensor, Routing], _: Tensor) -> None:
-            token = mixture.norm(mixture.token(inputs[0].permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
-            used[name] = set(mixture.gate(token).argmax(-1).flatten().tolist())
+        def hook(mixture: SoftMixture, inputs: tuple[Tensor, MixtureContext], _: Tensor) -> None:
+            used[name] = set(mixture.gate(mixture.tokens(inputs[0])).argmax(1).tolist())
 
         return hook
 
@@ -122,7 +112,7 @@ def test_gradient_reaches_the_experts_in_use_the_gates_and_the_tasks_alone(small
             module.register_forward_hook(remember(name))  # type: ignore[arg-type]
         elif isinstance(module, HardMixture):
             used[name] = {1, 2}
-        elif hasattr(module, "drop_path"):
+        elif isinstance(module, SwinBlock):
             module.drop_path = 0
     restored, aux = small.forward_with_aux(images, [2, 1])
     (restored - images.flip(3)).abs().mean().backward()
@@ -135,22 +125,21 @@ def test_gradient_reaches_the_experts_in_use_the_gates_and_the_tasks_alone(small
     assert small.task_embedding.grad.any(1).tolist() == [False, True, True, False]
 
 
-def test_balance_loss_falls_as_the_experts_share_the_work() -> None:
+def test_balance_loss_is_zero_for_even_shares_and_absent_in_evaluation() -> None:
     mixture = SoftMixture(6, 8, experts=4, patch=7)
-    x, even = torch.randn(1, 14, 14, 6), Routing()
+    x, even, uneven, evaluated = torch.randn(1, 14, 14, 6), *(MixtureContext() for _ in range(3))
     nn.init.zeros_(mixture.gate.weight)
     mixture(x, even)
-    assert even.balance[0] == 0
-    uneven = Routing()
+    assert even.balance_losses[0] == 0
     nn.init.normal_(mixture.gate.weight, generator=torch.Generator().manual_seed(0))
     mixture(x, uneven)
-    assert uneven.balance[0] > 0.01
-    mixture.eval()(x, quiet := Routing())
-    assert quiet.balance == []
+    assert uneven.balance_losses[0] > 0.01
+    mixture.eval()(x, evaluated)
+    assert evaluated.balance_losses == []
 
 
 @pytest.mark.parametrize("size", [(14, 21), (1, 1), (3, 30), (17, 9)])
-def test_any_size_comes_back_as_it_was(small: DAMoE, size: tuple[int, int]) -> None:
+def test_image_of_any_size_keeps_its_size(small: DAMoE, size: tuple[int, int]) -> None:
     image = torch.rand(2, 3, *size)
     with torch.no_grad():
         restored, aux = small.forward_with_aux(image, [1, 0])
@@ -160,7 +149,7 @@ def test_any_size_comes_back_as_it_was(small: DAMoE, size: tuple[int, int]) -> N
     assert aux == 0
 
 
-def test_checkpoints_come_back_as_they_were(small: DAMoE, tmp_path: Path) -> None:
+def test_damoe_checkpoint_round_trips(small: DAMoE, tmp_path: Path) -> None:
     info = CheckpointInfo(model="damoe", settings=SMALL)
     save_model(tmp_path / "model.safetensors", small.state_dict(), info)
     loaded = load_model(tmp_path / "model.safetensors", device="cpu")
@@ -169,25 +158,8 @@ def test_checkpoints_come_back_as_they_were(small: DAMoE, tmp_path: Path) -> Non
         assert torch.equal(loaded(image, 2), small(image, 2))
 
 
-def test_small_network_learns_one_batch_of_two_tasks() -> None:
-    torch.manual_seed(0)
-    model = build_model("damoe", **SMALL).train()
-    clean = torch.rand(2, 3, 2, 2).repeat_interleave(7, 2).repeat_interleave(7, 3)
-    spoilt = torch.stack([clean[0] + 0.1 * torch.randn(3, 14, 14), clean[1] * 0.5])
-    optimiser = torch.optim.Adam(model.parameters(), 5e-3)
-    losses = []
-    for _ in range(60):
-        restored, aux = model.forward_with_aux(spoilt, [2, 1])
-        loss = F.l1_loss(restored, clean)
-        (loss + 0.01 * aux).backward()
-        optimiser.step()
-        optimiser.zero_grad()
-        losses.append(loss.item())
-    assert losses[-1] < 0.4 * losses[0]
-
-
 @pytest.mark.parametrize("tasks", [[0, 4], [-1, 0]])
-def test_tasks_that_there_are_not_are_refused(small: DAMoE, tasks: list[int]) -> None:
+def test_unknown_tasks_are_refused(small: DAMoE, tasks: list[int]) -> None:
     with pytest.raises(ValueError, match="tasks are numbers from 0 to 3"):
         small(torch.rand(2, 3, 7, 7), tasks)
 
@@ -199,16 +171,16 @@ def test_tasks_that_there_are_not_are_refused(small: DAMoE, tasks: list[int]) ->
         ({"experts": 1}, "a mixture has 2 experts or more, not 1"),
     ],
 )
-def test_networks_that_cannot_be_built_say_why(settings: dict[str, object], message: str) -> None:
+def test_damoe_with_bad_settings_is_refused(settings: dict[str, object], message: str) -> None:
     with pytest.raises(RestoreError, match=message):
         build_model("damoe", **settings)
 
 
-def test_half_precision_gives_nearly_the_same(small: DAMoE) -> None:
+def test_half_precision_result_is_close(small: DAMoE) -> None:
     image = torch.rand(2, 3, 21, 21, generator=torch.Generator().manual_seed(0))
     small.train()
     for module in small.modules():
-        if hasattr(module, "drop_path"):
+        if isinstance(module, SwinBlock):
             module.drop_path = 0
     whole = small(image, [0, 2])
     with torch.autocast("cpu", torch.bfloat16):
@@ -218,16 +190,15 @@ def test_half_precision_gives_nearly_the_same(small: DAMoE) -> None:
     assert (half - whole).abs().mean() < 0.1 * (whole - image).abs().mean()
 
 
-def test_training_tells_the_network_the_task_of_each_patch(
+def test_damoe_trained_from_a_manifest_gets_the_task_of_each_patch_and_restores(
     manifest: Path, photos: Path, tmp_path: Path
 ) -> None:
-    """From a manifest to weights that restore: the whole way of this network."""
-    told: list[list[int]] = []
+    batches: list[list[int]] = []
     forward = DAMoE.forward_with_aux
 
-    def listen(self: DAMoE, image: Tensor, task: Tensor | int) -> tuple[Tensor, Tensor]:
+    def spy(self: DAMoE, image: Tensor, task: Tensor | int) -> tuple[Tensor, Tensor]:
         if isinstance(task, Tensor):
-            told.append(task.tolist())
+            batches.append(task.tolist())
         return forward(self, image, task)
 
     settings = recipe(
@@ -239,62 +210,50 @@ def test_training_tells_the_network_the_task_of_each_patch(
         validation={"degradations": ["derain_light", "sr_x2"], "images": 1, "crop": 32},
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DAMoE, "forward_with_aux", listen)
+        patch.setattr(DAMoE, "forward_with_aux", spy)
         result = train(settings, [manifest], tmp_path / "out")
-    assert len(told) == 2
-    assert {task for batch in told for task in batch} == {0, 1, 2, 3}
+    assert len(batches) == 2
+    assert set(itertools.chain(*batches)) == {0, 1, 2, 3}
     assert {"psnr/derain_light", "psnr/sr_x2"} <= set(result.metrics)
 
     before, after = evaluate(result.checkpoint, photos, ["dejpeg_20"], limit=1).scores
     assert before.degradation == after.degradation == "dejpeg_20"
     assert before.psnr != after.psnr
-    by_degradation = restore_files(
-        result.checkpoint, [photos / "0.png"], tmp_path / "a.png", degrade="denoise_25"
-    )
-    assert by_degradation[0].error == ""
-    with pytest.raises(
-        RestoreError, match=r"must be told what to do: name a task \(--task\), one of sr"
-    ):
+    for options in ({"degrade": "denoise_25"}, {"task": "denoise_50"}):
+        out = tmp_path / f"{next(iter(options))}.png"
+        (done,) = restore_files(result.checkpoint, [photos / "0.png"], out, **options)
+        assert done.error == ""
+    message = r"must be told what to do: name a task \(--task\), one of sr"
+    with pytest.raises(RestoreError, match=message):
         restore_files(result.checkpoint, [photos], tmp_path / "b")
-    assert (
-        restore_files(result.checkpoint, [photos / "0.png"], tmp_path / "c.png", task="denoise_50")[
-            0
-        ].error
-        == ""
-    )
 
 
-def test_restoring_an_array_asks_for_the_task(small: DAMoE) -> None:
+def test_array_is_restored_for_the_given_task(small: DAMoE) -> None:
     image = draw(0)
     sr, rain = (restore_array(small, image, task=task) for task in ("sr", "derain"))
     assert not (sr == rain).all()
     with torch.no_grad():
-        expected = (
-            (small(to_tensor(image)[None], 1)[0].clamp(0, 1) * 255)
-            .round()
-            .byte()
-            .permute(1, 2, 0)
-            .numpy()
-        )
-    assert (rain == expected).all()
+        expected = small(to_tensor(image)[None], 1)[0].clamp(0, 1).mul(255).round().byte()
+    assert (rain == expected.permute(1, 2, 0).numpy()).all()
 
 
-def test_large_pictures_go_in_pieces_that_fit_the_memory(
+def test_large_picture_is_restored_in_pieces_within_the_limit(
     small: DAMoE, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = []
-    monkeypatch.setattr(
-        DAMoE,
-        "forward",
-        lambda self, image, task: (sizes.append(image.shape[2] * image.shape[3]), image)[1],
-    )
+
+    def identity(self: DAMoE, image: Tensor, task: int) -> Tensor:
+        sizes.append(image.shape[2] * image.shape[3])
+        return image
+
+    monkeypatch.setattr(DAMoE, "forward", identity)
     image = draw(0, 600, 960)
     assert (restore_array(small, image, task="sr") == image).all()
     assert len(sizes) == 6
     assert max(sizes) <= DAMoE.pixels_at_once
 
 
-def test_the_papers_setting_is_the_papers() -> None:
+def test_damoe_recipe_is_the_papers() -> None:
     setting = TrainRecipe.load(ROOT / "pipelines/train/damoe.yaml")
     tasks = [parse_degradation(name).task for name in setting.degradations]
     assert [tasks.count(task) for task in TASKS] == [3, 1, 3, 4, 0, 0]

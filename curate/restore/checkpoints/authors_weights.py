@@ -1,4 +1,4 @@
-"""The names that the authors of published weights give to the parts of their networks, and ours."""
+"""Names of parameters in the weights that authors published, and our names for them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from curate.restore.models.swinir import SwinIR
 __all__ = ["PUBLISHED", "published_weights"]
 
 Rule = tuple[str, str | Callable[[re.Match[str]], str] | None]
-"""What to look for, and what to put in its place; None leaves the whole entry out."""
+"""Regular expression and replacement; None drops the whole entry."""
 
 _SWINIR: Sequence[Rule] = (
     (r"relative_position_index$|attn_mask$", None),  # functions of the window and the image's size
@@ -32,11 +32,9 @@ _SWINIR: Sequence[Rule] = (
     (r"^norm\.", "norm_last."),
 )
 
-_ATTENTION: Sequence[Rule] = (
+_ATTENTION_AND_FEED_FORWARD: Sequence[Rule] = (
     (r"\.(qkv|kv|q)\.(weight|bias)$", r".\1.0.\2"),
     (r"\.(qkv|kv|q)_dwconv\.", r".\1.1."),
-)
-_FEED_FORWARD: Sequence[Rule] = (
     (r"\.ffn\.project_in\.", ".feed_forward.expand.0."),
     (r"\.ffn\.dwconv\.", ".feed_forward.expand.1."),
     (r"\.ffn\.project_out\.", ".feed_forward.out."),
@@ -44,27 +42,26 @@ _FEED_FORWARD: Sequence[Rule] = (
 
 _RESTORMER: Sequence[Rule] = (
     (r"^patch_embed\.proj\.", "patch_embed."),
-    (r"^(encoder|decoder)_level(\d)\.", lambda found: f"{found[1]}.{int(found[2]) - 1}."),
-    (r"^down(\d)_\d\.body\.", lambda found: f"down.{int(found[1]) - 1}."),
-    (r"^up\d_(\d)\.body\.", lambda found: f"up.{int(found[1]) - 1}."),
-    (r"^reduce_chan_level(\d)\.", lambda found: f"fuse.{int(found[1]) - 1}."),
+    (r"^(encoder|decoder)_level(\d)\.", lambda match: f"{match[1]}.{int(match[2]) - 1}."),
+    (r"^down(\d)_\d\.body\.", lambda match: f"down.{int(match[1]) - 1}."),
+    (r"^up\d_(\d)\.body\.", lambda match: f"up.{int(match[1]) - 1}."),
+    (r"^reduce_chan_level(\d)\.", lambda match: f"fuse.{int(match[1]) - 1}."),
     (r"\.norm(\d)\.body\.", r".norm\1."),
     (r"\.attn\.project_out\.", ".attention.out."),
     (r"\.attn\.", ".attention."),
-    *_ATTENTION,
-    *_FEED_FORWARD,
+    *_ATTENTION_AND_FEED_FORWARD,
 )
 
 
 def _moce_ir(model: MoCEIR) -> Sequence[Rule]:
-    deepest = len(model.decoder) - 1  # where the authors begin to count the decoder's levels
+    deepest = len(model.decoder) - 1  # the authors count the decoder's levels from here
 
-    def level(found: re.Match[str]) -> str:
-        name = {"0.body": "up", "1": "fuse", "2.layers": "decoder"}[found[2]]
-        return f"{name}.{deepest - int(found[1])}."
+    def level(match: re.Match[str]) -> str:
+        name = {"0.body": "up", "1": "fuse", "2.layers": "decoder"}[match[2]]
+        return f"{name}.{deepest - int(match[1])}."
 
     return (
-        (r"\.routing\.complexity$", None),  # counted anew here
+        (r"\.routing\.complexity$", None),  # computed from the experts here
         (r"^patch_embed\.proj\.", "patch_embed."),
         (r"^freq_embed\.high_conv\.0\.conv\.weight$", "frequency.high_pass_C133"),
         (r"^freq_embed\.", "frequency."),
@@ -88,8 +85,7 @@ def _moce_ir(model: MoCEIR) -> Sequence[Rule]:
         (r"\.(shared|mixer)\.project_out\.", r".\1.out."),
         (r"^(decoder.*)\.mixer\.", r"\1.cross."),
         (r"\.mixer\.", ".attention."),
-        *_ATTENTION,
-        *_FEED_FORWARD,
+        *_ATTENTION_AND_FEED_FORWARD,
     )
 
 
@@ -100,27 +96,23 @@ PUBLISHED: tuple[type[nn.Module], ...] = (MoCEIR, SwinIR, Restormer)
 def published_weights(
     model: nn.Module, state: Mapping[str, Tensor]
 ) -> dict[str, tuple[str, Tensor]]:
-    """An authors' state dict under our names for the same parts: their name and tensor for each.
+    """Return an authors' state dict under our names: our name -> their name and tensor.
 
     Args:
-        model: ours; one of `PUBLISHED`, exactly.
-        state: theirs. What isn't known keeps its name.
+        model: ours; exactly one of `PUBLISHED`.
+        state: theirs. Names that no rule matches stay.
     """
-    kind = type(model)
+    rules = _RESTORMER if type(model) is Restormer else _SWINIR
     if isinstance(model, MoCEIR):
         rules = _moce_ir(model)
-    else:
-        rules = _RESTORMER if kind is Restormer else _SWINIR
-    weights = {}
+    weights: dict[str, tuple[str, Tensor]] = {}
     for theirs, tensor in state.items():
-        ours: str | None = theirs
+        ours = theirs
         for pattern, replacement in rules:
-            if ours is None:
-                break
-            if replacement is None:
-                ours = None if re.search(pattern, ours) else ours
-            else:
+            if replacement is not None:
                 ours = re.sub(pattern, replacement, ours)
-        if ours is not None:
+            elif re.search(pattern, ours):
+                break
+        else:
             weights[ours] = (theirs, tensor)
     return weights

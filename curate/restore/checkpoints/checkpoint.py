@@ -1,4 +1,4 @@
-"""Checkpoints: a model's weights in safetensors, with what made them in the file's metadata."""
+"""Checkpoints: a model's weights in safetensors, with their provenance in the file's metadata."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Any
 
 import safetensors
 import safetensors.torch
-import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
 
 from curate._version import __version__
+from curate.device import pick_device
 from curate.errors import RestoreError
 from curate.restore.data.groups import TrainedOn
 from curate.restore.models import build_model
 from curate.storage import atomic
 
-__all__ = ["CheckpointInfo", "load_model", "pick_device", "read_info", "save_model"]
+__all__ = ["CheckpointInfo", "load_model", "read_info", "save_model"]
 
 _KEY = "curate"
 
 
 class CheckpointInfo(BaseModel, frozen=True):
-    """What a checkpoint says of itself."""
+    """Metadata of a checkpoint: its model, and how the weights came about."""
 
     model: str
     """Name for `build_model`."""
@@ -34,14 +34,14 @@ class CheckpointInfo(BaseModel, frozen=True):
     recipe: dict[str, Any] = {}
     """The training recipe, every default spelled out."""
     origin: str = ""
-    """The published file that the weights were converted from, with its SHA-256; empty if they were trained."""
+    """Name and SHA-256 of the published file that was converted; empty for trained weights."""
     manifests: Sequence[TrainedOn] = ()
     epoch: int = 0
     """Epochs done."""
     step: int = 0
     """Steps done."""
     metrics: dict[str, float] = {}
-    """Of the last validation."""
+    """Metrics of the last validation."""
     code: str = __version__
     """Version of curate that wrote it."""
 
@@ -54,12 +54,13 @@ def save_model(
     Raises:
         RunError: if the place can't be written.
     """
+    # safetensors takes contiguous tensors only
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     atomic.write(path, safetensors.torch.save(tensors, {_KEY: info.model_dump_json()}))
 
 
 def read_info(path: str | os.PathLike[str]) -> CheckpointInfo:
-    """What a checkpoint says of itself, without reading its weights.
+    """Read a checkpoint's metadata, without its weights.
 
     Raises:
         RestoreError: if it can't be read or isn't one of ours.
@@ -73,8 +74,8 @@ def read_info(path: str | os.PathLike[str]) -> CheckpointInfo:
         ) from error
     if text is None:
         raise RestoreError(
-            f"{path} doesn't say which model it holds: it wasn't written by curate. `curate models convert` takes "
-            "weights that their authors published"
+            f"{path} doesn't say which model it holds: it wasn't written by curate. "
+            "`curate models convert` takes weights that their authors published"
         )
     try:
         return CheckpointInfo.model_validate(json.loads(text))
@@ -85,7 +86,7 @@ def read_info(path: str | os.PathLike[str]) -> CheckpointInfo:
 
 
 def load_model(path: str | os.PathLike[str], device: str = "auto") -> nn.Module:
-    """The model of a checkpoint, in evaluation mode.
+    """Load a checkpoint's model, in evaluation mode.
 
     Args:
         path: a `model.safetensors` of `curate train`.
@@ -103,24 +104,3 @@ def load_model(path: str | os.PathLike[str], device: str = "auto") -> nn.Module:
             f"the weights in {path} don't fit model {info.model}: {error}"
         ) from error
     return model.to(pick_device(device)).eval()
-
-
-def pick_device(name: str = "auto") -> torch.device:
-    """The device of that name, `auto` meaning a GPU when there is one.
-
-    Raises:
-        RestoreError: if this machine has none of that name.
-    """
-    try:
-        device = torch.device(
-            ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
-        )
-        torch.empty(0, device=device)
-    except (
-        RuntimeError,
-        AssertionError,
-    ) as error:  # an AssertionError from a PyTorch that was built without CUDA
-        raise RestoreError(
-            f"no device {name!r} here ({str(error).splitlines()[0]}): use auto or cpu"
-        ) from error
-    return device

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from curate.errors import RestoreError
 from curate.restore.data.degradations import TASKS
-from curate.restore.models.routing_hooks import listen
-from curate.restore.models.swinir import Block
+from curate.restore.models.routing_hooks import register_routing_hooks
+from curate.restore.models.swinir import SwinBlock
 from curate.storage import atomic
 
 __all__ = ["Routes", "save_routes"]
@@ -43,13 +43,13 @@ class Routes:
         self._now: dict[str, Shares] = {}
         self._sums: dict[tuple[str, str], dict[str, Shares]] = {}
         self._pictures: dict[tuple[str, str], int] = {}
-        layers = listen(model, self._hear)
+        layers = register_routing_hooks(model, self._hear)
         if not layers:
             raise RestoreError(
                 f"nothing is routed in {name}: routing is of DAMoE with soft mixtures, and of MoCE-IR"
             )
         soft = [int(layer.removeprefix("block ")) for layer in layers if layer.startswith("block ")]
-        half = sum(isinstance(module, Block) for module in model.modules()) // 2
+        half = sum(isinstance(module, SwinBlock) for module in model.modules()) // 2
         self.shown = f"block {min(soft, key=lambda i: abs(i - half))}" if soft else None
         """The layer that the paper's figure shows, the 18th block of 36; None for all."""
 

@@ -1,11 +1,15 @@
 """Restorers by name.
 
-Every model maps images in 0..1 of shape (B, 3, H, W), of any size, to restored images of the same shape; its
-`forward_with_aux` also gives the loss that its routing wants to be added to the restoration loss. A model with an
-attribute `tasks` wants to be told each image's task, as its position there. Pieces of a picture begin at multiples of
-an attribute `grid`, or of `multiple` where there is none, so that the network parts them as it would the whole;
-`pixels_at_once` says how large they may be. One whose attribute `views` is 2 wants second crops
-of the same images in training, and can give the loss of these by itself (`aux_loss`).
+Every model maps images in 0..1, (B, 3, H, W) of any size, to restored images of the same shape.
+`forward_with_aux` also returns the auxiliary loss of the routing, to add to the restoration loss.
+Attributes of a model say more about it:
+
+- `source`: its publication.
+- `multiple`: both sides of an image are padded to multiples of it.
+- `grid`: pieces of a picture begin at multiples of it (default `multiple`), so that the network's
+  tiles fall as in the whole picture; `pixels_at_once` is the size limit of a piece.
+- `tasks`: names of its tasks; `forward` takes each image's position among them as `task`.
+- `views`: 2 if training needs second crops of the same images; `aux_loss` gives their loss alone.
 """
 
 from __future__ import annotations
@@ -19,23 +23,11 @@ from torch import Tensor, nn
 from curate.errors import RestoreError
 from curate.restore.data.degradations import TASKS
 from curate.restore.models.airnet import AirNet
+from curate.restore.models.blocks import count_parameters
 from curate.restore.models.damoe import DAMoE
 from curate.restore.models.moce_ir import MoCEIR
 from curate.restore.models.restormer import Restormer
 from curate.restore.models.swinir import SwinIR
-
-__all__ = [
-    "MODELS",
-    "AirNet",
-    "DAMoE",
-    "MoCEIR",
-    "Restormer",
-    "SwinIR",
-    "build_model",
-    "count_parameters",
-    "require_tasks",
-    "task_arguments",
-]
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "moe_ir_30g": partial(
@@ -55,7 +47,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
 
 
 def build_model(name: str, **settings: Any) -> nn.Module:
-    """A fresh restorer, initialised from torch's global generator.
+    """Build a restorer with fresh weights from torch's global generator.
 
     Args:
         name: one of `MODELS`.
@@ -73,14 +65,14 @@ def build_model(name: str, **settings: Any) -> nn.Module:
 
 
 def task_arguments(model: nn.Module, task: Tensor | int) -> dict[str, Any]:
-    """What a model is called with besides the images, to be told their tasks; nothing if it doesn't ask.
+    """Return the forward kwargs that name the images' tasks; none for a model without tasks.
 
     Args:
         model: any of `MODELS`.
         task: position in `TASKS`: one for all images, or one for each.
 
     Raises:
-        RestoreError: if it is one number, and not for this model.
+        RestoreError: if `task` is a single number that the model doesn't know.
     """
     if not hasattr(model, "tasks"):
         return {}
@@ -90,7 +82,7 @@ def task_arguments(model: nn.Module, task: Tensor | int) -> dict[str, Any]:
 
 
 def require_tasks(model: nn.Module, tasks: Iterable[str]) -> None:
-    """Refuse a model that is told tasks, but not these.
+    """Raise unless the model knows these tasks, or needs none.
 
     Raises:
         RestoreError: says how many tasks it would have to be built for.
@@ -102,13 +94,3 @@ def require_tasks(model: nn.Module, tasks: Iterable[str]) -> None:
             f"the model is for {', '.join(known)}, not for {', '.join(sorted(others))}: "
             f"train one with settings={{tasks: {needed}}}"
         )
-
-
-def count_parameters(model: nn.Module) -> int:
-    """Parameters as papers count them: trained or averaged, and the fixed filters of convolutions among the buffers."""
-    fixed = (
-        tensor
-        for name, tensor in model.named_buffers()
-        if name in model.state_dict() and tensor.dim() == 4
-    )
-    return sum(tensor.numel() for tensor in (*model.parameters(), *fixed))

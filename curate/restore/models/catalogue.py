@@ -1,4 +1,4 @@
-"""What is known of each model: size, work, memory, what it takes in, where it was published."""
+"""Catalogue of the models: size, work, memory, input and publication of each."""
 
 from __future__ import annotations
 
@@ -9,27 +9,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from curate.restore.models import (
-    AirNet,
-    DAMoE,
-    MoCEIR,
-    Restormer,
-    SwinIR,
-    build_model,
-    count_parameters,
-)
-from curate.restore.models.cost import forward_cost, parts
+from curate.restore.models import DAMoE, MoCEIR, SwinIR, build_model, count_parameters
+from curate.restore.models.cost import forward_cost, named_parts
 from curate.restore.models.paper_flops import published_flops
 
 __all__ = ["ModelEntry", "Part", "describe_model"]
-
-_SOURCES: dict[type[nn.Module], str] = {
-    AirNet: "Li et al. 2022, CVPR, All-In-One Image Restoration for Unknown Corruption",
-    MoCEIR: "Zamfir et al. 2024, arXiv 2411.18466",
-    SwinIR: "Liang et al. 2021, arXiv 2108.10257",
-    DAMoE: "Yang et al. 2023, arXiv 2306.05390",
-    Restormer: "Zamir et al. 2022, arXiv 2111.09881",
-}
 
 
 @dataclass(frozen=True)
@@ -38,37 +22,36 @@ class Part:
 
     parameters: int
     macs: tuple[int, int]
-    """Multiply-accumulates of the cheapest and the dearest route; equal where nothing is routed by cost."""
+    """Multiply-accumulates of the cheapest and the dearest route; equal without such routes."""
 
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A network as `MODELS` builds it, and what a forward pass of one image takes."""
+    """A network as `MODELS` builds it, and the cost of a forward pass of one image."""
 
     name: str
     parameters: int
-    """As its paper counts them."""
+    """Parameters as the network's paper counts them."""
     trained: int
-    """Those that training changes by their gradient."""
+    """Parameters that training changes by their gradient."""
     height: int
-    """Of the image, in pixels."""
+    """Height of the image in pixels."""
     width: int
     macs: tuple[int, int]
-    """See `Part`; by PyTorch's counter, halved: convolutions, linear layers and products of matrices alone."""
+    """As in `Part`, by PyTorch's counter: convolutions, linear layers, products of matrices."""
     published: Mapping[str, tuple[int, int]]
-    """The same by the counting of the network's own paper, under its name."""
+    """Multiply-accumulates as the network's own paper counts them, by the name of the count."""
     activations: int
-    """Bytes of 32-bit tensors that are there at once, at most, for a picture that is taken whole: computed, without the
-    weights and kernels' workspace."""
+    """Peak bytes of 32-bit tensors for a whole picture, computed; without weights and workspace."""
     input: str
-    """What it takes in."""
+    """Sizes of pictures that the network accepts, and what else it needs."""
     source: str
     parts: Mapping[str, Part]
-    """Module by module, as it runs."""
+    """Modules in the order in which they run, by name."""
 
 
 def describe_model(name: str, height: int = 720, width: int = 1280, **settings: Any) -> ModelEntry:
-    """Look at a model without computing anything: a second, whatever its size and the image's.
+    """Describe a model without computing anything: a second, whatever its size and the image's.
 
     Args:
         name: one of `MODELS`.
@@ -79,20 +62,20 @@ def describe_model(name: str, height: int = 720, width: int = 1280, **settings: 
     Raises:
         RestoreError: see `build_model`.
     """
-    with torch.device("meta"):
+    with torch.device("meta"):  # weights without values
         model = build_model(name, **settings)
-    told: list[dict[str, Any]] = [{}]
+    # forward kwargs of the cheapest and of the dearest route
+    routes: list[dict[str, Any]] = [{}]
     if isinstance(model, MoCEIR):
-        told = [{"route": 0}, {"route": model.num_experts - 1}]
+        routes = [{"route": 0}, {"route": model.num_experts - 1}]
     elif isinstance(model, DAMoE):
-        told = [{"task": 0}]
-    costs = [forward_cost(model, height, width, **each) for each in told]
+        routes = [{"task": 0}]
+    costs = [forward_cost(model, height, width, **forward_kwargs) for forward_kwargs in routes]
     low, high = costs[0], costs[-1]
-    size = (
-        f"any size, mirrored to a multiple of {model.multiple}"
-        if model.multiple != 1
-        else "any size"
-    )
+    parts: dict[str, Part] = {}
+    for part, module in named_parts(model):
+        parts[part] = Part(count_parameters(module), (low.macs[part], high.macs[part]))
+    padding = f", mirrored to a multiple of {model.multiple}" if model.multiple != 1 else ""
     return ModelEntry(
         name=name,
         parameters=count_parameters(model),
@@ -100,24 +83,19 @@ def describe_model(name: str, height: int = 720, width: int = 1280, **settings: 
         height=height,
         width=width,
         macs=(low.total_macs, high.total_macs),
-        published=_published(model, height, width),
-        activations=max(cost.activations for cost in costs),
-        input=f"{size}; told the task" if "task" in told[0] else size,
-        source=_SOURCES[type(model)],
-        parts={
-            part: Part(count_parameters(module), (low.macs[part], high.macs[part]))
-            for part, module in parts(model)
-        },
+        published=_published_macs(model, height, width),
+        activations=max(low.activations, high.activations),
+        input=f"any size{padding}{'; told the task' if isinstance(model, DAMoE) else ''}",
+        source=str(model.source),
+        parts=parts,
     )
 
 
-def _published(model: nn.Module, height: int, width: int) -> dict[str, tuple[int, int]]:
-    """By the counting of the model's paper, where that isn't PyTorch's."""
+def _published_macs(model: nn.Module, height: int, width: int) -> dict[str, tuple[int, int]]:
+    """Return the count of the model's paper where it differs from PyTorch's."""
     if isinstance(model, MoCEIR):
-        count = "ptflops, as MOE-IR_30G's document"
-        return {
-            count: (model.macs(height, width, 0), model.macs(height, width, model.num_experts - 1))
-        }
+        low, high = (model.macs(height, width, expert) for expert in (0, model.num_experts - 1))
+        return {"ptflops, as MOE-IR_30G's document": (low, high)}
     if isinstance(model, SwinIR) and 84 % model.window == 0:
         flops = published_flops(model)
         return {"table 10 of the HQ-50K paper, at 84x84": (flops, flops)}

@@ -1,53 +1,42 @@
-"""MoCE-IR: a U-shaped all-in-one restorer whose decoder routes each image to one of several experts of growing cost.
+"""MoCE-IR: a U-shaped all-in-one restorer whose decoder routes images to experts of growing cost.
 
-Zamfir et al., "Complexity Experts are Task-Discriminative Learners for Any Image Restoration", 2024. MOE-IR_30G is the
-member with dim 8: 571,001 parameters by the document's count, of which 570,425 are trained and 576 are the fixed
-high-pass filter, kept here as a buffer.
+Zamfir et al., "Complexity Experts are Task-Discriminative Learners for Any Image Restoration",
+2024. MOE-IR_30G is the member with dim 8: 571,001 parameters by the document's count. 570,425 of
+them are trained; the other 576 are the fixed high-pass filter, a buffer here.
 
-Where the document and the authors' code differ, the code's numbers are the published ones, so it is followed:
+Where the document and the authors' code differ, the code has the published numbers. As it does:
 
-- Expert widths are C/8, C/4, C/2, C (the document prints C/2 ... C/16, which doesn't give 571 k).
-- The document's "window self-attention" is a circular convolution of queries with keys inside tiles, done by FFT.
-- The load of an expert is the mean of its probabilities over the batch (eq. 7 prints a product, which would underflow).
-- The gate only scales what goes through bias-free linear maps into a normalised query, so the restoration loss gives
-  the routers (and the frequency embedding) no gradient: the auxiliary loss alone trains them, as in the authors' code.
-  `gate="residual"` adds what the gate scales to the block's output too, so that the restoration loss reaches them.
-- The document wants under 30 G multiply-accumulates for any picture of 1280 x 720, and half of all routings take more.
-  `max_macs` holds the routers to a budget.
+- Expert widths are C/8, C/4, C/2, C. The document's C/2 ... C/16 doesn't give 571 k.
+- The document's "window self-attention" is a circular convolution of queries with keys inside
+  tiles, done by FFT.
+- The load of an expert is its mean probability in the batch. Eq. (7)'s product would underflow.
+- The gate only scales the input of bias-free linear maps into a normalised query. So the
+  restoration loss gives routers and frequency embedding no gradient; the auxiliary loss alone
+  trains them. `gate="residual"` adds the scaled features to the block's output too, and so the
+  restoration loss reaches them.
+- The document wants under 30 G multiply-accumulates for any picture of 1280 x 720. Half of all
+  routings take more; `max_macs` holds the routers to a budget.
 
-Unlike that code, evaluation draws no router noise, so it is deterministic, and images of a batch meet only their own
-experts, so that a batch gives what its images give one by one.
+Unlike that code, evaluation draws no router noise, so it is deterministic. Images of a batch meet
+only their own experts, so a batch gives the same results as its images one by one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise, repeat
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from curate.restore.models.blocks import (
-    ChannelAttention,
-    Downsample,
-    GatedFeedForward,
-    LayerNorm,
-    SelfAttention,
-    TransformerBlock,
-    Upsample,
-    by_strips,
-    depthwise,
-    macs_per_pixel,
-    pad_to_multiple,
-)
-from curate.restore.models.complexity_experts import MixtureOfComplexityExperts, Route, Routing
+from curate.restore.models import blocks
+from curate.restore.models.complexity_experts import MixtureOfComplexityExperts, Route, RoutingState
 
 __all__ = ["Gate", "MoCEIR"]
 
 Gate = Literal["moce", "residual"]
-"""What the gate scales: the routed expert as query alone, as in the paper, or also as a part of the output."""
+"""Use of the features that the gate scales: in queries alone (the paper), or in the output too."""
 
 _720P = 720 * 1280
 
@@ -63,10 +52,12 @@ class MoCEIR(nn.Module):
         heads: attention heads of each level; must divide dim, 2 dim, 4 dim, ...
         num_experts: experts of each decoder block; dim must be a multiple of 2^(num_experts - 1).
         expansion: hidden over input channels of the feed-forwards.
-        gate: what the gate of a routed expert scales.
-        max_macs: multiply-accumulates that a picture of 1280 x 720 may take, and others in proportion to their pixels,
-            when the routers pick; counted as `macs` does. None lets them pick what they like.
+        gate: see `Gate`.
+        max_macs: multiply-accumulates that a picture of 1280 x 720 may take when the routers pick,
+            counted as `macs` does; other pictures in proportion to their pixels. None: no limit.
     """
+
+    source = "Zamfir et al. 2024, arXiv 2411.18466"
 
     def __init__(
         self,
@@ -83,49 +74,46 @@ class MoCEIR(nn.Module):
         super().__init__()
         if gate not in get_args(Gate):
             raise ValueError(f"gate is one of {', '.join(get_args(Gate))}, not {gate!r}")
-        levels = len(num_blocks)
-        if not len(num_dec_blocks) == levels - 1 == len(heads) - 1:
+        deepest = len(num_blocks) - 1
+        if not len(num_dec_blocks) == deepest == len(heads) - 1:
             raise ValueError(
                 "num_blocks and heads name every level, num_dec_blocks all but the deepest"
             )
-        if dim % 2 ** (num_experts - 1) or any(dim * 2**i % h for i, h in enumerate(heads)):
+        widest = 2 ** (num_experts - 1)
+        if dim % widest or any(dim * 2**i % h for i, h in enumerate(heads)):
             raise ValueError(
-                f"dim {dim} must be a multiple of {2 ** (num_experts - 1)}, and each level's of its heads"
+                f"dim {dim} must be a multiple of {widest}, and each level's of its heads"
             )
-        dims = [dim * 2**level for level in range(levels)]
-        self.multiple, self.num_experts = 2 ** (levels - 1), num_experts
-        self.grid = 2 ** (levels - 2) * (
-            4 << (num_experts - 1)
-        )  # the experts' largest tile, in the picture's pixels
+        dims = [dim * 2**level for level in range(deepest + 1)]
+        self.multiple, self.num_experts = 2**deepest, num_experts
+        # the largest tile, 4 * widest pixels at the deepest decoder level, in pixels of the picture
+        self.grid = 2 ** (deepest - 1) * 4 * widest
 
-        def stage(level: int, blocks: int) -> nn.Sequential:
-            return nn.Sequential(
-                *(TransformerBlock(dims[level], heads[level], expansion) for _ in range(blocks))
-            )
+        def stage(level: int, count: int) -> nn.Sequential:
+            settings = (dims[level], heads[level], expansion, True, blocks.LayerNorm)
+            return blocks.transformer_stage(count, *settings)
+
+        def decoder_level(level: int, count: int) -> nn.ModuleList:
+            settings = (dims[level], dims[-1], heads[level], num_experts, expansion, gate)
+            return nn.ModuleList(DecoderBlock(*settings) for _ in range(count))
 
         self.patch_embed = nn.Conv2d(3, dim, 3, padding=1, bias=False)
-        self.encoder = nn.ModuleList(stage(level, num_blocks[level]) for level in range(levels - 1))
-        self.down = nn.ModuleList(Downsample(c) for c in dims[:-1])
-        self.latent = stage(levels - 1, num_blocks[-1])
+        self.encoder = nn.ModuleList(map(stage, range(deepest), num_blocks))
+        self.down = nn.ModuleList(map(blocks.downsample, dims[:-1]))
+        self.latent = stage(deepest, num_blocks[-1])
         self.frequency = FrequencyEmbedding(dims[-1])
-        self.up = nn.ModuleList(Upsample(deep) for _, deep in pairwise(dims))
+        self.up = nn.ModuleList(map(blocks.upsample, dims[1:]))
         self.fuse = nn.ModuleList(nn.Conv2d(2 * c, c, 1, bias=False) for c in dims[:-1])
-        self.decoder = nn.ModuleList(
-            nn.ModuleList(
-                DecoderBlock(dims[level], dims[-1], heads[level], num_experts, expansion, gate)
-                for _ in range(count)
-            )
-            for level, count in enumerate(num_dec_blocks)
-        )
+        self.decoder = nn.ModuleList(map(decoder_level, range(deepest), num_dec_blocks))
         self.refinement = stage(0, refinement_blocks)
         self.output = nn.Conv2d(dim, 3, 3, padding=1, bias=False)
         with torch.no_grad():
-            # start near the identity: a full-size random correction costs hundreds of steps to unlearn
+            # start near the identity: random corrections at full size take hundreds of steps to go
             self.output.weight *= 0.1
         self.max_macs = max_macs
-        if max_macs is not None and self.macs(720, 1280) > max_macs:
+        if max_macs is not None and (least := self.macs(720, 1280)) > max_macs:
             raise ValueError(
-                f"max_macs {max_macs:g} is less than the {self.macs(720, 1280):,} of the cheapest experts"
+                f"max_macs {max_macs:g} is less than the {least:,} of the cheapest experts"
             )
 
     def forward(self, image_B3HW: Tensor, route: Route = "auto") -> Tensor:
@@ -133,92 +121,96 @@ class MoCEIR(nn.Module):
         return self._forward(image_B3HW, self._routing(image_B3HW, route))[0]
 
     def forward_with_aux(self, image_B3HW: Tensor, route: Route = "auto") -> tuple[Tensor, Tensor]:
-        """The restored images, and the mean balance loss of the decoder blocks (0 in evaluation)."""
+        """Return the restored images and the mean balance loss of the blocks (0 in evaluation)."""
         return self._forward(image_B3HW, self._routing(image_B3HW, route))
 
     def forward_with_choices(
         self, image_B3HW: Tensor, route: Route = "auto"
     ) -> tuple[Tensor, Tensor]:
-        """The restored images, and the experts that they met: (B, decoder blocks), as the blocks run."""
+        """Return the restored images and their experts: (B, decoder blocks), as the blocks run."""
         routing = self._routing(image_B3HW, route)
         return self._forward(image_B3HW, routing)[0], torch.stack(routing.choices, dim=1)
 
     def macs(self, height: int, width: int, choices: int | Sequence[int] = 0) -> int:
-        """Multiply-accumulates for a picture, given the expert of each decoder block as they run, or one for all.
+        """Return the multiply-accumulates for a picture.
 
-        Counted as ptflops does by its backend `pytorch`, which the document's figure comes from: convolutions, linear
-        layers and their biases, one for each element of an activation (two of a GELU layer and of a mean over pixels),
-        nothing for attention, normalisation and FFTs.
+        Counted as by ptflops with its backend `pytorch`, which gave the document's figure:
+        convolutions, linear layers and their biases, one for each element of an activation (two of
+        a GELU layer and of a mean over pixels), nothing for attention, normalisation and FFTs.
+
+        Args:
+            height: of the picture in pixels.
+            width: as height.
+            choices: expert of each decoder block as they run, or one for all.
         """
-        pixels = [
-            self._padded(height) * self._padded(width) >> 2 * level
-            for level in range(len(self.encoder) + 1)
-        ]
-        total = pixels[0] * macs_per_pixel(self.patch_embed, self.refinement, self.output)
-        for level, (blocks, down) in enumerate(zip(self.encoder, self.down, strict=True)):
-            total += pixels[level] * macs_per_pixel(blocks, down)
-        total += pixels[-1] * macs_per_pixel(self.latent) + self.frequency.macs(pixels[-1])
         count = sum(1 for level in self.decoder for _ in level.children())
-        if not isinstance(choices, int) and len(choices) != count:
+        choices = [choices] * count if isinstance(choices, int) else choices
+        if len(choices) != count:
             raise ValueError(
-                f"choices names an expert for each of the {count} decoder blocks, not {len(choices)}"
+                f"choices names an expert for each of the {count} decoder blocks, "
+                f"not {len(choices)}"
             )
-        experts = repeat(choices) if isinstance(choices, int) else iter(choices)
-        for level in reversed(range(len(self.decoder))):
-            total += pixels[level + 1] * macs_per_pixel(self.up[level])
-            total += pixels[level] * macs_per_pixel(self.fuse[level])
-            for block, expert in zip(self.decoder[level].children(), experts, strict=False):
+        per_pixel, experts, levels = blocks.macs_per_pixel, iter(choices), len(self.decoder)
+        # pixels of the padded picture; a quarter of them at each next level
+        full = blocks.round_up(height, self.multiple) * blocks.round_up(width, self.multiple)
+        deepest = full >> 2 * levels
+        total = full * per_pixel(self.patch_embed, self.refinement, self.output)
+        total += deepest * per_pixel(self.latent) + self.frequency.macs(deepest)
+        for level in reversed(range(levels)):
+            pixels = full >> 2 * level
+            total += pixels * per_pixel(self.encoder[level], self.down[level], self.fuse[level])
+            total += (pixels >> 2) * per_pixel(self.up[level])
+            for block in self.decoder[level].children():
                 assert isinstance(block, DecoderBlock)
-                total += block.macs(pixels[level], expert)
+                total += block.macs(pixels, next(experts))
         return total
 
-    def _padded(self, side: int) -> int:
-        return -(-side // self.multiple) * self.multiple
-
-    def _routing(self, image_B3HW: Tensor, route: Route) -> Routing:
+    def _routing(self, image_B3HW: Tensor, route: Route) -> RoutingState:
         if self.max_macs is None:
-            return Routing(route)
+            return RoutingState(route)
         height, width = image_B3HW.shape[2:]
-        pixels = self._padded(height) * self._padded(width)
+        pixels = blocks.round_up(height, self.multiple) * blocks.round_up(width, self.multiple)
+        # what the limit leaves for dearer experts than the cheapest
         budget = max(0, int(self.max_macs * pixels / _720P) - self.macs(height, width))
-        return Routing(route, torch.full((len(image_B3HW),), budget, device=image_B3HW.device))
+        return RoutingState(route, torch.full((len(image_B3HW),), budget, device=image_B3HW.device))
 
-    def _forward(self, image_B3HW: Tensor, routing: Routing) -> tuple[Tensor, Tensor]:
-        height, width = image_B3HW.shape[2:]
-        padded_B3HW = pad_to_multiple(image_B3HW, self.multiple)
+    def _forward(self, image_B3HW: Tensor, routing: RoutingState) -> tuple[Tensor, Tensor]:
+        map_strips, (height, width) = blocks.map_strips, image_B3HW.shape[2:]
+        padded_B3HW = blocks.pad_to_multiple(image_B3HW, self.multiple)
         padded_B3HW = padded_B3HW.contiguous(memory_format=torch.channels_last)
-        x_BCHW = by_strips(self.patch_embed, padded_B3HW, reach=1)
+        x_BCHW = map_strips(self.patch_embed, padded_B3HW, halo=1)
+        # each level of the encoder leaves a map for the decoder's level of the same size
         skips: list[Tensor] = []
-        for blocks, down in zip(self.encoder, self.down, strict=True):
-            skips.append(blocks(x_BCHW))
+        for stage, down in zip(self.encoder, self.down, strict=True):
+            skips.append(stage(x_BCHW))
             x_BCHW = down(skips[-1])
         x_BCHW = self.latent(x_BCHW)
         frequency_BF = self.frequency(x_BCHW)
 
+        # the decoder, from its deepest level: its blocks run in this order
         losses: list[Tensor] = []
-        for level in reversed(range(len(skips))):
-            x_BCHW = by_strips(
-                lambda *maps, level=level: self.fuse[level](torch.cat(maps, dim=1)),
-                self.up[level](x_BCHW),
-                skips[level],
+        levels = zip(self.fuse[::-1], self.up[::-1], skips[::-1], self.decoder[::-1], strict=True)
+        for fuse, up, skip_BCHW, level in levels:
+            x_BCHW = map_strips(
+                lambda *maps, fuse=fuse: fuse(torch.cat(maps, dim=1)), up(x_BCHW), skip_BCHW
             )
-            for block in self.decoder[level].children():
+            for block in level.children():
                 x_BCHW, loss = block(x_BCHW, frequency_BF, routing)
                 losses.append(loss)
-        restored_B3HW = by_strips(
-            lambda x, image: self.output(x) + image, self.refinement(x_BCHW), padded_B3HW, reach=1
+        restored_B3HW = map_strips(
+            lambda x, image: self.output(x) + image, self.refinement(x_BCHW), padded_B3HW, halo=1
         )
         return restored_B3HW[..., :height, :width], torch.stack(losses).mean()
 
 
 class FrequencyEmbedding(nn.Module):
-    """What the routers know of the image's high frequencies: (B, C, H, W) of the latent -> (B, C)."""
+    """Embedding of the image's high frequencies for the routers: latent (B, C, H, W) -> (B, C)."""
 
     high_pass_C133: Tensor
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        # a Laplacian (the document calls it Sobel); a buffer, because it is meant to stay as it is
+        # a Laplacian (the document calls it Sobel); a buffer, because it isn't trained
         kernel_33 = -torch.ones(3, 3)
         kernel_33[1, 1] = 8
         self.register_buffer("high_pass_C133", kernel_33.expand(dim, 1, 3, 3).clone())
@@ -229,82 +221,71 @@ class FrequencyEmbedding(nn.Module):
         return self.mlp(F.gelu(edges_BCHW).mean((2, 3)))
 
     def macs(self, pixels: int) -> int:
-        """Multiply-accumulates; see `MoCEIR.macs`."""
+        """Return the multiply-accumulates; see `MoCEIR.macs`."""
         dim = self.high_pass_C133.shape[0]
-        return (
-            pixels * dim * (9 + 2) + sum(p.numel() for p in self.mlp.parameters()) + 2 * (2 * dim)
-        )
+        weights = sum(parameter.numel() for parameter in self.mlp.parameters())
+        return pixels * dim * (9 + 2) + weights + 2 * (2 * dim)
 
 
 class DecoderBlock(nn.Module):
-    """A routed expert asks (query), the shared expert answers (key and value)."""
+    """Cross-attention of a routed expert (queries) to the shared expert (keys and values)."""
 
     def __init__(
-        self,
-        dim: int,
-        frequency_dim: int,
-        heads: int,
-        num_experts: int,
-        expansion: float,
-        gate: Gate,
+        self, dim: int, latent_dim: int, heads: int, num_experts: int, expansion: float, gate: Gate
     ) -> None:
         super().__init__()
         self.gate = gate
-        self.norm1 = LayerNorm(dim)
+        self.norm1 = blocks.LayerNorm(dim)
         self.to_shared = nn.Conv2d(dim, dim, 1)
         self.to_routed = nn.Conv2d(dim, dim, 1)
-        self.shared = SelfAttention(dim, heads, bias=False)
-        self.routed = MixtureOfComplexityExperts(dim, frequency_dim, num_experts)
+        self.shared = blocks.SelfAttention(dim, heads, bias=False)
+        self.routed = MixtureOfComplexityExperts(dim, latent_dim, num_experts)
         self.cross = CrossAttention(dim, heads)
-        self.norm2 = LayerNorm(dim)
-        self.feed_forward = GatedFeedForward(dim, expansion, bias=False)
+        self.norm2 = blocks.LayerNorm(dim)
+        self.feed_forward = blocks.GatedFeedForward(dim, expansion, bias=False)
+        experts = sum(self.routed.macs_per_pixel)
+        self.macs_per_pixel = blocks.macs_per_pixel(self) - experts + 2 * dim
+        """Multiply-accumulates a pixel without experts; the last term is the router's mean."""
 
     def forward(
-        self, x_BCHW: Tensor, frequency_BF: Tensor, routing: Routing
+        self, x_BCHW: Tensor, frequency_BF: Tensor, routing: RoutingState
     ) -> tuple[Tensor, Tensor]:
-        normed_BCHW = by_strips(self.norm1, x_BCHW)
-        v_BCHW, attention_BCC = self.shared.look(
-            lambda x: self.shared.qkv(self.to_shared(x)), normed_BCHW, reach=1
+        map_strips, cross, shared = blocks.map_strips, self.cross, self.shared
+        normed_BCHW = map_strips(self.norm1, x_BCHW)
+        # shared expert: channel attention
+        v_BCHW, attention_BCC = shared.attend(
+            lambda x: shared.qkv(self.to_shared(x)), normed_BCHW, halo=1
         )
-        shared_BCHW = by_strips(lambda v: self.shared.mix(v, attention_BCC), v_BCHW)
-        to_routed_BCHW = by_strips(self.to_routed, normed_BCHW)
+        shared_BCHW = map_strips(lambda v: shared.mix(v, attention_BCC), v_BCHW)
+        # routed expert: one of several for each image
+        to_routed_BCHW = map_strips(self.to_routed, normed_BCHW)
         routed_BCHW, loss = self.routed(to_routed_BCHW, shared_BCHW, frequency_BF, routing)
-        v_BCHW, attention_BCC = self.cross.look(
-            self.cross.project, routed_BCHW, shared_BCHW, reach=3
-        )
+        # attention from the routed to the shared expert, then the feed-forward
+        v_BCHW, attention_BCC = cross.attend(cross.project, routed_BCHW, shared_BCHW, halo=3)
 
-        def finish(x_BChW: Tensor, v_BChW: Tensor, routed_BChW: Tensor) -> Tensor:
-            x_BChW = x_BChW + self.cross.mix(v_BChW, attention_BCC)
+        def second_pass(x_BChW: Tensor, v_BChW: Tensor, routed_BChW: Tensor) -> Tensor:
+            x_BChW = x_BChW + cross.mix(v_BChW, attention_BCC)
             if self.gate == "residual":
                 x_BChW = x_BChW + routed_BChW
             return x_BChW + self.feed_forward(self.norm2(x_BChW))
 
-        return by_strips(finish, x_BCHW, v_BCHW, routed_BCHW, reach=1), loss
+        return map_strips(second_pass, x_BCHW, v_BCHW, routed_BCHW, halo=1), loss
 
     def macs(self, pixels: int, expert: int) -> int:
-        """Multiply-accumulates; see `MoCEIR.macs`."""
-        around = macs_per_pixel(
-            self.to_shared,
-            self.to_routed,
-            self.shared,
-            self.cross,
-            self.feed_forward,
-            self.routed.out,
-        )
-        of_routing = pixels * 2 * self.to_routed.out_channels + self.routed.router_macs
-        return pixels * (around + self.routed.macs_per_pixel[expert]) + of_routing
+        """Return the multiply-accumulates; see `MoCEIR.macs`."""
+        per_pixel = self.macs_per_pixel + self.routed.macs_per_pixel[expert]
+        routers = self.routed.from_image.weight.numel() + self.routed.from_frequency.weight.numel()
+        return pixels * per_pixel + routers
 
 
-class CrossAttention(ChannelAttention):
+class CrossAttention(blocks.ChannelAttention):
     """Channel attention with queries from one map, keys and values from another."""
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__(dim, heads, bias=False)
-        self.q = nn.Sequential(nn.Conv2d(dim, dim, 1, bias=False), depthwise(dim, 3, bias=False))
-        self.kv = nn.Sequential(
-            nn.Conv2d(dim, 2 * dim, 1, bias=False), depthwise(2 * dim, 7, bias=False)
-        )
+        self.q = blocks.pointwise_depthwise(dim, dim, 3, False, False)
+        self.kv = blocks.pointwise_depthwise(dim, 2 * dim, 7, False, False)
 
-    def project(self, asking_BCHW: Tensor, answering_BCHW: Tensor) -> Tensor:
-        """(B, 3C, H, W): queries, keys and values."""
-        return torch.cat([self.q(asking_BCHW), self.kv(answering_BCHW)], dim=1)
+    def project(self, routed_BCHW: Tensor, shared_BCHW: Tensor) -> Tensor:
+        """Return queries of one map, keys and values of the other: (B, 3C, H, W)."""
+        return torch.cat([self.q(routed_BCHW), self.kv(shared_BCHW)], dim=1)

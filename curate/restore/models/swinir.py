@@ -1,8 +1,9 @@
-"""SwinIR: transformer blocks that attend within windows, every second one within windows shifted by half.
+"""SwinIR: transformer blocks with attention inside windows, shifted by half in every second block.
 
-Liang et al., "SwinIR: Image Restoration Using Swin Transformer", 2021. With windows of 7 it is the baseline of the
-HQ-50K paper and what DAMoE puts its experts into: 11,492,067 parameters. Images come in at the size they leave with, so
-super-resolution takes its input enlarged; `UpscalingSwinIR` is the published form that enlarges by itself.
+Liang et al., "SwinIR: Image Restoration Using Swin Transformer", 2021. With windows of 7 it is the
+baseline of the HQ-50K paper and the body of DAMoE: 11,492,067 parameters. Input and output have the
+same size, so super-resolution enlarges its input first; `UpscalingSwinIR` is the published form
+that enlarges by itself.
 """
 
 from __future__ import annotations
@@ -15,19 +16,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from curate.restore.models.blocks import pad_to_multiple
+from curate.restore.models.blocks import from_windows, pad_to_multiple, to_windows
 
-__all__ = ["FeedForward", "Routing", "SwinIR", "UpscalingSwinIR"]
+__all__ = ["FeedForward", "MixtureContext", "SwinBlock", "SwinIR", "UpscalingSwinIR"]
 
 
 @dataclass
-class Routing:
-    """What a forward pass tells the feed-forwards, and hears from them."""
+class MixtureContext:
+    """Context of one forward pass: what mixtures of experts need to know, and their losses."""
 
     images_per_task: Sequence[int] = ()
-    """The batch is sorted by task: so many images of the first, of the second, ..."""
-    balance: list[Tensor] = field(default_factory=list)
-    """A balance loss of each layer that picks experts."""
+    """Number of images of the first task, of the second, ...; the batch is sorted by task."""
+    balance_losses: list[Tensor] = field(default_factory=list)
+    """Balance loss of each layer that picks experts, which appends it."""
 
 
 class SwinIR(nn.Module):
@@ -39,10 +40,13 @@ class SwinIR(nn.Module):
         heads: attention heads; must divide dim.
         window: side of the windows in pixels.
         expansion: hidden over input channels of the feed-forwards.
-        drop_path: probability to skip the last block of an image in training; grows linearly from 0 at the first.
-        value_range: what the network sees white minus black as; 255 in the published JPEG networks, 1 in the others.
+        drop_path: probability in training to skip the last block for an image; it grows linearly
+            from 0 at the first block.
+        value_range: white minus black as the network sees them; 255 in the published JPEG
+            networks, 1 in the others.
     """
 
+    source = "Liang et al. 2021, arXiv 2108.10257"
     pixels_at_once = 2**18  # some 10 KB each
     mean_133: Tensor
 
@@ -64,31 +68,27 @@ class SwinIR(nn.Module):
         self.conv_first = nn.Conv2d(3, dim, 3, padding=1)
         self.norm_first = nn.LayerNorm(dim)
         self.groups = nn.ModuleList()
-        count, start = sum(depths), 0
+        last, start = max(sum(depths) - 1, 1), 0
         for depth in depths:
-            blocks = [
-                Block(
-                    WindowAttention(dim, heads, window, shift=window // 2 if i % 2 else 0),
-                    self._feed_forward(start + i, dim, int(dim * expansion)),
-                    drop_path * (start + i) / max(count - 1, 1),
-                )
-                for i in range(depth)
-            ]
-            self.groups.append(Group(dim, blocks))
+            blocks = []
+            for i in range(depth):
+                attention = WindowAttention(dim, heads, window, shift=window // 2 if i % 2 else 0)
+                feed_forward = self._feed_forward(start + i, dim, int(dim * expansion))
+                blocks.append(SwinBlock(attention, feed_forward, drop_path * (start + i) / last))
+            self.groups.append(SwinGroup(dim, blocks))
             start += depth
         self.norm_last = nn.LayerNorm(dim)
         self.conv_body = nn.Conv2d(dim, dim, 3, padding=1)
         self.conv_last = nn.Conv2d(dim, 3, 3, padding=1)
-        # of DIV2K's training images, as published
-        self.register_buffer(
-            "mean_133", torch.tensor([0.4488, 0.4371, 0.4040])[:, None, None], persistent=False
-        )
+        # mean of DIV2K's training images, as published
+        mean_133 = torch.tensor([0.4488, 0.4371, 0.4040])[:, None, None]
+        self.register_buffer("mean_133", mean_133, persistent=False)
         self.apply(_initialise)
         with torch.no_grad():
             self.conv_last.weight *= 0.1  # start near the identity, as MoCE-IR here
 
     def _feed_forward(self, index: int, dim: int, hidden: int) -> nn.Module:
-        """The feed-forward of a block, counted from 0 over all groups."""
+        """Return the feed-forward of a block, counted from 0 over all groups."""
         return FeedForward(dim, hidden)
 
     def forward(self, image_B3HW: Tensor) -> Tensor:
@@ -96,39 +96,39 @@ class SwinIR(nn.Module):
         return self.forward_with_aux(image_B3HW)[0]
 
     def forward_with_aux(self, image_B3HW: Tensor) -> tuple[Tensor, Tensor]:
-        """The restored images, and 0: nothing is routed."""
-        return self._restore(image_B3HW, Routing()), image_B3HW.new_zeros(())
+        """Return the restored images, and 0: nothing is routed."""
+        return self._restore(image_B3HW, MixtureContext()), image_B3HW.new_zeros(())
 
     def _restore(
-        self, image_B3HW: Tensor, routing: Routing, embedding_BC11: Tensor | None = None
+        self, image_B3HW: Tensor, context: MixtureContext, embedding_BC11: Tensor | None = None
     ) -> Tensor:
-        """Restore, with what is added to the shallow features of each image."""
+        """Restore images, with an embedding added to the shallow features of each."""
         height, width = image_B3HW.shape[2:]
         padded_B3HW = pad_to_multiple(image_B3HW, self.window)
+        # shallow features of the image, centred on 0
         x_B3HW = (padded_B3HW - self.mean_133) * self.value_range
         shallow_BCHW = self.conv_first(x_B3HW.contiguous(memory_format=torch.channels_last))
         if embedding_BC11 is not None:
             shallow_BCHW = shallow_BCHW + embedding_BC11
-        deep_BCHW = self.conv_body(self._body(shallow_BCHW, routing)) + shallow_BCHW
+        # deep features, added to the shallow ones
+        x_BHWC = self.norm_first(shallow_BCHW.permute(0, 2, 3, 1))
+        for group in self.groups:
+            x_BHWC = group(x_BHWC, context)
+        deep_BCHW = self.norm_last(x_BHWC).permute(0, 3, 1, 2)
+        deep_BCHW = self.conv_body(deep_BCHW) + shallow_BCHW
         restored_B3HW = self._reconstruct(deep_BCHW, x_B3HW) / self.value_range + self.mean_133
         scale = restored_B3HW.shape[2] // padded_B3HW.shape[2]
         return restored_B3HW[..., : height * scale, : width * scale]
-
-    def _body(self, x_BCHW: Tensor, routing: Routing) -> Tensor:
-        x_BHWC = self.norm_first(x_BCHW.permute(0, 2, 3, 1))
-        for group in self.groups:
-            x_BHWC = group(x_BHWC, routing)
-        return self.norm_last(x_BHWC).permute(0, 3, 1, 2)
 
     def _reconstruct(self, deep_BCHW: Tensor, x_B3HW: Tensor) -> Tensor:
         return x_B3HW + self.conv_last(deep_BCHW)
 
 
 class UpscalingSwinIR(SwinIR):
-    """The published networks for classical super-resolution: (B, 3, H, W) -> (B, 3, scale H, scale W).
+    """The published networks for classical super-resolution: (B, 3, H, W) -> (B, 3, s H, s W).
 
     Args:
-        scale: 2, 3 or 4.
+        scale: s; 2, 3 or 4.
         window: side of the windows in pixels.
         settings: see `SwinIR`.
     """
@@ -137,12 +137,10 @@ class UpscalingSwinIR(SwinIR):
         super().__init__(window=window, **settings)
         if scale not in (2, 3, 4):
             raise ValueError(f"scale is 2, 3 or 4, not {scale}")
-        self.narrow = nn.Sequential(
-            nn.Conv2d(self.conv_last.in_channels, 64, 3, padding=1), nn.LeakyReLU(0.01)
-        )
-        steps = [3] if scale == 3 else [2] * (scale // 2)
+        narrow = nn.Conv2d(self.conv_last.in_channels, 64, 3, padding=1)
+        self.narrow = nn.Sequential(narrow, nn.LeakyReLU(0.01))
         self.enlarge = nn.Sequential()
-        for step in steps:
+        for step in [3] if scale == 3 else [2] * (scale // 2):
             self.enlarge.extend([nn.Conv2d(64, 64 * step**2, 3, padding=1), nn.PixelShuffle(step)])
         self.conv_last = nn.Conv2d(64, 3, 3, padding=1)
 
@@ -150,22 +148,22 @@ class UpscalingSwinIR(SwinIR):
         return self.conv_last(self.enlarge(self.narrow(deep_BCHW)))
 
 
-class Group(nn.Module):
+class SwinGroup(nn.Module):
     """Blocks, then a convolution, added to the input."""
 
-    def __init__(self, dim: int, blocks: Sequence[Block]) -> None:
+    def __init__(self, dim: int, blocks: Sequence[SwinBlock]) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
         self.conv = nn.Conv2d(dim, dim, 3, padding=1)
 
-    def forward(self, x_BHWC: Tensor, routing: Routing) -> Tensor:
+    def forward(self, x_BHWC: Tensor, context: MixtureContext) -> Tensor:
         y_BHWC = x_BHWC
         for block in self.blocks:
-            y_BHWC = block(y_BHWC, routing)
+            y_BHWC = block(y_BHWC, context)
         return x_BHWC + self.conv(y_BHWC.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
 
-class Block(nn.Module):
+class SwinBlock(nn.Module):
     """Window attention, then a feed-forward, each normalised first and added to its input."""
 
     def __init__(
@@ -179,12 +177,12 @@ class Block(nn.Module):
         self.feed_forward = feed_forward
         self.drop_path = drop_path
 
-    def forward(self, x_BHWC: Tensor, routing: Routing) -> Tensor:
-        x_BHWC = x_BHWC + self._sometimes(self.attention(self.norm1(x_BHWC)))
-        return x_BHWC + self._sometimes(self.feed_forward(self.norm2(x_BHWC), routing))
+    def forward(self, x_BHWC: Tensor, context: MixtureContext) -> Tensor:
+        x_BHWC = x_BHWC + self._drop(self.attention(self.norm1(x_BHWC)))
+        return x_BHWC + self._drop(self.feed_forward(self.norm2(x_BHWC), context))
 
-    def _sometimes(self, x_BHWC: Tensor) -> Tensor:
-        """Stochastic depth: in training each image loses its branch at times, and the others' weighs more."""
+    def _drop(self, x_BHWC: Tensor) -> Tensor:
+        """Drop the branch of random images in training, and scale the others: stochastic depth."""
         if not self.training or not self.drop_path:
             return x_BHWC
         kept = 1 - self.drop_path
@@ -199,16 +197,17 @@ class FeedForward(nn.Module):
         self.expand = nn.Linear(dim, hidden)
         self.out = nn.Linear(hidden, dim)
 
-    def forward(self, x: Tensor, routing: Routing | None = None) -> Tensor:
+    def forward(self, x: Tensor, context: MixtureContext | None = None) -> Tensor:
         return self.out(F.gelu(self.expand(x)))
 
 
 class WindowAttention(nn.Module):
-    """Multi-head attention among the pixels of a window, with a learnt bias for every offset between two of them.
+    """Multi-head attention among the pixels of a window, with a learnt bias for each offset.
 
-    Shifted windows are cut from the map rolled by `shift`, so those of the last row and column hold pixels from
-    opposite edges, which must not see each other. That makes four kinds of windows (inner, last column, last row,
-    corner), each attended with one small mask: nothing depends on the map's size, and no mask of all windows is made.
+    Shifted windows are cut from the map rolled by `shift`. Those of the last row and column then
+    hold pixels from opposite edges, which must not see each other. That gives four kinds of windows
+    (inner, last column, last row, corner), each with one small mask. So nothing depends on the
+    map's size, and no mask of all windows is needed.
     """
 
     offset_NN: Tensor
@@ -221,16 +220,14 @@ class WindowAttention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * dim)
         self.out = nn.Linear(dim, dim)
         nn.init.trunc_normal_(self.bias, std=0.02)
-        y_N, x_N = (
-            axis.flatten()
-            for axis in torch.meshgrid(*[torch.arange(window, device="cpu")] * 2, indexing="ij")
-        )
-        offset_NN = (
-            (y_N[:, None] - y_N + window - 1) * (2 * window - 1) + x_N[:, None] - x_N + window - 1
-        )
-        across_y_NN, across_x_NN = (
-            a_N[:, None] != a_N for a_N in (y_N >= window - shift, x_N >= window - shift)
-        )
+        # row of the bias for each pair of the window's N pixels, by their offset
+        axis = torch.arange(window, device="cpu")
+        y_N, x_N = axis.repeat_interleave(window), axis.repeat(window)
+        dy_NN, dx_NN = (a_N[:, None] - a_N + window - 1 for a_N in (y_N, x_N))
+        offset_NN = dy_NN * (2 * window - 1) + dx_NN
+        # pairs from opposite edges of the map, for the four kinds of windows
+        far_y_N, far_x_N = y_N >= window - shift, x_N >= window - shift
+        across_y_NN, across_x_NN = (a_N[:, None] != a_N for a_N in (far_y_N, far_x_N))
         none_NN = torch.zeros_like(across_y_NN)
         apart_4NN = torch.stack([none_NN, across_x_NN, across_y_NN, across_y_NN | across_x_NN])
         self.register_buffer("offset_NN", offset_NN, persistent=False)
@@ -240,43 +237,31 @@ class WindowAttention(nn.Module):
         s, w = self.shift, self.window
         if s:
             x_BHWC = x_BHWC.roll((-s, -s), (1, 2))
-        windows_BnmNC = (
-            x_BHWC.unflatten(2, (-1, w)).unflatten(1, (-1, w)).transpose(2, 3).flatten(3, 4)
-        )
-        qkv_BnmNC = self.qkv(windows_BnmNC)
+        # n x m windows of N = w w pixels
+        qkv_BnmNC = self.qkv(to_windows(x_BHWC, w).flatten(3, 4))
         bias_hNN = self.bias[self.offset_NN].permute(2, 0, 1)
-        if s:
-            rows = []
-            for i, row in enumerate(qkv_BnmNC.tensor_split([-1], dim=1)):
-                pieces = row.tensor_split([-1], dim=2)
-                biases = (
-                    bias_hNN.masked_fill(self.apart_4NN[2 * i + j], -torch.inf) for j in range(2)
-                )
-                rows.append(
-                    torch.cat(
-                        [self._attend(*pair) for pair in zip(pieces, biases, strict=True)], dim=2
-                    )
-                )
-            attended_BnmNC = torch.cat(rows, dim=1)
-        else:
-            attended_BnmNC = self._attend(qkv_BnmNC, bias_hNN)
-        y_BHWC = (
-            self.out(attended_BnmNC)
-            .unflatten(3, (w, w))
-            .transpose(2, 3)
-            .flatten(3, 4)
-            .flatten(1, 2)
-        )
+        attend = self._attend_shifted if s else self._attend
+        y_BnmNC = self.out(attend(qkv_BnmNC, bias_hNN))
+        y_BHWC = from_windows(y_BnmNC.unflatten(3, (w, w)))
         return y_BHWC.roll((s, s), (1, 2)) if s else y_BHWC
 
+    def _attend_shifted(self, qkv_BnmNC: Tensor, bias_hNN: Tensor) -> Tensor:
+        """Attend in shifted windows: the last row and column get masks of their own."""
+        rows = []
+        for i, row in enumerate(qkv_BnmNC.tensor_split([-1], dim=1)):
+            parts = []
+            for j, part in enumerate(row.tensor_split([-1], dim=2)):
+                masked_hNN = bias_hNN.masked_fill(self.apart_4NN[2 * i + j], -torch.inf)
+                parts.append(self._attend(part, masked_hNN))
+            rows.append(torch.cat(parts, dim=2))
+        return torch.cat(rows, dim=1)
+
     def _attend(self, qkv_BnmNC: Tensor, bias_hNN: Tensor) -> Tensor:
-        """Attention in windows that share a bias: queries, keys and values side by side -> values."""
-        q_whNd, k_whNd, v_whNd = (
-            qkv_BnmNC.flatten(0, 2).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        )
-        out_whNd = F.scaled_dot_product_attention(
-            q_whNd, k_whNd, v_whNd, attn_mask=bias_hNN[None].to(q_whNd.dtype)
-        )
+        """Attend in windows that share a bias: queries, keys and values side by side -> values."""
+        # to one batch of windows: (q k v, windows, heads, N, channels of a head)
+        qkv_wNC = qkv_BnmNC.flatten(0, 2)
+        q, k, v = qkv_wNC.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        out_whNd = F.scaled_dot_product_attention(q, k, v, attn_mask=bias_hNN[None].to(q.dtype))
         return out_whNd.transpose(1, 2).flatten(2).unflatten(0, qkv_BnmNC.shape[:3])
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from curate.restore.data.degradations import TASKS
 from curate.restore.data.loader import Batch, Pace
 from curate.restore.data.patches import ValidationBatch
-from curate.restore.models.routing_hooks import listen
+from curate.restore.models.routing_hooks import register_routing_hooks
 from curate.restore.training.lightning_module import Patches
 
 __all__ = ["LoaderPace", "Notice", "Progress", "Report", "Routing", "SamplePictures"]
@@ -70,7 +70,7 @@ class Routing(L.Callback):
         # not earlier: a moving average copies the model, with whoever listens to it
         model: nn.Module = pl_module.model  # type: ignore[assignment]
         self._sorts = hasattr(model, "tasks")
-        listen(model, self._hear)
+        register_routing_hooks(model, self._hear)
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Batch, *_: Any
