@@ -48,8 +48,8 @@ from curate._version import __version__
 from curate.errors import CurateError
 
 if TYPE_CHECKING:
-    from curate.datasets import ingest
     from curate.datasets.ablation import Ablation, ablate
+    from curate.datasets.ingestion import ingest
     from curate.datasets.statistics import stats
     from curate.manifest import export_manifest, find_faults, read_manifest, write_manifest
     from curate.pipeline import grow, rebuild, remove, verify
@@ -131,7 +131,7 @@ _HOMES = {
     "find_task": "stages.measure.restoration_task",
     "grow": "pipeline",
     "high_frequency_ratios": "stages.measure",
-    "ingest": "datasets",
+    "ingest": "datasets.ingestion",
     "label_images": "stages.label.clip",
     "load_model": "restore",
     "measure_image": "stages.measure",

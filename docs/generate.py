@@ -21,7 +21,7 @@ from curate import manifest, restore
 from curate.cli.app import app
 from curate.cli.event_log import EVENTS
 from curate.config import Config
-from curate.datasets import Ingested
+from curate.datasets.ingestion import Ingested
 from curate.datasets.statistics import BadFile, Survey
 from curate.engine.runner import StageOutcome
 from curate.errors import CurateError, Reason

@@ -1,4 +1,4 @@
-"""`curate ingest`: datasets of the field, as they are downloaded."""
+"""`curate ingest`: manifests of the field's datasets, as they are downloaded."""
 
 from __future__ import annotations
 
@@ -8,22 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from curate.cli.options import SHOWN, Scheduler, Workers, new_console
+from curate.datasets.layouts import LAYOUTS
 from curate.errors import CurateError
 
 if TYPE_CHECKING:
-    from curate.datasets import Ingested
+    from curate.datasets.ingestion import Ingested
 
 __all__ = ["ingest"]
 
+*_NAMES, _LAST_NAME = LAYOUTS
+
 
 def ingest(
-    name: Annotated[
-        str,
-        typer.Argument(
-            help="SIDD, NIND, PolyU, GoPro, REDS_blur, REDS_blur_jpeg, Rain13K, Rain100L, Rain100H, BSD400, WED, "
-            "DIV2K, Flickr2K, Set5, Set14, CBSD68, Kodak24, Urban100, Manga109 or classic5."
-        ),
-    ],
+    name: Annotated[str, typer.Argument(help=f"{', '.join(_NAMES)} or {_LAST_NAME}.")],
     folder: Annotated[str, typer.Argument(help="Where it lies, as it was unpacked.")],
     out: Annotated[
         str, typer.Option("--out", "-o", help="Folder for the manifests, of their own.")
@@ -39,17 +36,18 @@ def ingest(
     scheduler: Scheduler = "local",
     workers: Workers = None,
 ) -> None:
-    """Make manifests of a dataset of the field; clean and degraded images are paired by their names.
+    """Make manifests of a dataset of the field, pairing clean and degraded images by their names.
 
-    The images stay where they are. SIDD's are cut into parts of 512 pixels, in tars beside the manifests.
+    The images stay where they are. SIDD's are cut into parts of 512 pixels, in tars beside the
+    manifests.
     """
     from curate.cli.step_bar import StepProgress
-    from curate.datasets import ingest
+    from curate.datasets.ingestion import ingest
 
     if split not in (None, "train", "test"):
         raise CurateError(f"--split takes train or test, not {split!r}")
     with StepProgress(new_console(stderr=True), "measure") as steps:
-        made = ingest(
+        result = ingest(
             name,
             folder,
             out,
@@ -59,24 +57,21 @@ def ingest(
             workers=workers,
             progress=steps,
         )
-    for fault in made.left_out[:SHOWN]:
+    for fault in result.left_out[:SHOWN]:
         print(f"left out: {fault}", file=sys.stderr)
-    if len(made.left_out) > SHOWN:
-        print(f"left out: {len(made.left_out) - SHOWN} more", file=sys.stderr)
-    _print(made, out)
+    if len(result.left_out) > SHOWN:
+        print(f"left out: {len(result.left_out) - SHOWN} more", file=sys.stderr)
+    _print(result, out)
 
 
-def _print(made: Ingested, out: str) -> None:
-    for split, found in made.found.items():
-        images = ("pair" if made.layout.degradation else "image") + "s" * (found != 1)
-        whole = made.layout.whole.get(split)
-        of = f" of the {whole:,} that {made.dataset} has" if whole not in (None, found) else ""
-        rows = f", cut into {made.rows[split]:,}" if made.rows[split] != found else ""
+def _print(result: Ingested, out: str) -> None:
+    for split, found in result.found.items():
+        images = ("pair" if result.layout.degradation else "image") + "s" * (found != 1)
+        whole = result.layout.whole.get(split)
+        of = f" of the {whole:,} that {result.dataset} has" if whole not in (None, found) else ""
+        rows = f", cut into {result.rows[split]:,}" if result.rows[split] != found else ""
         print(f"{found:,} {images}{of}{rows}, in {out}/manifest/{split}.parquet")
-    if made.others:
-        what = (
-            "file there is no part of it: "
-            if len(made.others) == 1
-            else "files there are no part of it, such as "
-        )
-        print(f"{len(made.others):,} other {what}{made.others[0]}")
+    if (count := len(result.others)) == 1:
+        print(f"1 other file there is no part of it: {result.others[0]}")
+    elif count:
+        print(f"{count:,} other files there are no part of it, such as {result.others[0]}")

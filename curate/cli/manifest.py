@@ -1,4 +1,4 @@
-"""`curate export`, and `curate manifest` with all that looks at manifests or makes new ones of them."""
+"""`curate export` and `curate manifest`: commands that show, check, compare and make manifests."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def export(
         str | None,
         typer.Option(
             metavar="KIND",
-            help="manifest, csv, urls, webdataset, hf, folder, lmdb or crops; of lists as --out ends, if not given: "
-            ".parquet, .csv, .txt or .tsv.",
+            help="manifest, csv, urls, webdataset, hf, folder, lmdb or crops; of lists as --out "
+            "ends, if not given: .parquet, .csv, .txt or .tsv.",
         ),
     ] = None,
     per_file: Annotated[
@@ -48,7 +48,7 @@ def export(
         ),
     ] = False,
 ) -> None:
-    """Write a dataset as others open it: a list to publish, or the images as a folder, tars, Parquet or LMDB."""
+    """Write a dataset as others open it: a list, or images as a folder, tars, Parquet or LMDB."""
     from curate.cli.step_bar import StepProgress
     from curate.manifest import ExportOptions, export_manifest
 
@@ -94,21 +94,15 @@ def show(
     manifest = read_manifest(path)
     console = new_console()
     console.print(statistics_table(path, summarise(manifest.table)))
-    made = {k: v for k, v in manifest.metadata.items() if k != "recipe"} | {
-        "fingerprint": manifest.fingerprint
-    }
-    console.print(table("how it was made", ("", ""), sorted(made.items())))
+    origin = {**manifest.metadata, "fingerprint": manifest.fingerprint}
+    origin.pop("recipe", None)
+    console.print(table("how it was made", ("", ""), sorted(origin.items())))
     if rows:
         columns = ["id", "category", "width", "height", "bpp", "hf_ratio_032", "split", "url"]
         columns = [c for c in columns if c in manifest.table.column_names]
         head = manifest.table.select(columns).slice(0, rows).to_pylist()
-        console.print(
-            table(
-                f"first {len(head)} of {len(manifest)} rows",
-                columns,
-                [row.values() for row in head],
-            )
-        )
+        title = f"first {len(head)} of {len(manifest)} rows"
+        console.print(table(title, columns, [row.values() for row in head]))
 
 
 @manifest_app.command()
@@ -129,8 +123,8 @@ def diff(
     for key, (old, new) in difference.metadata.items():
         print(f"~ made with another {key}" + ("" if key == "recipe" else f": {old} -> {new}"))
     print(
-        f"{len(difference.added)} added, {len(difference.removed)} removed, {len(difference.changed)} changed, "
-        f"{difference.same} the same"
+        f"{len(difference.added)} added, {len(difference.removed)} removed, "
+        f"{len(difference.changed)} changed, {difference.same} the same"
     )
     if difference.added or difference.removed or difference.changed:
         raise typer.Exit(1)
@@ -143,7 +137,7 @@ def merge(
     ],
     out: Annotated[str, typer.Option("--out", "-o", help="Manifest to write.")],
 ) -> None:
-    """Make one manifest of several: each image once, and test wherever one of them has it as test."""
+    """Make one manifest of several: each image once, and test if one of them has it as test."""
     from curate.manifest import merge, open_manifests
 
     merged = merge([manifest for source in sources for manifest in open_manifests(source)], out)
@@ -194,17 +188,13 @@ def query(
     from curate.manifest.query import query, save
 
     manifests = [manifest for source in sources for manifest in open_manifests(source)]
-    run = (
-        sources[0].rstrip("/")
-        if len(sources) == 1 and not sources[0].endswith(".parquet")
-        else None
-    )
+    is_run = len(sources) == 1 and not sources[0].endswith(".parquet")
+    run = sources[0].rstrip("/") if is_run else None
     result = query(sql, manifests, run=run, out=out or "")
     if out is None:
         rows = [row.values() for row in result.to_pylist()]
-        new_console().print(
-            table(f"{len(rows)} row{'s' * (len(rows) != 1)}", result.column_names, rows)
-        )
+        title = f"{len(rows)} row{'s' * (len(rows) != 1)}"
+        new_console().print(table(title, result.column_names, rows))
     else:
         save(result, out, manifests)
         print(f"{len(result)} rows in {out}")

@@ -1,6 +1,1 @@
-"""The field's datasets as their authors pack them -> manifests, of pairs where the set has pairs."""
-
-from curate.datasets.ingestion import Ingested, ingest
-from curate.datasets.layouts import LAYOUTS, Layout
-
-__all__ = ["LAYOUTS", "Ingested", "Layout", "ingest"]
+"""Datasets of the field as their authors pack them: manifests, statistics and ablations of them."""

@@ -1,4 +1,4 @@
-"""A dataset's folder -> its manifests."""
+"""Ingestion of a dataset: from its folder to its manifests."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.datasets.layouts import SPLITS, Layout, Split, find_layout
-from curate.datasets.pairing import match
-from curate.datasets.rows import Job, Made, make_rows
+from curate.datasets.pairing import pair_files
+from curate.datasets.rows import GroupRows, GroupTask, make_rows
 from curate.engine import Executor, open_executor
 from curate.engine.executor import WorkerDied, map_files
 from curate.errors import InputError, ManifestError
 from curate.manifest import MANIFEST, PAIRED, arrow_schema, encode_manifest
-from curate.manifest.combine import way_to
+from curate.manifest.combine import relative_folder
 from curate.manifest.export.output_folder import Folder, new_folder
 from curate.storage.atomic import list_files
 
@@ -32,18 +32,18 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class Ingested:
-    """What came of it."""
+    """Result of an ingestion."""
 
     dataset: str
     layout: Layout
     found: dict[Split, int]
-    """Pairs, or clean images, of each split that has any; `layout.whole` says how many the complete dataset has."""
+    """Pairs, or clean images, of each split that has any; `layout.whole` has the full numbers."""
     rows: dict[Split, int]
     """Rows of each manifest; more than pairs where those were cut into parts."""
     left_out: tuple[str, ...]
-    """What was wrong with images that were left out, having been told to."""
+    """The fault of each image that was left out on request."""
     others: tuple[str, ...]
-    """Files that are none of the dataset's, below its folder."""
+    """Files below the dataset's folder that don't belong to it."""
 
 
 def ingest(
@@ -57,97 +57,103 @@ def ingest(
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Ingested:
-    """Write `manifest/train.parquet` and `manifest/test.parquet` of a dataset of the field, in a folder of their own.
+    """Write `manifest/train.parquet` and `manifest/test.parquet` of a dataset into a new folder.
 
-    Images are paired by what their names say. They stay where they are, and the manifests point at them, with their
-    hashes; only SIDD is cut, into tars beside the manifests. Clean images are measured as a run measures them.
+    Images are paired by their names. They stay where they are, and the manifests point at them,
+    with their hashes; only SIDD is cut, into tars beside the manifests. Clean images are measured
+    as a run measures them.
 
     Args:
-        name: of the dataset, in whatever case: one of `curate.datasets.LAYOUTS`.
-        folder: where it lies, a path or fsspec URL.
-        out: folder for the manifests; not there yet, or empty.
-        split: what its images are for, instead of what the dataset or its folders say.
+        name: of the dataset, in any case: one of `curate.datasets.layouts.LAYOUTS`.
+        folder: the dataset's, a path or fsspec URL.
+        out: folder for the manifests; new or empty.
+        split: split of all images, overriding the dataset's and that of folder names.
         skip_mispaired: leave out images without a partner of their size, instead of failing.
-        scheduler: what reads and measures: `local` (Dask workers on this machine), `serial`, or the address of a Dask
-            scheduler.
+        scheduler: who reads and measures: `local` (Dask workers on this machine), `serial`, or
+            the address of a Dask scheduler.
         workers: number of local workers, one per core by default.
         progress: called with the number of clean images done and of all.
 
     Raises:
-        InputError: if the dataset isn't known or isn't there, images don't pair up, or one can't be read; names them.
+        InputError: if the dataset isn't known or isn't there, images don't pair up, or one can't
+            be read; names them.
         RunError: if `out` holds something or can't be written, or the scheduler can't be reached.
     """
     known, layout = find_layout(name)
-    place, target = fspath(folder), fspath(out)
-    fs, root = fsspec.core.url_to_fs(place)
-    paths = [path for path, _ in list_files(place)]
-    matched = match(known, layout, PurePosixPath(root).name, paths, split)
-    _check(known, place, matched.faults, skip_mispaired)
-    # pictures that are cut are written anew, the others are pointed at
-    way = "" if layout.crop else _way(place, target)
+    source, target = fspath(folder), fspath(out)
+    fs, root = fsspec.core.url_to_fs(source)
+    paths = [path for path, _ in list_files(source)]
+    pairing = pair_files(known, layout, PurePosixPath(root).name, paths, split)
+    _check(known, source, pairing.faults, skip_mispaired)
+    # pictures that are cut go into new tars, the others are pointed at
+    relative = "" if layout.crop else _relative_folder(source, target)
     with new_folder(target) as staging, open_executor(scheduler, workers) as executor:
-        jobs = [
-            Job(number, group, fs.unstrip_protocol(root), way, staging.url, known, layout)
-            for number, group in enumerate(matched.groups)
+        url = fs.unstrip_protocol(root)
+        tasks = [
+            GroupTask(number, group, url, relative, staging.url, known, layout)
+            for number, group in enumerate(pairing.groups)
         ]
-        made = _run(executor, jobs, progress)
-        faults = tuple(fault for one in made for fault in one.faults)
-        _check(known, place, faults, skip_mispaired)
-        rows = _write(staging, known, layout, [row for one in made for row in one.rows])
-    found: Counter[Split] = Counter()
-    for job, one in zip(jobs, made, strict=True):
-        found[job.group.split] += one.images
-    return Ingested(known, layout, dict(found), rows, matched.faults + faults, matched.others)
+        # collect the results in the order of the groups, whichever worker is done first
+        rows: list[dict[str, Any]] = []
+        faults: list[str] = []
+        found: Counter[Split] = Counter()
+        for task, result in zip(tasks, _run(executor, tasks, progress), strict=True):
+            rows += result.rows
+            faults += result.faults
+            found[task.group.split] += result.images
+        _check(known, source, faults, skip_mispaired)
+        counts = _write(staging, known, layout, rows)
+    left_out = (*pairing.faults, *faults)
+    return Ingested(known, layout, dict(found), counts, left_out, pairing.others)
 
 
 def _check(name: str, folder: str, faults: Sequence[str], skip: bool) -> None:
     if faults and not skip:
         more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
-        raise InputError(
-            f"{name} in {folder} doesn't pair up: {'; '.join(faults[:_SHOWN])}{more}: "
-            "mend the download, or leave such images out with --skip-mispaired"
-        )
+        shown = f"{name} in {folder} doesn't pair up: {'; '.join(faults[:_SHOWN])}{more}"
+        advice = "mend the download, or leave such images out with --skip-mispaired"
+        raise InputError(f"{shown}: {advice}")
 
 
-def _way(folder: str, out: str) -> str:
-    """The dataset's folder as seen from that of the manifests."""
+def _relative_folder(folder: str, out: str) -> str:
+    """Return the path of the dataset's folder relative to that of the manifests."""
     try:
-        return way_to(folder, f"{out}/manifest")
+        return relative_folder(folder, f"{out}/manifest")
     except ManifestError as error:
-        raise InputError(
-            f"{folder} and {out} are on different storages: a manifest points at images on its own one"
-        ) from error
+        fault = f"{folder} and {out} are on different storages"
+        raise InputError(f"{fault}: a manifest points at images on its own one") from error
 
 
 def _run(
-    executor: Executor, jobs: Sequence[Job], progress: Callable[[int, int], None] | None
-) -> list[Made]:
-    """What came of each job, in their order."""
-    made: dict[int, Made] = {}
-    for job, result in map_files(executor, make_rows, jobs):
+    executor: Executor, tasks: Sequence[GroupTask], progress: Callable[[int, int], None] | None
+) -> list[GroupRows]:
+    """Return the result of each task, in their order."""
+    results: dict[int, GroupRows] = {}
+    for task, result in map_files(executor, make_rows, tasks):
         if isinstance(result, WorkerDied):
-            raise InputError(
-                f"{job.folder}/{job.group.clean}, or a partner of it, takes down who decodes it"
-            )
+            path = f"{task.folder}/{task.group.clean}"
+            raise InputError(f"{path}, or a partner of it, takes down who decodes it")
         if isinstance(result, Exception):
             raise result
-        made[job.number] = result
+        results[task.number] = result
         if progress is not None:
-            progress(len(made), len(jobs))
-    return [made[job.number] for job in jobs]
+            progress(len(results), len(tasks))
+    return [results[task.number] for task in tasks]
 
 
 def _write(
     staging: Folder, name: str, layout: Layout, rows: list[dict[str, Any]]
 ) -> dict[Split, int]:
+    """Write the manifests, and return the number of rows of each."""
     if not rows:
         raise InputError(f"nothing of {name} is left: no image has a partner of its size")
     table = pa.Table.from_pylist(rows, arrow_schema((*MANIFEST, *PAIRED)))
-    crop = layout.crop
-    cut = {"crops": f"{crop.size} pixels, {crop.overlap} of overlap"} if crop else {}
+    metadata = {"ingested": name}
+    if layout.crop:
+        metadata["crops"] = f"{layout.crop.size} pixels, {layout.crop.overlap} of overlap"
     counts: dict[Split, int] = {}
     for split in SPLITS:
         part = table.filter(pc.equal(table["split"], split))
-        staging.write(f"manifest/{split}.parquet", encode_manifest(part, {"ingested": name, **cut}))
+        staging.write(f"manifest/{split}.parquet", encode_manifest(part, metadata))
         counts[split] = len(part)
     return counts

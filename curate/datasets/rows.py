@@ -1,4 +1,4 @@
-"""The rows of one clean image and its degraded ones: measured where they lie, or cut into parts. Runs on workers."""
+"""Rows of one clean image and its degraded ones, measured in place or cut; made on workers."""
 
 from __future__ import annotations
 
@@ -9,145 +9,139 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import fsspec
-import numpy as np
 from PIL import Image
 
 from curate.datasets.layouts import Crop, Layout
 from curate.datasets.pairing import Group
 from curate.errors import ImageError, InputError
 from curate.images.decode import open_image, to_luma, to_rgb
-from curate.manifest import MANIFEST, PAIRED
-from curate.manifest.export.crops import positions
+from curate.manifest import MANIFEST, PAIRED, arrow_schema
+from curate.manifest.export.crops import boxes, fragment
 from curate.manifest.export.images import to_png
 from curate.manifest.schema import candidate_id
 from curate.stages.measure import measure_image
 from curate.storage import atomic
 from curate.storage.tar import TarWriter
 
-__all__ = ["Job", "Made", "make_rows"]
+__all__ = ["GroupRows", "GroupTask", "make_rows"]
 
 Row = dict[str, Any]
 
-_COLUMNS = frozenset(column.name for column in (*MANIFEST, *PAIRED))
+_COLUMNS = set(arrow_schema((*MANIFEST, *PAIRED)).names)
 
 
 @dataclass(frozen=True)
-class Job:
-    """What a worker is given."""
+class GroupTask:
+    """A group of images for a worker."""
 
     number: int
     group: Group
     folder: str
-    """URL of the dataset."""
-    way: str
-    """The same as seen from the manifest's root."""
+    """URL of the dataset's folder."""
+    relative_folder: str
+    """Path of the dataset's folder relative to the manifest's root."""
     out: str
     """URL of the manifest's root."""
     name: str
-    """Of the dataset."""
+    """Name of the dataset."""
     layout: Layout
 
 
 @dataclass(frozen=True)
-class Made:
-    """What it gives back."""
+class GroupRows:
+    """Result of a GroupTask."""
 
     rows: tuple[Row, ...]
     images: int
     """Pairs, or clean images."""
     faults: tuple[str, ...] = ()
-    """Degraded images that are no partners after all."""
+    """Faults of degraded images that are no partners after all."""
 
 
 @dataclass(frozen=True)
 class _File:
-    """An image that was read."""
+    """An image file that was read and decoded once."""
 
     url: str
-    """Its own, and its row's: the same wherever the dataset lies."""
+    """URL of its row: the same wherever the dataset lies."""
     path: str
     data: bytes
     size: tuple[int, int]
+    """Width and height in pixels."""
 
 
-def make_rows(job: Job, report: Any = None) -> Made:
+def make_rows(task: GroupTask, report: Any = None) -> GroupRows:
     """Read, measure and pair a group of images.
 
     Raises:
         InputError: if one can't be read, or is damaged.
     """
-    clean = _read(job, job.group.clean)
-    if not job.group.degraded:
-        return Made((_row(job, clean, None, _measures(clean.data, clean.path)),), 1)
-    crop = job.layout.crop
-    measures = {} if crop else _measures(clean.data, clean.path)
+    clean = _read(task, task.group.clean)
+    crop = task.layout.crop
+    measures = {} if crop and task.group.degraded else _measures(clean.data, clean.path)
+    if not task.group.degraded:
+        return GroupRows((_row(task, clean, None, measures),), 1)
     rows: list[Row] = []
     faults: list[str] = []
-    for path in job.group.degraded:
-        degraded = _read(job, path)
+    for path in task.group.degraded:
+        degraded = _read(task, path)
         if degraded.size != clean.size:
-            sizes = [f"{width}x{height}" for width, height in (degraded.size, clean.size)]
+            sizes = "{}x{}".format(*degraded.size), "{}x{}".format(*clean.size)
             faults.append(f"{path} is {sizes[0]}, and {clean.path} {sizes[1]}")
         elif crop:
-            rows += _write_crops(job, crop, clean, degraded)
+            rows += _write_crops(task, crop, clean, degraded)
         else:
-            rows.append(_row(job, clean, degraded, measures))
-    return Made(tuple(rows), len(job.group.degraded) - len(faults), tuple(faults))
+            rows.append(_row(task, clean, degraded, measures))
+    return GroupRows(tuple(rows), len(task.group.degraded) - len(faults), tuple(faults))
 
 
-def _read(job: Job, path: str) -> _File:
+def _read(task: GroupTask, path: str) -> _File:
     try:
-        with fsspec.open(f"{job.folder}/{path}", "rb") as file:
+        with fsspec.open(f"{task.folder}/{path}", "rb") as file:
             data = file.read()
     except OSError as error:
-        raise InputError(f"{job.folder}/{path} can't be read: {error}") from error
+        raise InputError(f"{task.folder}/{path} can't be read: {error}") from error
     try:
         with open_image(io.BytesIO(data)) as image:
             height, width = to_luma(image).shape  # decodes all of it, so that damage shows now
     except ImageError as error:
-        raise InputError(f"{job.folder}/{path}: {error}; mend the download") from error
-    return _File(f"file:{job.name}/{path}", path, data, (width, height))
+        raise InputError(f"{task.folder}/{path}: {error}; mend the download") from error
+    return _File(f"file:{task.name}/{path}", path, data, (width, height))
 
 
-def _row(job: Job, clean: _File, degraded: _File | None, measures: Row) -> Row:
-    """A row that points at files where they lie."""
-    row = measures | _names(job, clean.url, degraded.url if degraded else None)
-    row |= _place("", f"{job.way}/{clean.path}", 0, clean.data)
-    return (
-        row | _place("degraded_", f"{job.way}/{degraded.path}", 0, degraded.data)
-        if degraded
-        else row
-    )
+def _row(task: GroupTask, clean: _File, degraded: _File | None, measures: Row) -> Row:
+    """Return a row that points at files where they lie."""
+    row = measures | _identity(task, clean.url, degraded.url if degraded else None)
+    for prefix, file in (("", clean), ("degraded_", degraded)):
+        if file is not None:
+            row |= _place(prefix, f"{task.relative_folder}/{file.path}", 0, file.data)
+    return row
 
 
-def _write_crops(job: Job, crop: Crop, clean: _File, degraded: _File) -> Iterator[Row]:
-    """Cut a pair into a tar of its own: `<id>.clean.png` and `<id>.degraded.png` of each part, lossless."""
-    images = [_pixels(file.data) for file in (clean, degraded)]
-    width, height = clean.size
-    name = f"images/{job.number:05}-{candidate_id(degraded.url)}.tar"
-    with atomic.create(f"{job.out}/{name}") as sink:
+def _write_crops(task: GroupTask, crop: Crop, clean: _File, degraded: _File) -> Iterator[Row]:
+    """Cut a pair into a tar of its own, and yield a row for each part.
+
+    A part is lossless: `<id>.clean.png` and `<id>.degraded.png`.
+    """
+    images = [_decode(clean.data), _decode(degraded.data)]
+    name = f"images/{task.number:05}-{candidate_id(degraded.url)}.tar"
+    with atomic.create(f"{task.out}/{name}") as sink:
         tar = TarWriter(sink)
-        for y in positions(height, crop.size, crop.overlap):
-            for x in positions(width, crop.size, crop.overlap):
-                box = (x, y, min(x + crop.size, width), min(y + crop.size, height))
-                parts = [
-                    to_png(Image.fromarray(image[box[1] : box[3], box[0] : box[2]]))
-                    for image in images
-                ]
-                place = f"#xywh={x},{y},{box[2] - x},{box[3] - y}"
-                row = _measures(parts[0], clean.path) | _names(
-                    job, clean.url + place, degraded.url + place
-                )
-                for of, part in zip(("clean", "degraded"), parts, strict=True):
-                    offset = tar.add_bytes(f"{row['id']}.{of}.png", part)
-                    row |= _place("" if of == "clean" else "degraded_", name, offset, part)
-                yield row
+        for box in boxes(clean.size, crop.size, crop.overlap):
+            parts = [to_png(image.crop(box)) for image in images]
+            place = fragment(box)
+            names = _identity(task, f"{clean.url}#{place}", f"{degraded.url}#{place}")
+            row = _measures(parts[0], clean.path) | names
+            for kind, part in zip(("clean", "degraded"), parts, strict=True):
+                offset = tar.add_bytes(f"{row['id']}.{kind}.png", part)
+                row |= _place("" if kind == "clean" else "degraded_", name, offset, part)
+            yield row
         tar.close()
 
 
-def _pixels(data: bytes) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def _decode(data: bytes) -> Image.Image:
     with open_image(io.BytesIO(data)) as image:
-        return np.asarray(to_rgb(image))
+        return to_rgb(image)
 
 
 def _measures(data: bytes, path: str) -> Row:
@@ -158,19 +152,23 @@ def _measures(data: bytes, path: str) -> Row:
     return {name: value for name, value in measures.items() if name in _COLUMNS}
 
 
-def _names(job: Job, url: str, degraded_url: str | None) -> Row:
-    """Whose image it is. A pair has its id from the degraded image: the clean one may be in several pairs."""
+def _identity(task: GroupTask, url: str, degraded_url: str | None) -> Row:
+    """Return the columns that name an image.
+
+    A pair has its id from the degraded image, since the clean one may be in several pairs.
+    """
     return {
         "id": candidate_id(degraded_url or url),
         "url": url,
-        "source": job.name,
-        "split": job.group.split,
-        "dataset": job.group.dataset,
-        "degradation": job.layout.degradation,
-        "task": job.layout.task,
+        "source": task.name,
+        "split": task.group.split,
+        "dataset": task.group.dataset,
+        "degradation": task.layout.degradation,
+        "task": task.layout.task,
     }
 
 
-def _place(of: str, tar: str, offset: int, data: bytes) -> Row:
-    digest = hashlib.sha256(data).hexdigest()
-    return {f"{of}tar": tar, f"{of}offset": offset, f"{of}nbytes": len(data), f"{of}sha256": digest}
+def _place(prefix: str, tar: str, offset: int, data: bytes) -> Row:
+    sha256 = hashlib.sha256(data).hexdigest()
+    place = {"tar": tar, "offset": offset, "nbytes": len(data), "sha256": sha256}
+    return {f"{prefix}{name}": value for name, value in place.items()}

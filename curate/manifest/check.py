@@ -1,32 +1,24 @@
-"""What is wrong with a manifest, and what differs between two."""
+"""Faults of a manifest, and differences between two."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import filterfalse
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.errors import ManifestError
-from curate.manifest.schema import MANIFEST, PAIRED
+from curate.manifest.schema import MANIFEST, PAIRED, arrow_schema
 from curate.manifest.table import PLACES, Manifest
 
 __all__ = ["Difference", "Fault", "compare", "find_faults"]
 
-_PLACE = {"tar", "offset", "nbytes", "sha256"}
-"""Columns without which no bytes can be checked."""
-_COLUMNS = (*MANIFEST, *PAIRED)
-_SHARES = (
-    "hf_ratio",
-    "hf_ratio_032",
-    "label_score",
-    "label_margin",
-    "border_share",
-    "clipped_low",
-    "clipped_high",
-)
+Test = Callable[[pa.ChunkedArray], pa.ChunkedArray]
+Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -39,12 +31,13 @@ class Fault:
     message: str
 
     def __str__(self) -> str:
-        return f"{f'row {self.row}, ' if self.row is not None else ''}column {self.column}: {self.message}"
+        row = "" if self.row is None else f"row {self.row}, "
+        return f"{row}column {self.column}: {self.message}"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How one manifest differs from another."""
+    """Difference between two manifests."""
 
     added: tuple[str, ...]
     """Ids that only the second has."""
@@ -54,45 +47,129 @@ class Difference:
     """Id -> columns whose values differ."""
     same: int
     metadata: dict[str, tuple[str | None, str | None]]
-    """Key -> (first's value, second's) where how they were made differs."""
+    """Key -> (first's value, second's) where the two differ."""
+
+
+def _between(low: float, high: float) -> Test:
+    """Return a test for values within bounds, which NaN never passes."""
+    return lambda v: pc.and_(pc.greater_equal(v, low), pc.less_equal(v, high))
+
+
+def _hex_digits(count: int) -> Test:
+    return lambda v: pc.match_substring_regex(v, f"^[0-9a-f]{{{count}}}$")
+
+
+_COLUMNS = (*MANIFEST, *PAIRED)
+_PLACE = {"tar", "offset", "nbytes", "sha256"}
+"""Columns without which no bytes can be checked."""
+_SHARES = (
+    "hf_ratio", "hf_ratio_032", "label_score", "label_margin", "border_share", "clipped_low",
+    "clipped_high",
+)  # fmt: skip
+_FLOATS = [c.name for c in MANIFEST if pa.types.is_floating(c.type) and c.name != "bpp"]
+_NUMBERS = list(filterfalse(_SHARES.__contains__, _FLOATS))
+_RULES: tuple[tuple[Sequence[str], str, Test], ...] = (
+    (["id"], "not 16 hex digits", _hex_digits(16)),
+    (["sha256", "pixel_sha256", "degraded_sha256"], "not 64 hex digits", _hex_digits(64)),
+    (["split"], "neither train nor test", lambda v: pc.is_in(v, pa.array(["train", "test"]))),
+    (["width", "height", "nbytes", "degraded_nbytes"], "not positive", lambda v: pc.greater(v, 0)),
+    (["offset", "degraded_offset"], "negative", lambda v: pc.greater_equal(v, 0)),
+    (["orientation"], "outside 1 to 8", _between(1, 8)),
+    (["jpeg_quality"], "outside 1 to 100", _between(1, 100)),
+    (_SHARES, "outside 0 to 1", _between(0, 1)),
+    (_NUMBERS, "not a number", pc.is_finite),
+)
+"""Columns, the fault of a value in them, and the test that sound values pass."""
 
 
 def find_faults(manifest: Manifest, *, check_bytes: bool = False) -> Iterator[Fault]:
-    """Everything in a manifest that breaks the schema.
+    """Yield everything in a manifest that breaks the schema.
 
     Args:
         manifest: to be checked.
         check_bytes: also read every image and compare its SHA-256.
     """
     table = manifest.table
-    readable = check_bytes
+    sound: set[str] = set()
     for column in _COLUMNS:
         if column.name not in table.column_names:
             if column.required:
                 yield Fault(None, column.name, "missing")
-            readable = readable and column.name not in _PLACE
-            continue
-        values = table[column.name]
-        if values.type != column.type:
-            yield Fault(None, column.name, f"type {values.type}, should be {column.type}")
-            readable = readable and column.name not in _PLACE
-        elif column.required:
-            yield from (Fault(row, column.name, "null") for row in _rows(pc.is_null(values)))
-    yield from _find_broken_values(table)
-    if readable:
-        for row in range(len(manifest)):
-            try:
-                digest = hashlib.sha256(manifest.read_bytes(row)).hexdigest()
-            except ManifestError as error:
-                yield Fault(row, "tar", str(error))
-                continue
-            if digest != table["sha256"][row].as_py():
-                yield Fault(row, "sha256", f"the bytes hash to {digest}")
+        elif (type_ := table[column.name].type) != column.type:
+            yield Fault(None, column.name, f"type {type_}, should be {column.type}")
+        else:
+            sound.add(column.name)
+            if column.required:
+                yield from _faults(column.name, "null", pc.is_null(table[column.name]))
+    yield from _find_broken_values(table, sound)
+    yield from _find_half_pairs(table)
+    if check_bytes and sound >= _PLACE:
+        yield from _find_changed_images(manifest)
     if check_bytes and manifest.is_paired:
-        yield from _find_broken_partners(manifest)
+        yield from _find_changed_partners(manifest)
 
 
-def _find_broken_partners(manifest: Manifest) -> Iterator[Fault]:
+def _faults(column: str, message: str, broken: pa.ChunkedArray) -> Iterator[Fault]:
+    """Yield a fault for each row where a mask is true; null is no fault."""
+    for row in pc.indices_nonzero(broken).to_pylist():
+        yield Fault(row, column, message)
+
+
+def _find_broken_values(table: pa.Table, sound: set[str]) -> Iterator[Fault]:
+    """Yield values that contradict their meaning or each other, in columns of the right type."""
+    # one column at a time
+    for names, message, test in _RULES:
+        for name in names:
+            if name in sound:
+                yield from _faults(name, message, pc.invert(test(table[name])))
+    # ids that occur again, with the row of their first occurrence
+    if "id" in sound:
+        seen: dict[str, int] = {}
+        for row, id_ in enumerate(table["id"].to_pylist()):
+            if seen.setdefault(id_, row) != row:
+                yield Fault(row, "id", f"the same as in row {seen[id_]}")
+    # columns that follow from others: pixels exactly, bpp up to rounding; NaN is never right
+    if {"width", "height", "pixels"} <= sound:
+        product = pc.multiply(table["width"].cast(pa.int64()), table["height"].cast(pa.int64()))
+        differs = pc.not_equal(product, table["pixels"])
+        yield from _faults("pixels", "not width x height", differs)
+    if {"nbytes", "pixels", "bpp"} <= sound:
+        bits = pc.multiply(table["nbytes"].cast(pa.float64()), 8.0)
+        bpp = pc.divide(bits, table["pixels"].cast(pa.float64()))
+        error = pc.abs(pc.subtract(bpp, table["bpp"]))
+        right = pc.less_equal(error, pc.multiply(bpp, 1e-9))
+        yield from _faults("bpp", "not 8 x nbytes / pixels", pc.invert(right))
+
+
+def _find_half_pairs(table: pa.Table) -> Iterator[Fault]:
+    """Yield places and degraded images that lack a part."""
+    present = set(arrow_schema(_COLUMNS).names).intersection(table.column_names)
+    for prefix in ("", "degraded_"):
+        tar, offset = f"{prefix}tar", f"{prefix}offset"
+        if {tar, offset} <= present:
+            # one of the two is null, the other isn't
+            half = pc.xor(pc.is_null(table[tar]), pc.is_null(table[offset]))
+            yield from _faults(tar, "a place needs both tar and offset", half)
+    if "degraded_sha256" in present:
+        # rows of pairs without one of the columns that a pair needs
+        pairs = pc.is_valid(table["degraded_sha256"])
+        for name in ("degraded_nbytes", "degradation", "task"):
+            lacking = pc.and_(pairs, pc.is_null(table[name])) if name in present else pairs
+            yield from _faults(name, "null, and the row is of a pair", lacking)
+
+
+def _find_changed_images(manifest: Manifest) -> Iterator[Fault]:
+    for row, sha256 in enumerate(manifest.column("sha256")):
+        try:
+            digest = hashlib.sha256(manifest.read_bytes(row)).hexdigest()
+        except ManifestError as error:
+            yield Fault(row, "tar", str(error))
+        else:
+            if digest != sha256:
+                yield Fault(row, "sha256", f"the bytes hash to {digest}")
+
+
+def _find_changed_partners(manifest: Manifest) -> Iterator[Fault]:
     for row, sha256 in enumerate(manifest.column("degraded_sha256")):
         if sha256 is not None:
             try:
@@ -101,123 +178,32 @@ def _find_broken_partners(manifest: Manifest) -> Iterator[Fault]:
                 yield Fault(row, "degraded_tar", str(error))
 
 
-def _find_broken_values(table: pa.Table) -> Iterator[Fault]:
-    """Values that contradict their meaning or each other."""
-    present = {
-        c.name for c in _COLUMNS if c.name in table.column_names and table[c.name].type == c.type
-    }
-    rules = [
-        (
-            "id",
-            "not 16 hex digits",
-            lambda v: pc.invert(pc.match_substring_regex(v, "^[0-9a-f]{16}$")),
-        ),
-        *(
-            (
-                name,
-                "not 64 hex digits",
-                lambda v: pc.invert(pc.match_substring_regex(v, "^[0-9a-f]{64}$")),
-            )
-            for name in ("sha256", "pixel_sha256", "degraded_sha256")
-        ),
-        (
-            "split",
-            "neither train nor test",
-            lambda v: pc.invert(pc.is_in(v, pa.array(["train", "test"]))),
-        ),
-        *(
-            (name, "not positive", lambda v: pc.less_equal(v, 0))
-            for name in ("width", "height", "nbytes", "degraded_nbytes")
-        ),
-        *((name, "negative", lambda v: pc.less(v, 0)) for name in ("offset", "degraded_offset")),
-        ("orientation", "outside 1 to 8", lambda v: _outside(v, 1, 8)),
-        ("jpeg_quality", "outside 1 to 100", lambda v: _outside(v, 1, 100)),
-        *((name, "outside 0 to 1", lambda v: _outside(v, 0, 1)) for name in _SHARES),
-        *(
-            (c.name, "not a number", lambda v: pc.invert(pc.is_finite(v)))
-            for c in MANIFEST
-            if pa.types.is_floating(c.type) and c.name not in (*_SHARES, "bpp")
-        ),
-    ]
-    for name, message, broken in rules:
-        if name in present:
-            yield from (Fault(row, name, message) for row in _rows(broken(table[name])))
-    if "id" in present:
-        seen: dict[str, int] = {}
-        for row, id_ in enumerate(table["id"].to_pylist()):
-            if seen.setdefault(id_, row) != row:
-                yield Fault(row, "id", f"the same as in row {seen[id_]}")
-    if {"width", "height", "pixels"} <= present:
-        product = pc.multiply(table["width"].cast(pa.int64()), table["height"].cast(pa.int64()))
-        yield from (
-            Fault(r, "pixels", "not width x height")
-            for r in _rows(pc.not_equal(product, table["pixels"]))
-        )
-    if {"nbytes", "pixels", "bpp"} <= present:
-        bpp = pc.divide(
-            pc.multiply(table["nbytes"].cast(pa.float64()), 8.0), table["pixels"].cast(pa.float64())
-        )
-        right = pc.less_equal(
-            pc.abs(pc.subtract(bpp, table["bpp"])), pc.multiply(bpp, 1e-9)
-        )  # never of NaN
-        yield from (Fault(row, "bpp", "not 8 x nbytes / pixels") for row in _rows(pc.invert(right)))
-    yield from _find_half_pairs(table)
-
-
-def _find_half_pairs(table: pa.Table) -> Iterator[Fault]:
-    """Places and degraded images of which a part is missing."""
-    present = {c.name for c in _COLUMNS if c.name in table.column_names}
-    for of in ("", "degraded_"):
-        if {f"{of}tar", f"{of}offset"} <= present:
-            half = pc.xor(pc.is_null(table[f"{of}tar"]), pc.is_null(table[f"{of}offset"]))
-            yield from (
-                Fault(row, f"{of}tar", "a place needs both tar and offset") for row in _rows(half)
-            )
-    if "degraded_sha256" in present:
-        pairs = pc.is_valid(table["degraded_sha256"])
-        for name in ("degraded_nbytes", "degradation", "task"):
-            lacking = pc.and_(pairs, pc.is_null(table[name])) if name in present else pairs
-            yield from (
-                Fault(row, name, "null, and the row is of a pair") for row in _rows(lacking)
-            )
-
-
 def compare(first: Manifest, second: Manifest) -> Difference:
-    """What was added, removed and changed from one manifest to another. Rows are matched by id.
+    """Return what was added, removed and changed between two manifests; rows are matched by id.
 
     Raises:
         ManifestError: if one has no ids.
     """
-    rows = [dict(zip(m.column("id"), m.table.to_pylist(), strict=True)) for m in (first, second)]
-    both = [id_ for id_ in rows[0] if id_ in rows[1]]
-    columns = sorted(set(first.table.column_names) | set(second.table.column_names))
-    if any(
-        all(tar is None for tar in m.column("tar")) for m in (first, second)
-    ):  # one is published, without places
-        columns = [name for name in columns if name not in PLACES]
-    changed = {
-        id_: differing
-        for id_ in both
-        if (differing := tuple(c for c in columns if rows[0][id_].get(c) != rows[1][id_].get(c)))
-    }
-    keys = sorted(first.metadata.keys() | second.metadata.keys())
-    return Difference(
-        added=tuple(id_ for id_ in rows[1] if id_ not in rows[0]),
-        removed=tuple(id_ for id_ in rows[0] if id_ not in rows[1]),
-        changed=changed,
-        same=len(both) - len(changed),
-        metadata={
-            key: (first.metadata.get(key), second.metadata.get(key))
-            for key in keys
-            if first.metadata.get(key) != second.metadata.get(key)
-        },
-    )
+    both = (first, second)
+    old, new = (dict(zip(m.column("id"), m.table.to_pylist(), strict=True)) for m in both)
+    columns = {*first.table.column_names, *second.table.column_names}
+    # a published manifest has no places, which is no difference of its images
+    if {*first.column("tar")} <= {None} or {*second.column("tar")} <= {None}:
+        columns -= PLACES.keys()
+    # rows of ids that both have, column by column
+    changed = {}
+    common = list(filter(new.__contains__, old))
+    for id_ in common:
+        if names := _differing(old[id_], new[id_], columns):
+            changed[id_] = names
+    one, other = first.metadata, second.metadata
+    keys = _differing(one, other, {*one, *other})
+    metadata = {key: (one.get(key), other.get(key)) for key in keys}
+    added = tuple(filterfalse(old.__contains__, new))
+    removed = tuple(filterfalse(new.__contains__, old))
+    return Difference(added, removed, changed, len(common) - len(changed), metadata)
 
 
-def _outside(values: pa.ChunkedArray, low: int, high: int) -> pa.ChunkedArray:
-    """Where a value is not within bounds; NaN never is."""
-    return pc.invert(pc.and_(pc.greater_equal(values, low), pc.less_equal(values, high)))
-
-
-def _rows(where: pa.ChunkedArray) -> list[int]:
-    return [row for row, broken in enumerate(where.to_pylist()) if broken]
+def _differing(old: Row, new: Row, keys: Iterable[str]) -> tuple[str, ...]:
+    """Return the keys whose values differ, sorted; a missing one counts as null."""
+    return tuple(sorted(key for key in keys if old.get(key) != new.get(key)))

@@ -1,4 +1,4 @@
-"""Croissant: what a manifest is, in the JSON-LD that dataset search engines and `mlcroissant` read (version 1.0)."""
+"""Croissant 1.0: manifests described in the JSON-LD of search engines and `mlcroissant`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from curate.manifest.schema import MANIFEST, PAIRED
 
 __all__ = ["describe"]
 
-# the standard one, word for word, or its readers complain
+# the standard context, word for word, or its readers complain
 _WORDS = (
-    "citeAs column equivalentProperty extract field fileObject fileProperty fileSet format includes "
-    "isLiveDataset jsonPath key md5 parentField path recordSet references regex repeated replace "
-    "samplingRate separator source subField transform "
+    "citeAs column equivalentProperty extract field fileObject fileProperty fileSet format "
+    "includes isLiveDataset jsonPath key md5 parentField path recordSet references regex repeated "
+    "replace samplingRate separator source subField transform"
 )
 _CONTEXT = {
     "@language": "en",
@@ -31,14 +31,18 @@ _CONTEXT = {
     "sc": "https://schema.org/",
     **{word: f"cr:{word}" for word in _WORDS.split()},
 }
+_MEANINGS = {
+    column.name: f"{column.meaning} ({column.unit})" if column.unit else column.meaning
+    for column in (*MANIFEST, *PAIRED)
+}
 
 
 def describe(
     name: str, description: str, files: Mapping[str, tuple[pa.Schema, str]], licences: list[str]
 ) -> bytes:
-    """The text of a `croissant.json` that stands beside manifests.
+    """Return the text of a `croissant.json` that stands beside manifests.
 
-    What only the author knows (who made it, where it is published, how to cite it) is not in it.
+    It lacks what only the author knows: who made it, where it is published, how to cite it.
 
     Args:
         name: of the dataset.
@@ -46,7 +50,7 @@ def describe(
         files: split -> schema and SHA-256 of `<split>.parquet`.
         licences: those stated for its images.
     """
-    about = {
+    about: dict[str, Any] = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "name": name,
@@ -54,55 +58,37 @@ def describe(
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "keywords": ["image restoration", "super-resolution", "denoising"],
         **({"license": licences} if licences else {}),
-        "distribution": [_file(split, sha256) for split, (_, sha256) in files.items()],
-        "recordSet": [_records(split, schema) for split, (schema, _) in files.items()],
+        "distribution": [],
+        "recordSet": [],
     }
+    for split, (schema, sha256) in files.items():
+        about["distribution"].append(_file(split, sha256))
+        about["recordSet"].append(_records(split, schema))
     return (json.dumps(about, indent=1, ensure_ascii=False) + "\n").encode()
 
 
+def _node(type_: str, id_: str, name: str, description: str, **facts: Any) -> dict[str, Any]:
+    node = {"@type": f"cr:{type_}", "@id": id_, "name": name, "description": description}
+    return {**node, **facts}
+
+
 def _file(split: str, sha256: str) -> dict[str, Any]:
-    return {
-        "@type": "cr:FileObject",
-        "@id": f"{split}.parquet",
-        "name": f"{split}.parquet",
-        "description": f"The {split} split: a row for each image.",
-        "contentUrl": f"{split}.parquet",
-        "encodingFormat": "application/x-parquet",
-        "sha256": sha256,
-    }
+    name, description = f"{split}.parquet", f"The {split} split: a row for each image."
+    form = "application/x-parquet"
+    facts = {"contentUrl": name, "encodingFormat": form, "sha256": sha256}
+    return _node("FileObject", name, name, description, **facts)
 
 
 def _records(split: str, schema: pa.Schema) -> dict[str, Any]:
-    meanings = {column.name: column for column in (*MANIFEST, *PAIRED)}
     fields = []
     for field in schema:
-        column = meanings.get(field.name)
-        told = (
-            (f"{column.meaning} ({column.unit})" if column.unit else column.meaning)
-            if column
-            else ""
-        )
-        fields.append(
-            {
-                "@type": "cr:Field",
-                "@id": f"{split}/{field.name}",
-                "name": field.name,
-                "description": told or "a column of the input's own",
-                "dataType": _type(field.type),
-                "source": {
-                    "fileObject": {"@id": f"{split}.parquet"},
-                    "extract": {"column": field.name},
-                },
-            }
-        )
-    return {
-        "@type": "cr:RecordSet",
-        "@id": split,
-        "name": split,
-        "description": f"Images of the {split} split.",
-        "key": {"@id": f"{split}/id"},
-        "field": fields,
-    }
+        name = field.name
+        meaning = _MEANINGS.get(name, "a column of the input's own")
+        source = {"fileObject": {"@id": f"{split}.parquet"}, "extract": {"column": name}}
+        facts = {"dataType": _type(field.type), "source": source}
+        fields.append(_node("Field", f"{split}/{name}", name, meaning, **facts))
+    key, description = {"@id": f"{split}/id"}, f"Images of the {split} split."
+    return _node("RecordSet", split, split, description, key=key, field=fields)
 
 
 def _type(type_: pa.DataType) -> str:

@@ -1,4 +1,4 @@
-"""Rows of images that are made of others: parts of them, and copies."""
+"""Rows of images derived from others: crops and copies."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from typing import Any
 
 from curate.manifest.schema import candidate_id
 
-__all__ = ["INHERITED", "derived_row"]
+__all__ = ["derived_row"]
 
-INHERITED = (
-    "final_url", "host", "source", "licence", "caption", "http_status", "broad", "category", "label_score",
-    "label_margin", "label_model", "split",
+_INHERITED = (
+    "final_url", "host", "source", "licence", "caption", "http_status", "broad", "category",
+    "label_score", "label_margin", "label_model", "split",
 )  # fmt: skip
-"""What is as true of what was made of an image as of itself; its measures are not."""
+"""Columns that a derived image shares with its original; measures are not among them."""
 
 
 def derived_row(
     row: Mapping[str, Any], fragment: str, data: bytes, width: int, height: int, **facts: Any
 ) -> dict[str, Any]:
-    """The row of an image that was made of another.
+    """Return the row of an image that was made from another.
 
     Args:
-        row: the other's.
-        fragment: says how it was made; the new URL is the other's with it, and the new id follows from that.
+        row: row of the original.
+        fragment: of the new URL, which says how the image was made, and whose hash is the new id.
         data: the new file.
         width: in pixels.
         height: in pixels.
-        facts: what else is known of the new image, by column.
+        facts: further columns of the new image.
     """
     url = f"{row['url'].partition('#')[0]}#{fragment}"
-    return {name: row.get(name) for name in INHERITED} | {
+    return {name: row.get(name) for name in _INHERITED} | {
         "id": candidate_id(url),
         "url": url,
         "sha256": hashlib.sha256(data).hexdigest(),

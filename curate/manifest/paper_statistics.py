@@ -1,4 +1,4 @@
-"""What the HQ-50K paper says of datasets: Tables 2 and 9, and the row of Table 1 that gives Urban100's ratio."""
+"""Statistics that the HQ-50K paper gives: Tables 2 and 9, and Urban100's ratio of Table 1."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ PUBLISHED: dict[str, Statistics] = {
         ("Urban100", 100, None, None, 0.01514, None),
     )
 }
-"""By the paper's names. Ratios stand with `hf_ratio_032`, whose scale they have; bpp of DIV2K, Flickr2K and HQ-50K is
-of PNG files, not of what was served (docs/science.md)."""
+"""Statistics by the paper's names of datasets.
+
+Ratios stand in `hf_ratio_032`, since they have its scale. The bpp of DIV2K, Flickr2K and HQ-50K is
+that of PNG files, not of the bytes as served (docs/science.md).
+"""
 
 ABLATIONS: dict[str, Statistics] = {
     name: Statistics(800, pixels, bpp, None, ratio, diversity, None)
@@ -33,4 +36,4 @@ ABLATIONS: dict[str, Statistics] = {
         ("low_diversity", 2_513_121, 12.92, 0.0189, 1.001),
     )
 }
-"""Table 9, by our names of its rows. Every bpp is of PNG files, but that of `low_bpp` (docs/decisions/0019)."""
+"""Table 9 by our names of its rows; bpp is of PNG files, but `low_bpp`'s (docs/decisions/0019)."""

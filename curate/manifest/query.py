@@ -1,4 +1,4 @@
-"""Questions in SQL, answered by DuckDB within this process: it reads no file and no network by itself."""
+"""SQL on manifests, by DuckDB in this process, which opens no file and no connection by itself."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from curate.errors import ManifestError, MissingExtra
-from curate.manifest.combine import gather, way_to
-from curate.manifest.schema import MANIFEST
+from curate.manifest.combine import gather, relative_folder
+from curate.manifest.schema import REQUIRED
 from curate.manifest.table import Manifest, write_manifest
 from curate.storage import atomic
 from curate.storage.parquet import encode_table
@@ -32,13 +32,13 @@ _CLOSED: dict[str, str | bool | int | float | list[str]] = {
 def query(
     sql: str, manifests: Sequence[Manifest], *, run: str | None = None, out: str | PurePath = ""
 ) -> pa.Table:
-    """What a statement gives.
+    """Return the result of a statement.
 
     Args:
         sql: may name the tables `images`, the rows of all manifests, and `ledger`.
-        manifests: where `images` come from.
-        run: folder of the run whose `ledger` it is; only the columns and rows that are asked for are read.
-        out: where the result will be saved, if it will: tars are named as seen from there.
+        manifests: sources of `images`.
+        run: folder of the run whose `ledger` it is; only the columns and rows asked for are read.
+        out: file of the result, if it will be saved: tars are named relative to it.
 
     Raises:
         ManifestError: if the statement is wrong.
@@ -48,16 +48,18 @@ def query(
         import duckdb
     except ImportError as error:
         raise MissingExtra("asking with SQL", "sql") from error
-    seen_from = str(out or manifests[0].path)
+    target = str(out or manifests[0].path)
     with duckdb.connect(":memory:", config=_CLOSED) as connection:
-        connection.register("images", gather(manifests, seen_from))
+        connection.register("images", gather(manifests, target))
         tables = ["images"]
         if run is not None:
+            # DuckDB reads the ledger through pyarrow, and sees its tars relative to the result
             fs, path = fsspec.core.url_to_fs(f"{run}/ledger")
             connection.register("ledger_of_run", ds.dataset(path, filesystem=fs, format="parquet"))
-            way = way_to(run, seen_from).replace("'", "''")
+            folder = relative_folder(run, target).replace("'", "''")
             connection.sql(
-                f"CREATE VIEW ledger AS SELECT * REPLACE ('{way}/' || tar AS tar) FROM ledger_of_run"
+                "CREATE VIEW ledger AS "
+                f"SELECT * REPLACE ('{folder}/' || tar AS tar) FROM ledger_of_run"
             )
             tables.append("ledger")
         try:
@@ -66,12 +68,14 @@ def query(
                 raise ManifestError("the statement gives no rows: ask with SELECT")
             return result.to_arrow_table()
         except duckdb.Error as error:
-            told = " ".join(str(error).split())
-            raise ManifestError(f"{told}; the tables are {', '.join(tables)}") from error
+            message = " ".join(str(error).split())
+            raise ManifestError(f"{message}; the tables are {', '.join(tables)}") from error
 
 
 def save(result: pa.Table, out: str | PurePath, manifests: Sequence[Manifest]) -> None:
-    """Write a result as .csv, .json (an object a line) or .parquet, a manifest if it has the columns.
+    """Write a result as .csv, .json (an object a line) or .parquet.
+
+    A .parquet file with all columns of a manifest becomes one.
 
     Raises:
         ManifestError: if the name ends otherwise.
@@ -80,28 +84,23 @@ def save(result: pa.Table, out: str | PurePath, manifests: Sequence[Manifest]) -
         case ".csv":
             import pandas as pd
 
-            atomic.write(
-                out, result.to_pandas(types_mapper=pd.ArrowDtype).to_csv(index=False).encode()
-            )
+            frame = result.to_pandas(types_mapper=pd.ArrowDtype)
+            atomic.write(out, frame.to_csv(index=False).encode())
         case ".json":
-            lines = (
-                json.dumps(row, ensure_ascii=False, default=str) + "\n"
-                for row in result.to_pylist()
-            )
-            atomic.write(out, "".join(lines).encode())
+            encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+            text = "".join(f"{encode(row)}\n" for row in result.to_pylist())
+            atomic.write(out, text.encode())
         case ".parquet" if _is_manifest(result):
             write_manifest(out, result, manifests[0].metadata, root=".")
         case ".parquet":
             atomic.write(out, encode_table(result, checksums=False))
         case _:
-            raise ManifestError(
-                f"can't write {out}: name it {', '.join(SAVED[:-1])} or {SAVED[-1]}"
-            )
+            names = f"{', '.join(SAVED[:-1])} or {SAVED[-1]}"
+            raise ManifestError(f"can't write {out}: name it {names}")
 
 
 def _is_manifest(result: pa.Table) -> bool:
-    """Whether every column that is never null is there, and isn't; rejected rows of a ledger have no split."""
-    required = [column.name for column in MANIFEST if column.required]
-    return set(required) <= set(result.column_names) and not any(
-        result[name].null_count for name in required
-    )
+    """Return whether all required columns are there without nulls; rejected rows have no split."""
+    if not set(REQUIRED) <= set(result.column_names):
+        return False
+    return not any(result[name].null_count for name in REQUIRED)

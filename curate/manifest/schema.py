@@ -4,31 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-__all__ = [
-    "BROAD",
-    "CATEGORIES",
-    "LEDGER",
-    "MANIFEST",
-    "NAMED_CATEGORIES",
-    "PAIRED",
-    "SCHEMA_VERSION",
-    "Column",
-    "arrow_schema",
-    "candidate_id",
-    "huggingface_features",
-]
-
-
 SCHEMA_VERSION = "1.2"
 
-
-def candidate_id(url: str) -> str:
-    """Return the id of a normalised URL: the first 16 hex digits of its SHA-256."""
-    return hashlib.sha256(url.encode()).hexdigest()[:16]
+_OTHER_STAGES = {
+    "candidates": "id url host source licence caption",
+    "fetch": "final_url http_status sha256 tar offset nbytes",
+    "label": "broad category label_score label_margin label_model",
+    "select": "dup_cluster contaminated_by frequency_bin split status",
+    "every stage": "reason",
+    "ingest": "degraded_tar degraded_offset degraded_nbytes degraded_sha256 degradation task "
+    "dataset",
+}
+"""Stages beside `measure` -> the columns that they fill."""
 
 
 @dataclass(frozen=True)
@@ -45,185 +37,139 @@ class Column:
     @property
     def stage(self) -> str:
         """The stage of a run that its values come from."""
-        return next(
-            (stage for stage, names in _OTHER_STAGES.items() if self.name in names.split()),
-            "measure",
-        )
+        for stage, names in _OTHER_STAGES.items():
+            if self.name in names.split():
+                return stage
+        return "measure"
 
 
-_OTHER_STAGES = {
-    "candidates": "id url host source licence caption",
-    "fetch": "final_url http_status sha256 tar offset nbytes",
-    "label": "broad category label_score label_margin label_model",
-    "select": "dup_cluster contaminated_by frequency_bin split status",
-    "every stage": "reason",
-    "ingest": "degraded_tar degraded_offset degraded_nbytes degraded_sha256 degradation task dataset",
-}
-"""Columns that are no measures."""
+def _columns_of(type_: pa.DataType, unit: str = "") -> Callable[..., Column]:
+    """Return a constructor of columns of one type: (name, meaning, unit, required)."""
 
+    def column(name: str, meaning: str, unit: str = unit, *, required: bool = False) -> Column:
+        return Column(name, type_, meaning, unit, required)
+
+    return column
+
+
+_text, _flag = _columns_of(pa.string()), _columns_of(pa.bool_())
+_int8, _int16, _int32 = _columns_of(pa.int8()), _columns_of(pa.int16()), _columns_of(pa.int32())
+_int64, _uint64 = _columns_of(pa.int64()), _columns_of(pa.uint64())
+_double, _ratio = _columns_of(pa.float64()), _columns_of(pa.float64(), "1")
+_probability = _columns_of(pa.float32(), "1")
 
 MANIFEST: tuple[Column, ...] = (
-    Column(
-        "id", pa.string(), "first 16 hex digits of SHA-256 of the normalised URL", required=True
+    _text("id", "first 16 hex digits of SHA-256 of the normalised URL", required=True),
+    _text("url", "the candidate's URL as it was given", required=True),
+    _text("final_url", "where redirects led"),
+    _text("host", "host name of `url`, lower case"),
+    _text("source", "the list, folder or collection that named the candidate"),
+    _text("licence", "licence as the source states it"),
+    _text("caption", "text that the source gives with the image"),
+    _int16("http_status", "status of the last answer; null for local files"),
+    _text("sha256", "SHA-256 of the bytes as served, 64 hex digits", required=True),
+    _text("tar", "tar that holds the bytes, relative to the manifest's root; null when published"),
+    _int64("offset", "where the bytes start in the tar; null when published", "bytes"),
+    _int64("nbytes", "length of the bytes as served", "bytes", required=True),
+    _text("format", "true format by content: JPEG, PNG, WEBP, ...", required=True),
+    _text("mode", "Pillow mode as decoded: L, RGB, RGBA, CMYK, I;16, ..."),
+    _int8("bit_depth", "bits a sample", "bits"),
+    _flag("icc", "whether an ICC profile is embedded"),
+    _int8("orientation", "EXIF orientation, 1 to 8; 1 when absent"),
+    _flag("animated", "whether there is more than one frame"),
+    _int32("width", "width after EXIF orientation", "pixels", required=True),
+    _int32("height", "height after EXIF orientation", "pixels", required=True),
+    _int64("pixels", "width x height", "pixels", required=True),
+    _double("bpp", "8 x nbytes / pixels, of the bytes as served", "bits/pixel", required=True),
+    _int8(
+        "jpeg_quality", "IJG quality nearest to the luma quantisation table; null for other formats"
     ),
-    Column("url", pa.string(), "the candidate's URL as it was given", required=True),
-    Column("final_url", pa.string(), "where redirects led"),
-    Column("host", pa.string(), "host name of `url`, lower case"),
-    Column("source", pa.string(), "the list, folder or collection that named the candidate"),
-    Column("licence", pa.string(), "licence as the source states it"),
-    Column("caption", pa.string(), "text that the source gives with the image"),
-    Column("http_status", pa.int16(), "status of the last answer; null for local files"),
-    Column("sha256", pa.string(), "SHA-256 of the bytes as served, 64 hex digits", required=True),
-    Column(
-        "tar",
-        pa.string(),
-        "tar that holds the bytes, relative to the manifest's root; null when published",
-    ),
-    Column("offset", pa.int64(), "where the bytes start in the tar; null when published", "bytes"),
-    Column("nbytes", pa.int64(), "length of the bytes as served", "bytes", required=True),
-    Column("format", pa.string(), "true format by content: JPEG, PNG, WEBP, ...", required=True),
-    Column("mode", pa.string(), "Pillow mode as decoded: L, RGB, RGBA, CMYK, I;16, ..."),
-    Column("bit_depth", pa.int8(), "bits a sample", "bits"),
-    Column("icc", pa.bool_(), "whether an ICC profile is embedded"),
-    Column("orientation", pa.int8(), "EXIF orientation, 1 to 8; 1 when absent"),
-    Column("animated", pa.bool_(), "whether there is more than one frame"),
-    Column("width", pa.int32(), "width after EXIF orientation", "pixels", required=True),
-    Column("height", pa.int32(), "height after EXIF orientation", "pixels", required=True),
-    Column("pixels", pa.int64(), "width x height", "pixels", required=True),
-    Column(
-        "bpp",
-        pa.float64(),
-        "8 x nbytes / pixels, of the bytes as served",
-        "bits/pixel",
-        required=True,
-    ),
-    Column(
-        "jpeg_quality",
-        pa.int8(),
-        "IJG quality nearest to the luma quantisation table; null for other formats",
-    ),
-    Column(
+    _text(
         "chroma_subsampling",
-        pa.string(),
         "chroma beside luma as a JPEG stores it, J:a:b: 4:4:4, 4:2:0, ...; null for other formats",
     ),
-    Column(
-        "hf_ratio",
-        pa.float64(),
-        "share of DFT power beyond 0.5 of the half-diagonal, eqs. (3)-(6) as printed",
-        "1",
+    _ratio(
+        "hf_ratio", "share of DFT power beyond 0.5 of the half-diagonal, eqs. (3)-(6) as printed"
     ),
-    Column(
-        "hf_ratio_032",
-        pa.float64(),
-        "the same beyond 0.32, the scale of the paper's figures and thresholds",
-        "1",
-    ),
+    _ratio("hf_ratio_032", "the same beyond 0.32, the scale of the paper's figures and thresholds"),
     # the further facts, each null unless measure.facts asks for it: docs/science.md#further-facts
-    Column(
+    _ratio(
         "blockiness",
-        pa.float64(),
-        "steps over the borders of 8 x 8 blocks by those elsewhere (Minami and Zakhor 1995); 1 without blocks",
-        "1",
+        "steps over the borders of 8 x 8 blocks by those elsewhere (Minami and Zakhor 1995); "
+        "1 without blocks",
     ),
-    Column(
+    _double(
         "noise_sigma",
-        pa.float64(),
         "deviation of the noise: Immerkaer 1996, on the smoothest tiles",
         "8-bit levels",
     ),
-    Column(
+    _ratio(
         "spectral_cutoff",
-        pa.float64(),
-        "fraction of the Nyquist frequency beyond which the spectrum is empty; under 1 for what was enlarged",
-        "1",
+        "fraction of the Nyquist frequency beyond which the spectrum is empty; under 1 for what "
+        "was enlarged",
     ),
-    Column("border_share", pa.float64(), "share of the picture in uniform borders", "1"),
-    Column("clipped_low", pa.float64(), "share of pixels with a channel at 0", "1"),
-    Column("clipped_high", pa.float64(), "share of pixels with a channel at 255", "1"),
-    Column(
-        "colourfulness",
-        pa.float64(),
-        "M3 of Hasler and Süsstrunk 2003: 0 grey, 33 moderate, 80 and more extreme",
+    _ratio("border_share", "share of the picture in uniform borders"),
+    _ratio("clipped_low", "share of pixels with a channel at 0"),
+    _ratio("clipped_high", "share of pixels with a channel at 255"),
+    _double(
+        "colourfulness", "M3 of Hasler and Süsstrunk 2003: 0 grey, 33 moderate, 80 and more extreme"
     ),
-    Column(
+    _int16(
         "channel_spread",
-        pa.int16(),
         "largest difference between a pixel's channels; 0 for grey as RGB",
         "8-bit levels",
     ),
-    Column(
+    _text(
         "pixel_sha256",
-        pa.string(),
         "SHA-256 of width, height and the decoded luma, upright: the same after a lossless re-save",
     ),
-    Column("phash", pa.uint64(), "64-bit DCT perceptual hash of the luma"),
-    Column("broad", pa.string(), "Outdoor, Indoor or Artificial"),
-    Column(
+    _uint64("phash", "64-bit DCT perceptual hash of the luma"),
+    _text("broad", "Outdoor, Indoor or Artificial"),
+    _text(
         "category",
-        pa.string(),
         "sub-category of the taxonomy; 'others' carries its broad class's name before it",
     ),
-    Column("label_score", pa.float32(), "probability of the category", "1"),
-    Column(
-        "label_margin",
-        pa.float32(),
-        "probability of the likeliest category less that of the runner-up",
-        "1",
+    _probability("label_score", "probability of the category"),
+    _probability(
+        "label_margin", "probability of the likeliest category less that of the runner-up"
     ),
-    Column("label_model", pa.string(), "model and weights that gave the label"),
-    Column(
+    _text("label_model", "model and weights that gave the label"),
+    _text(
         "dup_cluster",
-        pa.string(),
         "id of the best image of the cluster of duplicates; null where there are none",
     ),
-    Column(
-        "contaminated_by",
-        pa.string(),
-        "benchmark and image that it, or a duplicate of it, shows a part of",
-    ),
-    Column("frequency_bin", pa.int16(), "bin of the balanced frequency measure, 0 the lowest"),
-    Column("split", pa.string(), "train or test", required=True),
+    _text("contaminated_by", "benchmark and image that it, or a duplicate of it, shows a part of"),
+    _int16("frequency_bin", "bin of the balanced frequency measure, 0 the lowest"),
+    _text("split", "train or test", required=True),
 )
+
+REQUIRED: tuple[str, ...] = tuple(column.name for column in MANIFEST if column.required)
+"""Names of the columns that every manifest has, without nulls."""
 
 PAIRED: tuple[Column, ...] = (
-    Column(
+    _text(
         "degraded_tar",
-        pa.string(),
         "file or tar that holds the degraded image's bytes, as `tar` does the clean one's",
     ),
-    Column(
-        "degraded_offset", pa.int64(), "where those bytes start in it; null when published", "bytes"
-    ),
-    Column("degraded_nbytes", pa.int64(), "length of those bytes", "bytes"),
-    Column(
-        "degraded_sha256",
-        pa.string(),
-        "SHA-256 of those bytes; null where a row has no degraded image",
-    ),
-    Column(
+    _int64("degraded_offset", "where those bytes start in it; null when published", "bytes"),
+    _int64("degraded_nbytes", "length of those bytes", "bytes"),
+    _text("degraded_sha256", "SHA-256 of those bytes; null where a row has no degraded image"),
+    _text(
         "degradation",
-        pa.string(),
         "what was done: real_noise, motion_blur, rain, ..., or a synthetic one's name",
     ),
-    Column(
-        "task",
-        pa.string(),
-        "what undoing it is, one of the restorer's tasks: sr, derain, denoise, ...",
-    ),
-    Column("dataset", pa.string(), "the dataset that the image, or pair of images, belongs to"),
+    _text("task", "what undoing it is, one of the restorer's tasks: sr, derain, denoise, ..."),
+    _text("dataset", "the dataset that the image, or pair of images, belongs to"),
 )
-"""What a paired manifest has beside a manifest's columns: a row also points at a degraded image of the same size."""
+"""Columns of a paired manifest, whose rows also point at a degraded image of the same size."""
 
 LEDGER: tuple[Column, ...] = (
-    *(Column(c.name, c.type, c.meaning, c.unit, required=c.name == "id") for c in MANIFEST),
-    Column("status", pa.string(), "kept or rejected", required=True),
-    Column(
-        "reason", pa.string(), "why it was rejected, one of curate.errors.Reason; null when kept"
-    ),
+    *(replace(column, required=column.name == "id") for column in MANIFEST),
+    _text("status", "kept or rejected", required=True),
+    _text("reason", "why it was rejected, one of curate.errors.Reason; null when kept"),
 )
 
-# Section 3 and appendix A.2 of the paper: 13 named sub-categories in 3 broad classes, each class with its "others"
+# section 3 and appendix A.2 of the paper: 13 named sub-categories in 3 broad classes
 NAMED_CATEGORIES: dict[str, tuple[str, ...]] = {
     "Outdoor": ("Animals", "People", "Nature", "Transportation", "Architecture"),
     "Indoor": ("Indoor Scenes", "Furniture", "Food", "Indoor Object"),
@@ -233,21 +179,24 @@ BROAD: tuple[str, ...] = tuple(NAMED_CATEGORIES)
 CATEGORIES: tuple[str, ...] = tuple(
     name for broad in BROAD for name in (*NAMED_CATEGORIES[broad], f"{broad} others")
 )
-"""The paper's 16 sub-categories."""
+"""The paper's 16 sub-categories: those named, and the "others" of each broad class."""
+
+
+def candidate_id(url: str) -> str:
+    """Return the id of a normalised URL: the first 16 hex digits of its SHA-256."""
+    return hashlib.sha256(url.encode()).hexdigest()[:16]
 
 
 def arrow_schema(columns: tuple[Column, ...] = MANIFEST) -> pa.Schema:
-    """The columns as an Arrow schema, without file metadata."""
+    """Return columns as an Arrow schema, without file metadata."""
     return pa.schema([pa.field(c.name, c.type) for c in columns])
 
 
 def huggingface_features(schema: pa.Schema) -> bytes:
-    """The value of the `huggingface` metadata key: what lets `datasets.load_dataset` type the columns."""
+    """Return the value of the `huggingface` metadata key, which types `datasets`' columns."""
     features = {field.name: {"dtype": _hf_dtype(field.type), "_type": "Value"} for field in schema}
     return json.dumps({"info": {"features": features}}, separators=(",", ":")).encode()
 
 
 def _hf_dtype(type_: pa.DataType) -> str:
-    return {pa.float32(): "float32", pa.float64(): "float64", pa.bool_(): "bool"}.get(
-        type_, str(type_)
-    )
+    return {pa.float32(): "float32", pa.float64(): "float64"}.get(type_, str(type_))

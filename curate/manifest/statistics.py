@@ -1,4 +1,4 @@
-"""What a dataset is like in a few numbers: the five measures of the HQ-50K paper's Table 2."""
+"""Statistics of a dataset: the five measures of the HQ-50K paper's Table 2."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Statistics:
     hf_ratio: float | None
     """Mean high-frequency ratio beyond 0.5 of the half-diagonal, a share."""
     hf_ratio_032: float | None
-    """The same beyond 0.32, the scale of the paper's figures."""
+    """Mean high-frequency ratio beyond 0.32, the scale of the paper's figures."""
     diversity: float | None
     """Over the sub-categories, to base 10."""
     natural_diversity: float | None
@@ -33,8 +33,8 @@ class Statistics:
 
 
 def summarise(table: pa.Table) -> Statistics:
-    """The statistics of a manifest's or ledger's rows; rows without a value do not enter its mean."""
-    categories, broad = (_counts(table, name) for name in ("category", "broad"))
+    """Return the statistics of a manifest's or ledger's rows; null values enter no mean."""
+    categories, broad = _counts(table, "category"), _counts(table, "broad")
     return Statistics(
         number=table.num_rows,
         pixels=_mean(table, "pixels"),
@@ -47,7 +47,9 @@ def summarise(table: pa.Table) -> Statistics:
 
 
 def diversity(counts: Collection[int]) -> float:
-    """-sum p log10 p over classes: the paper's "diversity" as read here, over 16 sub-categories at most 1.204.
+    """Return -sum p log10 p over classes, the paper's "diversity" as it is read here.
+
+    Over 16 sub-categories it is at most 1.204.
 
     Args:
         counts: images in each class.
@@ -56,7 +58,7 @@ def diversity(counts: Collection[int]) -> float:
 
 
 def natural_diversity(counts: Collection[int]) -> float:
-    """-sum p ln p over classes: their entropy in nats; 0 when there are no images."""
+    """Return -sum p ln p over classes: their entropy in nats; 0 when there are no images."""
     total = sum(counts)
     return sum(count / total * log(total / count) for count in counts if count)
 

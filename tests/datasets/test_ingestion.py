@@ -1,4 +1,4 @@
-"""From a folder to manifests that a trainer takes."""
+"""Ingestion of datasets, from their folders to manifests for a trainer."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from PIL import Image
 
 import curate
 from curate.cli.app import app
+from curate.datasets.ingestion import Ingested
 from curate.engine import SerialExecutor
 from curate.engine.executor import WorkerDied
 from curate.errors import InputError, RunError
@@ -27,29 +28,24 @@ GOPRO = [f"train/A/{kind}/{n:06}.png" for n in (1, 2) for kind in ("sharp", "blu
 GOPRO += ["test/B/sharp/000001.png", "test/B/blur/000001.png"]
 
 
-def made(
-    folder: Path | str, name: str, out: Path | str, **options: object
-) -> curate.datasets.Ingested:
+def ingest(folder: Path | str, name: str, out: Path | str, **options: object) -> Ingested:
     return curate.ingest(name, folder, out, scheduler="serial", **options)
 
 
-def test_pairs_are_pointed_at_where_they_lie(pack: Pack, tmp_path: Path) -> None:
+def test_ingest_points_at_pairs_in_place(pack: Pack, tmp_path: Path) -> None:
     folder = pack("GOPRO_Large", GOPRO)
-    told: list[tuple[int, int]] = []
-    found = made(
-        folder, "gopro", tmp_path / "out/gopro", progress=lambda *counts: told.append(counts)
-    )
+    steps: list[tuple[int, int]] = []
+    out = tmp_path / "out/gopro"
+    found = ingest(folder, "gopro", out, progress=lambda *counts: steps.append(counts))
     assert (found.dataset, found.found, found.rows, found.left_out, found.others) == (
         "GoPro", {"train": 2, "test": 1}, {"train": 2, "test": 1}, (), (),
     )  # fmt: skip
-    assert told == [(1, 3), (2, 3), (3, 3)]
-    manifest = read_manifest(tmp_path / "out/gopro/manifest/train.parquet")
+    assert steps == [(1, 3), (2, 3), (3, 3)]
+    manifest = read_manifest(out / "manifest/train.parquet")
     assert manifest.is_paired
     assert list(find_faults(manifest, check_bytes=True)) == []
     assert manifest.metadata["ingested"] == "GoPro"
-    assert not [
-        path for path in (tmp_path / "out/gopro").rglob("*") if path.suffix not in ("", ".parquet")
-    ]
+    assert {path.suffix for path in out.rglob("*")} <= {"", ".parquet"}
     assert manifest.read_bytes(1) == (folder / "train/A/sharp/000002.png").read_bytes()
     assert manifest.read_degraded_bytes(1) == (folder / "train/A/blur/000002.png").read_bytes()
     row = manifest.table.to_pylist()[0]
@@ -61,32 +57,24 @@ def test_pairs_are_pointed_at_where_they_lie(pack: Pack, tmp_path: Path) -> None
         "train",
     )
     measures = measure_image(picture("train/A/sharp/000001.png"))
-    for name in (
-        "format",
-        "width",
-        "height",
-        "pixels",
-        "bpp",
-        "hf_ratio_032",
-        "phash",
-        "pixel_sha256",
-        "bit_depth",
-    ):
+    for name in ("format", "width", "height", "pixels", "bpp", "bit_depth"):
+        assert row[name] == getattr(measures, name)
+    for name in ("hf_ratio_032", "phash", "pixel_sha256"):
         assert row[name] == getattr(measures, name)
 
 
-def test_pairs_move_with_their_folder_and_read_as_pictures(pack: Pack, tmp_path: Path) -> None:
+def test_ingested_pairs_move_with_their_folder(pack: Pack, tmp_path: Path) -> None:
     folder = pack("here/PolyU", ["a_mean.png", "a_real.png"])
-    made(folder, "PolyU", tmp_path / "here/pairs")
+    ingest(folder, "PolyU", tmp_path / "here/pairs")
     (tmp_path / "here").rename(tmp_path / "there")
     (pair,) = open_pictures(str(tmp_path / "there/pairs/manifest/train.parquet"))
     for image, name in zip(pair.read_pair(), ("a_mean.png", "a_real.png"), strict=True):
         np.testing.assert_array_equal(image, np.asarray(Image.open(io.BytesIO(picture(name)))))
 
 
-def test_every_noisy_image_of_a_scene_is_a_pair_of_its_own(pack: Pack, tmp_path: Path) -> None:
+def test_ingest_of_nind_makes_a_pair_of_each_noisy_image(pack: Pack, tmp_path: Path) -> None:
     folder = pack("NIND", [f"a/NIND_a_ISO{iso}.png" for iso in (200, 800, "800-2", "H1")])
-    found = made(folder, "NIND", tmp_path / "out")
+    found = ingest(folder, "NIND", tmp_path / "out")
     assert found.found == {"train": 3}
     manifest = read_manifest(tmp_path / "out/manifest/train.parquet")
     assert len(set(manifest.column("id"))) == 3
@@ -94,10 +82,10 @@ def test_every_noisy_image_of_a_scene_is_a_pair_of_its_own(pack: Pack, tmp_path:
     assert list(find_faults(manifest, check_bytes=True)) == []
 
 
-def test_sidd_is_cut_into_flush_lossless_parts(pack: Pack, tmp_path: Path) -> None:
+def test_ingest_of_sidd_cuts_flush_lossless_parts(pack: Pack, tmp_path: Path) -> None:
     paths = [f"Data/0001_x/0001_{kind}_SRGB_010.PNG" for kind in ("GT", "NOISY")]
     folder = pack("SIDD", paths, size=(1000, 512))
-    found = made(folder, "SIDD", tmp_path / "out")
+    found = ingest(folder, "SIDD", tmp_path / "out")
     assert (found.found, found.rows) == ({"train": 1}, {"train": 3, "test": 0})
     manifest = read_manifest(tmp_path / "out/manifest/train.parquet")
     assert list(find_faults(manifest, check_bytes=True)) == []
@@ -117,7 +105,7 @@ def test_sidd_is_cut_into_flush_lossless_parts(pack: Pack, tmp_path: Path) -> No
     ("width", "height", "parts"),
     [(4032, 3024, 88), (4048, 3044, 88), (4160, 3120, 88), (4512, 3464, 108), (5328, 3000, 112)],
 )
-def test_the_cameras_of_sidd_give_the_published_number_of_parts(
+def test_crops_of_sidd_cameras_have_the_published_number(
     width: int, height: int, parts: int
 ) -> None:
     from curate.datasets.layouts import LAYOUTS
@@ -129,9 +117,9 @@ def test_the_cameras_of_sidd_give_the_published_number_of_parts(
     assert len(across) * len(down) == parts
 
 
-def test_clean_sets_are_no_pairs_and_grey_stays_grey(pack: Pack, tmp_path: Path) -> None:
+def test_ingest_of_clean_grey_set_has_no_pairs(pack: Pack, tmp_path: Path) -> None:
     folder = pack("classic5", ["lena.bmp", "boats.bmp"], mode="L")
-    assert made(folder, "classic5", tmp_path / "out").found == {"test": 2}
+    assert ingest(folder, "classic5", tmp_path / "out").found == {"test": 2}
     manifest = read_manifest(tmp_path / "out/manifest/test.parquet")
     assert not manifest.is_paired
     assert list(find_faults(manifest, check_bytes=True)) == []
@@ -141,77 +129,81 @@ def test_clean_sets_are_no_pairs_and_grey_stays_grey(pack: Pack, tmp_path: Path)
     assert len(read_manifest(tmp_path / "out/manifest/train.parquet")) == 0
 
 
-def test_what_does_not_pair_up_is_named_and_nothing_is_left(pack: Pack, tmp_path: Path) -> None:
+def test_ingest_of_mispaired_images_names_them_and_leaves_nothing(
+    pack: Pack, tmp_path: Path
+) -> None:
     folder = pack("GOPRO_Large", GOPRO)
     for path in GOPRO[1::2]:
         (folder / path).unlink()
     with pytest.raises(
         InputError, match=r"GoPro in .* doesn't pair up: test/B/sharp/000001.png has no degraded"
     ):
-        made(folder, "GoPro", tmp_path / "out")
+        ingest(folder, "GoPro", tmp_path / "out")
     assert not (tmp_path / "out").exists()
     pack("GOPRO_Large", GOPRO[1:2])
-    found = made(folder, "GoPro", tmp_path / "out", skip_mispaired=True)
+    found = ingest(folder, "GoPro", tmp_path / "out", skip_mispaired=True)
     assert (found.found, len(found.left_out)) == ({"train": 1}, 2)
 
 
-def test_a_partner_of_another_size_is_none(pack: Pack, tmp_path: Path) -> None:
+def test_ingest_of_partner_of_another_size_is_refused(pack: Pack, tmp_path: Path) -> None:
     folder = pack("PolyU", ["a_mean.png", "a_real.png", "b_mean.png"])
     pack("PolyU", ["b_real.png"], size=(24, 17))
     with pytest.raises(
         InputError, match=r"doesn't pair up: b_real.png is 24x17, and b_mean.png 24x16: mend"
     ):
-        made(folder, "PolyU", tmp_path / "out")
+        ingest(folder, "PolyU", tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    found = made(folder, "PolyU", tmp_path / "out", skip_mispaired=True)
+    found = ingest(folder, "PolyU", tmp_path / "out", skip_mispaired=True)
     assert (found.found, found.rows) == ({"train": 1}, {"train": 1, "test": 0})
     (folder / "a_real.png").unlink()
     with pytest.raises(InputError, match="nothing of PolyU is left"):
-        made(folder, "PolyU", tmp_path / "none", skip_mispaired=True)
+        ingest(folder, "PolyU", tmp_path / "none", skip_mispaired=True)
 
 
 @pytest.mark.parametrize("name", ["a_mean.png", "a_real.png"])
-def test_a_damaged_image_is_named(pack: Pack, tmp_path: Path, name: str) -> None:
+def test_ingest_of_damaged_image_names_it(pack: Pack, tmp_path: Path, name: str) -> None:
     folder = pack("PolyU", ["a_mean.png", "a_real.png"])
     (folder / name).write_bytes(picture(name)[:200])
     with pytest.raises(InputError, match=rf"PolyU/{name}: .*; mend the download"):
-        made(folder, "PolyU", tmp_path / "out")
+        ingest(folder, "PolyU", tmp_path / "out")
 
 
-def test_places_that_will_not_do(pack: Pack, tmp_path: Path) -> None:
+def test_ingest_from_or_to_impossible_places_is_refused(pack: Pack, tmp_path: Path) -> None:
     folder = pack("Set5", ["baby.png"])
     with pytest.raises(InputError, match="no folder at"):
-        made(tmp_path / "nowhere", "Set5", tmp_path / "out")
+        ingest(tmp_path / "nowhere", "Set5", tmp_path / "out")
     with pytest.raises(InputError, match="are on different storages"):
-        made(folder, "Set5", "memory://datasets/out")
+        ingest(folder, "Set5", "memory://datasets/out")
     with pytest.raises(RunError, match="is there already"):
-        made(folder, "Set5", folder)
+        ingest(folder, "Set5", folder)
 
 
-def test_datasets_in_an_object_store(tmp_path: Path) -> None:
+def test_ingest_in_an_object_store_is_readable(tmp_path: Path) -> None:
     for name in ("a_mean.png", "a_real.png"):
         with fsspec.open(f"memory://datasets/PolyU/{name}", "wb") as file:
             file.write(picture(name))
-    made("memory://datasets/PolyU", "PolyU", "memory://datasets/pairs")
+    ingest("memory://datasets/PolyU", "PolyU", "memory://datasets/pairs")
     manifest = read_manifest("memory://datasets/pairs/manifest/train.parquet")
     assert list(find_faults(manifest, check_bytes=True)) == []
 
 
 class Backwards(SerialExecutor):
-    """As workers elsewhere would: what is done last comes first, and all of it goes through a pipe."""
+    """Executor whose last task is done first, and that pickles everything as Dask would."""
 
-    def map(self, function, tasks, told, resource=None):
+    def map(self, function, tasks, report, resource=None):
         sent = [pickle.loads(pickle.dumps(task)) for task in tasks]
-        yield from super().map(pickle.loads(pickle.dumps(function)), reversed(sent), told, resource)
+        yield from super().map(
+            pickle.loads(pickle.dumps(function)), reversed(sent), report, resource
+        )
 
 
-def test_the_order_in_which_workers_finish_changes_nothing(
+def test_ingest_does_not_depend_on_the_order_of_workers(
     pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = pack("GOPRO_Large", GOPRO)
-    made(folder, "GoPro", tmp_path / "one")
+    ingest(folder, "GoPro", tmp_path / "one")
     monkeypatch.setattr("curate.datasets.ingestion.open_executor", lambda *_: Backwards())
-    made(folder, "GoPro", tmp_path / "two")
+    ingest(folder, "GoPro", tmp_path / "two")
     for split in ("train", "test"):
         files = [
             (tmp_path / name / f"manifest/{split}.parquet").read_bytes() for name in ("one", "two")
@@ -220,24 +212,24 @@ def test_the_order_in_which_workers_finish_changes_nothing(
 
 
 class Deadly(SerialExecutor):
-    """Whoever works for it dies."""
+    """Executor whose workers die."""
 
-    def map(self, function, tasks, told, resource=None):
+    def map(self, function, tasks, report, resource=None):
         for task in tasks:
             yield task, WorkerDied("its worker process died")
 
 
-def test_an_image_that_kills_is_named(
+def test_ingest_of_image_that_kills_workers_names_it(
     pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("curate.datasets.ingestion.open_executor", lambda *_: Deadly())
     with pytest.raises(
         InputError, match=r"Set5/baby\.png, or a partner of it, takes down who decodes it"
     ):
-        made(pack("Set5", ["baby.png"]), "Set5", tmp_path / "out")
+        ingest(pack("Set5", ["baby.png"]), "Set5", tmp_path / "out")
 
 
-def test_the_command_says_what_came_of_it(pack: Pack, tmp_path: Path) -> None:
+def test_ingest_command_prints_its_result(pack: Pack, tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
     folder = pack("PolyU", ["CroppedImages/a_mean.png", "CroppedImages/a_real.png", "readme.png"])
@@ -262,10 +254,10 @@ def test_the_command_says_what_came_of_it(pack: Pack, tmp_path: Path) -> None:
         ("classic5", "classic5", {"test": 5}, "L"),
     ],
 )
-def test_the_sets_themselves(
+def test_ingest_of_the_real_sets_is_complete(
     name: str, folder: str, found: dict[str, int], mode: str | None, tmp_path: Path
 ) -> None:
-    ingested = made(TESTSETS / folder, name, tmp_path / "out")
+    ingested = ingest(TESTSETS / folder, name, tmp_path / "out")
     assert ingested.found == found == ingested.layout.whole
     split = next(iter(found))
     manifest = read_manifest(tmp_path / f"out/manifest/{split}.parquet")

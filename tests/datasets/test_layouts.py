@@ -1,4 +1,4 @@
-"""Each layout pairs up what belongs together, by names alone."""
+"""Pairing of each layout's files by their names alone."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import random
 import pytest
 
 from curate.datasets.layouts import LAYOUTS, find_layout
-from curate.datasets.pairing import Matched, match
+from curate.datasets.pairing import Pairing, pair_files
 from curate.errors import InputError
 from curate.restore.data.degradations import TASKS
 from curate.storage.atomic import list_files
 from tests import TESTSETS
 
-# dataset, folder's name -> files that are none of it; "clean <- degraded ..." lines that are, with split and dataset
+# dataset, folder, files that do not belong to it, groups of (clean, degraded, split, dataset)
 PACKED: list[tuple[str, str, list[str], list[tuple[str, list[str], str, str]]]] = [
     (
         "SIDD",
@@ -263,12 +263,12 @@ def paths_of(others: list[str], groups: list[tuple[str, list[str], str, str]]) -
     return [*others, *(path for clean, degraded, _, _ in groups for path in (clean, *degraded))]
 
 
-def matched(name: str, folder: str, paths: list[str]) -> Matched:
-    return match(name, LAYOUTS[name], folder, paths)
+def matched(name: str, folder: str, paths: list[str]) -> Pairing:
+    return pair_files(name, LAYOUTS[name], folder, paths)
 
 
 @pytest.mark.parametrize(("name", "folder", "others", "groups"), PACKED)
-def test_what_belongs_together_is_found_in_any_order(
+def test_pairing_does_not_depend_on_order(
     name: str, folder: str, others: list[str], groups: list[tuple[str, list[str], str, str]]
 ) -> None:
     paths = paths_of(others, groups)
@@ -276,12 +276,11 @@ def test_what_belongs_together_is_found_in_any_order(
     found = matched(name, folder, paths)
     assert found.faults == ()
     assert sorted(found.others) == sorted(others)
-    assert [(g.clean, sorted(g.degraded), g.split, g.dataset) for g in found.groups] == sorted(
-        (clean, sorted(degraded), split, dataset) for clean, degraded, split, dataset in groups
-    )
+    expected = sorted((clean, sorted(noisy), *rest) for clean, noisy, *rest in groups)
+    assert [(g.clean, sorted(g.degraded), g.split, g.dataset) for g in found.groups] == expected
 
 
-def test_every_layout_has_a_miniature_and_a_task_that_the_restorer_knows() -> None:
+def test_layouts_all_have_a_sample_and_a_known_task() -> None:
     assert {name for name, *_ in PACKED} == set(LAYOUTS)
     for layout in LAYOUTS.values():
         assert (layout.task in TASKS) == (layout.degradation is not None)
@@ -291,15 +290,14 @@ def test_every_layout_has_a_miniature_and_a_task_that_the_restorer_knows() -> No
 @pytest.mark.parametrize(
     ("name", "folder", "others", "groups"), [case for case in PACKED if case[3][0][1]]
 )
-def test_an_image_without_its_partner_is_named(
+def test_pairing_without_partner_names_the_image(
     name: str, folder: str, others: list[str], groups: list[tuple[str, list[str], str, str]]
 ) -> None:
     first, *rest = groups
     paths = paths_of(others, rest)
     for lost, kept in ((first[0], first[1]), (first[1][0], [first[0], *first[1][1:]])):
-        if (
-            len(kept) > 1 or name == "NIND"
-        ):  # of several noisy images of a scene, one may be missing
+        # one of several noisy images of a scene may be missing
+        if len(kept) > 1 or name == "NIND":
             continue
         faults = matched(name, folder, [*paths, *kept]).faults
         assert len(faults) == 1, lost
@@ -307,7 +305,7 @@ def test_an_image_without_its_partner_is_named(
         assert "partner" in faults[0]
 
 
-def test_a_scene_of_one_image_has_no_partner() -> None:
+def test_pairing_of_single_image_scene_names_it() -> None:
     found = matched(
         "NIND", "NIND", ["a/NIND_a_ISO200.png", "b/NIND_b_ISO200.png", "b/NIND_b_ISO400.png"]
     )
@@ -315,7 +313,7 @@ def test_a_scene_of_one_image_has_no_partner() -> None:
     assert [group.clean for group in found.groups] == ["b/NIND_b_ISO200.png"]
 
 
-def test_iso_numbers_are_compared_as_numbers() -> None:
+def test_pairing_compares_iso_values_as_numbers() -> None:
     found = matched(
         "NIND", "NIND", [f"NIND_a_ISO{iso}.png" for iso in ("H1", "1000", "64", "200", "64-2")]
     )
@@ -332,13 +330,13 @@ def test_iso_numbers_are_compared_as_numbers() -> None:
         *((name, name) for name in ("Set5", "Set14", "CBSD68", "Kodak24")),
     ],
 )
-def test_the_sets_themselves_are_whole(name: str, folder: str) -> None:
+def test_pairing_of_the_real_sets_is_complete(name: str, folder: str) -> None:
     found = matched(name, folder, [path for path, _ in list_files(str(TESTSETS / folder))])
     assert {group.split: len(found.groups) for group in found.groups} == LAYOUTS[name].whole
     assert (found.faults, found.others) == ((), ())
 
 
-def test_two_candidates_are_named() -> None:
+def test_pairing_with_two_candidates_names_both() -> None:
     found = matched(
         "REDS_blur_jpeg",
         "REDS",
@@ -346,33 +344,35 @@ def test_two_candidates_are_named() -> None:
     )
     assert found.groups == ()
     assert found.faults == (
-        "train_sharp/000/1.png and train_sharp/000/1.jpg have one name, and only one can be the clean image",
+        "train_sharp/000/1.png and train_sharp/000/1.jpg have one name, "
+        "and only one can be the clean image",
     )
     twice = ["train_sharp/000/1.png", "train_blur/000/1.png", "train_blur/000/1.bmp"]
     assert "only one can be the degraded image" in matched("REDS_blur", "REDS", twice).faults[0]
 
 
-def test_clips_are_not_mixed_up() -> None:
+def test_pairing_keeps_clips_apart() -> None:
     paths = ["train_sharp/000/1.png", "train_blur/001/1.png"]
     assert len(matched("REDS_blur", "REDS", paths).faults) == 2
 
 
-def test_a_folder_that_does_not_tell_what_it_is_for_is_asked_about() -> None:
+def test_pairing_without_known_split_asks_for_it() -> None:
     paths = ["gt/norain-1.png", "rainy/rain-1.png"]
     with pytest.raises(InputError, match=r"derain/gt/norain-1\.png: no folder of it .*--split"):
         matched("Rain100L", "derain", paths)
-    (group,) = match("Rain100L", LAYOUTS["Rain100L"], "derain", paths, "test").groups
+    (group,) = pair_files("Rain100L", LAYOUTS["Rain100L"], "derain", paths, "test").groups
     assert group.split == "test"
 
 
 @pytest.mark.parametrize(
     ("folder", "split"),
     [
-        ("train", "train"), ("Training", "train"), ("RainTrainL", "train"), ("GoPro_test", "test"), ("val", "test"),
-        ("validation", "test"), ("Test1200", "test"), ("testchart", None), ("valley", None), ("strain", None),
+        ("train", "train"), ("Training", "train"), ("RainTrainL", "train"), ("GoPro_test", "test"),
+        ("val", "test"), ("validation", "test"), ("Test1200", "test"), ("testchart", None),
+        ("valley", None), ("strain", None),
     ],
 )  # fmt: skip
-def test_folders_named_for_training_and_test(folder: str, split: str | None) -> None:
+def test_pairing_takes_the_split_from_folder_names(folder: str, split: str | None) -> None:
     paths = [f"{folder}/sharp/1.png", f"{folder}/blur/1.png"]
     if split is None:
         with pytest.raises(InputError, match="--split"):
@@ -381,12 +381,12 @@ def test_folders_named_for_training_and_test(folder: str, split: str | None) -> 
         assert matched("GoPro", "data", paths).groups[0].split == split
 
 
-def test_what_is_not_there_is_told_with_where_it_was_looked_for() -> None:
+def test_pairing_without_files_names_the_forms() -> None:
     with pytest.raises(InputError, match=r"photos holds no PolyU: .*CroppedImages/\{shot\}_mean"):
         matched("PolyU", "photos", ["a.png"])
 
 
-def test_names_of_datasets() -> None:
+def test_find_layout_ignores_case_and_suggests_names() -> None:
     assert find_layout("sidd") == ("SIDD", LAYOUTS["SIDD"])
     with pytest.raises(
         InputError, match=r"no layout of a dataset 'Urban10'; did you mean Urban100\?"

@@ -1,6 +1,6 @@
-"""Exports: a dataset in the forms that others open, whole or not at all, and the same bytes every time.
+"""Exports: a dataset in the forms that others open, whole or not at all, and always the same bytes.
 
-| kind | what is written | who opens it |
+| kind | files | opened by |
 | --- | --- | --- |
 | manifest | one Parquet file, without the places of this machine | `curate`, pandas, `datasets` |
 | csv | the same as CSV | spreadsheets |
@@ -8,7 +8,7 @@
 | webdataset | tars of images and their rows as JSON | `webdataset` |
 | hf | Parquet files that hold the images, and a README.md | `datasets.load_dataset` |
 | folder | train/ and val/CATEGORY/ | torchvision, anything that reads files |
-| lmdb | train.lmdb and test.lmdb of PNG files, with meta_info.txt | BasicSR and what is built on it |
+| lmdb | train.lmdb and test.lmdb of PNG files, with meta_info.txt | BasicSR and its descendants |
 | crops | sub-images as PNG, and a manifest of them | `curate train` |
 """
 
@@ -34,8 +34,6 @@ __all__ = ["KINDS", "ExportOptions", "Exported", "export_manifest"]
 
 _LISTS = {"manifest": write_published, "csv": write_csv, "urls": write_urls}
 _BY_SUFFIX = {".parquet": "manifest", ".csv": "csv", ".txt": "urls", ".tsv": "urls"}
-
-
 _FOLDERS: dict[str, Callable[[Images, Folder, ExportOptions], None]] = {
     "webdataset": write_webdataset,
     "hf": write_huggingface,
@@ -45,18 +43,18 @@ _FOLDERS: dict[str, Callable[[Images, Folder, ExportOptions], None]] = {
 }
 
 KINDS = (*_LISTS, *_FOLDERS)
-"""What `export_manifest` can write."""
+"""Kinds of export."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export wrote."""
+    """Result of an export."""
 
     kind: str
     images: int
     """Images, or rows of a list."""
     left_out: tuple[str, ...] = ()
-    """What was wrong with each image that was left out."""
+    """The fault of each image that was left out."""
 
 
 def export_manifest(
@@ -69,19 +67,20 @@ def export_manifest(
 ) -> Exported:
     """Write a dataset in a form that others open.
 
-    The same rows and settings give the same bytes. Images are read one at a time and held against their SHA-256. What
-    is being written stands under a temporary name beside `out` until it is whole; killed, the same call begins anew.
+    The same rows and settings give the same bytes. Images are read one at a time and checked
+    against their SHA-256. The export stands under a temporary name beside `out` until it is
+    whole. After a kill, the same call starts again from the beginning.
 
     Args:
         source: a run folder, a manifest or its path, or several manifests.
-        out: file of a list (`manifest`, `csv`, `urls`), otherwise a folder that isn't there yet or is empty.
-        to: one of KINDS; of lists it may be left out, when `out` ends in .parquet, .csv, .tsv or .txt.
-        options: of exports that hold images.
+        out: file of a list (`manifest`, `csv`, `urls`), otherwise a folder that is new or empty.
+        to: one of KINDS; optional for lists if `out` ends in .parquet, .csv, .tsv or .txt.
+        options: for exports that hold images.
         progress: called with images done and all images.
 
     Raises:
-        ManifestError: if the kind isn't known, an image can't be read (naming its row), or a list of URLs is wanted of
-            images that have none.
+        ManifestError: if the kind isn't known, an image can't be read (naming its row), or images
+            of a list of URLs have none.
         RunError: if `out` can't be written, or holds something.
         MissingExtra: if the kind needs a library that isn't installed.
     """
@@ -92,11 +91,11 @@ def export_manifest(
     if kind in _LISTS:
         return Exported(kind, _LISTS[kind](manifests, out))
     if kind not in _FOLDERS:
-        told = f"no kind of export {to!r}" if to else f"{out} does not tell what to export"
-        raise ManifestError(f"{told}: name one with --to, of {', '.join(KINDS)}")
+        fault = f"no kind of export {to!r}" if to else f"{out} does not tell what to export"
+        raise ManifestError(f"{fault}: name one with --to, of {', '.join(KINDS)}")
     options = options or ExportOptions()
-    images = Images(manifests, skip_damaged=options.skip_damaged, progress=progress)
+    images = Images(manifests, options.skip_damaged, progress)
     with new_folder(out) as folder:
         _FOLDERS[kind](images, folder, options)
         images.finish()
-    return Exported(kind, images.count, tuple(images.left_out))
+    return Exported(kind, len(images.exported), tuple(images.left_out))

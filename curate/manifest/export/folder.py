@@ -1,4 +1,4 @@
-"""`folder`: files as served, training images side by side and test images by category."""
+"""Export `folder`: files as served, training images side by side and test images by category."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from curate.manifest.export.output_folder import Folder
 __all__ = ["write_folder"]
 
 _UNSAFE = re.compile(r'[\x00-\x1f<>:"/\\|?*]|^\.+|[. ]+$')
-"""What some file system does not take in a name; a category's name may come from anyone's taxonomy."""
+"""Characters that some file system refuses; category names may come from anyone's taxonomy."""
 
 
 def write_folder(images: Images, folder: Folder, options: ExportOptions) -> None:
-    """HQ-50K's layout: `train/<id>.jpg` and `val/<category>/<id>.jpg`."""
+    """Write HQ-50K's layout: `train/<id>.jpg` and `val/<category>/<id>.jpg`."""
     for rows in images.splits.values():
         for row, data in images.read(rows):
-            folder.write(f"{_place(row)}/{name_of(row)}", data)
+            folder.write(f"{_subfolder(row)}/{name_of(row)}", data)
     folder.write_manifest(images)
 
 
-def _place(row: dict[str, Any]) -> str:
+def _subfolder(row: dict[str, Any]) -> str:
     if row["split"] == "train":
         return "train"
     return f"val/{_UNSAFE.sub('_', row.get('category') or '') or 'unlabelled'}"

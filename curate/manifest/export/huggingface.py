@@ -1,4 +1,4 @@
-"""`hf`: a folder for the Hugging Face Hub, or for `datasets.load_dataset` as it is."""
+"""Export `hf`: a folder for the Hugging Face Hub, or for `datasets.load_dataset` as it is."""
 
 from __future__ import annotations
 
@@ -20,57 +20,61 @@ from curate.storage import atomic
 __all__ = ["front_matter", "write_huggingface"]
 
 _GROUP_ROWS, _GROUP_BYTES = 100, 2**26
-"""A row group is what memory holds, and what the Hub's viewer reads at once."""
+"""Limits of a row group, which has to fit into memory, and which the Hub's viewer reads at once."""
 _IMAGE = pa.field("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+_ORIGIN = ("recipe_name", "recipe_fingerprint", "seed", "code", "schema")
+"""Metadata that the plain dataset card shows."""
 
 
 def write_huggingface(images: Images, folder: Folder, options: ExportOptions) -> None:
-    """`data/train-00000-of-00050.parquet` and so on, the bytes as served in a column `image`, and `README.md`."""
-    schema = pa.schema([_IMAGE, *images.schema])
+    """Write `data/train-00000-of-00050.parquet` and so on, and `README.md`.
+
+    The bytes of the images, as served, stand in a column `image`.
+    """
+    # the metadata of the columns, with one that `datasets` decodes before them
     features = json.loads(huggingface_features(images.schema))
     features["info"]["features"] = {"image": {"_type": "Image"}, **features["info"]["features"]}
-    schema = schema.with_metadata({"huggingface": json.dumps(features, separators=(",", ":"))})
+    metadata = {"huggingface": json.dumps(features, separators=(",", ":"))}
+    schema = pa.schema([_IMAGE, *images.schema], metadata)
     for split, number, total, rows in images.files(options.per_file):
+        samples = (
+            {"image": {"bytes": data, "path": name_of(row)}, **row}
+            for row, data in images.read(rows)
+        )
         with folder.create(f"data/{split}-{number:05}-of-{total:05}.parquet") as sink:
-            samples = (
-                {"image": {"bytes": d, "path": name_of(row)}, **row} for row, d in images.read(rows)
-            )
             _write_parquet(sink, samples, schema)
     text, figures = _card(images)
     for name, data in figures.items():
         folder.write(name, data)
     splits = {split: f"data/{split}-*.parquet" for split in images.splits}
-    folder.write("README.md", (front_matter(splits, images.count) + text).encode())
+    folder.write("README.md", (front_matter(splits, len(images.exported)) + text).encode())
     folder.write_manifest(images)
 
 
 def front_matter(splits: dict[str, str], count: int) -> str:
-    """The YAML header of a dataset card: what the Hub, and `datasets`, want to know.
+    """Return the YAML header of a dataset card, which the Hub and `datasets` read.
 
     Args:
         splits: split -> its files.
         count: images in all.
     """
     size = next((name for limit, name in _SIZES if count < limit), "n>1M")
-    lines = [
-        "---",
-        "task_categories:",
-        "- image-to-image",
-        "tags:",
-        "- image-restoration",
-        "- super-resolution",
-    ]
-    lines += [
-        "size_categories:",
-        f"- {size}",
-        "configs:",
-        "- config_name: default",
-        "  data_files:",
-    ]
-    for split, path in splits.items():
-        lines += [f"  - split: {split}", f"    path: {path}"]
-    return "\n".join([*lines, "---", "", ""])
+    files = "".join(f"  - split: {split}\n    path: {path}\n" for split, path in splits.items())
+    return f"""---
+task_categories:
+- image-to-image
+tags:
+- image-restoration
+- super-resolution
+size_categories:
+- {size}
+configs:
+- config_name: default
+  data_files:
+{files}---
+
+"""
 
 
 class _File(io.RawIOBase):
@@ -90,15 +94,13 @@ class _File(io.RawIOBase):
 
 
 def _write_parquet(sink: atomic.Sink, samples: Iterable[dict[str, Any]], schema: pa.Schema) -> None:
+    """Write samples in row groups of bounded size, so that few images are in memory at once."""
+    others = schema.names[1:]
     # image files don't get smaller
-    codecs = {f"image.{name}": "none" for name in ("bytes", "path")} | dict.fromkeys(
-        schema.names[1:], "zstd"
-    )
-    with pq.ParquetWriter(
-        _File(sink), schema, compression=codecs, use_dictionary=schema.names[1:]
-    ) as writer:
-        group: list[dict[str, Any]] = []
-        nbytes = 0
+    codecs = {"image.bytes": "none", "image.path": "none", **dict.fromkeys(others, "zstd")}
+    file, nbytes = _File(sink), 0
+    group: list[dict[str, Any]] = []
+    with pq.ParquetWriter(file, schema, compression=codecs, use_dictionary=others) as writer:
         for sample in samples:
             group.append(sample)
             nbytes += sample["nbytes"]
@@ -110,23 +112,20 @@ def _write_parquet(sink: atomic.Sink, samples: Iterable[dict[str, Any]], schema:
 
 
 def _card(images: Images) -> tuple[str, dict[str, bytes]]:
-    """The run's own dataset card less its header, with its figures; or what little manifests alone tell."""
+    """Return the text of the dataset card without its header, and its figures by name.
+
+    It is the run's own card if there is one, otherwise the little that manifests alone say.
+    """
     folder = posixpath.dirname(images.manifests[0].path.replace("\\", "/")) or "."
     fs, path = fsspec.core.url_to_fs(folder)
     if fs.exists(f"{path}/README.md"):
         text: str = fs.cat_file(f"{path}/README.md").decode(errors="replace")
-        # any README.md may lie beside a manifest: the card is the one that tells these fingerprints
+        # any README.md may lie beside a manifest: the card is the one with these fingerprints
         if all(manifest.fingerprint in text for manifest in images.manifests):
-            figures = sorted(map(str, fs.glob(f"{path}/figures/*.svg")))
             body = text.split("\n---\n", 1)[1].lstrip("\n") if text.startswith("---\n") else text
-            return body, {
-                f"figures/{posixpath.basename(name)}": fs.cat_file(name) for name in figures
-            }
-    made = "\n".join(
-        f"- {key}: `{value}`" for key, value in sorted(images.metadata.items()) if key in _MADE
-    )
+            names = sorted(map(str, fs.glob(f"{path}/figures/*.svg")))
+            return body, {f"figures/{posixpath.basename(n)}": fs.cat_file(n) for n in names}
     name = images.metadata.get("recipe_name", "Dataset")
-    return f"# {name}\n\nImages selected for training restorers.\n\n{made}\n", {}
-
-
-_MADE = ("recipe_name", "recipe_fingerprint", "seed", "code", "schema")
+    known = sorted(images.metadata.keys() & set(_ORIGIN))
+    lines = "\n".join(f"- {key}: `{images.metadata[key]}`" for key in known)
+    return f"# {name}\n\nImages selected for training restorers.\n\n{lines}\n", {}

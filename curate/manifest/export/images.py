@@ -1,12 +1,14 @@
-"""The images behind manifests, as exports read them: split by split, one at a time, held against their hashes."""
+"""The images behind manifests, read one at a time and checked against their hashes."""
 
 from __future__ import annotations
 
 import hashlib
 import io
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -16,12 +18,17 @@ from PIL import Image
 from curate.errors import ImageError, ManifestError
 from curate.images.decode import open_image, to_rgb
 from curate.images.file_format import EXTENSIONS
-from curate.manifest.table import PLACES, Manifest, encode_published
+from curate.manifest.table import Manifest, concat_rows, drop_places, encode_published
 
 __all__ = ["PNG_LEVEL", "ExportOptions", "Images", "name_of", "to_png"]
 
 PNG_LEVEL = 3
 """zlib's level; BasicSR's own scripts take 1 or 3."""
+
+T = TypeVar("T")
+Row = dict[str, Any]
+Rows = NDArray[np.int64]
+"""Numbers of rows."""
 
 
 @dataclass(frozen=True)
@@ -35,156 +42,124 @@ class ExportOptions:
     overlap: int = 192
     """Pixels that neighbouring crops share, at least."""
     skip_damaged: bool = False
-    """Leave out images that can't be read or aren't what the manifest says, instead of failing."""
+    """Leave out images that can't be read or don't match the manifest, instead of failing."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.overlap < self.crop:
-            raise ManifestError(
-                f"crops of {self.crop} pixels can't overlap by {self.overlap}: take less than a side"
-            )
+            sides = f"crops of {self.crop} pixels can't overlap by {self.overlap}"
+            raise ManifestError(f"{sides}: take less than a side")
         if self.per_file < 1:
             raise ManifestError(f"a file can't hold {self.per_file} images: take 1 or more")
 
 
+@dataclass
 class Images:
-    """Rows of manifests with the bytes that they point at.
+    """Rows of manifests with the bytes that they point at."""
 
-    Args:
-        manifests: train and test of a run, say; columns that one lacks are null there.
-        skip_damaged: leave out what can't be read or isn't what its row says.
-        progress: called with images done and all images.
-    """
+    manifests: Sequence[Manifest]
+    """Train and test of a run, say; columns that one lacks are null there."""
+    skip_damaged: bool = False
+    """Leave out images that can't be read or don't match their row."""
+    progress: Callable[[int, int], None] | None = None
+    """Called with images done and all images."""
+    left_out: list[str] = field(default_factory=list)
+    """The fault of each image that was left out."""
+    exported: list[int] = field(default_factory=list)
+    """Numbers of the rows whose images were exported, in that order."""
 
-    def __init__(
-        self,
-        manifests: Sequence[Manifest],
-        *,
-        skip_damaged: bool = False,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> None:
-        for manifest in manifests:
+    def __post_init__(self) -> None:
+        for manifest in self.manifests:
             if manifest.is_paired:
                 raise ManifestError(
-                    f"{manifest.path} is of pairs, and such an export would hold the clean images alone: "
-                    "train from it as it is, or export the list with --to manifest"
+                    f"{manifest.path} is of pairs, and such an export would hold the clean images "
+                    "alone: train from it as it is, or export the list with --to manifest"
                 )
-        self.manifests = manifests
-        self.left_out: list[str] = []
-        self.count = 0
-        """Images that came through."""
-        self._skip = skip_damaged
-        self._progress = progress
-        self._whole = pa.concat_tables(
-            [manifest.table for manifest in manifests], promote_options="default"
-        )
-        self._manifest_N = np.repeat(
-            np.arange(len(manifests)), [len(manifest) for manifest in manifests]
-        )
-        self._row_N = np.concatenate([np.arange(len(manifest)) for manifest in manifests])
-        self._done = 0
-        self._good: list[int] = []
+        self._table = concat_rows(self.manifests)
+        self.metadata = dict(self.manifests[0].metadata)
+        self._rows = drop_places(self._table)
+        self.schema = self._rows.schema
+        # number of each manifest's first row, to find the manifest of a row
+        self._starts = [0, *accumulate(map(len, self.manifests))]
 
     @property
-    def schema(self) -> pa.Schema:
-        """Types of the rows, less the places on this machine."""
-        return pa.schema([field for field in self._whole.schema if field.name not in PLACES])
-
-    @property
-    def splits(self) -> dict[str, NDArray[np.int64]]:
-        """Split -> its rows' numbers, in their order; splits without a row are not there."""
-        splits = np.array(self._whole["split"].to_pylist(), dtype=object)
+    def splits(self) -> dict[str, Rows]:
+        """Split -> numbers of its rows in order, for splits that have any."""
+        # in the order in which the splits first occur
+        splits = np.array(self._table["split"].to_pylist(), dtype=object)
         return {str(name): np.flatnonzero(splits == name) for name in dict.fromkeys(splits)}
 
-    def files(self, per_file: int) -> Iterator[tuple[str, int, int, NDArray[np.int64]]]:
-        """(split, number of the file, files of the split, rows' numbers), for exports of `per_file` images a file."""
+    def files(self, per_file: int) -> Iterator[tuple[str, int, int, Rows]]:
+        """Yield (split, number of the file, files of the split, numbers of its rows)."""
         for split, rows in self.splits.items():
             parts = range(0, len(rows), per_file)
             for number, start in enumerate(parts):
                 yield split, number, len(parts), rows[start : start + per_file]
 
-    def read(
-        self, rows: Sequence[int] | NDArray[np.int64]
-    ) -> Iterator[tuple[dict[str, Any], bytes]]:
-        """Rows without their places, and the bytes of their images, exactly as served.
+    def read(self, rows: Rows) -> Iterator[tuple[Row, bytes]]:
+        """Yield rows without their places, and the bytes of their images, exactly as served.
 
         Raises:
-            ManifestError: for the first that can't be read or has another hash, unless such are left out.
+            ManifestError: for the first that can't be read or has another hash, unless such are
+                left out.
         """
-        for row, data, _ in self._checked(rows, None):
+        for row, data, _ in self._read(rows, lambda data, where: None):
             yield row, data
 
-    def decode(
-        self, rows: Sequence[int] | NDArray[np.int64]
-    ) -> Iterator[tuple[dict[str, Any], bytes, Image.Image]]:
-        """The same with the pixels: 8-bit RGB, upright; see `curate.images.decode.to_rgb`."""
-        for row, data, image in self._checked(rows, _decode):
-            assert image is not None
-            yield row, data, image
+    def decode(self, rows: Rows) -> Iterator[tuple[Row, bytes, Image.Image]]:
+        """Yield the same with the pixels: 8-bit RGB, upright; see `curate.images.decode.to_rgb`."""
+        return self._read(rows, _decode)
 
     def published(self) -> bytes:
-        """A manifest of what came through, without places, in the order that it was read in."""
-        return encode_published(self._whole.take(pa.array(self._good, pa.int64())), self.metadata)
-
-    @property
-    def metadata(self) -> dict[str, str]:
-        """How the dataset was made."""
-        return dict(self.manifests[0].metadata)
+        """Encode a manifest of the exported images, without places, in the order of export."""
+        rows = self._table.take(pa.array(self.exported, pa.int64()))
+        return encode_published(rows, self.metadata)
 
     def finish(self) -> None:
         """Refuse an export of nothing.
 
         Raises:
-            ManifestError: if no image came through.
+            ManifestError: if no image was exported.
         """
-        if self.left_out and not self.count:
-            raise ManifestError(
-                f"none of {len(self._whole)} images could be read; the first: {self.left_out[0]}"
-            )
-        if not self.count:
+        if not self.exported and self.left_out:
+            count, fault = len(self._table), self.left_out[0]
+            raise ManifestError(f"none of {count} images could be read; the first: {fault}")
+        if not self.exported:
             raise ManifestError(f"{self.manifests[0].path} has no rows to export")
 
-    def _checked(
-        self,
-        rows: Sequence[int] | NDArray[np.int64],
-        decode: Callable[[bytes, str], Image.Image] | None,
-    ) -> Iterator[tuple[dict[str, Any], bytes, Image.Image | None]]:
-        for number in rows:
-            (row,) = self._whole.slice(int(number), 1).to_pylist()
-            manifest, place = self.manifests[self._manifest_N[number]], int(self._row_N[number])
-            where = f"{manifest.path} row {place}"
+    def _read(
+        self, rows: Rows, decode: Callable[[bytes, str], T]
+    ) -> Iterator[tuple[Row, bytes, T]]:
+        for number in rows.tolist():
+            # the row in the whole table, and the place of the same row in its own manifest
+            (row,) = self._rows.slice(number, 1).to_pylist()
+            part = bisect_right(self._starts, number) - 1
+            manifest, own_number = self.manifests[part], number - self._starts[part]
+            where = f"{manifest.path} row {own_number}"
             try:
-                data = manifest.read_bytes(place)
+                data = manifest.read_bytes(own_number)
                 if (digest := hashlib.sha256(data).hexdigest()) != row["sha256"]:
-                    raise ManifestError(
-                        f"{where}: its bytes hash to {digest}, not to {row['sha256']}; fetch it again"
-                    )
-                image = decode(data, where) if decode else None
+                    fault = f"its bytes hash to {digest}, not to {row['sha256']}"
+                    raise ManifestError(f"{where}: {fault}; fetch it again")
+                decoded = decode(data, where)
             except ManifestError as error:
-                if not self._skip:
-                    raise ManifestError(
-                        f"{error}, or leave such images out with --skip-damaged"
-                    ) from error
+                if not self.skip_damaged:
+                    advice = "or leave such images out with --skip-damaged"
+                    raise ManifestError(f"{error}, {advice}") from error
                 self.left_out.append(str(error))
             else:
-                self.count += 1
-                self._good.append(int(number))
-                yield (
-                    {name: value for name, value in row.items() if name not in PLACES},
-                    data,
-                    image,
-                )
-            self._done += 1
-            if self._progress is not None:
-                self._progress(self._done, len(self._whole))
+                self.exported.append(number)
+                yield row, data, decoded
+            if self.progress is not None:
+                self.progress(len(self.exported) + len(self.left_out), len(self._table))
 
 
-def name_of(row: dict[str, Any]) -> str:
-    """A row's file name: its id, and the extension of its true format."""
+def name_of(row: Row) -> str:
+    """Return a row's file name: its id, and the extension of its true format."""
     return f"{row['id']}.{EXTENSIONS.get(row['format'], 'bin')}"
 
 
 def to_png(image: Image.Image) -> bytes:
-    """Pixels as the bytes of a PNG file, at the compression level that OpenCV writes."""
+    """Encode pixels as a PNG file, at the compression level that OpenCV writes."""
     sink = io.BytesIO()
     image.save(sink, "PNG", compress_level=PNG_LEVEL)
     return sink.getvalue()

@@ -1,10 +1,8 @@
-"""`lmdb`: what BasicSR and the many codebases built on it read (its docs/DatasetPreparation.md)."""
+"""Export `lmdb`: databases for BasicSR and its descendants (its docs/DatasetPreparation.md)."""
 
 from __future__ import annotations
 
 from typing import Any
-
-from PIL import Image
 
 from curate.errors import MissingExtra
 from curate.manifest.export.images import PNG_LEVEL, ExportOptions, Images, to_png
@@ -13,13 +11,14 @@ from curate.manifest.export.output_folder import Folder
 __all__ = ["write_lmdb"]
 
 _FIRST_SIZE = 2**26
-"""Bytes of address space to begin with; doubled whenever it is full, so nothing has to be known in advance."""
+"""Bytes of address space at first; doubled when full, so the size needn't be known in advance."""
 
 
 def write_lmdb(images: Images, folder: Folder, options: ExportOptions) -> None:
-    """`train.lmdb` and `test.lmdb`: id -> PNG file, and `meta_info.txt` with `<id>.png (height,width,3) level` lines.
+    """Write `train.lmdb` and `test.lmdb`: id -> PNG file, and `meta_info.txt`.
 
-    What is a plain RGB PNG file already goes in as it is; everything else is decoded (upright, 8-bit RGB) and encoded.
+    That one has a line `<id>.png (height,width,3) level` for each image. A plain RGB PNG file
+    goes in as it is; everything else is decoded (upright, 8-bit RGB) and encoded.
 
     Raises:
         MissingExtra: if the library isn't there.
@@ -37,7 +36,8 @@ def write_lmdb(images: Images, folder: Folder, options: ExportOptions) -> None:
             lines = []
             for row, data, image in images.decode(rows):
                 _put(environment, row["id"].encode(), data if _is_plain(row) else to_png(image))
-                lines.append(_meta_line(row, image))
+                size = f"({image.height},{image.width},3)"
+                lines.append(f"{row['id']}.png {size} {PNG_LEVEL}\n")
             environment.sync(True)
         folder.write(f"{split}.lmdb/meta_info.txt", "".join(lines).encode())
     folder.write_manifest(images)
@@ -57,12 +57,5 @@ def _put(environment: Any, key: bytes, value: bytes) -> None:
 
 
 def _is_plain(row: dict[str, Any]) -> bool:
-    return (row["format"], row.get("mode"), row.get("orientation")) == (
-        "PNG",
-        "RGB",
-        1,
-    ) and not row.get("animated")
-
-
-def _meta_line(row: dict[str, Any], image: Image.Image) -> str:
-    return f"{row['id']}.png ({image.height},{image.width},3) {PNG_LEVEL}\n"
+    kind = row["format"], row.get("mode"), row.get("orientation")
+    return kind == ("PNG", "RGB", 1) and not row.get("animated")

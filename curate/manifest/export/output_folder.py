@@ -1,4 +1,4 @@
-"""Where an export of several files goes: a folder that appears under its name only when it is whole."""
+"""Output folder of an export, which appears under its name only when it is whole."""
 
 from __future__ import annotations
 
@@ -15,10 +15,7 @@ from curate.errors import RunError
 from curate.manifest.export.images import Images
 from curate.storage import atomic
 
-__all__ = ["MANIFEST_NAME", "Folder", "new_folder"]
-
-MANIFEST_NAME = "manifest.parquet"
-"""Goes with every export of images: where each of them came from."""
+__all__ = ["Folder", "new_folder"]
 
 
 class Folder:
@@ -36,31 +33,34 @@ class Folder:
         atomic.write(f"{self.url}/{name}", data)
 
     def write_manifest(self, images: Images) -> None:
-        """Say where the images came from. Comes last, so on an object store it says that all is there."""
-        self.write(MANIFEST_NAME, images.published())
+        """Write `manifest.parquet`, which says where each image comes from.
+
+        It comes last, so on an object store it says that the export is whole.
+        """
+        self.write("manifest.parquet", images.published())
 
     def path(self, name: str) -> Path:
-        """A local path for what only writes to one.
+        """Return a local path for libraries that write to nothing else.
 
         Raises:
             RunError: if the folder isn't local.
         """
         if "://" in self.url:
-            raise RunError(
-                f"{self.url} is no local folder, and such an export needs one: copy it there afterwards"
-            )
+            advice = "and such an export needs one: copy it there afterwards"
+            raise RunError(f"{self.url} is no local folder, {advice}")
         return Path(self.url, name)
 
 
 @contextmanager
 def new_folder(out: str | PurePath) -> Iterator[Folder]:
-    """A folder to write an export into.
+    """Open a folder to write an export into.
 
-    On a local disk it stands beside `out` under a temporary name, and is renamed at the end; what a killed export left
-    there is removed. Elsewhere files go to their place one by one, each whole.
+    On a local disk it stands beside `out` under a temporary name and is renamed at the end;
+    leftovers of a killed export are removed. Elsewhere files go to their place one by one, each
+    whole.
 
     Raises:
-        RunError: if `out` holds something, can't be written, or is being written by another process.
+        RunError: if `out` holds something, can't be written, or another process is writing it.
     """
     try:
         fs, path = fsspec.core.url_to_fs(str(out))
@@ -89,7 +89,7 @@ def new_folder(out: str | PurePath) -> Iterator[Folder]:
 
 @contextmanager
 def _locked(folder: Path, final: Path) -> Iterator[None]:
-    """Hold a folder, so that two exports never write into it at once; the lock of a process that died is void."""
+    """Lock a folder, so that two exports never write into it; a dead process holds no lock."""
     import fcntl
 
     descriptor = os.open(folder, os.O_RDONLY)
@@ -97,9 +97,8 @@ def _locked(folder: Path, final: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise RunError(
-                f"another export is writing {final}: wait for it or choose another --out"
-            ) from error
+            advice = "wait for it or choose another --out"
+            raise RunError(f"another export is writing {final}: {advice}") from error
         yield
     finally:
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""`webdataset`: tars whose members are the images as served, each with its row as JSON."""
+"""Export `webdataset`: tars whose members are the images as served, each with its row as JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["write_webdataset"]
 
 
 def write_webdataset(images: Images, folder: Folder, options: ExportOptions) -> None:
-    """`train-00000.tar`, `test-00000.tar` and so on: `<id>.jpg` and `<id>.json`, in the manifest's order."""
+    """Write `train-00000.tar` and so on: `<id>.jpg` and `<id>.json`, in the manifest's order."""
     for split, number, _, rows in images.files(options.per_file):
         with folder.create(f"{split}-{number:05}.tar") as sink:
             tar = TarWriter(sink)
