@@ -58,7 +58,7 @@ def table():
 
 @pytest.fixture(scope="session")
 def run():
-    """Makes a run folder of the four images; returns the table and their bytes."""
+    """Function that makes a run folder of the four images; returns the table and their bytes."""
 
     def make(folder):
         tar = io.BytesIO()
@@ -71,9 +71,9 @@ def run():
                 writer.addfile(info, io.BytesIO(body))
         with fsspec.open(f"{folder}/images/part-00000.tar", "wb", auto_mkdir=True) as file:
             file.write(tar.getvalue())
-        made = pa.Table.from_pylist(placed, arrow_schema())
-        write_manifest(f"{folder}/manifest/train.parquet", made, {"recipe_name": "demo"})
-        return made, BODIES
+        table = pa.Table.from_pylist(placed, arrow_schema())
+        write_manifest(f"{folder}/manifest/train.parquet", table, {"recipe_name": "demo"})
+        return table, BODIES
 
     return make
 
@@ -94,10 +94,13 @@ def _picture(number, width, height, form, **options):
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory):
-    """A run folder of six small pictures: JPEG, one of them turned, PNG with and without alpha, WebP; two are test."""
+    """Run folder of six small pictures, the last two of them test.
+
+    They are JPEG (one of them turned), PNG with and without alpha, and WebP.
+    """
     turned = Image.Exif()
     turned[0x0112] = 6
-    made = [
+    images = [
         ("JPEG", "RGB", 1, _picture(0, 70, 50, "JPEG")),
         ("PNG", "RGB", 1, _picture(1, 40, 90, "PNG")),
         ("PNG", "RGBA", 1, _picture(2, 33, 47, "PNG")),
@@ -109,7 +112,7 @@ def pictures(tmp_path_factory):
     (folder / "images").mkdir()
     placed = []
     with tarfile.open(folder / "images/part-00000.tar", "w") as tar:
-        for number, (form, mode, orientation, data) in enumerate(made):
+        for number, (form, mode, orientation, data) in enumerate(images):
             with Image.open(io.BytesIO(data)) as image:
                 width, height = image.size if orientation == 1 else image.size[::-1]
             url = f"http://site/{number}"

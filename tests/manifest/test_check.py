@@ -19,7 +19,7 @@ def planted(table: pa.Table, row: int, column: str, value: object) -> pa.Table:
     return table.set_column(place, column, pa.array(values, table.schema.field(column).type))
 
 
-def test_a_sound_manifest_has_no_faults(table: pa.Table) -> None:
+def test_faults_of_sound_manifest_are_none(table: pa.Table) -> None:
     assert list(find_faults(manifest(table))) == []
     assert list(find_faults(manifest(table.slice(0, 0)))) == []
 
@@ -50,7 +50,7 @@ def test_a_sound_manifest_has_no_faults(table: pa.Table) -> None:
         (3, "tar", "images/part-00000.tar", "a place needs both tar and offset"),
     ],
 )
-def test_a_planted_fault_is_found_where_it_is(
+def test_faults_of_wrong_value_name_row_and_column(
     table: pa.Table, row: int, column: str, value: object, message: str
 ) -> None:
     faults = [
@@ -62,15 +62,15 @@ def test_a_planted_fault_is_found_where_it_is(
     assert str(faults[0]) == f"row {row}, column {column}: {message}"
 
 
-def test_a_manifest_of_an_older_minor_version_is_sound(run, tmp_path: Path) -> None:
+def test_faults_of_older_minor_version_are_none(run, tmp_path: Path) -> None:
     """1.0 had no further facts: those columns are just not there."""
     import pyarrow.parquet as pq
 
     run(str(tmp_path / "run"))
     path = tmp_path / "run/manifest/train.parquet"
     later = [
-        "chroma_subsampling", "blockiness", "noise_sigma", "spectral_cutoff", "border_share", "clipped_low",
-        "clipped_high", "colourfulness", "channel_spread",
+        "chroma_subsampling", "blockiness", "noise_sigma", "spectral_cutoff", "border_share",
+        "clipped_low", "clipped_high", "colourfulness", "channel_spread",
     ]  # fmt: skip
     old = pq.read_table(path).drop_columns(later)
     pq.write_table(
@@ -81,20 +81,20 @@ def test_a_manifest_of_an_older_minor_version_is_sound(run, tmp_path: Path) -> N
     assert list(find_faults(opened, check_bytes=True)) == []
 
 
-def test_a_repeated_id_names_both_rows(table: pa.Table) -> None:
+def test_faults_of_repeated_id_name_both_rows(table: pa.Table) -> None:
     twice = pa.concat_tables([table, table.slice(1, 1)])
     assert [str(fault) for fault in find_faults(manifest(twice))] == [
         "row 4, column id: the same as in row 1"
     ]
 
 
-def test_a_missing_column_is_one_fault(table: pa.Table) -> None:
+def test_faults_of_missing_required_column_are_one(table: pa.Table) -> None:
     (fault,) = find_faults(manifest(table.drop_columns(["split"])))
     assert str(fault) == "column split: missing"
     assert list(find_faults(manifest(table.drop_columns(["caption", "phash"])))) == []
 
 
-def test_a_column_of_another_type_is_one_fault(table: pa.Table) -> None:
+def test_faults_of_wrong_column_type_are_one(table: pa.Table) -> None:
     place = table.column_names.index("width")
     (fault,) = find_faults(
         manifest(table.set_column(place, "width", table["width"].cast(pa.string())))
@@ -102,7 +102,7 @@ def test_a_column_of_another_type_is_one_fault(table: pa.Table) -> None:
     assert str(fault) == "column width: type string, should be int32"
 
 
-def test_every_fault_is_found_at_once(table: pa.Table) -> None:
+def test_faults_of_several_columns_are_all_found(table: pa.Table) -> None:
     broken = planted(
         planted(planted(table, 0, "id", "x"), 1, "split", "x"), 2, "sha256", "x"
     ).drop_columns(["format"])
@@ -114,7 +114,7 @@ def test_every_fault_is_found_at_once(table: pa.Table) -> None:
     }
 
 
-def test_bytes_are_checked_where_asked(run, tmp_path: Path) -> None:
+def test_faults_with_check_bytes_include_changed_images(run, tmp_path: Path) -> None:
     run(str(tmp_path / "run"))
     opened = read_manifest(tmp_path / "run/manifest/train.parquet")
     assert list(find_faults(opened, check_bytes=True)) == []
@@ -131,7 +131,9 @@ def test_bytes_are_checked_where_asked(run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("column", ["tar", "offset", "nbytes", "sha256"])
-def test_bytes_that_no_column_leads_to_are_no_traceback(run, tmp_path: Path, column: str) -> None:
+def test_faults_with_check_bytes_and_broken_columns_raise_nothing(
+    run, tmp_path: Path, column: str
+) -> None:
     table, _ = run(str(tmp_path / "run"))
     path = str(tmp_path / "run/manifest/train.parquet")
     dropped = Manifest(path, table.drop_columns([column]), {"root": ".."})
@@ -146,13 +148,13 @@ def test_bytes_that_no_column_leads_to_are_no_traceback(run, tmp_path: Path, col
     )
 
 
-def test_a_manifest_is_no_different_from_itself(table: pa.Table) -> None:
+def test_compare_of_equal_manifests_finds_nothing(table: pa.Table) -> None:
     same = Difference(added=(), removed=(), changed={}, same=4, metadata={})
     assert compare(manifest(table), manifest(table)) == same
     assert compare(manifest(table), manifest(table.take([3, 1, 0, 2]))) == same
 
 
-def test_differences_are_told_by_id(table: pa.Table) -> None:
+def test_compare_lists_differences_by_id(table: pa.Table) -> None:
     ids = table["id"].to_pylist()
     second = planted(planted(table, 1, "category", "Food"), 1, "caption", "new").slice(1)
     second = second.append_column("similarity", pa.array([None, 0.5, None], pa.float64()))
@@ -171,12 +173,12 @@ def test_differences_are_told_by_id(table: pa.Table) -> None:
     assert compare(manifest(second), manifest(table)).added == (ids[0],)
 
 
-def test_what_has_no_ids_can_not_be_compared(table: pa.Table) -> None:
+def test_compare_without_ids_is_refused(table: pa.Table) -> None:
     with pytest.raises(ManifestError, match="has no column 'id'"):
         compare(manifest(table), manifest(table.drop_columns(["id"])))
 
 
-def test_a_published_copy_is_the_same(table: pa.Table) -> None:
+def test_compare_with_published_copy_ignores_places(table: pa.Table) -> None:
     copy = table
     for name in ("tar", "offset"):
         copy = copy.set_column(

@@ -21,7 +21,7 @@ def changed(table: pa.Table, column: str, values: list) -> pa.Table:
     )
 
 
-def test_merged_rows_still_lead_to_their_bytes(run, pictures: Path, tmp_path: Path) -> None:
+def test_merged_rows_still_point_at_their_bytes(run, pictures: Path, tmp_path: Path) -> None:
     run(str(tmp_path / "far/run"))
     first, second = (
         [read_manifest(tmp_path / "far/run/manifest/train.parquet")],
@@ -37,7 +37,7 @@ def test_merged_rows_still_lead_to_their_bytes(run, pictures: Path, tmp_path: Pa
     assert not any(tar.startswith("/") for tar in opened.column("tar"))
 
 
-def test_each_image_once_by_id_and_by_bytes(table: pa.Table, tmp_path: Path) -> None:
+def test_merge_keeps_each_image_once_by_id_and_by_bytes(table: pa.Table, tmp_path: Path) -> None:
     same_bytes = changed(table.slice(0, 1), "id", ["f" * 16])
     same_id = changed(table.slice(1, 1), "sha256", ["e" * 64])
     others = pa.concat_tables([same_bytes, same_id])
@@ -48,7 +48,9 @@ def test_each_image_once_by_id_and_by_bytes(table: pa.Table, tmp_path: Path) -> 
     )
 
 
-def test_what_is_test_anywhere_is_test(table: pa.Table, tmp_path: Path) -> None:
+def test_merge_makes_images_test_that_any_manifest_has_as_test(
+    table: pa.Table, tmp_path: Path
+) -> None:
     second = changed(table.slice(1, 2), "split", ["test", "test"])
     for order in (1, -1):
         manifests = [Manifest("a", table, {}), Manifest("b", second, {})][::order]
@@ -63,7 +65,7 @@ def test_what_is_test_anywhere_is_test(table: pa.Table, tmp_path: Path) -> None:
         ]
 
 
-def test_a_merge_tells_what_its_parts_have_in_common(table: pa.Table, tmp_path: Path) -> None:
+def test_merge_keeps_only_shared_metadata(table: pa.Table, tmp_path: Path) -> None:
     first = Manifest("a", table.slice(0, 2), {"recipe_name": "demo", "seed": "1"})
     second = Manifest("b", table.slice(2), {"recipe_name": "demo", "seed": "2"})
     merge([first, second], tmp_path / "out.parquet")
@@ -72,7 +74,7 @@ def test_a_merge_tells_what_its_parts_have_in_common(table: pa.Table, tmp_path: 
     assert metadata["merged"] == f"{first.fingerprint} {second.fingerprint}"
 
 
-def test_images_on_another_storage_are_refused(run, tmp_path: Path) -> None:
+def test_merge_of_images_on_another_storage_is_refused(run, tmp_path: Path) -> None:
     run("memory://combine/run")
     far = read_manifest("memory://combine/run/manifest/train.parquet")
     with pytest.raises(ManifestError, match="lie on another storage"):
@@ -88,18 +90,11 @@ def test_images_on_another_storage_are_refused(run, tmp_path: Path) -> None:
 
 
 def big(count: int) -> Manifest:
-    rows = {
-        "id": [f"{n:016x}" for n in range(count)],
-        "url": [f"http://a/{n}" for n in range(count)],
-    }
-    rows |= {
-        "sha256": [f"{n:064x}" for n in range(count)],
-        "split": ["train"] * count,
-        "format": ["PNG"] * count,
-    }
-    rows |= {name: [1] * count for name in ("nbytes", "width", "height", "pixels")} | {
-        "bpp": [8.0] * count
-    }
+    rows = {"id": [f"{n:016x}" for n in range(count)]}
+    rows["url"] = [f"http://a/{n}" for n in range(count)]
+    rows["sha256"] = [f"{n:064x}" for n in range(count)]
+    rows |= {"split": ["train"] * count, "format": ["PNG"] * count, "bpp": [8.0] * count}
+    rows |= {name: [1] * count for name in ("nbytes", "width", "height", "pixels")}
     # 5 of the first, 20 of the second, the rest without one
     rows["category"] = ["Map"] * 5 + ["Food"] * 20 + [None] * (count - 25)
     return Manifest("big", pa.table(rows), {"seed": "0"})
@@ -110,7 +105,7 @@ def drawn(manifest: Manifest, count: int, folder: Path, **options) -> list[str]:
     return read_manifest(folder / "out.parquet").column("id")
 
 
-def test_a_sample_is_the_same_for_a_seed_and_grows_by_adding(tmp_path: Path) -> None:
+def test_sample_is_the_same_for_a_seed_and_grows_by_adding(tmp_path: Path) -> None:
     manifest = big(100)
     ten = drawn(manifest, 10, tmp_path)
     assert len(set(ten)) == 10
@@ -122,7 +117,7 @@ def test_a_sample_is_the_same_for_a_seed_and_grows_by_adding(tmp_path: Path) -> 
     assert drawn(manifest, 100, tmp_path) == manifest.column("id")
 
 
-def test_a_sample_by_column_is_as_even_as_can_be(tmp_path: Path) -> None:
+def test_sample_by_column_is_as_even_as_possible(tmp_path: Path) -> None:
     counts = sample([big(100)], 24, tmp_path / "out.parquet", by="category")
     assert sorted(counts.items())[0] == ("Food", counts["Food"])
     assert counts["Map"] == 5  # all there are
@@ -133,7 +128,7 @@ def test_a_sample_by_column_is_as_even_as_can_be(tmp_path: Path) -> None:
     )
 
 
-def test_a_sample_that_can_not_be_is_refused(tmp_path: Path) -> None:
+def test_sample_of_too_many_rows_or_unknown_column_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="can't draw 101 of 100 rows"):
         sample([big(100)], 101, tmp_path / "out.parquet")
     with pytest.raises(ManifestError, match="can't sample by 'colour': the columns are id, url"):
@@ -147,12 +142,12 @@ def ask(*args, **options) -> list[dict]:
     return query(*args, **options).to_pylist()
 
 
-def test_sql_sees_all_rows(pictures: Path) -> None:
+def test_query_sees_all_rows(pictures: Path) -> None:
     (row,) = ask("SELECT count(*) AS n, max(phash) AS p FROM images", open_manifests(str(pictures)))
     assert row == {"n": 6, "p": 2**64 - 1}
 
 
-def test_sql_on_a_ledger(run, tmp_path: Path) -> None:
+def test_query_of_a_ledger_keeps_its_images_reachable(run, tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
     table, _ = run(str(tmp_path / "it's/run"))
@@ -173,7 +168,7 @@ def test_sql_on_a_ledger(run, tmp_path: Path) -> None:
     "sql",
     ["SELECT * FROM '{}'", "SELECT * FROM read_csv('{}')", "COPY images TO '{}' (FORMAT csv)"],
 )
-def test_sql_reaches_no_file(pictures: Path, tmp_path: Path, sql: str) -> None:
+def test_query_reaches_no_file(pictures: Path, tmp_path: Path, sql: str) -> None:
     (tmp_path / "secret.csv").write_text("a\n1\n")
     with pytest.raises(
         ManifestError, match=r"file system operations are disabled|disabled by configuration"
@@ -182,13 +177,13 @@ def test_sql_reaches_no_file(pictures: Path, tmp_path: Path, sql: str) -> None:
     assert (tmp_path / "secret.csv").read_text() == "a\n1\n"
 
 
-def test_wrong_sql_is_told_in_one_line(pictures: Path) -> None:
+def test_query_with_wrong_sql_gives_an_error_of_one_line(pictures: Path) -> None:
     with pytest.raises(ManifestError, match=r"colour.*the tables are images") as caught:
         ask("SELECT colour FROM images", open_manifests(str(pictures)))
     assert "\n" not in str(caught.value)
 
 
-def test_results_are_saved_by_suffix(pictures: Path, tmp_path: Path) -> None:
+def test_save_chooses_the_format_by_suffix(pictures: Path, tmp_path: Path) -> None:
     from curate.manifest.query import query, save
 
     pytest.importorskip("duckdb")
@@ -209,7 +204,9 @@ def test_results_are_saved_by_suffix(pictures: Path, tmp_path: Path) -> None:
         save(few, tmp_path / "few.txt", manifests)
 
 
-def test_the_commands(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_manifest_commands_print_their_results(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from typer.testing import CliRunner
 
     from curate.cli.app import app
@@ -223,8 +220,8 @@ def test_the_commands(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert "2 images in" in curate(
         "manifest", "sample", str(pictures), "2", "-o", one, "--by", "split"
     )
-    told = curate("manifest", "merge", one, str(pictures), "-o", two)
-    assert "6 images in" in told
-    assert "2 rows were there already" in told
+    output = curate("manifest", "merge", one, str(pictures), "-o", two)
+    assert "6 images in" in output
+    assert "2 rows were there already" in output
     pytest.importorskip("duckdb")
     assert "│ 6 │" in curate("manifest", "query", "SELECT count(*) AS n FROM images", two)

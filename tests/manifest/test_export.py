@@ -31,7 +31,9 @@ def splits(run, tmp_path: Path) -> list[Manifest]:
     ]
 
 
-def test_parquet_is_a_manifest_without_places(splits: list[Manifest], tmp_path: Path) -> None:
+def test_export_to_parquet_is_a_manifest_without_places(
+    splits: list[Manifest], tmp_path: Path
+) -> None:
     assert export_manifest(splits, tmp_path / "out.parquet").images == 4
     published = read_manifest(tmp_path / "out.parquet")
     assert list(find_faults(published)) == []
@@ -44,16 +46,15 @@ def test_parquet_is_a_manifest_without_places(splits: list[Manifest], tmp_path: 
     assert b"part-00000.tar" not in (tmp_path / "out.parquet").read_bytes()
 
 
-def test_csv_holds_the_same_values(splits: list[Manifest], tmp_path: Path) -> None:
+def test_export_to_csv_has_the_same_values(splits: list[Manifest], tmp_path: Path) -> None:
     assert export_manifest(splits, tmp_path / "out.csv").images == 4
     with (tmp_path / "out.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     whole = pa.concat_tables([m.table for m in splits])
     assert set(rows[0]) == set(whole.column_names) - {"tar", "offset"}
     for row, original in zip(rows, whole.to_pylist(), strict=True):
-        assert row["caption"] == (
-            original["caption"] or ""
-        )  # commas, quotes and line breaks come through
+        # commas, quotes and line breaks come through
+        assert row["caption"] == (original["caption"] or "")
         assert (row["url"], int(row["phash"]), float(row["bpp"])) == (
             original["url"],
             original["phash"],
@@ -61,17 +62,20 @@ def test_csv_holds_the_same_values(splits: list[Manifest], tmp_path: Path) -> No
         )
 
 
-def test_txt_is_one_url_a_line(splits: list[Manifest], tmp_path: Path) -> None:
+def test_export_to_txt_is_one_url_a_line(splits: list[Manifest], tmp_path: Path) -> None:
     train, test = splits
     urls = ["HTTP://A.com/x", "https://a.com/line\nbreak\t", "http://ü.com/a b/\u2028?q=ä%20"]
     train = Manifest(train.path, changed(train.table, "url", urls), train.metadata)
     assert export_manifest([train, test], tmp_path / "out.txt").images == 4
-    expected = "HTTP://A.com/x\nhttps://a.com/linebreak\nhttp://ü.com/a%20b/%E2%80%A8?q=%C3%A4%20\nhttp://a/3\n"
+    expected = (
+        "HTTP://A.com/x\nhttps://a.com/linebreak\n"
+        "http://ü.com/a%20b/%E2%80%A8?q=%C3%A4%20\nhttp://a/3\n"
+    )
     assert (tmp_path / "out.txt").read_bytes() == expected.encode()
 
 
 @pytest.mark.parametrize("suffix", ["tsv", "parquet"])
-def test_urls_come_with_what_a_downloader_can_check(
+def test_export_of_urls_has_hashes_for_downloaders(
     splits: list[Manifest], tmp_path: Path, suffix: str
 ) -> None:
     urls = ["http://a/tab\tand\nline", 'http://a/"quoted"', "http://a/ü"]
@@ -89,12 +93,14 @@ def test_urls_come_with_what_a_downloader_can_check(
     assert read["split"].tolist() == ["train"] * 3 + ["test"]
 
 
-def test_urls_have_three_forms(splits: list[Manifest], tmp_path: Path) -> None:
+def test_export_of_urls_to_unknown_suffix_is_refused(
+    splits: list[Manifest], tmp_path: Path
+) -> None:
     with pytest.raises(ManifestError, match=r"name it \.txt, \.tsv or \.parquet"):
         export_manifest(splits, tmp_path / "out.json", "urls")
 
 
-def test_images_without_a_web_address_are_no_list_of_urls(
+def test_export_of_urls_without_web_address_is_refused(
     splits: list[Manifest], tmp_path: Path
 ) -> None:
     train = splits[0]
@@ -113,7 +119,9 @@ def test_images_without_a_web_address_are_no_list_of_urls(
 
 
 @pytest.mark.parametrize("name", ["out", "out.json", "out.parquet.gz"])
-def test_other_formats_are_refused(splits: list[Manifest], tmp_path: Path, name: str) -> None:
+def test_export_of_unknown_kind_is_refused(
+    splits: list[Manifest], tmp_path: Path, name: str
+) -> None:
     with pytest.raises(
         ManifestError,
         match="does not tell what to export: name one with --to, of manifest, csv, urls",
@@ -123,7 +131,7 @@ def test_other_formats_are_refused(splits: list[Manifest], tmp_path: Path, name:
         export_manifest(splits, tmp_path / name, "zip")
 
 
-def test_columns_that_one_split_lacks_are_null_there(
+def test_export_fills_columns_that_one_split_lacks_with_null(
     splits: list[Manifest], tmp_path: Path
 ) -> None:
     train, test = splits
@@ -140,7 +148,7 @@ def test_columns_that_one_split_lacks_are_null_there(
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv", "txt"])
-def test_what_was_published_can_be_published_again(
+def test_export_of_a_published_manifest_is_the_same_again(
     splits: list[Manifest], tmp_path: Path, suffix: str
 ) -> None:
     export_manifest(splits, tmp_path / "first.parquet")
@@ -151,6 +159,6 @@ def test_what_was_published_can_be_published_again(
     assert (tmp_path / "again.parquet").read_bytes() == (tmp_path / "first.parquet").read_bytes()
 
 
-def test_to_an_object_store(splits: list[Manifest]) -> None:
+def test_export_of_a_list_to_object_store_is_readable(splits: list[Manifest]) -> None:
     assert export_manifest(splits, "memory://exports-test/out.parquet").images == 4
     assert len(read_manifest("memory://exports-test/out.parquet")) == 4

@@ -64,7 +64,7 @@ def copied(pictures: Path, folder: Path) -> Path:
 @pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
 )  # its files
-def test_webdataset(pictures: Path, tmp_path: Path) -> None:
+def test_webdataset_export_is_read_by_webdataset(pictures: Path, tmp_path: Path) -> None:
     wds = pytest.importorskip("webdataset")
     assert (
         export_manifest(
@@ -93,7 +93,9 @@ def test_webdataset(pictures: Path, tmp_path: Path) -> None:
     assert sorted(seen) == sorted(known)
 
 
-def test_hf(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hf_export_is_loaded_by_datasets(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     datasets = pytest.importorskip("datasets")
     export_manifest(str(pictures), tmp_path / "out", "hf", options=ExportOptions(per_file=3))
@@ -106,10 +108,11 @@ def test_hf(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert sample["bpp"] == row["bpp"]
         assert "tar" not in sample
     plain = loaded["train"].cast_column("image", datasets.Image(decode=False))
-    assert [sample["image"]["bytes"] for sample in plain] == [known[id_][1] for id_ in plain["id"]]
+    expected = [known[id_][1] for id_ in plain["id"]]
+    assert [sample["image"]["bytes"] for sample in plain] == expected
 
 
-def test_a_published_list_keeps_its_types(
+def test_published_list_keeps_its_types_in_datasets(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the metadata that it carries: without, a hash of 64 bits would be guessed."""
@@ -133,13 +136,13 @@ def test_a_published_list_keeps_its_types(
     )
 
 
-def test_hf_takes_the_runs_own_card_along(pictures: Path, tmp_path: Path) -> None:
+def test_hf_export_includes_the_card_of_the_run(pictures: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(pictures, run)
     (run / "manifest/figures").mkdir()
     (run / "manifest/figures/size.svg").write_text("<svg/>")
-    told = " ".join(manifest.fingerprint for manifest in open_manifests(str(run)))
-    card = f"# Mine\n\n---\n\n{told} ![](figures/size.svg)"
+    fingerprints = " ".join(manifest.fingerprint for manifest in open_manifests(str(run)))
+    card = f"# Mine\n\n---\n\n{fingerprints} ![](figures/size.svg)"
     (run / "manifest/README.md").write_text(f"---\nconfigs: []\n---\n\n{card}\n")
     export_manifest(str(run), tmp_path / "out", "hf")
     header, _, body = (tmp_path / "out/README.md").read_text().partition("\n---\n")
@@ -154,7 +157,7 @@ def test_hf_takes_the_runs_own_card_along(pictures: Path, tmp_path: Path) -> Non
     assert not (tmp_path / "plain/figures").exists()
 
 
-def test_folder(pictures: Path, tmp_path: Path) -> None:
+def test_folder_export_is_read_by_torchvision(pictures: Path, tmp_path: Path) -> None:
     vision = pytest.importorskip("torchvision.datasets")
     export_manifest(str(pictures), tmp_path / "out", "folder")
     known = rows_of(pictures)
@@ -175,7 +178,7 @@ def test_folder(pictures: Path, tmp_path: Path) -> None:
     )
 
 
-def test_folder_names_that_a_taxonomy_should_not_have_stay_inside(
+def test_folder_export_with_unsafe_category_names_stays_inside(
     pictures: Path, tmp_path: Path
 ) -> None:
     manifest = read_manifest(pictures / "manifest/test.parquet")
@@ -189,7 +192,7 @@ def test_folder_names_that_a_taxonomy_should_not_have_stay_inside(
     ]
 
 
-def test_lmdb(pictures: Path, tmp_path: Path) -> None:
+def test_lmdb_export_is_read_as_basicsr_does(pictures: Path, tmp_path: Path) -> None:
     lmdb, cv2 = pytest.importorskip("lmdb"), pytest.importorskip("cv2")
     export_manifest(str(pictures), tmp_path / "out", "lmdb")
     known = rows_of(pictures)
@@ -210,7 +213,7 @@ def test_lmdb(pictures: Path, tmp_path: Path) -> None:
     assert seen == known.keys()
 
 
-def test_lmdb_grows_as_it_must(
+def test_lmdb_export_grows_beyond_its_first_size(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lmdb = pytest.importorskip("lmdb")
@@ -221,7 +224,7 @@ def test_lmdb_grows_as_it_must(
         assert opened.info()["map_size"] > 2**14
 
 
-def test_crops_are_the_pixels_and_a_manifest(pictures: Path, tmp_path: Path) -> None:
+def test_crops_export_has_the_pixels_and_a_manifest(pictures: Path, tmp_path: Path) -> None:
     options = ExportOptions(per_file=3, crop=40, overlap=10)
     assert export_manifest(str(pictures), tmp_path / "out", "crops", options=options).images == 6
     known = rows_of(pictures)
@@ -257,7 +260,7 @@ def test_crops_are_the_pixels_and_a_manifest(pictures: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("side", "expected"), [(768, [0]), (1344, [0, 576]), (1345, [0, 576, 577]), (500, [0])]
 )
-def test_crops_lie_where_basicsr_puts_them(side: int, expected: list[int]) -> None:
+def test_crop_positions_equal_those_of_basicsr(side: int, expected: list[int]) -> None:
     assert positions(side, 768, 192) == expected
     if side >= 768:  # its extract_subimages.py, with thresh_size 0
         space = np.arange(0, side - 768 + 1, 576)
@@ -266,7 +269,7 @@ def test_crops_lie_where_basicsr_puts_them(side: int, expected: list[int]) -> No
         assert space.tolist() == expected
 
 
-def test_crops_are_taken_by_the_trainer(pictures: Path, tmp_path: Path) -> None:
+def test_crops_export_is_read_by_the_trainer(pictures: Path, tmp_path: Path) -> None:
     from curate.restore.data.pictures import open_pictures
 
     export_manifest(
@@ -276,7 +279,7 @@ def test_crops_are_taken_by_the_trainer(pictures: Path, tmp_path: Path) -> None:
     assert {picture.read().shape for picture in opened} >= {(32, 32, 3)}
 
 
-def test_crops_can_be_exported_on(pictures: Path, tmp_path: Path) -> None:
+def test_crops_export_can_be_exported_again(pictures: Path, tmp_path: Path) -> None:
     lmdb = pytest.importorskip("lmdb")
     train = pictures / "manifest/train.parquet"
     export_manifest(train, tmp_path / "crops", "crops", options=ExportOptions(crop=32, overlap=0))
@@ -291,7 +294,7 @@ def test_crops_can_be_exported_on(pictures: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", FOLDERS)
-def test_the_same_bytes_every_time(pictures: Path, tmp_path: Path, kind: str) -> None:
+def test_export_gives_the_same_bytes_every_time(pictures: Path, tmp_path: Path, kind: str) -> None:
     if kind == "lmdb":
         pytest.importorskip("lmdb")
     shown = []
@@ -312,7 +315,7 @@ def test_the_same_bytes_every_time(pictures: Path, tmp_path: Path, kind: str) ->
 
 
 @pytest.mark.parametrize("kind", FOLDERS)
-def test_a_damaged_image_is_named_and_nothing_is_left(
+def test_export_of_damaged_image_names_it_and_leaves_nothing(
     pictures: Path, tmp_path: Path, kind: str
 ) -> None:
     if kind == "lmdb":
@@ -339,7 +342,7 @@ def test_a_damaged_image_is_named_and_nothing_is_left(
         assert set(read_manifest(tmp_path / "out/manifest.parquet").column("id")) == ids
 
 
-def test_what_can_not_be_read_is_never_an_empty_export(pictures: Path, tmp_path: Path) -> None:
+def test_export_without_readable_image_is_refused(pictures: Path, tmp_path: Path) -> None:
     export_manifest(str(pictures), tmp_path / "published.parquet")
     with pytest.raises(ManifestError, match="without images"):
         export_manifest(tmp_path / "published.parquet", tmp_path / "out", "folder")
@@ -351,7 +354,7 @@ def test_what_can_not_be_read_is_never_an_empty_export(pictures: Path, tmp_path:
     assert not (tmp_path / "out").exists()
 
 
-def test_no_rows_are_no_export(pictures: Path, tmp_path: Path) -> None:
+def test_export_without_rows_is_refused(pictures: Path, tmp_path: Path) -> None:
     manifest = read_manifest(pictures / "manifest/test.parquet")
     empty = Manifest(manifest.path, manifest.table.slice(0, 0), manifest.metadata)
     for kind in FOLDERS:
@@ -362,7 +365,7 @@ def test_no_rows_are_no_export(pictures: Path, tmp_path: Path) -> None:
         assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_that_holds_something_is_left_alone(pictures: Path, tmp_path: Path) -> None:
+def test_export_into_non_empty_folder_is_refused(pictures: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     export_manifest(str(pictures), tmp_path / "out", "folder")
     before = tree(tmp_path / "out")
@@ -371,7 +374,7 @@ def test_a_folder_that_holds_something_is_left_alone(pictures: Path, tmp_path: P
     assert tree(tmp_path / "out") == before
 
 
-def test_what_a_killed_export_left_is_cleared(pictures: Path, tmp_path: Path) -> None:
+def test_export_clears_leftovers_of_a_killed_one(pictures: Path, tmp_path: Path) -> None:
     (tmp_path / ".tmp-out/train").mkdir(parents=True)
     (tmp_path / ".tmp-out/train/half.jpg").write_bytes(b"half")
     export_manifest(str(pictures), tmp_path / "out", "folder")
@@ -379,7 +382,7 @@ def test_what_a_killed_export_left_is_cleared(pictures: Path, tmp_path: Path) ->
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_two_exports_never_write_one_folder(pictures: Path, tmp_path: Path) -> None:
+def test_export_into_folder_of_a_running_one_is_refused(pictures: Path, tmp_path: Path) -> None:
     def again(done: int, total: int) -> None:
         with pytest.raises(RunError, match="another export is writing"):
             export_manifest(str(pictures), tmp_path / "out", "folder")
@@ -388,12 +391,12 @@ def test_two_exports_never_write_one_folder(pictures: Path, tmp_path: Path) -> N
     assert read_manifest(tmp_path / "out/manifest.parquet").table.num_rows == 6
 
 
-def test_to_an_object_store(pictures: Path) -> None:
+def test_export_to_object_store_is_whole(pictures: Path) -> None:
     fsspec = pytest.importorskip("fsspec")
     export_manifest(str(pictures), "memory://exports/wds", "webdataset")
-    assert {path.rpartition("/")[2] for path in fsspec.filesystem("memory").find("/exports/wds")} == {
-        "manifest.parquet", "test-00000.tar", "train-00000.tar"
-    }  # fmt: skip
+    files = fsspec.filesystem("memory").find("/exports/wds")
+    names = ["manifest.parquet", "test-00000.tar", "train-00000.tar"]
+    assert sorted(path.rpartition("/")[2] for path in files) == names
     with pytest.raises(RunError, match="no local folder"):
         pytest.importorskip("lmdb")
         export_manifest(str(pictures), "memory://exports/lmdb", "lmdb")
@@ -405,6 +408,6 @@ def test_to_an_object_store(pictures: Path) -> None:
     ("settings", "message"),
     [({"crop": 64, "overlap": 64}, "can't overlap by 64"), ({"per_file": 0}, "can't hold 0")],
 )
-def test_settings_that_make_no_sense(settings: dict, message: str) -> None:
+def test_export_options_that_make_no_sense_are_refused(settings: dict, message: str) -> None:
     with pytest.raises(ManifestError, match=message):
         ExportOptions(**settings)

@@ -12,6 +12,7 @@ from curate.manifest import (
     LEDGER,
     PAIRED,
     Manifest,
+    arrow_schema,
     compare,
     export_manifest,
     find_faults,
@@ -25,7 +26,7 @@ NOISY = b"the first, with noise"
 
 
 def pair(run, folder: str) -> Manifest:
-    """The four rows; the first also points at a file of its own, as it lies there, and the second into its own tar."""
+    """The four rows; the first also points at a file of its own, the second into its own tar."""
     table, bodies = run(folder)
     with fsspec.open(f"{folder}/noisy/0.jpg", "wb", auto_mkdir=True) as file:
         file.write(NOISY)
@@ -53,15 +54,15 @@ def changed(table: pa.Table, column: str, row: int, value) -> pa.Table:
     return table.set_column(table.column_names.index(column), column, pa.array(values, field.type))
 
 
-def test_no_column_has_two_meanings() -> None:
-    assert not {column.name for column in PAIRED} & {column.name for column in LEDGER}
+def test_paired_columns_are_not_columns_of_the_ledger() -> None:
+    assert set(arrow_schema(PAIRED).names).isdisjoint(arrow_schema(LEDGER).names)
     assert all(column.meaning and column.stage == "ingest" for column in PAIRED)
     with pytest.raises(RecipeError, match="task is there already"):
         Recipe.parse({"name": "x", "candidates": {"keep": ["task"]}}, where="test")
 
 
 @pytest.mark.parametrize("where", ["disk", "memory"])
-def test_a_degraded_image_is_read_from_wherever_it_lies(run, where: str, tmp_path: Path) -> None:
+def test_degraded_image_is_read_from_disk_and_object_store(run, where: str, tmp_path: Path) -> None:
     folder = str(tmp_path / "run") if where == "disk" else "memory://manifests-pairs/run"
     manifest = pair(run, folder)
     assert manifest.is_paired
@@ -70,7 +71,7 @@ def test_a_degraded_image_is_read_from_wherever_it_lies(run, where: str, tmp_pat
     assert list(find_faults(manifest, check_bytes=True)) == []
 
 
-def test_a_row_without_one_says_so(run, tmp_path: Path) -> None:
+def test_row_without_degraded_image_says_so(run, tmp_path: Path) -> None:
     manifest = pair(run, str(tmp_path / "run"))
     plain = read_manifest(tmp_path / "run/manifest/train.parquet")
     assert not plain.is_paired
@@ -79,7 +80,7 @@ def test_a_row_without_one_says_so(run, tmp_path: Path) -> None:
             source.read_degraded_bytes(row)
 
 
-def test_a_file_that_has_changed_since_is_no_partner(run, tmp_path: Path) -> None:
+def test_degraded_image_that_has_changed_is_refused(run, tmp_path: Path) -> None:
     manifest = pair(run, str(tmp_path / "run"))
     (tmp_path / "run/noisy/0.jpg").write_bytes(NOISY.replace(b"noise", b"grain"))
     with pytest.raises(
@@ -106,13 +107,15 @@ def test_a_file_that_has_changed_since_is_no_partner(run, tmp_path: Path) -> Non
         ("degraded_offset", None, "a place needs both tar and offset"),
     ],
 )
-def test_half_a_pair_is_a_fault(run, tmp_path: Path, column: str, value, message: str) -> None:
+def test_faults_of_incomplete_pair_name_it(
+    run, tmp_path: Path, column: str, value, message: str
+) -> None:
     table = changed(pair(run, str(tmp_path / "run")).table, column, 1, value)
     found = [(fault.row, fault.message) for fault in find_faults(Manifest("x", table, {}))]
     assert found == [(1, message)]
 
 
-def test_a_column_of_pairs_that_is_missing_is_a_fault(run, tmp_path: Path) -> None:
+def test_faults_of_missing_paired_column_name_its_pairs(run, tmp_path: Path) -> None:
     table = pair(run, str(tmp_path / "run")).table.drop_columns(["task"])
     assert [(f.row, f.column) for f in find_faults(Manifest("x", table, {}))] == [
         (0, "task"),
@@ -120,7 +123,7 @@ def test_a_column_of_pairs_that_is_missing_is_a_fault(run, tmp_path: Path) -> No
     ]
 
 
-def test_a_fingerprint_is_of_the_degraded_images_too(run, tmp_path: Path) -> None:
+def test_fingerprint_depends_on_degraded_images(run, tmp_path: Path) -> None:
     manifest = pair(run, str(tmp_path / "run"))
     other = Manifest("x", changed(manifest.table, "degraded_sha256", 1, "0" * 64), {})
     assert other.fingerprint != manifest.fingerprint
@@ -131,7 +134,7 @@ def test_a_fingerprint_is_of_the_degraded_images_too(run, tmp_path: Path) -> Non
     )
 
 
-def test_published_pairs_tell_no_places(run, tmp_path: Path) -> None:
+def test_export_of_pairs_has_no_places(run, tmp_path: Path) -> None:
     manifest = pair(run, str(tmp_path / "run"))
     export_manifest(manifest, tmp_path / "published.parquet")
     published = read_manifest(tmp_path / "published.parquet")
@@ -151,7 +154,7 @@ def test_published_pairs_tell_no_places(run, tmp_path: Path) -> None:
     assert "degraded_tar" not in read_manifest(tmp_path / "plain.parquet").table.column_names
 
 
-def test_merged_pairs_still_lead_to_their_bytes(run, tmp_path: Path) -> None:
+def test_merged_pairs_still_point_at_their_bytes(run, tmp_path: Path) -> None:
     manifest = pair(run, str(tmp_path / "far/run"))
     # another noisy image of the first, which is in no other way another one
     again = changed(
@@ -168,7 +171,7 @@ def test_merged_pairs_still_lead_to_their_bytes(run, tmp_path: Path) -> None:
         opened.read_degraded_bytes(4)
 
 
-def test_a_clean_image_is_test_with_all_its_partners(run, tmp_path: Path) -> None:
+def test_merge_makes_a_clean_image_test_with_all_its_partners(run, tmp_path: Path) -> None:
     manifest = pair(run, str(tmp_path / "run"))
     again = changed(
         changed(manifest.table.slice(0, 1), "id", 0, "f" * 16), "degraded_sha256", 0, "0" * 64
@@ -181,7 +184,7 @@ def test_a_clean_image_is_test_with_all_its_partners(run, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("kind", ["webdataset", "folder", "crops"])
-def test_an_export_that_would_part_pairs_is_refused(run, tmp_path: Path, kind: str) -> None:
+def test_export_of_pairs_without_partners_is_refused(run, tmp_path: Path, kind: str) -> None:
     pair(run, str(tmp_path / "run"))
     with pytest.raises(
         ManifestError, match="is of pairs, and such an export would hold the clean images alone"
