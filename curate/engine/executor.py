@@ -13,7 +13,7 @@ from multiprocessing import resource_tracker
 from typing import Any, Protocol, Self, TypeVar
 
 from curate.errors import RunError
-from curate.log_levels import log_levels
+from curate.runtime import log_levels
 
 __all__ = [
     "GPU",

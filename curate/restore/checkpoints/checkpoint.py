@@ -13,10 +13,10 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from curate._version import __version__
-from curate.device import pick_device
 from curate.errors import RestoreError
 from curate.restore.data.groups import TrainedOn
 from curate.restore.models import build_model
+from curate.runtime import pick_device
 from curate.storage import atomic
 
 __all__ = ["CheckpointInfo", "load_model", "read_info", "save_model"]

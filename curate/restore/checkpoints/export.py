@@ -15,11 +15,11 @@ import torch
 from torch import nn
 
 from curate.errors import MissingExtra, RestoreError
-from curate.log_levels import log_levels
 from curate.restore.checkpoints.checkpoint import load_model, read_info
 from curate.restore.checkpoints.exportable import Exportable
 from curate.restore.data.degradations import TASKS, parse_task
 from curate.restore.models import MoCEIR, task_arguments
+from curate.runtime import log_levels
 from curate.storage import atomic
 
 __all__ = ["export_model"]

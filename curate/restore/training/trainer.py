@@ -17,7 +17,6 @@ from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from curate.errors import CurateError, RestoreError
-from curate.log_levels import log_levels
 from curate.manifest import Manifest
 from curate.restore.checkpoints.checkpoint import CheckpointInfo, read_info
 from curate.restore.data.degradations import parse_degradation
@@ -37,6 +36,7 @@ from curate.restore.training.callbacks import (
 from curate.restore.training.checkpointing import StateFile, Writer
 from curate.restore.training.distributed import leads, share_out
 from curate.restore.training.lightning_module import Patches, RestorationTask
+from curate.runtime import log_levels
 from curate.storage import atomic
 
 __all__ = ["Notice", "Progress", "TrainResult", "train"]

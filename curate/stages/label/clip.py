@@ -18,10 +18,10 @@ from scipy.special import softmax
 from torch.nn import functional as F
 
 from curate.config import fingerprint
-from curate.device import pick_device
 from curate.errors import ImageError, InputError, LabelError, Reason
 from curate.images.decode import decode_small, to_rgb
 from curate.recipe import Label
+from curate.runtime import pick_device
 from curate.stages.label.inference import exact, load_model, map_ahead
 from curate.stages.label.taxonomy import Taxonomy, load_taxonomy
 from curate.stages.label.weights import model_name

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curate.device import pick_device
 from curate.errors import LabelError
 from curate.recipe import Label
+from curate.runtime import pick_device
 
 __all__ = [
     "Weights",

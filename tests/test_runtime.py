@@ -1,12 +1,14 @@
-"""Choice of PyTorch's device."""
+"""Device of a process, and log levels of other packages."""
 
 from __future__ import annotations
+
+import logging
 
 import pytest
 import torch
 
-from curate.device import pick_device
 from curate.errors import LabelError, RestoreError
+from curate.runtime import log_levels, pick_device
 
 
 @pytest.mark.parametrize("has_gpu", [True, False])
@@ -22,3 +24,12 @@ def test_missing_device_raises_the_callers_error(monkeypatch: pytest.MonkeyPatch
         pick_device("cuda", setting="label.device", error=LabelError)
     with pytest.raises(RestoreError, match=r"no device 'nonsense' here \(.*\): use auto or cpu"):
         pick_device("nonsense")
+
+
+def test_log_levels_are_restored_after_an_error() -> None:
+    logger = logging.getLogger("curate.tests.noisy")
+    logger.setLevel(logging.INFO)
+    with pytest.raises(ValueError, match="failed"), log_levels({logger.name: logging.CRITICAL}):
+        assert logger.level == logging.CRITICAL
+        raise ValueError("failed")
+    assert logger.level == logging.INFO

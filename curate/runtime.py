@@ -1,7 +1,10 @@
-"""Choice of the device that PyTorch works on; PyTorch is imported by the first call."""
+"""Runtime of a process: the device that PyTorch works on, and log levels of other packages."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from curate.errors import CurateError, RestoreError
@@ -9,13 +12,29 @@ from curate.errors import CurateError, RestoreError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["pick_device"]
+__all__ = ["log_levels", "pick_device"]
+
+
+@contextmanager
+def log_levels(levels: Mapping[str, int]) -> Iterator[None]:
+    """Set the levels of loggers, given by name, while a block lasts."""
+    loggers = {logging.getLogger(name): level for name, level in levels.items()}
+    before = {logger: logger.level for logger in loggers}
+    try:
+        for logger, level in loggers.items():
+            logger.setLevel(level)
+        yield
+    finally:
+        for logger, level in before.items():
+            logger.setLevel(level)
 
 
 def pick_device(
     name: str = "auto", *, setting: str = "device", error: type[CurateError] = RestoreError
 ) -> torch.device:
     """Return the device of that name; `auto` is a GPU when there is one, else the CPU.
+
+    Imports PyTorch when it is called.
 
     Args:
         name: `auto`, or PyTorch's name of a device, such as `cpu` or `cuda:1`.
