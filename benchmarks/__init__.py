@@ -1,1 +1,1 @@
-"""What measures speed and quality, runnable by anyone from the root of the repository."""
+"""Measurements of speed and quality, run from the root of the repository."""

@@ -1,9 +1,10 @@
-"""What copying does to an image's other measures: to tell how the subsets of the paper's Table 9 were made.
+"""Effect of copying on an image's measures: how were the subsets of the paper's Table 9 made?
 
     python -m benchmarks.ablation_copies FOLDER
 
-Of the pictures of a folder, stored without loss: the means of bits per pixel as PNG and of the high-frequency ratio,
-as they are, made a third as large by several filters, blurred, and compressed.
+Prints the mean bits per pixel as PNG and the mean high-frequency ratio of a folder's pictures,
+which must be stored without loss: as they are, reduced to a third by several filters, blurred, and
+compressed.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ def main() -> None:
     ]
     pictures = [_read(path) for path in files]
     print(
-        f"{len(pictures)} pictures\n\n| copies | bpp of the file | ratio beyond 0.32 |\n| --- | ---: | ---: |"
+        f"{len(pictures)} pictures\n\n"
+        "| copies | bpp of the file | ratio beyond 0.32 |\n| --- | ---: | ---: |"
     )
     for name, change in _changes().items():
         measures = [measure_image(change(picture)) for picture in pictures]

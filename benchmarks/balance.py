@@ -1,8 +1,9 @@
-"""The balance against simpler ways of choosing: python -m benchmarks.balance [RUN...]
+"""Balanced selection compared with simpler methods: python -m benchmarks.balance [RUN...]
 
-RUN is a run folder with a selection, whose pool is taken from select/summary.json; without any, invented pools alone.
-Prints, as Markdown, for each pool and way: the L1 distance of both marginals from what the pool allows (what `balance`
-minimises), the largest difference of the cumulated frequency shares from the target's, diversity, and time.
+RUN is a run folder with a selection, whose pool is read from select/summary.json. Without RUN, only
+invented pools are used. Prints Markdown with these numbers for each pool and method: the L1
+distance of both marginals from the best that the pool allows (`balance` minimises it), the largest
+difference of the cumulative frequency shares from the target's, diversity, and time.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Pool:
-    """What there is, and what is wanted of it."""
+    """A pool of images, and the target of the selection."""
 
     name: str
     available_CB: Counts
@@ -35,7 +36,7 @@ class Pool:
 
     @property
     def targets(self) -> tuple[Counts, Counts]:
-        """What the pool allows of each marginal by itself."""
+        """Return the best that the pool allows for each marginal by itself."""
         return (
             share_out(self.available_CB.sum(axis=1), self.weights_C, self.total),
             share_out(self.available_CB.sum(axis=0), self.weights_B, self.total),
@@ -60,7 +61,7 @@ def greedy(pool: Pool) -> Counts:
 
 
 def independent(pool: Pool) -> Counts:
-    """Images drawn with odds that are those of the category times those of the bin: target by pool, each by itself."""
+    """Return images drawn with odds (target by pool) of the category times those of the bin."""
     target_C, target_B = pool.targets
     odds_C = target_C / np.maximum(pool.available_CB.sum(axis=1), 1)
     odds_B = target_B / np.maximum(pool.available_CB.sum(axis=0), 1)
@@ -74,14 +75,15 @@ def at_random(pool: Pool) -> Counts:
 
 def _draw(pool: Pool, odds_CB: NDArray[np.float64]) -> Counts:
     cell_N = np.repeat(np.arange(pool.available_CB.size), pool.available_CB.ravel())
-    # the largest keys u^(1/odds) are a weighted draw without putting back (Efraimidis and Spirakis 2006)
+    # the largest keys u^(1/odds) are a weighted draw without replacement
+    # (Efraimidis and Spirakis 2006)
     odds_N = np.maximum(odds_CB.ravel()[cell_N], 1e-12)
     key_N = np.log(np.random.default_rng(0).random(len(cell_N))) / odds_N
     drawn_N = cell_N[np.argsort(-key_N)[: pool.total]]
     return np.bincount(drawn_N, minlength=pool.available_CB.size).reshape(pool.available_CB.shape)
 
 
-WAYS: dict[str, Callable[[Pool], Counts]] = {
+METHODS: dict[str, Callable[[Pool], Counts]] = {
     "linear programme": programme,
     "greedy": greedy,
     "independent odds": independent,
@@ -109,7 +111,7 @@ def invented() -> Iterator[Pool]:
 
 
 def of_run(run: str) -> Pool:
-    """The pool of a run, its target, and half as many images as there are where it wants all of them."""
+    """Return a run's pool, target and number of images: half the pool where it wants all."""
     summary = read_summary(RunFolder(run))
     available_CB = np.array(summary["available"], np.int64)
     total = min(summary["train"]["wanted"], int(available_CB.sum()) // 2)
@@ -129,16 +131,17 @@ def main() -> None:
     for pool in pools:
         target_C, target_B = pool.targets
         wanted_B = np.cumsum(pool.weights_B) / pool.weights_B.sum()
-        for name, way in WAYS.items():
+        for name, method in METHODS.items():
             start = time.process_time()
-            chosen_CB = way(pool)
+            chosen_CB = method(pool)
             ms = 1000 * (time.process_time() - start)
             chosen_C, chosen_B = chosen_CB.sum(axis=1), chosen_CB.sum(axis=0)
             distance = np.abs(chosen_C - target_C).sum() + np.abs(chosen_B - target_B).sum()
             apart = np.abs(np.cumsum(chosen_B) / pool.total - wanted_B).max()
             of = f"{pool.total:,} of {pool.available_CB.sum():,}"
             print(
-                f"| {pool.name} | {of} | {name} | {distance:,} | {apart:.3f} | {diversity(chosen_C.tolist()):.3f} "
+                f"| {pool.name} | {of} | {name} | {distance:,} | {apart:.3f} "
+                f"| {diversity(chosen_C.tolist()):.3f} "
                 f"| {ms:.0f} |"
             )
 

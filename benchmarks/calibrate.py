@@ -1,8 +1,9 @@
-"""In search of the reading behind the HQ-50K paper's high-frequency ratios: python -m benchmarks.calibrate --help
+"""Search for the definition of the paper's high-frequency ratios: python -m benchmarks.calibrate
 
-Two of its figures are of public sets: 0.8863 % on BSDS400 (Table 2) and 1.514 % on Urban100 (Table 1). Prints, as
-Markdown: both sets as they are beside the paper's rows; the plainest reading with one thing changed at a time; and of
-all readings with any cut-off, those that give both figures, beside how many would by chance.
+Two figures of the HQ-50K paper are of public sets: 0.8863 % on BSDS400 (Table 2) and 1.514 % on
+Urban100 (Table 1). Prints Markdown: both sets as they are, beside the paper's rows; the plainest
+definition with one change at a time; and all definitions with any cut-off that give both figures,
+beside the number expected by chance. `--help` lists the options.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Fit:
 
     reading: Reading
     images: str
-    """Those of BSDS500."""
+    """Pictures of BSDS500."""
     cutoff: float
     bsds: float
     urban: float
@@ -56,12 +57,12 @@ class Fit:
 
 
 def departures(reading: Reading) -> list[str]:
-    """What a reading does otherwise than the plainest one."""
+    """Return the differences of a definition from the plainest one."""
     return [mine for mine, plain in zip(reading, BASE, strict=True) if mine != plain]
 
 
 def at(curves: Iterable[Curve], cutoffs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Ratios of every curve at every cut-off, shape (curves, cut-offs); between a curve's own by the logarithm."""
+    """Return ratios (curves, cut-offs), interpolated by the logarithm along each curve."""
     logs = np.log(np.maximum(np.stack(list(curves)), 1e-12))
     below = np.minimum((cutoffs * BINS).astype(int), BINS - 1)
     share = cutoffs * BINS - below
@@ -79,7 +80,7 @@ def fits(bsds: Mapping[str, Curves], urban: Curves, cutoffs: NDArray[np.float64]
 
 
 def by_chance(bsds: Mapping[str, Curves], urban: Curves, cutoffs: NDArray[np.float64]) -> list[int]:
-    """How many readings fit figures that nobody published, near the paper's and in a like proportion: one per draw."""
+    """Count the definitions that fit invented figures near the paper's, for each draw."""
     rng = np.random.default_rng(0)
     first = BSDS * np.exp(rng.uniform(-0.5, 0.5, DRAWS))
     pairs = list(zip(first, first * rng.uniform(1.3, 2.2, DRAWS), strict=True))
@@ -97,9 +98,10 @@ def by_chance(bsds: Mapping[str, Curves], urban: Curves, cutoffs: NDArray[np.flo
 
 
 def shares(names: Sequence[str], known: Mapping[str, tuple[float, ...]]) -> NDArray[np.float64]:
-    """What each picture counts for, so that of a part of a set the known measures have the means of the whole.
+    """Return weights of the pictures of a part that give known measures the means of the whole set.
 
-    Calibration weights (Deville and Särndal, "Calibration estimators in survey sampling", 1992), nearest to equal ones.
+    Calibration weights, nearest to equal ones (Deville and Särndal, "Calibration estimators in
+    survey sampling", 1992).
     """
     equal = np.full(len(names), 1 / len(names))
     if not known:

@@ -1,11 +1,12 @@
-"""kill -9 at random moments: of a worker, of the scheduler, of all. Every run must end with an undisturbed run's bytes.
+"""kill -9 at random moments: every run must end with the bytes of an undisturbed run.
 
     python -m benchmarks.chaos [--runs 30] [--seed 0] [--keep FOLDER]
 
-Runs crawl a misbehaving site on loopback, by either engine in turn, and are killed one to three times each; what is
-killed as a whole, or loses its scheduler, is started again by the same command until it is done. Meanwhile a watcher is
-told by the kernel of every change of the run folder: whatever appears under a final name must come by a rename, be
-whole, and be what the undisturbed run puts there. Linux only. Exits with 1 if any run breaks a promise.
+A kill hits a worker, the scheduler, or all processes. Runs crawl a misbehaving site on loopback, by
+either engine in turn, and are killed one to three times each. A run that is killed as a whole, or
+loses its scheduler, is started again by the same command until it is done. Meanwhile a watcher
+gets every change of the run folder from the kernel. A file under a final name must arrive by a
+rename, be whole, and equal the undisturbed run's file. Linux only. Exits with 1 if any run fails.
 """
 
 from __future__ import annotations
@@ -34,25 +35,29 @@ KINDS: tuple[tuple[Kind, str], ...] = (
     ("all", "local"),
     ("all", "own"),
 )
-"""What is killed, and on which scheduler the run goes."""
+"""Killed process, and scheduler of the run."""
 
 RECIPE: dict[str, Any] = {
     "name": "chaos",
     "candidates": {"shard_size": 16},
     "fetch": {
-        "allow_networks": ["127.0.0.1/32"], "per_host": 3, "deadline": 60, "max_bytes": 200_000, "backoff": 0.1,
+        "allow_networks": ["127.0.0.1/32"], "per_host": 3, "deadline": 60, "max_bytes": 200_000,
+        "backoff": 0.1,
         "host_failures": 1000,
     },
     "filters": {"min": {"width": 48, "height": 48}},
     "label": {"model": "bundled", "pretrained": None},
-    "select": {"train": 25, "test": {"per_category": 1, "max_share": 0.3}, "frequency": {"bins": 3}},
+    "select": {
+        "train": 25, "test": {"per_category": 1, "max_share": 0.3}, "frequency": {"bins": 3},
+    },
 }  # fmt: skip
 
 MISDEEDS = (
-    "status/404", "html", "truncated", "hang-up", "redirect/3", "fails-once", "empty", "gzipped", "sized/40", "chunked",
+    "status/404", "html", "truncated", "hang-up", "redirect/3", "fails-once", "empty", "gzipped",
+    "sized/40", "chunked",
     "endless", "loop", "status/500", "resets-once", "bomb", "ok", "tagged?noai", "busy/0",
 )  # fmt: skip
-"""Such as end the same way however busy the machine is; slow ones would only take time."""
+"""Misdeeds whose result doesn't depend on the machine's load; slow ones only take time."""
 
 
 def main() -> None:
@@ -86,7 +91,8 @@ def _chaos(folder: Path, site: HostileSite, runs: int, seed: int) -> int:
     expected = {engine: _undisturbed(command) for engine, command in commands.items()}
     _check_engines_agree(expected)
     print(
-        "| run | engine | killed | moments (files there + s) | stages hit | restarts | files | read | s | identical |"
+        "| run | engine | killed | moments (files there + s) | stages hit | restarts | files "
+        "| read | s | identical |"
     )
     print("| ---: | --- | --- | --- | --- | ---: | ---: | ---: | ---: | --- |")
     start, done, hits, faults = time.monotonic(), 0, Counter[str](), []
@@ -104,10 +110,11 @@ def _chaos(folder: Path, site: HostileSite, runs: int, seed: int) -> int:
             faults += [f"run {number}: {fault}" for fault in survival.faults]
             hits.update(survival.stages)
             done += 1
-    finally:  # what was seen so far is worth telling, however it ends
-        told = ", ".join(f"{stage} {count}" for stage, count in hits.most_common())
+    finally:  # print the results so far, however the loop ends
+        counts = ", ".join(f"{stage} {count}" for stage, count in hits.most_common())
         print(
-            f"\n{hits.total()} kills in {done} runs, {time.monotonic() - start:.0f} s; while at work on: {told}"
+            f"\n{hits.total()} kills in {done} runs, {time.monotonic() - start:.0f} s; "
+            f"while at work on: {counts}"
         )
         print("\n".join(faults) or "no promise broken")
     return bool(faults)
@@ -121,16 +128,17 @@ def _print(
     survival: Survival,
     seconds: float,
 ) -> None:
-    told = ", ".join(f"{moment.files} + {moment.seconds:.2f}" for moment in moments)
+    times = ", ".join(f"{moment.files} + {moment.seconds:.2f}" for moment in moments)
     print(
-        f"| {number} | {engine} | {killed} | {told} | {', '.join(survival.stages)} | {survival.restarts}"
-        f" | {survival.files} | {survival.checks} | {seconds:.0f} | {'NO' if survival.faults else 'yes'} |",
+        f"| {number} | {engine} | {killed} | {times} | {', '.join(survival.stages)}"
+        f" | {survival.restarts} | {survival.files} | {survival.checks}"
+        f" | {seconds:.0f} | {'NO' if survival.faults else 'yes'} |",
         flush=True,
     )
 
 
 def _urls(site: HostileSite) -> list[str]:
-    """Pictures, and every fifth a misdeed."""
+    """Return URLs of pictures, every fifth a misdeed."""
     misdeeds = iter(MISDEEDS)
     paths = [
         next(misdeeds, "ok") if n % 5 == 0 else f"numbered/{n}" for n in range(5 * len(MISDEEDS))
@@ -139,7 +147,7 @@ def _urls(site: HostileSite) -> list[str]:
 
 
 def _undisturbed(command: Command) -> dict[str, str]:
-    """What a run makes that nobody disturbs; all of it is whole."""
+    """Return the files of an undisturbed run; all are whole."""
     with command.start("serial") as run:
         status, errors = run.end()
     if status:
@@ -151,7 +159,10 @@ def _undisturbed(command: Command) -> dict[str, str]:
 
 
 def _check_engines_agree(expected: dict[str, dict[str, str]]) -> None:
-    """Both make the same; but that the recipe, which names the engine, is a file, and part of the report."""
+    """Check that both engines give the same files but the recipe, which names the engine.
+
+    The recipe is a file, and a part of the report.
+    """
     one, other = (
         {n: d for n, d in e.items() if n != "recipe.yaml" and "report/" not in n}
         for e in expected.values()

@@ -1,12 +1,13 @@
-"""How well parts of benchmark images are known: python -m benchmarks.contamination WHAT FOLDER...
+"""Recognition of parts of benchmark images: python -m benchmarks.contamination WHAT FOLDER...
 
 WHAT is one of
 
-    recall    seeded copies of the pictures of FOLDERs, held against lists made of these pictures and the shipped ones;
-              then the pictures, held against lists made of their crops
-    false     pictures of FOLDERs that shipped lists match: look at them
-    cost      milliseconds of finding keypoints for each picture and each megapixel, beside decoding it, and of matching
-              them; and what a million pictures would take to match, tried with 100,000 drawn from these and jittered
+    recall    seeded copies of the pictures of FOLDERs, matched with lists of these pictures and the
+              shipped lists; then the pictures, matched with lists of their crops
+    false     pictures of FOLDERs that shipped lists match, for a person to check
+    cost      milliseconds of finding keypoints for each picture and each megapixel, beside decoding
+              it, and of matching them; and the time to match a million pictures, measured with
+              100,000 drawn from these and jittered
 
 Prints Markdown.
 """
@@ -33,7 +34,7 @@ from curate.stages.match.keypoints import KEYPOINT, find_keypoints
 
 
 def seen(picture: Image.Image, count: int = 40) -> tuple[bytes, int, int]:
-    """What the match stage finds, and the picture's size."""
+    """Return keypoints as the match stage finds them, and the picture's size."""
     return (
         find_keypoints(np.asarray(picture.convert("L")), count).tobytes(),
         picture.width,
@@ -71,7 +72,8 @@ def recall(folders: list[Path]) -> None:
     rng = np.random.default_rng(0)
     print(f"{len(whole)} pictures among {len(benchmarks.table) - len(whole)} shipped ones\n")
     print(
-        "| copy | known | holds a benchmark image that is this copy of it: known |\n| --- | --- | --- |"
+        "| copy | known | holds a benchmark image that is this copy of it: known |\n"
+        "| --- | --- | --- |"
     )
     for name, copy in COPIES.items():
         copies = [(stem, copy(picture, rng)) for stem, picture in whole]
@@ -114,11 +116,13 @@ def cost(folders: list[Path]) -> None:
         megapixels += luma_HW.size / 1e6
     count = len(images)
     print(
-        "| pictures | megapixels | decoding, ms a picture | keypoints, ms a picture | ms a megapixel |"
+        "| pictures | megapixels | decoding, ms a picture | keypoints, ms a picture "
+        "| ms a megapixel |"
     )
     print("| --- | --- | --- | --- | --- |")
     print(
-        f"| {count} | {megapixels:.0f} | {1e3 * decoding / count:.1f} | {1e3 * finding / count:.1f} | "
+        f"| {count} | {megapixels:.0f} | {1e3 * decoding / count:.1f} "
+        f"| {1e3 * finding / count:.1f} | "
         f"{1e3 * finding / megapixels:.1f} |\n"
     )
     rng = np.random.default_rng(0)
@@ -128,12 +132,13 @@ def cost(folders: list[Path]) -> None:
     seconds = time.process_time() - start
     share = len([match for match in matches if match]) / len(many)
     print(
-        f"{len(many)} matched in {seconds:.1f} s, {share:.1%} found: {seconds / len(many) * 1e6:.0f} s for a million"
+        f"{len(many)} matched in {seconds:.1f} s, {share:.1%} found: "
+        f"{seconds / len(many) * 1e6:.0f} s for a million"
     )
 
 
 def jittered(image: tuple[bytes, int, int], rng: np.random.Generator) -> tuple[bytes, int, int]:
-    """Keypoints as another picture of the kind has them: bits turned over here and there, elsewhere in the picture."""
+    """Return keypoints like another picture's: some bits flipped, at other places."""
     other = np.frombuffer(image[0], KEYPOINT).copy()
     flips = rng.random((len(other), 64)) < rng.uniform(0, 0.3)
     other["bits"] ^= np.packbits(flips, axis=1).view(">u8")[:, 0]

@@ -1,4 +1,4 @@
-"""Seeded copies of pictures, as the web makes them: resized, cropped, compressed again, mirrored."""
+"""Seeded copies of pictures as found on the web: resized, cropped, recompressed, mirrored."""
 
 from __future__ import annotations
 

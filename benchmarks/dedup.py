@@ -1,10 +1,10 @@
-"""How duplicates are found: python -m benchmarks.dedup WHAT [FOLDER...]
+"""Detection of duplicates: python -m benchmarks.dedup WHAT [FOLDER...]
 
 WHAT is one of
 
-    scale     clusters of a million synthetic hashes, a tenth of them near another: seconds and memory
-    recall    which copies of the pictures of FOLDERs their perceptual hashes know, at several radii, and how many
-              pairs of the pictures themselves they take for the same
+    scale     clusters of a million synthetic hashes, a tenth of them near another: seconds, memory
+    recall    copies of the pictures of FOLDERs that their perceptual hashes recognise, at several
+              radii, and the number of pairs of different pictures taken for the same
 
 Prints Markdown.
 """
@@ -27,7 +27,7 @@ RADII = (0, 2, 4, 6, 8, 10)
 
 
 def scale(count: int, radius: int, plain: float) -> None:
-    """Time the search among hashes; the last share of them belongs to plain pictures, which differ in 16 bits only."""
+    """Time the search among hashes; the last ones, of plain pictures, differ in 16 bits only."""
     rng = np.random.default_rng(0)
     hash_N = rng.integers(0, 2**64, count, np.uint64, endpoint=False)
     bits = np.uint64(1) << np.arange(64, dtype=np.uint64)
@@ -74,7 +74,8 @@ def recall(folders: list[Path]) -> None:
         np.bitwise_count(hash_N[one] ^ mirror_hash(hash_N)[two]),
     )
     print(
-        f"| pairs of {len(one):,} taken for the same | {' | '.join(str(int((apart <= r).sum())) for r in RADII)} |"
+        f"| pairs of {len(one):,} taken for the same | "
+        f"{' | '.join(str(int((apart <= r).sum())) for r in RADII)} |"
     )
 
 

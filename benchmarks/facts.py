@@ -1,14 +1,14 @@
-"""What the further facts are worth, and what they cost: python -m benchmarks.facts WHAT FOLDER...
+"""Accuracy and cost of the additional measures: python -m benchmarks.facts WHAT FOLDER...
 
 WHAT is one of
 
-    noise     error of noise_sigma where noise of a known deviation is added, beside two other estimators
+    noise     error of noise_sigma where noise of a known deviation is added, beside two others
     blocks    blockiness of pictures after JPEG at several qualities
-    enlarged  how many pictures spectral_cutoff takes for enlarged, as they are and after enlarging them
-    spread    quantiles of every fact, and what pipelines/restoration_strict.yaml rejects
-    cost      milliseconds per megapixel of each fact, beside decoding and the paper's measures
+    enlarged  number of pictures that spectral_cutoff takes for enlarged, before and after enlarging
+    spread    quantiles of every measure, and rejections by pipelines/restoration_strict.yaml
+    cost      milliseconds per megapixel of each measure, beside decoding and the paper's measures
 
-FOLDER holds images: clean ones that are no JPEGs for the first three. Prints Markdown.
+FOLDER holds images, for the first three clean ones that are not JPEGs. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -98,7 +98,10 @@ def immerkaer(luma_HW: NDArray[np.uint8]) -> float:
 
 
 def donoho(luma_HW: NDArray[np.uint8]) -> float:
-    """Median absolute deviation of the finest diagonal Haar coefficients (Donoho and Johnstone 1994)."""
+    """Return the median absolute deviation of the finest diagonal Haar coefficients.
+
+    Source: Donoho and Johnstone 1994.
+    """
     even = luma_HW[: luma_HW.shape[0] // 2 * 2, : luma_HW.shape[1] // 2 * 2].astype(np.float32)
     diagonal = even[::2, ::2] - even[1::2, ::2] - even[::2, 1::2] + even[1::2, 1::2]
     return float(np.median(np.abs(diagonal)) / 2 / 0.6745)
@@ -264,11 +267,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    ways = {way.__name__: way for way in (noise, blocks, enlarged, spread, cost)}
-    parser.add_argument("what", choices=ways)
+    methods = {method.__name__: method for method in (noise, blocks, enlarged, spread, cost)}
+    parser.add_argument("what", choices=methods)
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
     arguments = parser.parse_args()
-    ways[arguments.what](arguments.folders)
+    methods[arguments.what](arguments.folders)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
-"""What fetching costs: URLs a second, bytes read, CPU and memory, with and without looking at heads, by both engines.
+"""Cost of fetching, with and without a probe of the file's head, by both engines.
 
-    python -m benchmarks.fetch [--candidates 2000] [--engines stream,img2dataset] [--side 480] [--rtt 0.05]
+    python -m benchmarks.fetch [--candidates 2000] [--engines stream,img2dataset] [--side 480]
+                               [--rtt 0.05]
 
-A site of its own process on 127.0.0.1 serves files with real JPEG heads and lengths drawn as crawls have them: shorter
-sides lognormal, by default so that some 5 % pass HQ-50K's bounds (1024 pixels, 500,000 bytes). What each way costs
-depends on that: the smaller the files that are rejected, the less there is to save. Bytes are counted by the system as
-they arrive at each connection, whether anybody reads them or not. On loopback all that a server has to say arrives at
-once; `--rtt` sends as TCP does over a network, 10 segments first and twice as many in each round trip after that.
+Prints URLs a second, bytes read, CPU time and memory. A site in its own process on 127.0.0.1 serves
+files with real JPEG heads and lengths distributed as in crawls. Shorter sides are lognormal, and by
+default about 5 % pass HQ-50K's bounds (1024 pixels, 500,000 bytes). The cost depends on that: the
+smaller the rejected files, the less there is to save. The system counts bytes as they arrive at
+each connection, read or not. On loopback a whole response arrives at once; `--rtt` sends it like
+TCP over a network, 10 segments first and twice as many in each round trip after that.
 """
 
 from __future__ import annotations
@@ -57,7 +59,8 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     print(
-        "| engine | heads | URLs/s | bytes a URL | for one rejected | for one kept | kept | CPU ms a URL | peak RSS |"
+        "| engine | heads | URLs/s | bytes a URL | for one rejected | for one kept | kept "
+        "| CPU ms a URL | peak RSS |"
     )
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     with _site(arguments.candidates, arguments.side, arguments.rtt) as port:
@@ -100,13 +103,14 @@ def _measure(engine: str, probe: bool, port: int, candidates: int) -> str:
     return (
         f"| {engine} | {heads} | {candidates / seconds:,.0f} | {read / candidates / 1e3:,.0f} kB"
         f" | {(read - sum(kept)) / max(candidates - len(kept), 1) / 1e3:,.0f} kB"
-        f" | {read / max(len(kept), 1) / 1e6:,.1f} MB | {len(kept) / candidates:.1%} | {1e3 * cpu / candidates:.2f}"
+        f" | {read / max(len(kept), 1) / 1e6:,.1f} MB | {len(kept) / candidates:.1%}"
+        f" | {1e3 * cpu / candidates:.2f}"
         f" | {peak:,.0f} MB |"
     )
 
 
 def _received(connection: socket.socket) -> int:
-    """Bytes that arrived at a connection, asked for or not: tcpi_bytes_received of Linux's struct tcp_info."""
+    """Return the bytes that arrived at a connection: tcpi_bytes_received of Linux's tcp_info."""
     return int.from_bytes(
         connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)[128:136], sys.byteorder
     )
@@ -181,7 +185,7 @@ async def _send(writer: asyncio.StreamWriter, head: bytes, nbytes: int, rtt: flo
 
 
 def _head(side: int) -> bytes:
-    """The first bytes of a JPEG of side * 4 / 3 x side, with a preview before the size, as half of them have."""
+    """Return the head of a JPEG of side * 4 / 3 x side, with a preview before the size."""
     file = io.BytesIO()
     Image.new("L", (8, 8)).save(file, "JPEG")
     data = file.getvalue()

@@ -1,11 +1,12 @@
-"""How fast images are labelled, decoding included, as ratios in one process: ours, and open_clip as its README has it.
+"""Speed of labelling, decoding included, as ratios in one process: ours and open_clip's README's.
 
-    python -m benchmarks.label [FOLDER] [--images 24] [--models bundled ViT-B-32 MobileCLIP-S1] [--device cuda]
+    python -m benchmarks.label [FOLDER] [--images 24] [--models bundled ViT-B-32 MobileCLIP-S1]
+                               [--device cuda]
 
-FOLDER holds images; by default a dozen JPEGs of 1 to 6 megapixels are made, as a crawl for HQ-50K brings them. A model
-but the bundled one has random weights, and a small text tower: how long a number takes to compute doesn't depend on it.
-On a CPU, everything runs on one thread, and what counts is that thread's own time; multiply by cores. On a GPU, what
-counts is the time that passes.
+FOLDER holds images; the default is a dozen generated JPEGs of 1 to 6 megapixels, as in a crawl for
+HQ-50K. All models but the bundled one have random weights and a small text tower, since the time
+doesn't depend on them. On a CPU, everything runs on one thread, and its processor time counts;
+multiply by cores. On a GPU, wall-clock time counts.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from curate.stages.label.clip import Labeller
 from curate.stages.label.taxonomy import load_taxonomy
 from curate.stages.label.weights import BUNDLED
 
-Way = Callable[[list[bytes]], NDArray[Any]]
+Method = Callable[[list[bytes]], NDArray[Any]]
 TEXT = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 1}
 
 
@@ -56,7 +57,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     given = parser.parse_args()
     torch.set_num_threads(1)
-    files = list(_made() if given.folder is None else _found(given.folder))[: given.images]
+    files = list(_generated() if given.folder is None else _found(given.folder))[: given.images]
     megapixels = (
         sum(np.prod(Image.open(io.BytesIO(data)).size) for data in files) / len(files) / 1e6
     )
@@ -71,31 +72,33 @@ def _compare(title: str, model: str, files: list[bytes], rounds: int, device: st
     plain = _Plain(model, device)
     ours = Labeller(config := Label(model=model, pretrained=None, device=device), load_taxonomy())
     coarse = Labeller(config.model_copy(update={"precision": "bf16"}), load_taxonomy())
-    ways: dict[str, Way] = {
+    methods: dict[str, Method] = {
         "open_clip, one by one": lambda files: plain.label(files, 1),
         "open_clip, batches of 64": lambda files: plain.label(files, 64),
         "ours": lambda files: _label(files, ours),
         "ours, precision: bf16": lambda files: _label(files, coarse),
     }
     clock = time.process_time if device == "cpu" else time.perf_counter
-    seconds = dict.fromkeys(ways, float("inf"))
+    seconds = dict.fromkeys(methods, float("inf"))
     labels = {}
     for number in range(rounds + 1):
-        for name, way in ways.items():
+        for name, method in methods.items():
             start = clock()
-            labels[name] = way(files)
+            labels[name] = method(files)
             if number:  # the first round loads and warms up
                 seconds[name] = min(seconds[name], clock() - start)
     fastest = min(seconds["open_clip, one by one"], seconds["open_clip, batches of 64"])
     print(
-        f"\n{title}\n\n| | images/s | of open_clip's faster way | same labels |\n| --- | ---: | ---: | ---: |"
+        f"\n{title}\n\n| | images/s | of open_clip's faster way | same labels |\n"
+        "| --- | ---: | ---: | ---: |"
     )
     for name, taken in seconds.items():
         same = np.mean(labels[name] == labels["open_clip, one by one"])
         print(f"| {name} | {len(files) / taken:.1f} | {fastest / taken:.2f} x | {same:.0%} |")
     difference, same = _difference(plain, ours, files)
     print(
-        f"\nOn the same pixels, embeddings differ from open_clip's by {difference:.0e} at most; same labels: {same:.0%}"
+        f"\nOn the same pixels, embeddings differ from open_clip's by {difference:.0e} at most; "
+        f"same labels: {same:.0%}"
     )
 
 
@@ -146,7 +149,7 @@ def _label(files: list[bytes], labeller: Labeller) -> NDArray[Any]:
 
 
 def _difference(plain: _Plain, labeller: Labeller, files: list[bytes]) -> tuple[float, float]:
-    """Largest difference of an embedding's value on pictures decoded in one way, and share of the same labels."""
+    """Return the largest difference of embeddings, and the share of equal labels."""
     pictures = [decode_small(io.BytesIO(data), labeller.side) for data in files]
     ours = np.stack([found for found in labeller.embed(pictures) if isinstance(found, np.ndarray)])
     theirs = torch.cat([plain.embed([picture]) for picture in pictures])
@@ -189,7 +192,7 @@ def _found(folder: Path) -> Iterator[bytes]:
         yield data
 
 
-def _made() -> Iterator[bytes]:
+def _generated() -> Iterator[bytes]:
     rng = np.random.default_rng(0)
     for height, width in (
         (1024, 1024),

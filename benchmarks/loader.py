@@ -1,9 +1,11 @@
-"""How many patches a second the loader cuts, by patches for each decoded picture and by workers.
+"""Patches a second of the loader, by patches for each decoded picture and by workers.
 
-    python -m benchmarks.loader [PICTURES] [--crop 128] [--seconds 5] [--workers 0 1 2] [--crops 1 4 16]
+    python -m benchmarks.loader [PICTURES] [--crop 128] [--seconds 5] [--workers 0 1 2]
+                                [--crops 1 4 16]
 
-PICTURES is a manifest or a folder; without it, 8 drawings of 2048 x 1536 as JPEG. Patches are of `denoise_25`, 32 in a
-batch, the pictures decoded anew each time they come. A training keeps up whose steps use no more patches than this.
+PICTURES is a manifest or a folder; the default is 8 drawings of 2048 x 1536 as JPEG. Patches are of
+`denoise_25`, 32 in a batch, and pictures are decoded again on each use. The loader keeps up with
+training steps that use no more patches than this.
 """
 
 from __future__ import annotations

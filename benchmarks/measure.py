@@ -1,10 +1,10 @@
-"""How fast images are measured, as ratios in one process and thread: ours, the obvious way, and decoding alone.
+"""Speed of measuring in one process and thread, beside the naive method and decoding alone.
 
     python -m benchmarks.measure [FOLDER] [--images 400]
 
-FOLDER holds images; by default 12 pictures of 0.5 to 3 megapixels are made, as JPEG and PNG, awkward sizes among them.
-The obvious way is Pillow's decoder, `numpy.fft.fft2` in complex128, and a mask for each cut-off. Ours is told for the
-same ratios alone, and for all that the measure stage makes of an image.
+FOLDER holds images; the default is 12 generated pictures of 0.5 to 3 megapixels, as JPEG and PNG,
+awkward sizes among them. The naive method is Pillow's decoder, `numpy.fft.fft2` in complex128, and
+a mask for each cut-off. Ours is timed for the same ratios alone, and for all measures of the stage.
 """
 
 from __future__ import annotations
@@ -41,14 +41,15 @@ def main() -> None:
     arguments = parser.parse_args()
     groups: dict[str, list[bytes]] = {}
     for format_, data in (
-        _made() if arguments.folder is None else _found(arguments.folder, arguments.images)
+        _generated() if arguments.folder is None else _found(arguments.folder, arguments.images)
     ):
         groups.setdefault(format_, []).append(data)
     print(
-        "| | images | megapixels | ratios, images/s | of the obvious way's | of decoding's time | all measures |"
+        "| | images | megapixels | ratios, images/s | of the obvious way's | of decoding's time "
+        "| all measures |"
     )
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
-    whole = {"images": 0.0, "megapixels": 0.0} | dict.fromkeys(_WAYS, 0.0)
+    whole = {"images": 0.0, "megapixels": 0.0} | dict.fromkeys(_METHODS, 0.0)
     for format_, files in groups.items():
         pixels = sum(measure_image(data).pixels for data in files)
         taken = {"images": len(files), "megapixels": pixels / 1e6} | _seconds(
@@ -61,24 +62,26 @@ def main() -> None:
 
 
 def _seconds(files: list[bytes], rounds: int) -> dict[str, float]:
-    """Processor seconds that each way takes, of each file the fastest of some rounds, in which the ways alternate."""
-    seconds = dict.fromkeys(_WAYS, 0.0)
+    """Return processor seconds of each method: the fastest of some alternating rounds a file."""
+    seconds = dict.fromkeys(_METHODS, 0.0)
     for data in files:
-        fastest = dict.fromkeys(_WAYS, float("inf"))
+        fastest = dict.fromkeys(_METHODS, float("inf"))
         for _ in range(rounds):
-            for name, way in _WAYS.items():
+            for name, method in _METHODS.items():
                 start = time.process_time()
-                way(data)
+                method(data)
                 fastest[name] = min(fastest[name], time.process_time() - start)
-        seconds = {name: seconds[name] + fastest[name] for name in _WAYS}
+        seconds = {name: seconds[name] + fastest[name] for name in _METHODS}
     return seconds
 
 
 def _print(name: str, taken: dict[str, float]) -> None:
     ratios, floor = taken["ratios"], taken["decoding"]
     print(
-        f"| {name} | {taken['images']:.0f} | {taken['megapixels']:.0f} | {taken['images'] / ratios:.1f}"
-        f" | {taken['obvious'] / ratios:.2f} x | {ratios / floor:.2f} x | {taken['all'] / floor:.2f} x |"
+        f"| {name} | {taken['images']:.0f} | {taken['megapixels']:.0f}"
+        f" | {taken['images'] / ratios:.1f}"
+        f" | {taken['obvious'] / ratios:.2f} x | {ratios / floor:.2f} x"
+        f" | {taken['all'] / floor:.2f} x |"
     )
 
 
@@ -106,7 +109,7 @@ def _decode(data: bytes) -> object:
         return to_luma(image)
 
 
-_WAYS: dict[str, Callable[[bytes], object]] = {
+_METHODS: dict[str, Callable[[bytes], object]] = {
     "obvious": _obvious,
     "ratios": _ratios,
     "all": measure_image,
@@ -126,7 +129,7 @@ def _found(folder: Path, most: int) -> Iterator[tuple[str, bytes]]:
             return
 
 
-def _made() -> Iterator[tuple[str, bytes]]:
+def _generated() -> Iterator[tuple[str, bytes]]:
     rng = np.random.default_rng(0)
     for height, width in (
         (600, 800),

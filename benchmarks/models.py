@@ -1,9 +1,11 @@
-"""What the restorers cost, as ratios in one process: MOE-IR_30G to its plain form, mixtures to a plain feed-forward.
+"""Cost of the restorers: MOE-IR_30G beside its plain form, mixtures beside a plain feed-forward.
 
-    python -m benchmarks.models [--images 4] [--size 84] [--rounds 7] [--threads 2] [--device cuda] [--half]
+    python -m benchmarks.models [--images 4] [--size 84] [--rounds 7] [--threads 2]
+                                [--device cuda] [--half]
 
-The compared take turns, on a machine that should do nothing else; a ratio is the median over the rounds of those of
-neighbours in time. The plain form is `tests/restore/plain_moce_ir.py`, which the tests hold ours to.
+The compared models alternate in one process, on an otherwise idle machine; a ratio is the median
+over the rounds of the ratios of neighbours in time. The plain form is
+`tests/restore/plain_moce_ir.py`, which the tests compare with ours.
 """
 
 from __future__ import annotations
@@ -49,20 +51,20 @@ def main() -> None:
     torch.manual_seed(0)
     with torch.autocast(arguments.device, torch.bfloat16, enabled=arguments.half):
         for images, height, width, backward in ((4, 128, 128, True), (1, 720, 1280, False)):
-            ways = _plain_and_ours(images, height, width, arguments.device)
-            _print(ways, arguments, f"MOE-IR_30G, {images} of {width}x{height}", backward)
+            methods = _plain_and_ours(images, height, width, arguments.device)
+            _print(methods, arguments, f"MOE-IR_30G, {images} of {width}x{height}", backward)
         _print(_feed_forwards(arguments.images, arguments.size, arguments.device), arguments)
         _print(_networks(arguments.images, arguments.size, arguments.device), arguments)
 
 
 def _print(
-    ways: dict[str, Callable[[], object]],
+    methods: dict[str, Callable[[], object]],
     arguments: argparse.Namespace,
     title: str = "",
     backward: bool = True,
 ) -> None:
     """One table: the seconds and the ratios to the first, forward alone and with backward."""
-    first = next(iter(ways))
+    first = next(iter(methods))
     columns = [
         "forward",
         f"of {first}",
@@ -70,11 +72,11 @@ def _print(
     ]
     print(f"\n| {title} | {' | '.join(columns)} |\n| --- |{' ---: |' * len(columns)}")
     with torch.no_grad():
-        measured = [_alternate(ways, arguments.rounds, arguments.device)]
+        measured = [_alternate(methods, arguments.rounds, arguments.device)]
     if backward:
-        both = {name: _backward(way) for name, way in ways.items()}
+        both = {name: _backward(method) for name, method in methods.items()}
         measured.append(_alternate(both, arguments.rounds, arguments.device))
-    for name in ways:
+    for name in methods:
         cells = []
         for seconds in measured:
             ratio = median(
@@ -97,7 +99,8 @@ def _plain_and_ours(
     if device == "cpu":
         with multiprocessing.get_context("spawn").Pool(1) as fresh:
             print(
-                f", {fresh.apply(_extra_mb, (images, height, width)):.0f} MB over the process with the model",
+                f", {fresh.apply(_extra_mb, (images, height, width)):.0f} MB "
+                "over the process with the model",
                 end="",
             )
     print()
@@ -108,7 +111,7 @@ def _plain_and_ours(
 
 
 def _extra_mb(images: int, height: int, width: int) -> float:
-    """What a forward pass takes at most over what its process has before."""
+    """Return the peak memory of a forward pass over what its process has before."""
     model = build_model("moe_ir_30g").eval()
     image_B3HW = torch.rand(images, 3, height, width)
     with torch.no_grad():
@@ -145,16 +148,16 @@ def _tokens(soft: SoftMixture, x_BHWC: Tensor) -> Tensor:
 def _networks(images: int, size: int, device: str) -> dict[str, Callable[[], object]]:
     image_B3HW = torch.rand(images, 3, size, size, device=device)
     task_B = torch.arange(images, device=device) % TASKS
-    ways: dict[str, Callable[[], object]] = {}
+    methods: dict[str, Callable[[], object]] = {}
     depths = [6]  # one group of the six: the others cost the same
     swinir = SwinIR(depths=depths).to(device)
-    ways["our SwinIR (one group)"] = lambda: swinir(image_B3HW)
+    methods["our SwinIR (one group)"] = lambda: swinir(image_B3HW)
     for name in ("damoe", "damoe_hard", "damoe_soft"):
-        ways[name] = _bind(build_model(name, depths=depths).to(device), image_B3HW, task_B)
+        methods[name] = _bind(build_model(name, depths=depths).to(device), image_B3HW, task_B)
     try:
         from spandrel.architectures.SwinIR.__arch.SwinIR import SwinIR as Spandrels
     except ImportError:
-        return ways
+        return methods
     settings = {
         "embed_dim": DIM,
         "num_heads": [6],
@@ -162,17 +165,19 @@ def _networks(images: int, size: int, device: str) -> dict[str, Callable[[], obj
         "mlp_ratio": 2,
         "img_size": size,
     }
-    ways["spandrel's SwinIR"] = _bind(Spandrels(depths=depths, **settings).to(device), image_B3HW)
-    return ways
+    methods["spandrel's SwinIR"] = _bind(
+        Spandrels(depths=depths, **settings).to(device), image_B3HW
+    )
+    return methods
 
 
 def _bind(model: nn.Module, *inputs: Tensor) -> Callable[[], object]:
     return lambda: model(*inputs)
 
 
-def _backward(way: Callable[[], object]) -> Callable[[], object]:
+def _backward(method: Callable[[], object]) -> Callable[[], object]:
     def both() -> None:
-        result = way()
+        result = method()
         assert isinstance(result, Tensor)
         result.square().mean().backward()
 
@@ -180,14 +185,14 @@ def _backward(way: Callable[[], object]) -> Callable[[], object]:
 
 
 def _alternate(
-    ways: dict[str, Callable[[], object]], rounds: int, device: str
+    methods: dict[str, Callable[[], object]], rounds: int, device: str
 ) -> dict[str, list[float]]:
-    """Seconds of each way in each round, after one that isn't counted."""
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    """Return the seconds of each method in each round, after one that isn't counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in methods}
     for _ in range(rounds + 1):
-        for name, way in ways.items():
+        for name, method in methods.items():
             start = _clock(device)
-            way()
+            method()
             seconds[name].append(_clock(device) - start)
     return {name: values[1:] for name, values in seconds.items()}
 

@@ -1,4 +1,4 @@
-"""Drawings that only the bundled labeller's training needs: what screens, diagrams and political maps look like."""
+"""Drawings that only the bundled labeller is trained on: screens, diagrams and political maps."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What restoring in pieces changes: python -m benchmarks.pieces CHECKPOINT FOLDER... [--tile 256]
+"""Effect of restoring in pieces: python -m benchmarks.pieces CHECKPOINT FOLDER... [--tile 256]
 
-How near pieces come to the whole picture (PSNR between both, mean and least), with one route for all pieces and with a
-route for each; and how often what the route is picked from sends a picture where the whole goes: the samples that are
-taken, the middle, and the picture scaled down. Prints Markdown.
+Prints the PSNR between pieces and the whole picture (mean and least), with one route for all pieces
+and with a route for each. Prints how often each basis of the route gives the whole picture's route:
+the samples, the middle, and the picture scaled down. The output is Markdown.
 """
 
 from __future__ import annotations
@@ -86,10 +86,11 @@ def main() -> None:
             with patch.object(restore_image, "_one_route", lambda *_: {}):
                 near["a route for each piece"].append(psnr(restored(tile), whole))
             with torch.inference_mode():
-                routes = {
-                    what: model.forward_with_choices(to_tensor(look(image, tile))[None])[1][0]  # type: ignore[operator]
-                    for what, look in {"whole": lambda image, _: image, **LOOKS}.items()
-                }
+                routes = {}
+                for what, look in {"whole": lambda image, _: image, **LOOKS}.items():
+                    picture_BCHW = to_tensor(look(image, tile))[None]
+                    _, choices = model.forward_with_choices(picture_BCHW)  # type: ignore[operator]
+                    routes[what] = choices[0]
             for what in LOOKS:
                 same[what].append(float((routes[what] == routes["whole"]).float().mean()))
     print(f"{len(pictures)} pictures, {len(DEGRADATIONS)} degradations, pieces of {tile}\n")

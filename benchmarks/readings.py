@@ -1,6 +1,7 @@
-"""Ways to read the paper's "high-frequency ratio": which pixels, which transform, which distance, which average.
+"""Definitions of the paper's "high-frequency ratio": pixels, transform, distance and average.
 
-A spectrum is counted into BINS rings of each distance from the zero frequency, so that one transform has every cut-off.
+A spectrum is counted into BINS rings of each distance from the zero frequency, so one transform
+serves every cut-off.
 """
 
 from __future__ import annotations
@@ -163,7 +164,7 @@ DISTANCES: dict[str, Callable[[Plane, Plane, int, int], Plane]] = {
 
 @lru_cache(maxsize=128)
 def _ring_numbers(distance: str, height: int, width: int, sign: int) -> NDArray[np.int64]:
-    """Ring of each frequency of the half-plane, or of its opposite: ring n holds distances in (n - 1, n] / BINS."""
+    """Return each half-plane frequency's ring; ring n holds distances in (n - 1, n] / BINS."""
     u, v = (
         np.fft.fftfreq(height, 1 / height)[:, None].astype(np.float64),
         np.arange(width // 2 + 1.0)[None],
@@ -200,7 +201,7 @@ PICTURES = [
     *((BASE.size, colour, window) for colour, window in product(COLOURS, WINDOWS)),
     *((size, BASE.colour, BASE.window) for size in SIZES if size != BASE.size),
 ]
-"""(size, colour, window) of what is transformed: every colour with every window, and every size by itself."""
+"""(size, colour, window) of the transform: all colours with all windows; sizes by themselves."""
 
 
 class Means:

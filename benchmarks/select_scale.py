@@ -1,13 +1,14 @@
-"""How long selection takes and how much memory: python -m benchmarks.select_scale WHAT [--rows N] [--pool SHARE]
+"""Time and memory of selection: python -m benchmarks.select_scale WHAT [--rows N] [--pool SHARE]
 
 WHAT is one of
 
-    select    `select` alone on the rows of a ledger that passed the filters, invented: what grows with the pool
-    stage     the whole stage on an invented run folder: reads every shard, writes the ledger, the manifests and the
-              shopping list
-    plan      what a list of --rows takes, 170 million by default, of which 2 % pass: `select` on as many rows as would
-              pass, for real; and the stage, one process and --workers side by side, on folders of two sizes, whose
-              difference is what a shard costs
+    select    `select` alone on invented rows of a ledger that passed the filters: the cost that
+              grows with the pool
+    stage     the whole stage on an invented run folder: reads every shard, writes the ledger, the
+              manifests and the shopping list
+    plan      the cost of a list of --rows, 170 million by default, of which 2 % pass: `select` on
+              as many real rows as would pass; and the stage, in one process and with --workers, on
+              folders of two sizes, whose difference is the cost of a shard
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ PLACES = {
     "labelled": ("id", "broad", "category", "label_score", "label_margin", "label_model"),
     "matched": ("id", "contaminated_by"),
 }
-"""Which columns a stage's file has; `measured` has the rest."""
+"""Columns of a stage's file; `measured` has the rest."""
 DECIDED = ("dup_cluster", "frequency_bin", "split", "status", "reason")
 
 
@@ -110,7 +111,7 @@ def invent_run(folder: RunFolder, recipe: Recipe, rows: int, pool: float) -> lis
 
 @dataclass(frozen=True)
 class Cost:
-    """What something took."""
+    """Time and memory of a measurement."""
 
     kept: int
     seconds: float
@@ -127,7 +128,7 @@ class Cost:
 
 
 def measure(work: Callable[[], int]) -> Cost:
-    """Do something that returns how many images were kept; the memory that inventing took is forgotten first."""
+    """Measure a function that returns the number of kept images, without earlier peak memory."""
     Path("/proc/self/clear_refs").write_text("5")
     start, cpu = time.perf_counter(), time.process_time()
     kept = work()
@@ -142,7 +143,7 @@ def measure(work: Callable[[], int]) -> Cost:
 
 
 def cost_of_select(recipe: Recipe, rows: int, pool: float) -> Cost:
-    """Of deciding over so many rows, a share of which is in the pool. The others are nowhere but in a count."""
+    """Return the cost of deciding over rows; those outside the pool are only counted."""
     columns = [*needed_columns(recipe.select), "contaminated_by"]
     size = 100 * SHARD
     passing = int(rows * pool)
@@ -159,7 +160,7 @@ def cost_of_select(recipe: Recipe, rows: int, pool: float) -> Cost:
 
 
 def cost_of_stage(recipe: Recipe, rows: int, pool: float, workers: int, place: Path | None) -> Cost:
-    """Of the whole stage on disk; workers: 0 for none beside this process."""
+    """Return the cost of the whole stage on disk; workers: 0 for none beside this process."""
     with (
         tempfile.TemporaryDirectory(dir=place) as scratch,
         engine.open_executor("local" if workers else "serial", workers or None) as executor,
@@ -181,7 +182,8 @@ def plan(recipe: Recipe, rows: int, pool: float, workers: int, place: Path | Non
         shard = (costs[1].seconds - costs[0].seconds) / (many - few)
         where = f"{count} workers" if count else "one process"
         print(
-            f"a shard of {SHARD:,}, {where}: {1e3 * shard:.1f} ms to read and write; {rows // SHARD:,} of them: "
+            f"a shard of {SHARD:,}, {where}: {1e3 * shard:.1f} ms to read and write; "
+            f"{rows // SHARD:,} of them: "
             f"{shard * rows / SHARD / 60:.0f} minutes, and with deciding "
             f"{(shard * rows / SHARD + decided.seconds) / 60:.0f}",
             flush=True,

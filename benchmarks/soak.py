@@ -1,11 +1,13 @@
-"""A long crawl of a site that does everything wrong: memory, descriptors and threads stay flat, and no row is lost.
+"""A long crawl of a misbehaving site: memory, descriptors and threads stay flat, no row is lost.
 
-    python -m benchmarks.soak [--urls 20000] [--engines stream,img2dataset] [--share 0.1] [--deadline 5] [--keep FOLDER]
+    python -m benchmarks.soak [--urls 20000] [--engines stream,img2dataset] [--share 0.1]
+                              [--deadline 5] [--keep FOLDER]
 
-Every route of tests/site/hostile.py in a random order, through `curate fetch` with one Dask worker; through img2dataset
-a share of the URLs. The site has a process of its own. The first fifth of the shards is to warm up; what worker and
-driver have in use at most in the second half of the others may hardly be more than in the first. Linux only. Exits with
-1 if any promise is broken. On a machine that is too busy to answer within the deadline, good URLs time out: give more.
+The crawl requests every route of tests/site/hostile.py in a random order, through `curate fetch`
+with one Dask worker; a share of the URLs goes through img2dataset. The site has its own process.
+The first fifth of the shards is for warming up. Of the others, the peak use of worker and driver in
+the second half may hardly exceed that in the first. Linux only. Exits with 1 if any promise is
+broken. If a busy machine can't answer within the deadline, good URLs time out: raise it.
 """
 
 from __future__ import annotations
@@ -39,13 +41,13 @@ from tests.site.zoo import FETCH, MIN_SIDE, ROBOTS, End, mix
 MB = 1 << 20
 SHARDS = 10
 MOST = 500 * MB
-"""Of memory, in a worker."""
+"""Allowed growth of a worker's memory."""
 SLACK = {"rss": 16 * MB, "fds": 16, "threads": 4}
-"""By how much the second half's peak may be over the first's: some more requests at once, a pool's thread."""
+"""Excess of the second half's peak that is allowed: more requests at once, a pool's thread."""
 
 
 class Gauge(NamedTuple):
-    """What a process has in use at a moment."""
+    """Memory, descriptors and threads of a process at a moment."""
 
     rss: int
     fds: int
@@ -53,7 +55,7 @@ class Gauge(NamedTuple):
 
 
 class Soak(NamedTuple):
-    """What was seen of one crawl."""
+    """Observations of one crawl."""
 
     gauges: dict[str, list[Gauge]]
     """Process -> what it had in use, after the warm-up."""
@@ -102,21 +104,25 @@ def main() -> None:
 
 def _print(engine: str, count: int, soak: Soak) -> None:
     print(
-        f"{engine}: {count:,} URLs in {soak.seconds:.0f} s; the worker's peak RSS {soak.peak / MB:.0f} MB\n"
+        f"{engine}: {count:,} URLs in {soak.seconds:.0f} s; "
+        f"the worker's peak RSS {soak.peak / MB:.0f} MB\n"
     )
     print(
-        "| process | RSS, first half | second half | descriptors | second half | threads | second half |"
+        "| process | RSS, first half | second half | descriptors | second half | threads "
+        "| second half |"
     )
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for process, gauges in soak.gauges.items():
         one, other = _peaks(gauges)
         print(
-            f"| {process} | {one.rss / MB:.0f} MB | {other.rss / MB:.0f} MB | {one.fds} | {other.fds}"
+            f"| {process} | {one.rss / MB:.0f} MB | {other.rss / MB:.0f} MB"
+            f" | {one.fds} | {other.fds}"
             f" | {one.threads} | {other.threads} |"
         )
     course = soak.gauges["worker"][:: -(-len(soak.gauges["worker"]) // 20) or 1]
     print(
-        f"\nthe worker's RSS in MB, over time: {' '.join(f'{gauge.rss / MB:.0f}' for gauge in course)}"
+        "\nthe worker's RSS in MB, over time: "
+        f"{' '.join(f'{gauge.rss / MB:.0f}' for gauge in course)}"
     )
     print(
         f"ends: {', '.join(f'{end} {count}' for end, count in soak.ends.most_common())}\n",
@@ -223,7 +229,7 @@ def _check_flat(process: str, gauges: list[Gauge]) -> Iterator[str]:
 
 
 def _check_rows(run: Path, promised: dict[str, frozenset[End]]) -> tuple[Counter[str], list[str]]:
-    """One row for each candidate, in order, which ends as promised; behind each that has bytes those bytes."""
+    """Check that each candidate has one row, in order, with the promised end and bytes."""
     columns = ["id", "reason", "sha256", "tar", "offset", "nbytes"]
     given = pa.concat_tables(
         pq.read_table(path, columns=["id", "url"]) for path in _parts(run / "candidates")
@@ -256,7 +262,7 @@ def _parts(folder: Path) -> list[Path]:
 
 @contextmanager
 def _site() -> Iterator[tuple[HostileSite, psutil.Process, Callable[[], int]]]:
-    """The site in a process of its own, as it is known here; that process; and how often its canary was contacted."""
+    """Run the site in its own process; yield it, the process, and the canary's count."""
     here, there = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(
         target=_serve, args=(there,), daemon=True

@@ -1,7 +1,7 @@
-"""How often find_task is right: python -m benchmarks.task_finding FOLDER... [--limit N]
+"""Accuracy of find_task: python -m benchmarks.task_finding FOLDER... [--limit N]
 
-Each picture of the FOLDERs under the eleven degradations of the HQ-50K paper, and as it is: what it is taken for. Rain
-is drawn, light and heavy. Clean pictures should have nothing to be found. Prints Markdown.
+Classifies each picture of the FOLDERs under the eleven degradations of the HQ-50K paper, and as it
+is. Rain is drawn, light and heavy. Clean pictures should give no task. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ def main() -> None:
             degraded = parse_degradation(name).pair(image, generator(0, name, picture.id))[1]
             answers[name][found(degraded)] += 1
     print(
-        f"{len(pictures)} pictures\n\n| | {' | '.join((*TASKS[:4], NONE))} |\n| --- |{' ---: |' * 5}"
+        f"{len(pictures)} pictures\n\n"
+        f"| | {' | '.join((*TASKS[:4], NONE))} |\n| --- |{' ---: |' * 5}"
     )
     for name, counts in answers.items():
         shares = (

@@ -1,13 +1,15 @@
-"""A curation run over real files: a folder is served on loopback and crawled; time and peak memory of each stage.
+"""A curation run over real files, served from a folder on loopback: time and memory of each stage.
 
-    python -m benchmarks.trial FOLDER [--recipe hq50k] [--set A.B=C ...] [--scheduler local] [--out RUN]
+    python -m benchmarks.trial FOLDER [--recipe hq50k] [--set A.B=C ...] [--scheduler local]
+                               [--out RUN]
     python -m benchmarks.trial FOLDER --identical [--kills 2] [--recipe hq50k] [--set A.B=C ...]
 
-Peak memory is the sum of the resident sets of this process, which holds the server too, and of its workers.
+Peak memory is the sum of the resident sets of this process, which holds the server too, and of its
+workers.
 
-With --identical the crawl is made in one process, by one worker, by two, and by two that are killed (kill -9, all
-processes) and started again by the same command: every file of the run folders but the logs must be the same, byte
-for byte. Exits with 1 if one isn't. Linux only.
+With --identical the crawl runs in one process, with one worker, with two, and with two that are
+killed (kill -9, all processes) and started again by the same command. Every file of the run folders
+but the logs must be the same, byte for byte. Exits with 1 if one isn't. Linux only.
 """
 
 from __future__ import annotations
