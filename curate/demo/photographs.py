@@ -1,7 +1,7 @@
 """Photographs that installed packages ship, and crops of them: natural pictures without a network.
 
-scikit-image and scikit-learn come with the `demo` extra, matplotlib with the core. The files are read where the wheels
-put them; nothing is ever downloaded.
+scikit-image and scikit-learn come with the `demo` extra, matplotlib with the core. The files are
+read from the installed packages; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ _FOLDERS = {"skimage": "data", "sklearn": "datasets/images", "matplotlib": "mpl-
 _CC0 = "CC0-1.0"
 _FREE = "public domain"
 _UNSTATED = "not stated"
+_MIDDLEBURY = "Middlebury stereo benchmark 2014"
 # package, file, category, licence, credit: as the packages' own documentation states them
 _SHIPPED = (
     ("skimage", "astronaut.png", "People", _FREE, "NASA"),
@@ -30,8 +31,8 @@ _SHIPPED = (
     ("skimage", "chelsea.png", "Animals", _CC0, "Stefan van der Walt"),
     ("skimage", "coffee.png", "Food", _CC0, "Rachel Michetti, Pikolo Espresso Bar"),
     ("skimage", "rocket.jpg", "Transportation", _FREE, "SpaceX"),
-    ("skimage", "motorcycle_left.png", "Transportation", _UNSTATED, "Middlebury stereo benchmark 2014"),
-    ("skimage", "motorcycle_right.png", "Transportation", _UNSTATED, "Middlebury stereo benchmark 2014"),
+    ("skimage", "motorcycle_left.png", "Transportation", _UNSTATED, _MIDDLEBURY),
+    ("skimage", "motorcycle_right.png", "Transportation", _UNSTATED, _MIDDLEBURY),
     ("sklearn", "china.jpg", "Architecture", "CC-BY-2.0", "danielbuechele"),
     ("skimage", "brick.png", "Architecture", _CC0, "CC0Textures, Bricks25"),
     ("sklearn", "flower.jpg", "Nature", "CC-BY-2.0", "vultilion"),
@@ -48,7 +49,7 @@ _SHIPPED = (
 
 @dataclass(frozen=True)
 class Photograph:
-    """One shipped photograph; `category` is what it shows, as the taxonomy names it."""
+    """One shipped photograph; `category` is a name of the taxonomy."""
 
     name: str
     category: str
@@ -57,14 +58,14 @@ class Photograph:
     credit: str
 
     def open(self) -> Image.Image:
-        """The picture in RGB."""
+        """Return the picture in RGB."""
         with Image.open(self.path) as picture:
             return picture.convert("RGB")
 
 
 @lru_cache(maxsize=1)
 def photographs() -> tuple[Photograph, ...]:
-    """Every shipped photograph, in a fixed order.
+    """Return every shipped photograph, in a fixed order.
 
     Raises:
         MissingExtra: if a package isn't installed or ships no such file.
@@ -80,12 +81,12 @@ def photographs() -> tuple[Photograph, ...]:
 
 
 def crop(photo: Photograph, rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
-    """A part of a photograph at native resolution, mirrored half the time.
+    """Return a part of a photograph at native resolution, mirrored half the time.
 
     Args:
-        photo: where it is taken from.
+        photo: the photograph.
         rng: decides the place and the mirroring.
-        size: width and height in pixels; where the photograph is smaller, the part is.
+        size: width and height in pixels, cut to the size of the photograph.
     """
     picture = photo.open()
     width, height = min(size[0], picture.width), min(size[1], picture.height)
@@ -98,7 +99,7 @@ def crop(photo: Photograph, rng: np.random.Generator, size: tuple[int, int]) -> 
 def crops(
     photo: Photograph, rng: np.random.Generator, count: int, sides: tuple[int, int] = (256, 448)
 ) -> list[Image.Image]:
-    """Several crops whose sides are drawn between two lengths, in pixels."""
+    """Return random crops with sides between two lengths in pixels."""
     return [
         crop(photo, rng, (int(rng.integers(*sides)), int(rng.integers(*sides))))
         for _ in range(count)

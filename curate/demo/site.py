@@ -3,9 +3,9 @@
     with DemoSite() as site:
         site.write_list("urls.txt")
 
-Pictures are drawn when they are first asked for, or all at once by `prepare`, and kept in a folder. The port is part of
-every URL, and a candidate's id is a hash of its URL: a run that is to be resumed needs the same port again, so it is
-fixed unless told otherwise.
+Pictures are drawn on first request, or all at once by `prepare`, and cached in a folder. The port
+is part of every URL, and a candidate's id is a hash of its URL. So the default port is fixed:
+resuming a run needs the same port again.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ HOST, CANARY_HOST = "127.0.0.1", "127.0.0.2"
 PORT = 8391
 _ROBOTS = "User-agent: *\nDisallow: /private/\n"
 _GRACE = 0.1
-"""Seconds that requests under way are given when the site closes."""
+"""Seconds that requests in flight have to finish when the site closes."""
 
 
 class DemoSite:
     """Serves a catalogue on 127.0.0.1 while its `with` block lasts.
 
     Attributes:
-        entries: what is served, in the order of the list.
-        requests: how often each path was asked for, decoded and with its query.
+        entries: entries of the site, in the order of the list.
+        requests: number of requests for each path, decoded and with its query.
     """
 
     def __init__(
@@ -59,10 +59,10 @@ class DemoSite:
         """Prepare a site; it listens once its `with` block is entered.
 
         Args:
-            port: where it will listen; 0 takes any free port.
-            folder: where pictures are kept once they are drawn; a temporary one by default.
-            entries: what it serves; `catalogue()` by default.
-            handlers: misbehaviours by name, added to `MISBEHAVIOURS` or in place of them.
+            port: the port to listen on; 0 takes any free port.
+            folder: cache of drawn pictures; a temporary folder by default.
+            entries: entries to serve; `catalogue()` by default.
+            handlers: misbehaviours by name; they extend or override `MISBEHAVIOURS`.
         """
         self.port = port
         self.entries = catalogue() if entries is None else entries
@@ -73,15 +73,15 @@ class DemoSite:
 
     @property
     def url(self) -> str:
-        """Where the site is, without a slash at the end."""
+        """URL of the site, without a slash at the end."""
         return f"http://{HOST}:{self.port}"
 
     def urls(self) -> list[str]:
-        """The URLs of all entries, in order."""
+        """Return the URLs of all entries, in order."""
         return [self.url + entry.path for entry in self.entries]
 
     def write_list(self, path: str | os.PathLike[str]) -> None:
-        """Write the candidates to crawl: `.jsonl` with captions and licences, anything else with one URL a line."""
+        """Write the candidates: `.jsonl` with captions and licences, else one URL a line."""
         lines = self.urls()
         if Path(path).suffix == ".jsonl":
             rows = zip(self.entries, lines, strict=True)
@@ -92,13 +92,13 @@ class DemoSite:
         write(path, "".join(f"{line}\n" for line in lines).encode())
 
     def prepare(self, progress: Callable[[int, int], None] | None = None) -> None:
-        """Draw all pictures now, inside the `with` block, so that a crawl measures the crawler and not the artists.
+        """Draw all pictures now, inside the `with` block, so that a crawl waits for no drawing.
 
         Args:
-            progress: called with the number of pictures drawn so far and of all, after each.
+            progress: called after each picture with the numbers of drawn and of all pictures.
         """
         pictures = list(dict.fromkeys(entry.picture for entry in self.entries))
-        for done, _ in enumerate(self._artists.map(self._bytes, pictures), start=1):
+        for done, _ in enumerate(self._drawers.map(self._bytes, pictures), start=1):
             if progress:
                 progress(done, len(pictures))
 
@@ -109,7 +109,7 @@ class DemoSite:
             CurateError: if the port can't be used.
         """
         self._temporary = tempfile.TemporaryDirectory(prefix="curate-demo-")
-        self._artists = ThreadPoolExecutor(2, "artist")
+        self._drawers = ThreadPoolExecutor(2, "drawer")
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="demo-site", daemon=True
@@ -120,8 +120,9 @@ class DemoSite:
         except OSError as error:
             self._end()
             raise CurateError(
-                f"the sample site can't listen on {HOST}:{self.port}: {os.strerror(error.errno or 0)}; "
-                "end what uses that port, or give another one (its URLs, and so its ids, will be others)"
+                f"the sample site can't listen on {HOST}:{self.port}: "
+                f"{os.strerror(error.errno or 0)}; end what uses that port, or give another one "
+                "(its URLs, and so its ids, will be others)"
             ) from error
         return self
 
@@ -134,7 +135,7 @@ class DemoSite:
         self.close()
 
     def close(self) -> None:
-        """Stop listening and end every answer under way. A second call does nothing."""
+        """Stop listening and abort every response in flight; a second call does nothing."""
         if not self._loop.is_closed():
             asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
             self._end()
@@ -162,8 +163,8 @@ class DemoSite:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
-        # a picture half drawn may still be written to the folder that goes away
-        self._artists.shutdown(cancel_futures=True)
+        # wait for pictures that are being drawn: they are written to the temporary folder
+        self._drawers.shutdown(cancel_futures=True)
         self._temporary.cleanup()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
@@ -176,7 +177,7 @@ class DemoSite:
             raise web.HTTPNotFound
         number = self.requests[path]
         body = await asyncio.get_running_loop().run_in_executor(
-            self._artists, self._bytes, entry.picture
+            self._drawers, self._bytes, entry.picture
         )
         media_type = ENCODINGS[entry.picture.encoding].media_type
         if entry.behaviour is None:
@@ -187,14 +188,14 @@ class DemoSite:
         try:
             return await self._handlers[entry.behaviour](visit)
         except asyncio.CancelledError:
-            # the site closes: what the visitor hasn't taken yet would keep the connection open
+            # the site closes: bytes that the client hasn't read would keep the connection open
             if transport:
                 transport.abort()
             raise
 
     @property
     def _elsewhere(self) -> str:
-        """A picture that is served well."""
+        """URL of a picture that is served correctly."""
         return self.url + next(
             (entry.path for entry in self.entries if entry.behaviour is None), "/"
         )
@@ -207,9 +208,9 @@ class DemoSite:
 
 
 class Canary:
-    """Listens on 127.0.0.2, where a guarded fetch must never come, and counts who connects.
+    """Listener on 127.0.0.2 that counts connections; a guarded fetch never connects there.
 
-    A site sends visitors of `to-private` to the port of its own number there: `Canary(site.port)`.
+    The site redirects `to-private` to its own port number there: `Canary(site.port)`.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -244,5 +245,5 @@ class Canary:
 
 
 def _decoded(url: URL) -> str:
-    """Path and query with percent-encoding undone, so that every way of writing a URL finds its entry."""
+    """Return path and query without percent-encoding: every spelling of a URL finds its entry."""
     return f"{url.path}?{url.query_string}" if url.query_string else url.path

@@ -1,4 +1,4 @@
-"""The demo: the whole way, on the sample site."""
+"""The demo: crawl, curate, train and restore on the sample site."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DEGRADATION = "denoise_25"
 
 @dataclass(frozen=True)
 class Restoration:
-    """A restorer trained from the demo's manifest, and a picture that it never saw."""
+    """Result of the demo's restorer on a picture that it wasn't trained on."""
 
     checkpoint: str
     comparison: str
@@ -32,7 +32,10 @@ class Restoration:
 
 
 def curate_site(site: DemoSite, out: Path, progress: Progress | None = None) -> RunOutcome:
-    """Crawl the sample site, which is up, and curate with `pipelines/demo.yaml`; `<out>/run` is the run folder."""
+    """Crawl the running sample site and curate it with `pipelines/demo.yaml`.
+
+    The run folder is `<out>/run`.
+    """
     site.write_list(out / "urls.jsonl")
     return run("demo", [out / "urls.jsonl"], out / "run", progress=progress)
 
@@ -40,7 +43,10 @@ def curate_site(site: DemoSite, out: Path, progress: Progress | None = None) -> 
 def train_and_restore(
     out: Path, progress: Callable[[int, int, Mapping[str, float]], None] | None = None
 ) -> Restoration:
-    """Train `pipelines/train/demo.yaml` from the manifest of `curate_site`; degrade and restore a test picture."""
+    """Train `pipelines/train/demo.yaml` on the manifest of `curate_site`, and restore a picture.
+
+    The picture is the largest of the test split, degraded first.
+    """
     from curate.restore import TrainRecipe, train
 
     manifest = out / "run/manifest"
@@ -50,13 +56,13 @@ def train_and_restore(
         out / "restorer",
         progress=progress,
     )
-    told = out / "restored.json"
-    if result.trained or not told.exists():
+    record = out / "restored.json"
+    if result.trained or not record.exists():
         restoration = _restore_largest(
             manifest / "test.parquet", result.checkpoint, out / "before-after.png"
         )
-        atomic.write(told, json.dumps(asdict(restoration), indent=1).encode())
-    return Restoration(**json.loads(told.read_text()))
+        atomic.write(record, json.dumps(asdict(restoration), indent=1).encode())
+    return Restoration(**json.loads(record.read_text()))
 
 
 def _restore_largest(manifest: Path, checkpoint: Path, picture: Path) -> Restoration:

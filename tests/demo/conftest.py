@@ -22,7 +22,7 @@ def entries() -> list[Entry]:
 
 @pytest.fixture
 def site(entries: list[Entry]) -> Iterator[DemoSite]:
-    """A site of its own for every test: three good pictures and all trouble, drawn so small that it takes no time."""
+    """Site of one test: three good pictures and every misbehaviour, drawn small and fast."""
     good = [
         Entry(f"/good/{k}.jpg", Picture("Map", k, SMALL, "jpeg92"), "a map", "MIT", "good")
         for k in range(3)

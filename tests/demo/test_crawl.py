@@ -1,4 +1,4 @@
-"""What a crawl makes of the sample site's troubles."""
+"""Reasons that a crawl gives for the sample site's misbehaviours."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ EXPECTED = {
 }
 
 
-def test_every_trouble_has_its_reason(site: DemoSite, tmp_path: Path) -> None:
+def test_crawl_of_every_misbehaviour_gives_its_reason(site: DemoSite, tmp_path: Path) -> None:
     site.write_list(tmp_path / "urls.txt")
     recipe = Recipe.load("demo", ["fetch.deadline=2", "fetch.probe=false"])
     with Canary(site.port) as canary:

@@ -35,7 +35,7 @@ def body_of(site: DemoSite, path: str) -> bytes:
     return encode(next(entry.picture for entry in site.entries if entry.path == path))
 
 
-async def test_pictures_are_served_as_the_catalogue_says(
+async def test_site_serves_pictures_as_the_catalogue_lists_them(
     site: DemoSite, client: aiohttp.ClientSession
 ) -> None:
     for url, entry in list(zip(site.urls(), site.entries, strict=True))[:3]:
@@ -49,9 +49,7 @@ async def test_pictures_are_served_as_the_catalogue_says(
 @pytest.mark.parametrize(
     "path", [entry.path for entry in catalogue(0) if entry.fate == "odd" and "/odd/" in entry.path]
 )
-async def test_every_odd_path_leads_to_its_picture(
-    path: str, client: aiohttp.ClientSession
-) -> None:
+async def test_site_serves_every_odd_path(path: str, client: aiohttp.ClientSession) -> None:
     entry = Entry(path, Picture("Comic", 1, (40, 30), "png"), "a comic", "MIT", "odd")
     with DemoSite(port=0, entries=[entry]) as site:
         async with client.get(site.urls()[0]) as response:
@@ -59,30 +57,25 @@ async def test_every_odd_path_leads_to_its_picture(
             assert await response.read() == encode(entry.picture)
 
 
-async def test_requests_are_counted_by_path(site: DemoSite, client: aiohttp.ClientSession) -> None:
+async def test_site_counts_requests_by_path(site: DemoSite, client: aiohttp.ClientSession) -> None:
     for path in ("/good/0.jpg", "/good/0.jpg", "/good/1.jpg", "/nowhere?a=b"):
         async with client.get(site.url + path):
             pass
     assert site.requests == {"/good/0.jpg": 2, "/good/1.jpg": 1, "/nowhere?a=b": 1}
 
 
-async def test_head_has_headers_alone_and_post_is_refused(
+async def test_site_answers_head_without_a_body_and_refuses_post(
     site: DemoSite, client: aiohttp.ClientSession
 ) -> None:
-    for path in (
-        "/good/0.jpg",
-        "/trouble/slow.jpg",
-        "/trouble/endless.jpg",
-        "/trouble/truncated.jpg",
-    ):
-        async with client.head(site.url + path) as response:
+    for path in ("good/0", "trouble/slow", "trouble/endless", "trouble/truncated"):
+        async with client.head(f"{site.url}/{path}.jpg") as response:
             assert response.status == 200
             assert await response.read() == b""
     async with client.post(site.urls()[0]) as response:
         assert response.status == 405
 
 
-async def test_robots_txt_forbids_the_private_folder_alone(
+async def test_robots_txt_forbids_only_the_private_folder(
     site: DemoSite, client: aiohttp.ClientSession
 ) -> None:
     async with client.get(f"{site.url}/robots.txt") as response:
@@ -96,11 +89,12 @@ async def test_robots_txt_forbids_the_private_folder_alone(
 @pytest.mark.parametrize(
     ("name", "statuses"),
     [
-        ("not-found", [404, 404]), ("gone", [410]), ("refused", [403]), ("recovering", [500, 200, 200]),
-        ("busy", [429, 200]), ("unavailable", [503, 503, 503, 503]),
+        ("not-found", [404, 404]), ("gone", [410]), ("refused", [403]),
+        ("recovering", [500, 200, 200]), ("busy", [429, 200]),
+        ("unavailable", [503, 503, 503, 503]),
     ],
 )  # fmt: skip
-async def test_statuses(
+async def test_misbehaviours_answer_with_their_statuses(
     site: DemoSite, client: aiohttp.ClientSession, name: str, statuses: list[int]
 ) -> None:
     seen = []
@@ -112,12 +106,12 @@ async def test_statuses(
     assert seen == statuses
 
 
-async def test_busy_says_when_to_come_back(site: DemoSite, client: aiohttp.ClientSession) -> None:
+async def test_busy_sends_retry_after(site: DemoSite, client: aiohttp.ClientSession) -> None:
     async with client.get(trouble(site, "busy")) as response:
         assert response.headers["Retry-After"] == "1"
 
 
-async def test_slow_sends_one_byte_and_then_lets_wait(
+async def test_slow_sends_one_byte_and_then_waits(
     site: DemoSite, client: aiohttp.ClientSession
 ) -> None:
     async with client.get(trouble(site, "slow")) as response:
@@ -127,7 +121,7 @@ async def test_slow_sends_one_byte_and_then_lets_wait(
             await asyncio.wait_for(response.content.read(100), 0.2)
 
 
-async def test_endless_goes_on_beyond_the_picture(
+async def test_endless_sends_zeros_after_the_picture(
     site: DemoSite, client: aiohttp.ClientSession
 ) -> None:
     body = body_of(site, "/trouble/endless.jpg")
@@ -145,7 +139,7 @@ async def test_truncated_promises_more_than_it_sends(
             await response.read()
 
 
-async def test_damaged_keeps_its_promise_but_is_half_a_picture(
+async def test_damaged_sends_its_length_but_only_half_a_picture(
     site: DemoSite, client: aiohttp.ClientSession
 ) -> None:
     async with client.get(trouble(site, "damaged")) as response:
@@ -155,7 +149,9 @@ async def test_damaged_keeps_its_promise_but_is_half_a_picture(
         Image.open(io.BytesIO(data)).load()
 
 
-async def test_bodies_that_are_no_picture(site: DemoSite, client: aiohttp.ClientSession) -> None:
+async def test_empty_and_disguised_send_no_picture(
+    site: DemoSite, client: aiohttp.ClientSession
+) -> None:
     async with client.get(trouble(site, "empty")) as response:
         assert (response.status, await response.read()) == (200, b"")
     async with client.get(trouble(site, "disguised")) as response:
@@ -163,7 +159,7 @@ async def test_bodies_that_are_no_picture(site: DemoSite, client: aiohttp.Client
         assert (await response.read()).startswith(b"<!doctype html>")
 
 
-async def test_headers_that_mislead_or_forbid(
+async def test_mislabelled_and_opted_out_send_their_headers(
     site: DemoSite, client: aiohttp.ClientSession
 ) -> None:
     async with client.get(trouble(site, "mislabelled")) as response:
@@ -173,7 +169,9 @@ async def test_headers_that_mislead_or_forbid(
         assert "noai" in response.headers["X-Robots-Tag"]
 
 
-async def test_redirects(site: DemoSite, client: aiohttp.ClientSession) -> None:
+async def test_redirects_lead_to_their_targets(
+    site: DemoSite, client: aiohttp.ClientSession
+) -> None:
     async with client.get(trouble(site, "moved")) as response:
         assert await response.read() == body_of(site, "/good/0.jpg")
     with pytest.raises(aiohttp.TooManyRedirects):
@@ -186,11 +184,11 @@ async def test_redirects(site: DemoSite, client: aiohttp.ClientSession) -> None:
             assert (response.status, response.headers["Location"]) == (302, target)
 
 
-def test_every_misbehaviour_says_what_it_does() -> None:
+def test_every_misbehaviour_has_a_docstring() -> None:
     assert all(handler.__doc__ for handler in MISBEHAVIOURS.values())
 
 
-async def test_a_site_can_be_given_further_misbehaviours(client: aiohttp.ClientSession) -> None:
+async def test_site_accepts_further_misbehaviours(client: aiohttp.ClientSession) -> None:
     async def teapot(visit: Visit) -> web.StreamResponse:
         return web.Response(status=418, text=str(visit.number))
 
@@ -202,7 +200,7 @@ async def test_a_site_can_be_given_further_misbehaviours(client: aiohttp.ClientS
             assert (response.status, await response.text()) == (418, "1")
 
 
-async def test_pictures_are_drawn_once_and_kept(
+async def test_site_caches_pictures_in_its_folder(
     tmp_path: Path, client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = Entry("/a.png", Picture("Comic", 1, (40, 30), "png"), "a comic", "MIT", "good")
@@ -215,7 +213,7 @@ async def test_pictures_are_drawn_once_and_kept(
     assert bodies[0] == bodies[1] == encode(entry.picture)
 
 
-async def test_prepared_pictures_are_drawn_before_anyone_asks(
+async def test_prepare_draws_each_picture_once_before_any_request(
     client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     picture = Picture("Comic", 1, (40, 30), "png")
@@ -230,39 +228,35 @@ async def test_prepared_pictures_are_drawn_before_anyone_asks(
     assert steps == [(1, 1)], "the same picture is drawn once"
 
 
-def test_the_list_has_one_url_a_line_in_order(tmp_path: Path) -> None:
+def test_write_list_as_text_has_one_url_a_line_in_order(tmp_path: Path) -> None:
     site = DemoSite(port=8000)
     site.write_list(tmp_path / "urls.txt")
     lines = (tmp_path / "urls.txt").read_text(encoding="utf-8").splitlines()
     assert lines == site.urls() == [f"http://127.0.0.1:8000{entry.path}" for entry in catalogue()]
 
 
-def test_the_jsonl_list_has_captions_and_licences(tmp_path: Path) -> None:
+def test_write_list_as_jsonl_has_captions_and_licences(tmp_path: Path) -> None:
     site = DemoSite(port=8000)
     site.write_list(tmp_path / "urls.jsonl")
-    rows = [
-        json.loads(line)
-        for line in (tmp_path / "urls.jsonl").read_text(encoding="utf-8").splitlines()
-    ]
+    lines = (tmp_path / "urls.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
     assert [row["url"] for row in rows] == site.urls()
-    assert [(row["caption"], row["licence"]) for row in rows] == [
-        (e.caption, e.licence) for e in site.entries
-    ]
+    for row, entry in zip(rows, site.entries, strict=True):
+        assert (row["caption"], row["licence"]) == (entry.caption, entry.licence)
 
 
-def test_a_taken_port_is_told_and_leaves_nothing_behind() -> None:
+def test_site_on_a_used_port_raises_and_leaves_no_thread() -> None:
     before = threading.active_count()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(
-            CurateError, match=rf"127\.0\.0\.1:{port}: Address already in use; .*another one"
-        ):
+        message = rf"127\.0\.0\.1:{port}: Address already in use; .*another one"
+        with pytest.raises(CurateError, match=message):
             DemoSite(port=port, entries=[]).__enter__()
     assert threading.active_count() == before
 
 
 @pytest.mark.parametrize("name", ["slow", "endless"])
-def test_it_closes_while_a_client_hangs(name: str) -> None:
+def test_close_ends_responses_in_flight(name: str) -> None:
     entry = Entry("/x", Picture("Comic", 1, (40, 30), "png"), "x", "MIT", name, behaviour=name)
     before = threading.active_count()
     with DemoSite(port=0, entries=[entry]) as site:
@@ -279,12 +273,12 @@ def test_it_closes_while_a_client_hangs(name: str) -> None:
     assert threading.active_count() == before
 
 
-def test_it_listens_on_loopback_alone(site: DemoSite) -> None:
+def test_site_listens_on_one_loopback_address_only(site: DemoSite) -> None:
     with pytest.raises(OSError, match="refused"):
         socket.create_connection((CANARY_HOST, site.port), timeout=2)
 
 
-def test_the_canary_counts_who_comes() -> None:
+def test_canary_counts_connections() -> None:
     with Canary() as canary:
         assert canary.connections == 0
         for _ in range(2):
@@ -293,7 +287,7 @@ def test_the_canary_counts_who_comes() -> None:
         assert canary.connections == 2
 
 
-async def test_the_canary_sings_when_a_redirect_is_followed(
+async def test_canary_counts_a_followed_redirect(
     site: DemoSite, client: aiohttp.ClientSession
 ) -> None:
     with Canary(site.port) as canary:
