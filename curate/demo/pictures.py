@@ -1,4 +1,4 @@
-"""What the sample site holds: some 500 URLs, and the bytes behind each as a pure function of its entry."""
+"""Catalogue of the sample site: some 500 URLs, each with bytes that depend on its entry alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from curate._version import __version__
-from curate.demo.draw import DRAWINGS, draw
+from curate.demo.draw import SCENES, draw, scene_name
 from curate.demo.misbehaviour import MISBEHAVIOURS
 from curate.demo.photographs import crop, photographs
 
@@ -20,28 +20,28 @@ __all__ = ["ENCODINGS", "Encoding", "Entry", "Picture", "catalogue", "encode", "
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a picture becomes bytes: what Pillow's `save` is given."""
+    """Format and options of Pillow's `save`, with the headers that go with them."""
 
     media_type: str
     suffix: str
     format: str
     options: dict[str, object] = field(default_factory=dict)
     prepare: Callable[[Image.Image], Image.Image] | None = None
-    """What is done to the picture first."""
+    """Function that changes the picture before it is saved."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """What an entry shows, before it is encoded."""
+    """Content of an entry, before it is encoded."""
 
     category: str
-    """The truth, as the taxonomy names it; no stage of a run may see it."""
+    """True category, by its name in the taxonomy; no stage of a run may see it."""
     seed: int
     size: tuple[int, int]
     encoding: str
     """A key of `ENCODINGS`."""
     photograph: str | None = None
-    """A shipped photograph's name; a drawing when None."""
+    """Name of a shipped photograph; None for a drawing."""
     blur: float = 0.0
     """Standard deviation of a Gaussian blur, in pixels."""
 
@@ -51,14 +51,14 @@ class Entry:
     """One URL of the site."""
 
     path: str
-    """What follows the host in the list, as a careless page would write it: not everything is percent-encoded."""
+    """URL after the host, as a careless page writes it: not everything is percent-encoded."""
     picture: Picture
     caption: str
     licence: str
     fate: str
-    """What it is there for: good, small, compressed, blurred, duplicate, odd, private, or its misbehaviour."""
+    """Purpose: good, small, compressed, blurred, duplicate, odd, private, or its misbehaviour."""
     behaviour: str | None = None
-    """A key of `MISBEHAVIOURS`; served as a server should when None."""
+    """A key of `MISBEHAVIOURS`; None if it is served correctly."""
 
 
 def _turned(picture: Image.Image) -> Image.Image:
@@ -66,7 +66,7 @@ def _turned(picture: Image.Image) -> Image.Image:
 
 
 def _deep(picture: Image.Image) -> Image.Image:
-    """Grey of 16 bits whose low byte isn't a copy of the high one."""
+    """Return 16-bit grey whose low byte differs from the high one."""
     grey = np.asarray(picture.convert("RGB"), dtype=np.uint32) @ np.array(
         [77, 150, 29], dtype=np.uint32
     )
@@ -117,33 +117,27 @@ ENCODINGS: dict[str, Encoding] = {
     "gif-animated": Encoding("image/gif", ".gif", "GIF", {"save_all": True, "duration": 120}),
 }
 _GOOD = (
-    "jpeg97",
-    "jpeg97",
-    "jpeg92",
-    "jpeg92",
-    "jpeg85",
-    "jpeg70",
-    "png",
-    "png",
-    "webp",
+    "jpeg97", "jpeg97", "jpeg92", "jpeg92", "jpeg85", "jpeg70", "png", "png", "webp",
     "webp-lossless",
-)
+)  # fmt: skip
 _HARSH = ("jpeg5", "jpeg10", "jpeg15", "webp5")
 _ODD = (
-    "jpeg-turned", "jpeg-cmyk", "jpeg-grey", "png16", "png-palette", "png-as-jpg", "webp-animated", "gif-animated",
+    "jpeg-turned", "jpeg-cmyk", "jpeg-grey", "png16", "png-palette", "png-as-jpg", "webp-animated",
+    "gif-animated",
 )  # fmt: skip
 _ODD_PATHS = (
-    "/odd/commas, and more, commas.jpg", '/odd/"double" and \'single\' quotes.jpg', "/odd/100%25.jpg",
-    "/odd/percent%20encoded%20spaces.jpg", "/odd/café/Zürich, 東京.jpg", "/odd/caf%C3%A9/encoded.jpg",
-    "/odd/show?id=7&size=large", "/odd/brackets[1](2){3}.jpg", "/odd/plus+plus&ampersand;semicolon.jpg",
-    "/odd/no-extension", "/odd/a//double//slash.jpg", "/odd/" + "long-" * 40 + "name.jpg",
+    "/odd/commas, and more, commas.jpg", '/odd/"double" and \'single\' quotes.jpg',
+    "/odd/100%25.jpg", "/odd/percent%20encoded%20spaces.jpg", "/odd/café/Zürich, 東京.jpg",
+    "/odd/caf%C3%A9/encoded.jpg", "/odd/show?id=7&size=large", "/odd/brackets[1](2){3}.jpg",
+    "/odd/plus+plus&ampersand;semicolon.jpg", "/odd/no-extension", "/odd/a//double//slash.jpg",
+    "/odd/" + "long-" * 40 + "name.jpg",
 )  # fmt: skip
 
 
 def catalogue(seed: int = 0) -> list[Entry]:
-    """Every entry of the site, in the order of its list.
+    """Return every entry of the site, in the order of its list.
 
-    The good, the flawed and the misbehaving are mixed, as in a crawl.
+    Good, flawed and misbehaving entries are mixed, as in a crawl.
     """
     rng = np.random.default_rng([seed, 0xC0A1])
     entries = [*_drawings(rng, 18), *_photographs(rng, 4)]
@@ -152,7 +146,7 @@ def catalogue(seed: int = 0) -> list[Entry]:
 
 
 def encode(picture: Picture) -> bytes:
-    """The bytes that are served for a picture."""
+    """Return the bytes that are served for a picture."""
     encoding, shown = ENCODINGS[picture.encoding], _show(picture)
     options = dict(encoding.options)
     if options.get("save_all"):
@@ -174,7 +168,7 @@ def _show(picture: Picture) -> Image.Image:
 
 
 def _size(rng: np.random.Generator) -> tuple[int, int]:
-    """Sides of a picture, upright, square or wide; one in fourteen is large."""
+    """Return a random size: upright, square or wide; one in fourteen is large."""
     short = int(rng.integers(700, 1025) if rng.random() < 1 / 14 else rng.integers(272, 560))
     long = int(short * rng.choice([1, 1.25, 4 / 3, 1.5]))
     return (long, short) if rng.random() < 0.6 else (short, long)
@@ -189,44 +183,38 @@ def _drawing(
     seed: int | None = None,
 ) -> Entry:
     seed = int(rng.integers(1_000_000)) if seed is None else seed
-    drawings = DRAWINGS[category]
-    subject = drawings[seed % len(drawings)].__name__.replace("_", " ")
-    name = f"{subject.replace(' ', '-')}-{int(rng.integers(10_000, 100_000))}-{seed}{ENCODINGS[encoding].suffix}"
-    path = f"/gallery/{category.lower().replace(' ', '-')}/{name}"
+    subject = scene_name(category, seed)
+    name = f"{subject.replace(' ', '-')}-{int(rng.integers(10_000, 100_000))}-{seed}"
+    folder = category.lower().replace(" ", "-")
+    path = f"/gallery/{folder}/{name}{ENCODINGS[encoding].suffix}"
     picture = Picture(category, seed, size, encoding)
     return Entry(path, picture, f"A drawing of {subject}, {category.lower()}", "MIT", fate)
 
 
 def _drawings(rng: np.random.Generator, per_category: int) -> Iterator[Entry]:
-    """Well-made drawings: so many of each category, none alike."""
-    for category in DRAWINGS:
+    """Yield good drawings, all different, `per_category` of each category."""
+    for category in SCENES:
         start = int(rng.integers(1_000_000))
         for seed in range(start, start + per_category):
             yield _drawing(rng, category, _size(rng), str(rng.choice(_GOOD)), "good", seed)
 
 
 def _photographs(rng: np.random.Generator, crops_each: int) -> Iterator[Entry]:
-    """Every shipped photograph whole, and crops of it."""
+    """Yield every shipped photograph whole, and crops of it."""
     for photo in photographs():
         for k in range(crops_each + 1):
-            size = (
-                (768, 768) if k == 0 else (int(rng.integers(256, 420)), int(rng.integers(256, 420)))
-            )
+            width, height = (768, 768) if k == 0 else rng.integers(256, 420, 2).tolist()
             encoding = str(rng.choice(_GOOD))
             name = f"{photo.name}{f'-detail-{k}' if k else ''}{ENCODINGS[encoding].suffix}"
-            picture = Picture(photo.category, int(rng.integers(2**31)), size, encoding, photo.name)
-            yield Entry(
-                f"/photographs/{name}",
-                picture,
-                f"{photo.name}, {photo.credit}",
-                photo.licence,
-                "good",
-            )
+            seed = int(rng.integers(2**31))
+            picture = Picture(photo.category, seed, (width, height), encoding, photo.name)
+            caption = f"{photo.name}, {photo.credit}"
+            yield Entry(f"/photographs/{name}", picture, caption, photo.licence, "good")
 
 
 def _flawed(rng: np.random.Generator, good: list[Entry]) -> Iterator[Entry]:
-    """What a crawl is full of: thumbnails, pictures compressed to death, blurred ones, and the same bytes again."""
-    categories = list(DRAWINGS)
+    """Yield thumbnails, heavily compressed pictures, blurred pictures, and duplicates."""
+    categories = list(SCENES)
     for k in range(28):
         size = (int(rng.integers(90, 255)), int(rng.integers(60, 200)))
         entry = _drawing(rng, categories[k % 16], size, "jpeg92", "small")
@@ -242,8 +230,8 @@ def _flawed(rng: np.random.Generator, good: list[Entry]) -> Iterator[Entry]:
 
 
 def _oddities(rng: np.random.Generator) -> Iterator[Entry]:
-    """Good pictures in unusual files or under unusual names, and one that robots.txt asks to leave alone."""
-    categories = list(DRAWINGS)
+    """Yield good pictures in unusual files or under unusual names, and one behind robots.txt."""
+    categories = list(SCENES)
     for encoding in _ODD:
         entry = _drawing(rng, categories[rng.integers(16)], (480, 360), encoding, "odd")
         yield replace(entry, path=f"/odd/{encoding}{ENCODINGS[encoding].suffix}")
@@ -256,12 +244,12 @@ def _oddities(rng: np.random.Generator) -> Iterator[Entry]:
 
 
 def _misbehaving() -> Iterator[Entry]:
-    """One entry for each misbehaviour."""
+    """Yield one entry for each misbehaviour."""
     for k, name in enumerate(MISBEHAVIOURS):
-        picture = Picture(list(DRAWINGS)[k % 16], k, (360, 300), "jpeg92")
+        picture = Picture(list(SCENES)[k % 16], k, (360, 300), "jpeg92")
         yield Entry(f"/trouble/{name}.jpg", picture, name, "MIT", name, behaviour=name)
 
 
 def fingerprint(picture: Picture) -> str:
-    """A name for a picture's bytes in a cache: 32 hex digits."""
+    """Return the cache key of a picture's bytes: 32 hex digits."""
     return hashlib.sha256(f"{__version__} {picture!r}".encode()).hexdigest()[:32]

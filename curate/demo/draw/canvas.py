@@ -1,267 +1,289 @@
-"""The canvas: shapes filled with plain or textured paint at twice the size, reduced at the end."""
+"""The canvas that everything is drawn on, at twice the picture's size, and reduced at the end."""
 
 from __future__ import annotations
 
+import copy
 import importlib.util
-import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache, lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
+from typing import Self, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from curate.demo.draw import fields
-from curate.demo.draw.colours import Colour, mix
-from curate.demo.draw.shapes import Outline, Points, rectangle
+from curate.demo.draw import colours, textures
+from curate.demo.draw.colours import BLACK, MATERIALS, Colour, Paint
+from curate.demo.draw.shapes import Outline, Points
 
-__all__ = ["Canvas", "Paint", "finish", "font", "shaded"]
+__all__ = ["FACES", "Canvas", "Layer"]
 
-_TILE = (512, 512)
-_VARIANTS = 8
-"""Tiles of each texture: making one takes longer than drawing some pictures, so they are shared."""
-_TEXTURES: dict[str, Callable[[np.random.Generator], fields.Field]] = {
-    "paper": lambda rng: fields.noise(rng, _TILE, 0.4, 0.8),
-    "cloud": lambda rng: fields.noise(rng, (1024, 1024), 1.6),
-    "stone": lambda rng: fields.noise(rng, _TILE, 0.8),
-    "fur": lambda rng: fields.hatching(rng, _TILE, rng.uniform(0.3, 0.9), 8, 1.2),
-    "grass": lambda rng: fields.hatching(rng, _TILE, np.pi / 2 + rng.normal(0, 0.15), 10, 1.2),
-    "water": lambda rng: fields.hatching(rng, _TILE, 0, 24, 2.2),
-    "brush": lambda rng: fields.hatching(rng, _TILE, rng.uniform(-0.4, 0.4), 18, 1.4),
-    "weave": lambda rng: fields.weave(rng, _TILE, 8),
-    "knit": lambda rng: fields.knit(rng, _TILE, 16),
-    "wood": lambda rng: fields.wood(rng, _TILE),
-}
-_FACES = {
-    "sans": "DejaVuSans", "bold": "DejaVuSans-Bold", "oblique": "DejaVuSans-BoldOblique", "mono": "DejaVuSansMono",
-    "serif": "DejaVuSerif", "serifbold": "DejaVuSerif-Bold", "italic": "DejaVuSerif-Italic",
-    "book": "STIXGeneral", "bookbold": "STIXGeneralBol", "plain": "",
-}  # fmt: skip
-
+FACES = ("DejaVuSans-Bold", "DejaVuSerif-Bold", "DejaVuSans", "STIXGeneral", "STIXGeneralBol")
+"""Fonts of matplotlib, by the names of their files."""
+SMALL = 80
+"""Area in pixels of the double size below which a shape is drawn without its texture."""
 
 Box = tuple[int, int, int, int]
-"""Left, top, right and bottom in pixels of the double size."""
-
-
-@dataclass(frozen=True)
-class Paint:
-    """What a shape is filled with.
-
-    The colour runs to `to` along `angle` (radians; a quarter turn is downwards) over the shape's bounding box, and is
-    made lighter and darker by a texture of `contrast` (standard deviation, as a share of full scale).
-    """
-
-    colour: Colour
-    to: Colour | None = None
-    texture: str = "paper"
-    contrast: float = 0.05
-    angle: float = np.pi / 2
-
-
-def shaded(
-    colour: Colour, texture: str = "paper", contrast: float = 0.06, shade: float = 0.25
-) -> Paint:
-    """A surface lit from the top left."""
-    return Paint(
-        mix(colour, (255, 250, 235), shade / 2),
-        mix(colour, (20, 15, 40), shade),
-        texture,
-        contrast,
-        1.1,
-    )
+T = TypeVar("T")
 
 
 class Canvas:
-    """A picture under way. Its height is 1 and its width `wide`, the origin is the top left corner.
+    """A picture that is being drawn, or a view of it with coordinates of its own.
 
-    `detail` multiplies the contrast of every texture: some pictures are smooth and some are rough.
+    The picture's origin is its top left corner, its height is 1 and its width is `wide`.
+
+    Attributes:
+        rng: decides everything that is left to chance.
+        palette: six colours from the darkest to the lightest.
+        shape: height and width of the finished picture in pixels.
+        wide: width of the picture in units of its height.
+        unit: the shorter side.
+        level: height of the horizon, or of the line where a wall meets the floor.
+        paints: paints that names mean here.
+        words: texts that kinds of text mean here, and the font.
+        outline: None paints textures; a number paints flat colours, with ink lines of that width.
+        clean: True for a picture without the grain and softness of a camera.
     """
 
-    def __init__(
-        self, rng: np.random.Generator, size: tuple[int, int], ground: Colour | Paint
-    ) -> None:
+    def __init__(self, rng: np.random.Generator, size: tuple[int, int]) -> None:
+        """Prepare an empty picture of a size (width, height) in pixels."""
         self.rng = rng
+        self.palette = colours.choose_palette(rng)
+        self.shape = (size[1], size[0])
         self.wide = size[0] / size[1]
-        self.detail = float(np.clip(rng.lognormal(0, 0.55), 0.3, 2.2))
-        self._scale = 2 * size[1]
-        self._image = Image.new("RGB", (2 * size[0], 2 * size[1]))
-        self._draw = ImageDraw.Draw(self._image)
-        self._tiles: dict[str, fields.Field] = {}
-        self.fill(self.whole, ground)
+        self.unit = min(1.0, self.wide)
+        self.level = self.uniform(0.42, 0.6)
+        self.paints: dict[str, Paint] = {}
+        self.words: dict[str, str] = {}
+        self.outline: float | None = None
+        self.clean = False
+        # some pictures are smooth and some are rough
+        self._detail = float(np.clip(rng.lognormal(0, 0.5), 0.4, 2.2))
+        self._image = Image.new("RGB", (2 * size[0], 2 * size[1]), self.palette[5])
+        self._tiles: dict[str, textures.Texture] = {}
+        self._matrix = np.diag([2.0 * size[1], 2.0 * size[1], 1])
 
-    @property
-    def whole(self) -> Points:
-        """The whole picture as a shape."""
-        return rectangle(0, 0, self.wide, 1)
+    # chance
 
-    @property
-    def unit(self) -> float:
-        """The shorter side."""
-        return min(1.0, self.wide)
+    def uniform(self, low: float, high: float) -> float:
+        """Return a number between two bounds."""
+        return float(self.rng.uniform(low, high))
 
-    def fill(self, shape: Outline, paint: Colour | Paint) -> None:
-        """Fill a closed shape, (n, 2) in units."""
-        points = np.asarray(shape, dtype=np.float64) * self._scale
-        if not isinstance(paint, Paint):
-            self._draw.polygon(points.ravel().tolist(), fill=paint)
-            return
-        if cut := self._cut(points, 0, 255):
-            mask, box = cut
-            self._image.paste(Image.fromarray(self._patch(paint, *box)), box[:2], mask)
+    def whole(self, low: int, high: int) -> int:
+        """Return a whole number between two bounds, both included."""
+        return int(self.rng.integers(low, high + 1))
 
-    def line(self, path: Outline, colour: Colour, width: float) -> None:
-        """A line of even width through the points."""
-        points = np.asarray(path, dtype=np.float64) * self._scale
-        self._draw.line(
-            points.ravel().tolist(),
-            fill=colour,
-            width=max(1, round(width * self._scale)),
-            joint="curve",
+    def chance(self, share: float) -> bool:
+        """Return True in a share of cases."""
+        return bool(self.rng.random() < share)
+
+    def pick(self, options: Sequence[T]) -> T:
+        """Return one of the options."""
+        return options[self.rng.integers(len(options))]
+
+    # colours
+
+    def colour(self, name: str) -> Colour:
+        """Return a colour: `hue`, `any`, `dark` or `light` of the palette, or a CSS colour."""
+        parts = {"hue": slice(1, 5), "any": slice(6), "dark": slice(1), "light": slice(5, 6)}
+        chosen = self.pick(self.palette[parts[name]]) if name in parts else colours.rgb(name)
+        return colours.jitter(self.rng, chosen, 8)
+
+    def paint(self, name: str) -> Paint:
+        """Return the paint of a material or colour.
+
+        Within a motif a name always means the same paint, and `wood2` another wood than `wood`.
+        Each `+` or `-` at the end makes it lighter or darker, `~` a little different every time.
+        """
+        base = name.rstrip("+-~")
+        if base not in self.paints:
+            kind = base if base.startswith("#") else base.rstrip("0123456789")
+            choices, texture, contrast = MATERIALS.get(kind, (kind, "paper", 0.04))
+            ends = [self.colour(word) for word in self.pick(choices.split()).split("/")]
+            self.paints[base] = colours.lit(*ends, texture=texture, contrast=contrast)
+        paint = self.paints[base]
+        if "~" in name:
+            new = self.colour(base) if base in ("any", "hue") else paint.plain
+            new = colours.jitter(self.rng, new, 14)
+            paint = colours.lit(new, texture=paint.texture, contrast=paint.contrast)
+        return paint.toned(0.22 * (name.count("+") - name.count("-")))
+
+    def ink(self, name: str) -> Colour:
+        """Return the plain colour of a paint."""
+        return self.paint(name).plain
+
+    def seen(self, height: float) -> Colour:
+        """Return the mean colour of what is drawn at a height of the picture."""
+        top = int(height * self._image.height)
+        row = np.asarray(self._image.crop((0, top, self._image.width, top + 2)))
+        red, green, blue = row.mean(axis=(0, 1)).astype(int).tolist()
+        return red, green, blue
+
+    # views
+
+    def at(self, x: float, y: float, scale: float = 1, turn: float = 0, stretch: float = 1) -> Self:
+        """Return a view with its origin at (x, y), scaled, and turned clockwise by radians.
+
+        `stretch` is along x; a negative one mirrors the view.
+        """
+        cos, sin = np.cos(turn) * scale, np.sin(turn) * scale
+        return self._view([[cos * stretch, -sin, x], [sin * stretch, cos, y], [0, 0, 1]])
+
+    def floor(self) -> Self:
+        """Return a view of the ground in perspective: x sideways from the middle, y distance."""
+        middle = self.wide / 2
+        return self._view([[1, middle, middle], [0, self.level, 1], [0, 1, 1]])
+
+    def side(self, sign: int) -> Self:
+        """Return a view of the left (-1) or right (1) wall in perspective: x the distance, y down.
+
+        The origin lies on the picture's edge at the height of the horizon.
+        """
+        edge, middle = self.wide / 2 * (1 + sign), self.wide / 2
+        return self._view([[middle, 0, edge], [self.level, 1, self.level], [1, 0, 1]])
+
+    def renamed(self) -> Self:
+        """Return a view in which every name of a paint or text means something new."""
+        view = copy.copy(self)
+        view.paints, view.words = {}, {"face": self.pick(FACES)}
+        return view
+
+    def inset(self, corners: Points, *layers: Layer, outline: float | None = None) -> None:
+        """Draw layers as a picture of its own between the first and the third corner of a box."""
+        left, top, right, bottom = (
+            self._pixels(corners[[0, 2]]).round().ravel().astype(int).tolist()
         )
+        inner = Canvas(self.rng, (max(4, (right - left) // 2), max(4, (bottom - top) // 2)))
+        inner.palette, inner.outline = self.palette, outline
+        for layer in layers:
+            layer(inner)
+        self._image.paste(inner._image, (left, top))
 
-    def outlined(self, shape: Points, paint: Colour | Paint, ink: Colour, width: float) -> None:
-        """A filled shape with an outline."""
-        self.fill(shape, paint)
-        self.line(np.concatenate([shape, shape[:2]]), ink, width)
+    # drawing
 
-    def shadow(
-        self, shape: Outline, dx: float, dy: float, blur: float, strength: float = 0.35
-    ) -> None:
-        """Darken what lies under a shape moved by (dx, dy); `blur` in units."""
-        points = (np.asarray(shape, dtype=np.float64) + (dx, dy)) * self._scale
-        radius = float(blur * self._scale)
-        if cut := self._cut(points, 3 * radius, round(255 * strength)):
-            mask, box = cut
-            self._image.paste((25, 18, 40), box[:2], mask.filter(ImageFilter.BoxBlur(radius)))
+    def fill(self, shape: Outline, paint: str | Colour | Paint) -> None:
+        """Fill a closed shape (n, 2) with a paint, or with a plain colour."""
+        points = self._pixels(shape)
+        paint = self.paint(paint) if isinstance(paint, str) else paint
+        plain = self.outline is not None or np.ptp(points, axis=0).prod() < SMALL
+        if isinstance(paint, Paint) and not plain:
+            if cut := self._cut(points, 0, 255):
+                mask, area = cut
+                self._image.paste(Image.fromarray(self._patch(paint, *area)), area[:2], mask)
+            return
+        pen, corners = ImageDraw.Draw(self._image), points.ravel().tolist()
+        pen.polygon(corners, paint.plain if isinstance(paint, Paint) else paint)
+        if self.outline:
+            width = max(1, round(self.outline * self._image.height))
+            pen.line(corners + corners[:4], BLACK, width, "curve")
 
-    def glow(
-        self, x: float, y: float, radius: float, colour: Colour, strength: float = 0.6
-    ) -> None:
-        """Light that fades with the distance from (x, y)."""
-        side = max(2, round(2 * radius * self._scale))
-        ramp = np.linspace(-1, 1, side, dtype=np.float32) ** 2
-        fade = np.clip(1 - np.sqrt(ramp[:, None] + ramp[None, :]), 0, 1) ** 2 * 255 * strength
-        corner = (round((x - radius) * self._scale), round((y - radius) * self._scale))
-        self._image.paste(colour, corner, Image.fromarray(fade.astype(np.uint8)))
+    def shadow(self, shape: Outline, drop: float, strength: float = 0.4) -> None:
+        """Darken softly what lies under a shape, moved down by `drop`."""
+        radius = drop * self._scales[1]
+        points = self._pixels(np.asarray(shape) + (drop / 2, drop))
+        if self.outline is None and (cut := self._cut(points, 3 * radius, round(255 * strength))):
+            mask, area = cut
+            self._image.paste(BLACK, area[:2], mask.filter(ImageFilter.BoxBlur(radius)))
+
+    def glow(self, x: float, y: float, radius: float, paint: str, strength: float = 0.55) -> None:
+        """Lay light around (x, y) that fades with the distance."""
+        radius *= self._scales[1]
+        ramp = np.linspace(-1, 1, max(2, round(2 * radius)), dtype=np.float32) ** 2
+        fade = np.clip(1 - np.sqrt(ramp[:, None] + ramp), 0, 1) ** 2 * 255 * strength
+        left, top = (self._pixels([[x, y]])[0] - radius).round().astype(int).tolist()
+        if self.outline is None:
+            mask = Image.fromarray(fade.astype(np.uint8))
+            self._image.paste(self.ink(paint), (left, top), mask)
 
     def text(
-        self,
-        x: float,
-        y: float,
-        words: str,
-        height: float,
-        colour: Colour,
-        face: str = "sans",
-        *,
-        anchor: str = "mm",
-        turn: float = 0,
-    ) -> None:
-        """Write words with the anchor point at (x, y); `height` is the font's size in units, `turn` in degrees."""
-        size = max(6, round(height * self._scale))
-        if not turn:
-            at = (x * self._scale, y * self._scale)
-            self._draw.text(at, words, fill=colour, font=font(face, size), anchor=anchor)
-            return
-        box = font(face, size).getbbox(words, anchor="mm")
-        reach = round(2 * max(abs(v) for v in box)) + 4
-        mask = Image.new("L", (reach, reach))
-        ImageDraw.Draw(mask).text(
-            (reach / 2, reach / 2), words, fill=255, font=font(face, size), anchor="mm"
-        )
-        mask = mask.rotate(turn, Image.Resampling.BICUBIC)
-        self._image.paste(
-            colour, (round(x * self._scale - reach / 2), round(y * self._scale - reach / 2)), mask
-        )
+        self, x: float, y: float, words: str, height: float, paint: str, *,
+        face: str, anchor: str = "mm", fit: float = np.inf,
+    ) -> None:  # fmt: skip
+        """Write words with their anchor at (x, y).
 
-    def text_width(self, words: str, height: float, face: str = "sans") -> float:
-        """The width of the words in units."""
-        return float(font(face, max(6, round(height * self._scale))).getlength(words)) / self._scale
+        `height` is the font's size, smaller where the words would be wider than `fit`.
+        """
+        across, down = self._scales
+        width = _font(face, 100).getlength(words) / 100 * height * down
+        letters = _font(face, max(6, round(height * down * min(1, fit * across / max(width, 1)))))
+        at = self._pixels([[x, y]])[0].tolist()
+        ImageDraw.Draw(self._image).text(at, words, self.ink(paint), letters, anchor)
 
-    def cover(self, picture: Image.Image) -> None:
-        """Replace all that was drawn so far by another picture."""
-        self._image.paste(picture.resize(self._image.size, Image.Resampling.BICUBIC))
+    def cover(self, pixels: ArrayLike) -> None:
+        """Replace everything drawn so far by pixels (height, width, 3) from 0 to 255."""
+        picture = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+        self._image.paste(picture.resize(self._image.size, Image.Resampling.NEAREST))
 
-    def roughen(self, texture: str, contrast: float) -> None:
-        """Lay a texture over all that was drawn so far."""
-        height, width = self._image.height, self._image.width
-        field = self._field(texture, 0, 0, width, height) * (255 * contrast * self.detail)
-        pixels = np.asarray(self._image, dtype=np.float32) + field[..., None]
-        self._image = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
-        self._draw = ImageDraw.Draw(self._image)
+    def finish(self) -> Image.Image:
+        """Return the picture with the softness and grain of a camera, unless it is clean."""
+        picture = self._image.reduce(2)
+        if self.clean:
+            return picture
+        if self.chance(0.3):
+            picture = picture.filter(ImageFilter.GaussianBlur(self.uniform(0.4, 1.0)))
+        sigma = float(np.clip(self.rng.lognormal(1.2, 0.7), 0.8, 14))
+        grain = self.rng.standard_normal((*self.shape, 1), dtype=np.float32)
+        pixels = np.asarray(picture, dtype=np.float32) + sigma * grain + 0.5
+        return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
-    def finish(self, *, clean: bool = False) -> Image.Image:
-        """The picture at its size, with the grain and softness of a camera or press; `clean` pictures have neither."""
-        reduced = self._image.reduce(2)
-        return reduced if clean else finish(self.rng, reduced)
+    # pixels of the double size
+
+    def _view(self, matrix: ArrayLike) -> Self:
+        view = copy.copy(self)
+        view._matrix = self._matrix @ np.asarray(matrix)
+        return view
+
+    def _pixels(self, shape: Outline) -> Points:
+        points = np.asarray(shape, dtype=float) @ self._matrix[:, :2].T + self._matrix[:, 2]
+        return points[:, :2] / points[:, 2:]
+
+    @property
+    def _scales(self) -> tuple[float, float]:
+        """Pixels in a unit of width and of height, at the origin."""
+        matrix = self._matrix
+        along = (matrix[:2, :2] - matrix[:2, 2:] / matrix[2, 2] * matrix[2, :2]) / matrix[2, 2]
+        across, down = np.hypot(*along).tolist()
+        return across, down
 
     def _cut(self, points: Points, margin: float, level: int) -> tuple[Image.Image, Box] | None:
-        """A polygon in pixels as a mask of its bounding box and a margin; None where that lies outside the picture."""
-        left, top = np.maximum(np.floor(points.min(axis=0) - margin).astype(int), 0).tolist()
-        right, bottom = np.minimum(
-            np.ceil(points.max(axis=0) + margin).astype(int) + 1, self._image.size
-        ).tolist()
+        """Return a polygon as a mask of its bounding box and margin; None outside the picture."""
+        low = np.maximum(np.floor(points.min(axis=0) - margin), 0).astype(int)
+        high = np.ceil(points.max(axis=0) + margin).astype(int) + 1
+        (left, top), (right, bottom) = low.tolist(), np.minimum(high, self._image.size).tolist()
         if right <= left or bottom <= top:
             return None
         mask = Image.new("L", (right - left, bottom - top))
-        ImageDraw.Draw(mask).polygon((points - (left, top)).ravel().tolist(), fill=level)
+        ImageDraw.Draw(mask).polygon((points - low).ravel().tolist(), fill=level)
         return mask, (left, top, right, bottom)
 
     def _patch(
         self, paint: Paint, left: int, top: int, right: int, bottom: int
     ) -> NDArray[np.uint8]:
-        tone = self._field(paint.texture, left, top, right, bottom) * (
-            255 * paint.contrast * self.detail
-        )
-        patch = tone[..., None] + np.asarray(paint.colour, dtype=np.float32)
-        if paint.to is not None:
-            down, across = np.sin(paint.angle), np.cos(paint.angle)
-            y, x = np.linspace(0, 1, bottom - top), np.linspace(0, 1, right - left)
-            share = y[:, None] * down + x[None, :] * across - min(down, 0) - min(across, 0)
-            share /= abs(down) + abs(across)
-            patch += share.astype(np.float32)[..., None] * (
-                np.asarray(paint.to, dtype=np.float32) - paint.colour
-            )
-        return np.clip(patch, 0, 255).astype(np.uint8)
-
-    def _field(self, texture: str, left: int, top: int, right: int, bottom: int) -> fields.Field:
-        if texture not in self._tiles:
-            self._tiles[texture] = _tile(texture, int(self.rng.integers(_VARIANTS)))
-        tile = self._tiles[texture]
-        rows, columns = (
-            np.arange(top, bottom) % tile.shape[0],
-            np.arange(left, right) % tile.shape[1],
-        )
-        return tile[rows[:, None], columns[None, :]]
+        """Return the pixels of a box that is filled with a paint."""
+        if paint.texture not in self._tiles:
+            variant = self.whole(0, textures.VARIANTS - 1)
+            self._tiles[paint.texture] = textures.tile(paint.texture, variant)
+        rows, columns = np.arange(top, bottom), np.arange(left, right)
+        grain = self._tiles[paint.texture].take(rows, 0, mode="wrap").take(columns, 1, mode="wrap")
+        grain *= 255 * paint.contrast * self._detail
+        # the colour changes by a step a row and a step a column
+        down, across = np.sin(paint.angle), np.cos(paint.angle)
+        change = np.subtract(paint.to, paint.colour, dtype=np.float32) / (down + across)
+        rows, columns = (rows - top) * down / len(rows), (columns - left) * across / len(columns)
+        pixels = np.float32(paint.colour) + rows[:, None, None].astype(np.float32) * change
+        pixels = pixels + columns[:, None].astype(np.float32) * change + grain[..., None]
+        return np.clip(pixels, 0, 255, out=pixels).astype(np.uint8)
 
 
-def finish(rng: np.random.Generator, picture: Image.Image) -> Image.Image:
-    """Softness and grain, different for every picture, as lenses, sensors and presses give them."""
-    if rng.random() < 0.3:
-        picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.4, 1.0)))
-    sigma = float(np.clip(rng.lognormal(0.9, 0.8), 0.5, 14))
-    pixels = np.asarray(picture, dtype=np.float32)
-    grain = rng.standard_normal((*pixels.shape[:2], 1), dtype=np.float32)
-    return Image.fromarray(np.clip(pixels + sigma * grain + 0.5, 0, 255).astype(np.uint8))
-
-
-@cache
-def _tile(texture: str, variant: int) -> fields.Field:
-    return _TEXTURES[texture](np.random.default_rng([zlib.crc32(texture.encode()), variant]))
+Layer = Callable[[Canvas], None]
+"""Function that draws on a canvas: a backdrop, a pattern, motifs on the ground."""
 
 
 @lru_cache(maxsize=256)
-def font(face: str, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """A font that needs no installation: matplotlib's bundled ones, or Pillow's own ("plain")."""
-    if face == "plain":
-        return ImageFont.load_default(size)
-    return ImageFont.truetype(str(_font_folder() / f"{_FACES[face]}.ttf"), size)
-
-
-@lru_cache(maxsize=1)
-def _font_folder() -> Path:
+def _font(face: str, size: int) -> ImageFont.FreeTypeFont:
+    """Return a font that needs no installation, since matplotlib ships it."""
     # find_spec doesn't run matplotlib, whose import takes longer than a picture
     spec = importlib.util.find_spec("matplotlib")
     assert spec is not None and spec.origin is not None, "matplotlib is a core dependency"
-    return Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf"
+    return ImageFont.truetype(Path(spec.origin).parent / "mpl-data/fonts/ttf" / f"{face}.ttf", size)

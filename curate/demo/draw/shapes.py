@@ -1,154 +1,113 @@
-"""Shapes as arrays of points, shape (n, 2), in units of the picture's height; x to the right, y down."""
+"""Shapes: outlines and paths as arrays of points (n, 2); x to the right, y down."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 __all__ = [
-    "Outline",
-    "Points",
-    "blob",
-    "ellipse",
-    "place",
-    "rectangle",
-    "ribbon",
-    "ridge",
-    "rounded",
-    "smooth",
-    "star",
-    "within",
-    "xy",
-]
+    "Outline", "Points", "blob", "box", "curve", "leaf", "oval", "place", "ridge", "star", "stroke",
+    "turned",
+]  # fmt: skip
 
 Points = NDArray[np.float64]
-Outline = NDArray[np.float64] | Sequence[Sequence[float] | NDArray[np.float64]]
-"""What can be made into points: an array, or a list of pairs."""
+Outline = Points | Sequence[Sequence[float]]
+"""An array of points, or a list of pairs."""
 
 
-def rectangle(left: float, top: float, right: float, bottom: float) -> Points:
-    return np.array([[left, top], [right, top], [right, bottom], [left, bottom]], dtype=np.float64)
-
-
-def rounded(left: float, top: float, right: float, bottom: float, radius: float) -> Points:
-    """A rectangle with round corners."""
+def box(left: float, top: float, right: float, bottom: float, radius: float = 0) -> Points:
+    """Return a rectangle, with round corners if there is a radius."""
+    if not radius:
+        return np.array([[left, top], [right, top], [right, bottom], [left, bottom]], dtype=float)
     radius = min(radius, abs(right - left) / 2, abs(bottom - top) / 2)
     xs, ys = (right - radius, left + radius), (bottom - radius, top + radius)
     centres = ((xs[0], ys[0]), (xs[1], ys[0]), (xs[1], ys[1]), (xs[0], ys[1]))
-    corners = [
-        ellipse(x, y, radius, start=k / 4, end=(k + 1) / 4, points=9)
-        for k, (x, y) in enumerate(centres)
-    ]
-    return np.concatenate(corners)
+    return np.concatenate(
+        [oval(x, y, radius, start=k / 4, end=k / 4 + 0.25) for k, (x, y) in enumerate(centres)]
+    )
 
 
-def ellipse(
-    x: float,
-    y: float,
-    rx: float,
-    ry: float | None = None,
-    *,
-    turn: float = 0,
-    start: float = 0,
-    end: float = 1,
-    points: int = 49,
+def oval(
+    x: float, y: float, rx: float, ry: float | None = None, start: float = 0, end: float = 1
 ) -> Points:
-    """An ellipse, or its part between two shares of the full turn (0 is right, 0.25 is down); `turn` in radians."""
-    angle = np.linspace(start, end, points) * 2 * np.pi
-    outline = np.stack([np.cos(angle) * rx, np.sin(angle) * (rx if ry is None else ry)], axis=1)
-    return place(outline, x, y, turn=turn)
+    """Return an ellipse, or its part between two shares of a turn (0 is right, 0.25 is down)."""
+    angle = np.linspace(start, end, 9 + round(40 * abs(end - start))) * 2 * np.pi
+    return np.stack([x + np.cos(angle) * rx, y + np.sin(angle) * (ry or rx)], axis=1)
 
 
 def blob(
-    rng: np.random.Generator,
-    x: float,
-    y: float,
-    rx: float,
-    ry: float | None = None,
-    rough: float = 0.15,
+    rng: np.random.Generator, x: float, y: float, rx: float, ry: float = 0, rough: float = 0.15
 ) -> Points:
-    """A closed smooth outline around an ellipse; `rough` is the spread of its radius."""
-    angle = np.linspace(0, 2 * np.pi, 65)[:-1]
-    radius = np.ones_like(angle)
-    for wave in range(2, 8):
-        radius += rough / wave * rng.normal() * np.cos(wave * angle + rng.uniform(0, 2 * np.pi))
+    """Return a smooth closed outline around an ellipse; `rough` is the spread of its radius."""
+    angle = np.linspace(0, 2 * np.pi, 49)[:-1]
+    wave = np.arange(2, 8)[:, None]
+    height, phase = rng.normal(0, rough, (6, 1)) / wave, rng.uniform(0, 2 * np.pi, (6, 1))
+    radius = 1 + (height * np.cos(wave * angle + phase)).sum(axis=0)
     return np.stack(
-        [x + rx * radius * np.cos(angle), y + (rx if ry is None else ry) * radius * np.sin(angle)],
-        axis=1,
+        [x + rx * radius * np.cos(angle), y + (ry or rx) * radius * np.sin(angle)], axis=1
     )
 
 
-def star(x: float, y: float, outer: float, inner: float, spikes: int, turn: float = 0) -> Points:
-    angle = turn + np.arange(2 * spikes) * np.pi / spikes
-    radius = np.where(np.arange(2 * spikes) % 2, inner, outer)
+def star(x: float, y: float, outer: float, inner: float, spikes: float) -> Points:
+    """Return a star with one spike upwards."""
+    angle = np.arange(2 * int(spikes)) * np.pi / int(spikes) - np.pi / 2
+    radius = np.where(np.arange(len(angle)) % 2, inner, outer)
     return np.stack([x + radius * np.cos(angle), y + radius * np.sin(angle)], axis=1)
 
 
-def smooth(points: Outline, *, closed: bool = True, steps: int = 8) -> Points:
-    """A Catmull-Rom curve through the points."""
-    knots = np.asarray(points, dtype=np.float64)
-    before, after, after2 = (np.roll(knots, shift, axis=0) for shift in (1, -1, -2))
-    if not closed:
-        before[0], after2[-2] = knots[0], knots[-1]
-        knots, before, after, after2 = knots[:-1], before[:-1], after[:-1], after2[:-1]
+def leaf(length: float, width: float) -> Points:
+    """Return a pointed leaf that grows from the origin along x."""
+    t = np.linspace(0, 1, 12)
+    half = np.stack([t * length, width / 2 * np.sin(np.pi * t**0.8)], axis=1)
+    return np.concatenate([half, half[::-1] * (1, -1)])
+
+
+def curve(points: Outline, *, closed: bool = True, steps: int = 8) -> Points:
+    """Return a Catmull-Rom curve through the points."""
+    knots = np.asarray(points, dtype=float)
+    ends = [knots[-1:], knots, knots[:2]] if closed else [knots[:1], knots, knots[-1:]]
+    p0, p1, p2, p3 = (np.concatenate(ends)[k : len(knots) + k - (not closed)] for k in range(4))
     t = np.linspace(0, 1, steps, endpoint=False)[None, :, None]
-    p0, p1, p2, p3 = (p[:, None, :] for p in (before, knots, after, after2))
-    curve = p1 + 0.5 * t * (
-        p2 - p0 + t * (2 * p0 - 5 * p1 + 4 * p2 - p3 + t * (3 * (p1 - p2) + p3 - p0))
-    )
-    curve = curve.reshape(-1, 2)
-    return curve if closed else np.concatenate([curve, np.asarray(points, dtype=np.float64)[-1:]])
+    p0, p1, p2, p3 = (p[:, None] for p in (p0, p1, p2, p3))
+    cubic = 2 * p0 - 5 * p1 + 4 * p2 - p3 + t * (3 * (p1 - p2) + p3 - p0)
+    path = (p1 + 0.5 * t * (p2 - p0 + t * cubic)).reshape(-1, 2)
+    return path if closed else np.concatenate([path, knots[-1:]])
 
 
-def ribbon(path: Outline, widths: float | Sequence[float]) -> Points:
-    """The outline of a stroke along a path; several widths are spread evenly over its length."""
-    line = np.asarray(path, dtype=np.float64)
+def stroke(path: Outline, *widths: float) -> Points:
+    """Return the outline of a stroke along a path; the widths are spread evenly over its length."""
+    line = np.asarray(path, dtype=float)
     along = np.gradient(line, axis=0)
-    across = (
-        np.stack([-along[:, 1], along[:, 0]], axis=1)
-        / np.maximum(np.hypot(*along.T), 1e-9)[:, None]
-    )
-    knots = np.atleast_1d(np.asarray(widths, dtype=np.float64))
-    half = (
-        np.interp(np.linspace(0, 1, len(line)), np.linspace(0, 1, len(knots)), knots)[:, None] / 2
-    )
-    return np.concatenate([line + across * half, (line - across * half)[::-1]])
+    across = np.stack([-along[:, 1], along[:, 0]], axis=1)
+    across /= np.maximum(np.hypot(*along.T), 1e-9)[:, None]
+    t = np.linspace(0, len(widths) - 1, len(line))
+    half = across * np.interp(t, np.arange(len(widths)), widths)[:, None] / 2
+    return np.concatenate([line + half, (line - half)[::-1]])
+
+
+def turned(side: Outline) -> Points:
+    """Return the outline of a turned vessel: a smooth right side and its mirror image."""
+    right = curve(side, closed=False)
+    return np.concatenate([right, (right * (-1, 1))[::-1]])
 
 
 def ridge(
-    rng: np.random.Generator,
-    right: float,
-    level: float,
-    height: float,
-    slope: float = 1.4,
-    points: int = 160,
+    rng: np.random.Generator, right: float, level: float, height: float, slope: float = 1.3
 ) -> Points:
-    """A skyline from x = 0 to `right` around y = `level`: a 1/f^slope walk with standard deviation `height`."""
-    waves = np.arange(1, points // 2 + 1)
-    spectrum = (rng.normal(size=waves.size) + 1j * rng.normal(size=waves.size)) / waves**slope
-    walk = np.fft.irfft(np.concatenate([[0], spectrum]), 2 * points)[:points]
+    """Return a skyline from x = 0 to `right`: a 1/f^slope walk around `level`.
+
+    `height` is the walk's standard deviation.
+    """
+    waves = np.arange(1, 81)
+    spectrum = (rng.normal(size=80) + 1j * rng.normal(size=80)) / waves**slope
+    walk = np.fft.irfft(np.concatenate([[0], spectrum]), 320)[:160]
     walk *= height / max(float(walk.std()), 1e-9)
-    return np.stack([np.linspace(-0.01, right + 0.01, points), level + walk - walk.mean()], axis=1)
+    return np.stack([np.linspace(-0.01, right + 0.01, 160), level + walk - walk.mean()], axis=1)
 
 
-def place(
-    shape: Outline, x: float, y: float, scale: float = 1, *, turn: float = 0, flip: bool = False
-) -> Points:
-    """A shape around the origin, mirrored, scaled, turned (radians, clockwise on screen) and put at (x, y)."""
-    points = np.asarray(shape, dtype=np.float64) * (-scale if flip else scale, scale)
-    cos, sin = np.cos(turn), np.sin(turn)
-    return points @ np.array([[cos, sin], [-sin, cos]]) + (x, y)
-
-
-def xy(point: ArrayLike) -> tuple[float, float]:
-    """The two coordinates of a point."""
-    x, y = np.asarray(point, dtype=np.float64).tolist()
-    return x, y
-
-
-def within(rng: np.random.Generator, radius: float) -> Points:
-    """A random point of a disc around the origin, shape (2,)."""
-    angle, reach = rng.uniform(0, 2 * np.pi), radius * np.sqrt(rng.random())
-    return np.array([reach * np.cos(angle), reach * np.sin(angle)])
+def place(shape: Outline, x: float, y: float, scale: float = 1, turn: float = 0) -> Points:
+    """Return a shape scaled, turned (radians, clockwise on screen) and moved to (x, y)."""
+    cos, sin = np.cos(turn) * scale, np.sin(turn) * scale
+    return np.asarray(shape, dtype=float) @ np.array([[cos, sin], [-sin, cos]]) + (x, y)

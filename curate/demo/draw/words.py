@@ -1,187 +1,71 @@
-"""Words for what is written: titles, sentences, names of places."""
+"""Words for everything that is written, by the kind of text."""
 
 from __future__ import annotations
+
+import re
+import textwrap
 
 import numpy as np
 
 from curate.demo.draw.canvas import Canvas
-from curate.demo.draw.colours import Colour
 
-__all__ = ["place_name", "sentence", "set_lines", "title"]
+__all__ = ["KINDS", "write"]
 
-_NOUNS = [
-    "river",
-    "harbour",
-    "winter",
-    "garden",
-    "market",
-    "island",
-    "window",
-    "letter",
-    "engine",
-    "mountain",
-    "morning",
-    "orchard",
-    "lantern",
-    "signal",
-    "bridge",
-    "station",
-    "weather",
-    "summer",
-    "forest",
-    "kettle",
-    "village",
-    "mirror",
-    "journey",
-    "machine",
-    "silence",
-    "paper",
-    "copper",
-    "evening",
-    "ocean",
-    "valley",
-    "meadow",
-    "theatre",
-]
-_VERBS = [
-    "opens",
-    "carries",
-    "follows",
-    "measures",
-    "remembers",
-    "crosses",
-    "gathers",
-    "answers",
-    "leaves",
-    "finds",
-    "repairs",
-    "turns",
-    "holds",
-    "paints",
-    "counts",
-]
-_ADJECTIVES = [
-    "quiet",
-    "early",
-    "narrow",
-    "bright",
-    "northern",
-    "hollow",
-    "patient",
-    "distant",
-    "golden",
-    "common",
-    "heavy",
-    "clear",
-    "second",
-    "open",
-    "small",
-    "late",
-]
-_SMALL = ["and", "under", "with", "before", "near", "beyond", "after", "without", "over", "along"]
-_STARTS = [
-    "Ald",
-    "Bren",
-    "Carr",
-    "Dun",
-    "East",
-    "Fal",
-    "Glen",
-    "Har",
-    "Inver",
-    "Kil",
-    "Lang",
-    "Mor",
-    "North",
-    "Oak",
-    "Pen",
-    "Quin",
-    "Ross",
-    "Stan",
-    "Thorn",
-    "Ull",
-    "West",
-    "Wyn",
-]
-_ENDS = [
-    "ford",
-    "ton",
-    "by",
-    "wick",
-    "ham",
-    "mouth",
-    "bridge",
-    "dale",
-    "field",
-    "haven",
-    "stead",
-    "worth",
-    "minster",
-    "ley",
-    "combe",
-    "pool",
-]
+_LISTS = {
+    "noun": (
+        "river harbour winter garden market island window letter engine mountain morning lantern "
+        "signal bridge station weather summer forest kettle village mirror journey machine paper "
+        "orchard"
+    ),
+    "verb": (
+        "opens carries follows measures remembers crosses gathers answers repairs paints counts"
+    ),
+    "adjective": (
+        "quiet early narrow bright northern hollow patient distant golden common heavy small"
+    ),
+    "start": "Ald Bren Carr Dun East Fal Glen Har Inver Kil Lang Mor North Oak Pen Quin Ross Stan",
+    "end": "ford ton by wick ham mouth bridge dale field haven stead worth minster ley combe pool",
+    "digit": "1 2 3 4 5 6 7 8 9",
+    "label": "OLIO TEA GIN MEL SALT OAT RUM JAM",
+    "letter": "A B C D E G H K M P R S T W Z",
+    "shout": (
+        "RUN! OH_NO! LOOK_OUT! HA_HA! NOT_AGAIN... TOO_LATE! WHO? SHHH... THIS_WAY! I_KNEW_IT"
+    ),
+    "sign": "OPEN Bakery Café Exit Parking Hotel Taxi Museum Closed Tickets",
+    "sound": "POW! ZAP! BOOM! CRASH! WHAM! SPLASH! KRAK! VROOM!",
+}
+KINDS = {
+    **{name: f"{{{name}}}" for name in _LISTS},
+    "code": "{noun} = {verb}({noun}, {digit})",
+    "column": "The {adjective} {noun} {verb} the {noun} near a {adjective} {noun}. ",
+    "item": "{digit} {noun}  {digit}{digit}.{digit}0",
+    "number": "{digit}{digit}",
+    "place": "{start}{end}",
+    "title": "{adjective} {noun}",
+}
+"""Kinds of text with their patterns."""
 
 
-def title(rng: np.random.Generator, most: int = 2) -> str:
-    """One to `most` words, as on a poster."""
-    words = [*rng.choice(_ADJECTIVES, rng.integers(0, most)), str(rng.choice(_NOUNS))]
-    return " ".join(words)
+def write(c: Canvas, kind: str, paint: str, numbers: list[float]) -> None:
+    """Write a text on a view; within a motif it is the same again, unless the paint has a `~`.
 
-
-def sentence(rng: np.random.Generator) -> str:
-    """A sentence of six to a dozen words that means nothing in particular."""
-    words = [
-        "the",
-        rng.choice(_ADJECTIVES),
-        rng.choice(_NOUNS),
-        rng.choice(_VERBS),
-        "the",
-        rng.choice(_NOUNS),
-    ]
-    while rng.random() < 0.5 and len(words) < 14:
-        words += [rng.choice(_SMALL), "a", rng.choice(_ADJECTIVES), rng.choice(_NOUNS)]
-    return " ".join(map(str, words)).capitalize() + "."
-
-
-def place_name(rng: np.random.Generator) -> str:
-    return str(rng.choice(_STARTS)) + str(rng.choice(_ENDS))
-
-
-def set_lines(
-    c: Canvas,
-    box: tuple[float, float, float, float],
-    height: float,
-    colour: Colour,
-    face: str,
-    *,
-    leading: float = 1.35,
-    justify: bool = False,
-) -> None:
-    """Fill a box (left, top, right, bottom) with sentences set in lines, in paragraphs."""
-    left, top, right, bottom = box
-    y, words = top + height, sentence(c.rng).split()
-    space = c.text_width(" ", height, face)
-    while y < bottom - 0.3 * height:
-        line: list[str] = []
-        used, last = 0.0, False
-        while not last:
-            if not words:
-                last = c.rng.random() < 0.12
-                words = sentence(c.rng).split()
-                continue
-            width = c.text_width(words[0], height, face)
-            if used + width > right - left:
-                if not line:
-                    return
-                break
-            line.append(words.pop(0))
-            used += width + space
-        gap = space
-        if justify and len(line) > 1 and not last:
-            gap += (right - left - used + space) / (len(line) - 1)
-        x = left
-        for word in line:
-            c.text(x, y, word, height, colour, face, anchor="ls")
-            x += c.text_width(word, height, face) + gap
-        y += height * leading * (1.5 if last else 1)
+    Args:
+        kind: a key of `KINDS`; a column is a block of sentences.
+        paint: a paint of the canvas.
+        numbers: x, y, height of the letters, and optionally a width to fit; for a column its left,
+            top, right, bottom and height of the letters.
+    """
+    if "~" in paint or kind not in c.words:
+        pattern = KINDS[kind] * (40 if kind == "column" else 1)
+        text = re.sub("{(.+?)}", lambda found: c.pick(_LISTS[found[1]].split()), pattern)
+        c.words[kind] = text.replace("_", " ")
+    face = "DejaVuSansMono" if kind in ("code", "item") else c.words["face"]
+    if kind != "column":
+        x, y, height, fit = [*numbers, np.inf][:4]
+        anchor = "lm" if kind in ("code", "item") else "mm"
+        c.text(x, y, c.words[kind], height, paint, face=face, anchor=anchor, fit=fit)
+        return
+    left, top, right, bottom, height = numbers
+    lines = textwrap.wrap(c.words[kind], int((right - left) * c.wide / height * 2))
+    for y, line in zip(np.arange(top, bottom, 1.35 * height), lines, strict=False):
+        c.text(left, y, line, height, paint, face=face, anchor="lt", fit=right - left)

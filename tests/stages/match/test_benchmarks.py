@@ -9,25 +9,25 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from curate.demo.draw import animals, architecture, food, transport
+from curate.demo.draw import SCENES, paint
 from curate.errors import RecipeError
 from curate.stages.match import benchmarks as module
 from curate.stages.match.benchmarks import BENCHMARK, Benchmarks
 from curate.stages.match.keypoints import find_keypoints
 
 DRAWN = (
-    architecture.houses,
-    architecture.temples,
-    animals.herd,
-    transport.cars,
-    architecture.skylines,
-    transport.trains,
+    SCENES["Architecture"]["houses"],
+    SCENES["Architecture"]["temple"],
+    SCENES["Animals"]["herd"],
+    SCENES["Transportation"]["cars"],
+    SCENES["Architecture"]["towers"],
+    SCENES["Transportation"]["boats"],
 )
 
 
 @cache
 def picture(number: int, seed: int = 0) -> Image.Image:
-    return DRAWN[number](np.random.default_rng(seed), (480, 320))
+    return paint(DRAWN[number], np.random.default_rng(seed), (480, 320))
 
 
 def seen(image: Image.Image, count: int = 40) -> tuple[bytes, int, int]:
@@ -84,11 +84,7 @@ def test_picture_that_contains_a_benchmark_image_matches(benchmarks: Benchmarks)
 
 def test_other_pictures_match_nothing(benchmarks: Benchmarks) -> None:
     others = [picture(n, seed) for n in range(len(DRAWN)) for seed in (1, 2, 3)]
-    others += (
-        [food_(np.random.default_rng(5), (480, 320)) for food_ in (food.plates,)]
-        if hasattr(food, "plates")
-        else []
-    )
+    others.append(paint(SCENES["Food"]["fruit"], np.random.default_rng(5), (480, 320)))
     assert benchmarks.match([seen(other) for other in others]) == [None] * len(others)
 
 

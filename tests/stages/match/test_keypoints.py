@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from curate.demo.draw.architecture import houses
+from curate.demo.draw import SCENES, paint
 from curate.stages.match.keypoints import KEYPOINT, find_keypoints
+
+HOUSES = SCENES["Architecture"]["houses"]
 
 
 def blobs(places: list[tuple[float, float, float]], side: int = 320) -> np.ndarray:
@@ -32,14 +34,14 @@ def test_blobs_are_found_at_their_place_and_size() -> None:
 
 
 def test_most_pronounced_keypoints_come_first() -> None:
-    luma = np.asarray(houses(np.random.default_rng(0), (400, 300)).convert("L"))
+    luma = np.asarray(paint(HOUSES, np.random.default_rng(0), (400, 300)).convert("L"))
     many, few = find_keypoints(luma, 60), find_keypoints(luma, 20)
     assert len(many) > len(few) == 20
     assert many[:20].tobytes() == few.tobytes() == find_keypoints(luma, 20).tobytes()
 
 
 def test_mirrored_picture_inverts_bits_of_odd_frequencies() -> None:
-    luma = np.asarray(houses(np.random.default_rng(1), (400, 300)).convert("L"))
+    luma = np.asarray(paint(HOUSES, np.random.default_rng(1), (400, 300)).convert("L"))
     for axis, odd in ((1, 0x5555_5555_5555_5555), (0, 0x00FF_00FF_00FF_00FF)):
         there = find_keypoints(luma, 20)["bits"].astype(np.uint64)
         turned = find_keypoints(np.flip(luma, axis), 20)["bits"].astype(np.uint64) ^ np.uint64(odd)

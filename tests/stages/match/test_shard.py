@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import curate
 from curate import Recipe
 from curate.cli.app import app
-from curate.demo.draw import animals, architecture
+from curate.demo.draw import SCENES, paint
 from curate.engine import encode_table
 from curate.errors import InputError, RecipeError, RunError
 from curate.pipeline.execute import STAGES
@@ -31,8 +31,8 @@ SIZE = (300, 220)
 
 
 def drawn(number: int) -> Image.Image:
-    draw = (architecture.houses, animals.herd)[number % 2]
-    return draw(np.random.default_rng(number), SIZE)
+    scenes = (SCENES["Architecture"]["houses"], SCENES["Animals"]["herd"])
+    return paint(scenes[number % 2], np.random.default_rng(number), SIZE)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from curate.demo.draw.architecture import houses
+from curate.demo.draw import SCENES, paint
 from curate.recipe import Dedup
 from curate.stages.measure import measure_image
 from curate.stages.select import find_clusters
@@ -22,6 +22,7 @@ SCHEMA = pa.schema(
     ]
 )  # fmt: skip
 OFF = Dedup(exact=False, perceptual=None)
+HOUSES = SCENES["Architecture"]["houses"]
 
 
 def table(rows: list[dict[str, Any]]) -> pa.Table:
@@ -140,8 +141,8 @@ def saved(picture: Image.Image, form: str = "PNG", **options: Any) -> dict[str, 
     return {name: getattr(measures, name) for name in ("pixel_sha256", "phash", "pixels", "bpp")}
 
 
-PICTURE = houses(np.random.default_rng(3), (360, 240))
-OTHER = houses(np.random.default_rng(4), (360, 240))
+PICTURE = paint(HOUSES, np.random.default_rng(3), (360, 240))
+OTHER = paint(HOUSES, np.random.default_rng(4), (360, 240))
 
 
 @pytest.mark.parametrize(
