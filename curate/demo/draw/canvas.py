@@ -7,7 +7,7 @@ import importlib.util
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -80,7 +80,7 @@ class Canvas:
 
     def pick(self, options: Sequence[T]) -> T:
         """Return one of the options."""
-        return options[self.rng.integers(len(options))]
+        return options[int(self.rng.integers(len(options)))]
 
     # colours
 
@@ -229,7 +229,7 @@ class Canvas:
 
     # pixels of the double size
 
-    def _view(self, matrix: ArrayLike) -> Self:
+    def _view(self, matrix: Any) -> Self:
         view = copy.copy(self)
         view._matrix = self._matrix @ np.asarray(matrix)
         return view
@@ -271,7 +271,10 @@ class Canvas:
         down, across = np.sin(paint.angle), np.cos(paint.angle)
         change = np.subtract(paint.to, paint.colour, dtype=np.float32) / (down + across)
         rows, columns = (rows - top) * down / len(rows), (columns - left) * across / len(columns)
-        pixels = np.float32(paint.colour) + rows[:, None, None].astype(np.float32) * change
+        pixels = (
+            np.asarray(paint.colour, dtype=np.float32)
+            + rows[:, None, None].astype(np.float32) * change
+        )
         pixels = pixels + columns[:, None].astype(np.float32) * change + grain[..., None]
         return np.clip(pixels, 0, 255, out=pixels).astype(np.uint8)
 

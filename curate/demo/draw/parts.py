@@ -30,11 +30,11 @@ __all__ = ["SHAPES", "draw_motif"]
 
 SHAPES: dict[str, Callable[..., Points]] = {
     "bar": lambda rng, xy, *widths: shapes.stroke(_pairs(xy), *widths),
-    "blob": lambda rng, xy, rough=0.15: shapes.blob(rng, *xy, rough=rough),
+    "blob": lambda rng, xy, rough=0.15: shapes.blob(rng, *xy, rough=rough),  # type: ignore[misc]
     "box": lambda rng, xy: shapes.box(*xy),
     "curve": lambda rng, xy: shapes.curve(_pairs(xy)),
     "hoop": lambda rng, xy, width: shapes.stroke(shapes.oval(*xy), width),
-    "leaf": lambda rng, xy: shapes.place(shapes.leaf(*xy[2:4]), *xy[:2], 1, *xy[4:]),
+    "leaf": lambda rng, xy: shapes.place(shapes.leaf(*xy[2:4]), xy[0], xy[1], turn=sum(xy[4:])),
     "oval": lambda rng, xy: shapes.oval(*xy),
     "poly": lambda rng, xy: _pairs(xy),
     "star": lambda rng, xy: shapes.star(*xy),
@@ -106,7 +106,7 @@ def _draw_part(
     elif shape in KINDS:
         write(c, shape, paint, numbers)
     elif shape == "glow":
-        c.glow(*numbers, paint)
+        c.glow(numbers[0], numbers[1], numbers[2], paint)
     elif paint == "shadow":
         c.shadow(SHAPES[shape](c.rng, numbers, *widths), 0.02)
     else:
