@@ -21,7 +21,7 @@ from curate.datasets.ablation.choice import (
 from curate.datasets.ablation.copies import Compress, Resize, Workshop
 from curate.datasets.ablation.manifests import Writer, lossless_bpp
 from curate.datasets.ablation.pool import Pool, read_pool
-from curate.datasets.ablation.summary import ASPECTS, COLUMN_OF, Subset, csv_of, json_of
+from curate.datasets.ablation.summary import ASPECTS, COLUMN_OF, Subset, subset_table
 from curate.errors import RunError
 from curate.manifest.export.output_folder import new_folder
 from curate.manifest.paper_statistics import ABLATIONS
@@ -144,11 +144,10 @@ def ablate(
                 found[name] = judge(name, change.told, writer.write_copies(name, reference, change))
         subsets = [found[name] for name in dict.fromkeys([*ABLATIONS, *sizes]) if name in found]
         settings = {**asdict(wanted), "sizes": wanted.ladder, "chosen": sorted(wanted.chosen)}
-        place.write("summary.csv", csv_of(subsets))
-        place.write(
-            "summary.json",
-            json_of(subsets, settings | {"targets": judge.targets, "recipe": recipe.name}),
-        )
+        settings |= {"targets": judge.targets, "recipe": recipe.name}
+        summary = subset_table(subsets, settings)
+        place.write("summary.csv", summary.to_csv().encode())
+        place.write("summary.json", summary.to_json().encode())
     return subsets
 
 
