@@ -1,7 +1,7 @@
-"""A web site that misbehaves on purpose, one route per misbehaviour, and a canary that nobody may reach.
+"""A web site that misbehaves on purpose, a route for each way, and a canary nobody may reach.
 
-The site listens on 127.0.0.1, the canary on 127.0.0.2: a fetch that is allowed the first alone proves its guard without
-a packet leaving the machine. It is written on bare streams because HTTP libraries refuse to lie.
+The site listens on 127.0.0.1, the canary on 127.0.0.2. A fetch that may reach only the first proves
+its guard without a packet leaving the machine. It uses bare streams: HTTP libraries refuse to lie.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CANARY = "127.0.0.2"
 
 
 def picture(format_: str = "JPEG", side: int = 64, seed: int = 0) -> bytes:
-    """An image file of noise: its bytes don't compress, and are the same on every machine and run."""
+    """Encode an image of seeded noise: it doesn't compress, and has the same bytes everywhere."""
     noise = np.random.default_rng(seed).integers(0, 256, (side, side, 3), np.uint8)
     file = io.BytesIO()
     Image.fromarray(noise).save(file, format_)
@@ -42,7 +42,7 @@ def picture(format_: str = "JPEG", side: int = 64, seed: int = 0) -> bytes:
 
 
 def late_size_jpeg(before: int, side: int = 64) -> bytes:
-    """A JPEG with so many bytes of comments before its frame header, as cameras put previews there."""
+    """Encode a JPEG with bytes of comments before its frame header, as cameras put previews."""
     body, comments = picture(side=side), b""
     while before > len(comments):
         length = min(before - len(comments), 65_000)
@@ -51,7 +51,7 @@ def late_size_jpeg(before: int, side: int = 64) -> bytes:
 
 
 def settings(**changes: Any) -> Fetch:
-    """A recipe's fetch settings, with the site's address opened, no time lost, and no robots.txt asked for."""
+    """Build fetch settings that open the site's address, lose no time and skip robots.txt."""
     known = {
         "allow_networks": (f"{SITE}/32",),
         "backoff": 0.01,
@@ -78,7 +78,7 @@ class Visit:
         await self.writer.drain()
 
     async def answer(self, body: bytes = b"", status: int = 200, **headers: object) -> None:
-        """A whole answer; headers are given as content_type="image/jpeg", and None leaves a default one out."""
+        """Send a whole answer; headers as content_type="image/jpeg", None drops a default one."""
         fields = {
             "content_length": len(body),
             "content_type": "image/jpeg",
@@ -116,7 +116,7 @@ class HostileSite:
     """Everything is 404 by now."""
     robots_txt: bytes = b""
     robots_path: str = "robots-text"
-    """What a request for /robots.txt gets: the answer of another path."""
+    """Path whose answer /robots.txt gets."""
 
     def url(self, path: str) -> str:
         return f"http://{SITE}:{self.port}/{path}"
@@ -196,7 +196,7 @@ class HostileSite:
 
 
 async def _while_connected(reader: asyncio.StreamReader, answer: Coroutine[Any, Any, None]) -> None:
-    """Answer until the visitor leaves: thousands of them wait for a silent route, and all would stay open."""
+    """Answer until the visitor leaves, or thousands of waiting connections would stay open."""
     answering, left = asyncio.create_task(answer), asyncio.create_task(reader.read())
     try:
         await asyncio.wait({answering, left}, return_when=asyncio.FIRST_COMPLETED)
@@ -214,7 +214,7 @@ async def ok(visit: Visit) -> None:
 
 @route
 async def robots_text(visit: Visit) -> None:
-    """What /robots.txt says unless a test wants otherwise."""
+    """Answer /robots.txt, unless a test chooses another answer."""
     await visit.answer(visit.site.robots_txt, content_type="text/plain")
 
 
@@ -226,7 +226,7 @@ async def tagged(visit: Visit) -> None:
 
 @route
 async def numbered(visit: Visit) -> None:
-    """numbered/7: a picture of its own, the later ones sooner, so that answers come in the wrong order."""
+    """numbered/7: a picture of its own, later ones sooner, so that answers come out of order."""
     number = int(visit.path.rpartition("/")[2])
     visit.site.busy += 1
     visit.site.busiest = max(visit.site.busy, visit.site.busiest)
@@ -243,7 +243,7 @@ async def sized(visit: Visit) -> None:
 
 @route
 async def head_only(visit: Visit) -> None:
-    """head-only/40000: a picture of 64 x 64 that tells so after that many bytes; then, long before its end, nothing."""
+    """head-only/40000: a picture of 64 x 64 with a header that late, and silence after it."""
     body = late_size_jpeg(int(visit.path.rpartition("/")[2]))
     await visit.answer(body.ljust(1 << 18, b"\0"), content_length=1_000_000)
     await asyncio.sleep(60)
@@ -251,7 +251,7 @@ async def head_only(visit: Visit) -> None:
 
 @route
 async def drawn(visit: Visit) -> None:
-    """drawn/80/JPEG/chunked: a picture with such a side, whose length may be told only by its end."""
+    """drawn/80/JPEG/chunked: a picture with such a side, perhaps without Content-Length."""
     _, side, format_, *how = visit.path.split("/")
     body = picture(format_, int(side), seed=int(side))
     await visit.answer(body, content_length=None if how else len(body))
@@ -357,11 +357,12 @@ async def garbage(visit: Visit) -> None:
 
 @route
 async def fuzz(visit: Visit) -> None:
-    """fuzz/7: a good answer of many headers, in whose framing some bytes are changed; the body is in chunks."""
+    """fuzz/7: a good chunked answer of many headers with some bytes of its framing changed."""
     random = np.random.default_rng(int(visit.path.rpartition("/")[2]))
     head = bytearray(
-        b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Encoding: identity\r\nSet-Cookie: a=b; Path=/\r\n"
-        b"Location: /ok\r\nRetry-After: 0\r\nKeep-Alive: timeout=5\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Encoding: identity\r\n"
+        b"Set-Cookie: a=b; Path=/\r\nLocation: /ok\r\nRetry-After: 0\r\n"
+        b"Keep-Alive: timeout=5\r\nTransfer-Encoding: chunked\r\n\r\n"
         b"40\r\n" + picture()[:64] + b"\r\n0\r\n\r\n"
     )
     for _ in range(random.integers(1, 6)):

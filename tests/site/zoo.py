@@ -1,4 +1,4 @@
-"""All that the site does, and how a candidate that meets it must end: what a soak mixes and checks."""
+"""Routes of the site and the ends that each promises; a soak mixes and checks them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FETCH: dict[str, Any] = {
     "retries": 2,  # one more than any route needs: a busy machine has mishaps of its own
     "backoff": 0.01,
     "per_host": 64,
-    "host_failures": 1_000_000,  # all is one host here, which fails on purpose and is not to be left alone
+    "host_failures": 1_000_000,  # one host serves all, fails on purpose, and must not be skipped
     "allow_networks": ["127.0.0.1/32"],
 }
 """Settings under which ENDS holds."""
@@ -39,7 +39,8 @@ ENDS: dict[str, frozenset[End]] = {
     path: frozenset(ends)
     for paths, ends in (
         (
-            "ok wakes unclosed-length chunked gzipped format/PNG format/WEBP format/GIF format/BMP format/TIFF",
+            "ok wakes unclosed-length chunked gzipped format/PNG format/WEBP format/GIF format/BMP "
+            "format/TIFF",
             [None],
         ),
         (
@@ -73,13 +74,13 @@ ENDS: dict[str, frozenset[End]] = {
     )
     for path in paths.split()
 }
-"""Path -> the ends that it promises; {} stands for a number, {canary} for the URL that nobody may ask for."""
+"""Path -> its promised ends; {} stands for a number, {canary} for the forbidden URL."""
 
 assert {path.partition("?")[0].partition("/")[0] for path in ENDS} == ROUTES.keys()
 
 
 def mix(site: HostileSite, count: int, seed: int = 0) -> dict[str, frozenset[End]]:
-    """So many different URLs of all routes, in a random order -> the ends that they promise."""
+    """Return `count` different URLs of all routes in random order -> their promised ends."""
     rounds = (
         [path for path in ENDS if path not in SLOW or number % 5 == 0]
         for number in itertools.count()
