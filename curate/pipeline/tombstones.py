@@ -22,7 +22,7 @@ from curate.recipe import Dedup
 from curate.stages.candidates.urls import candidate_id, normalise_url
 from curate.stages.fetch.log import log_path
 from curate.stages.names import StageName
-from curate.stages.select.duplicates import looks_like
+from curate.stages.select.duplicates import match_hashes
 from curate.storage.parquet import DamagedTable, encode_table, read_run_table, read_table
 
 __all__ = [
@@ -168,7 +168,7 @@ def find_marked(rows: pa.Table, tombstones: Tombstones, dedup: Dedup) -> dict[st
         hits["pixel_sha256"] = _is_in(rows["pixel_sha256"], tombstones.of("pixel_sha256"))
     if dedup.perceptual is not None:
         hashes = np.array([int(value, 16) for value in sorted(tombstones.of("phash"))], np.uint64)
-        near = looks_like(rows["phash"], hashes, dedup.perceptual, dedup.mirrored)
+        near = match_hashes(rows["phash"], hashes, dedup.perceptual, dedup.mirrored)
         hits["phash"] = pa.array(near)
     removed = pc.fill_null(pc.equal(rows["reason"], Reason.REMOVED.value), False)
     found: dict[str, str] = {}

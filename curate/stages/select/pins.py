@@ -1,4 +1,4 @@
-"""Earlier picks that a selection keeps."""
+"""Pins: earlier picks that a selection keeps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ID = re.compile(r"[0-9a-f]{16}")
 
 
 def read_pins(paths: Sequence[str]) -> Pins:
-    """The picks of manifests (`.parquet`), and of lists of ids, one a line, which are training images.
+    """Read the picks of manifests (`.parquet`) and of lists of training images, one id a line.
 
     Raises:
         InputError: if a list can't be read, a line is no id, or an image is pinned to both splits.
@@ -27,9 +27,9 @@ def read_pins(paths: Sequence[str]) -> Pins:
     pins: Pins = {}
     for path in paths:
         for id_, split in _read_manifest(path) if path.endswith(".parquet") else _read_list(path):
-            if pins.setdefault(id_, split) != split:
+            if (other := pins.setdefault(id_, split)) != split:
                 raise InputError(
-                    f"{path} pins {id_} to {split}, but another of select.pins has it in {pins[id_]}"
+                    f"{path} pins {id_} to {split}, but another of select.pins has it in {other}"
                 )
     return pins
 
@@ -47,6 +47,7 @@ def _read_list(path: str) -> Iterator[tuple[str, str]]:
     for number, id_ in lines:
         if not _ID.fullmatch(id_):
             raise InputError(
-                f"{path} line {number}: {id_[:40]!r} is no id: 16 hex digits, as in the ledger's id column"
+                f"{path} line {number}: {id_[:40]!r} is no id: 16 hex digits, as in the ledger's "
+                "id column"
             )
         yield id_, "train"

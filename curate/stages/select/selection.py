@@ -1,4 +1,4 @@
-"""Which images become the dataset: duplicates out, then the benchmark split, then a balanced training split."""
+"""Selection of the dataset: no duplicates, a benchmark split and a balanced training split."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from curate.stages.select.balance import Balance, FrequencyBins, balance, share_
 from curate.stages.select.distribution_distance import describe, describe_target
 from curate.stages.select.duplicates import DUPLICATE_COLUMNS, find_clusters
 from curate.stages.select.pins import Pins
-from curate.stages.select.seeded_order import draw_lots, id_numbers
+from curate.stages.select.seeded_order import id_numbers, seeded_hash
 from curate.stages.select.shopping_list import Yields, by_category, missing_test, missing_train
 
 __all__ = ["Selection", "needed_columns", "select"]
@@ -32,20 +32,20 @@ _FEW = 5
 
 @dataclass(frozen=True)
 class Selection:
-    """What was decided of every row, and what the decision aimed at."""
+    """Decisions on all rows, and how near they come to their targets."""
 
     decisions: pa.Table
-    """id, status, reason, dup_cluster, contaminated_by, frequency_bin, split: a row for each of the input, in order."""
+    """id, status, reason, dup_cluster, contaminated_by, frequency_bin, split; one each row."""
     summary: dict[str, Any]
-    """Targets and what was reached, JSON-like."""
+    """Targets and results, JSON-like."""
 
 
 def needed_columns(config: Select) -> list[str]:
-    """Columns that `select` reads."""
-    prefer = [config.prefer.removeprefix("-")] if config.prefer else []
-    return list(
-        dict.fromkeys(["reason", "category", config.frequency.column, *DUPLICATE_COLUMNS, *prefer])
-    )
+    """Return the columns that `select` reads."""
+    columns = ["reason", "category", config.frequency.column, *DUPLICATE_COLUMNS]
+    if config.prefer:
+        columns.append(config.prefer.removeprefix("-"))
+    return list(dict.fromkeys(columns))
 
 
 def select(
@@ -61,51 +61,53 @@ def select(
 ) -> Selection:
     """Decide every row of the ledger. A pure function, and the order of the rows does not matter.
 
-    Of each cluster of duplicates the best stays, a pinned one before others, or none if one of them is contaminated: so
-    no picture is in both splits, and none in a benchmark. Then the benchmark split takes its quota of each named
-    sub-category, spread over the frequency bins; then the training split is balanced (see `balance`). Within a cell,
-    pins come first; then images in the order of a seeded hash of their ids, for training of `config.prefer` before
-    that. So new candidates change the picks of a cell only where they rank before them, or its count changes.
+    Of each cluster of duplicates the best image stays, a pinned one before others. None stays if
+    one of them is contaminated. So no picture is in both splits, and none in a benchmark. Then the
+    benchmark split takes its quota of each named sub-category, spread over the frequency bins. Then
+    the training split is balanced (see `balance`).
+
+    Within a cell, pins come first, for training the best by `config.prefer` next, then images in
+    the order of a seeded hash of their ids. So new candidates change the picks of a cell only where
+    they rank before them, or where its count changes.
 
     Args:
-        rows: the columns of `needed_columns`, and `contaminated_by`; rows with a reason stay rejected for it.
+        rows: the columns of `needed_columns`, and `contaminated_by`; rows that have a reason are
+            rejected for it.
         config: sizes and targets.
-        filters: the bounds that the rows have passed; the frequency target has nothing below its minimum.
+        filters: the bounds that the rows have passed; the frequency target starts at its minimum.
         categories: the taxonomy's, in its order.
         seed: of the order within cells.
         vectors_ND: embeddings of the rows, where `config.dedup.semantic` wants them.
         pins: earlier picks, which count towards their cells first.
-        candidates: how many there were, if those with a reason are not among the rows.
+        candidates: their number, if rejected ones are not among the rows.
     """
     pins = pins or {}
     pinned_N = _splits_of(rows["id"], pins)
     marked = _mark_duplicates(rows, config.dedup, vectors_ND, pinned_N)
-    reason = marked["reason"]
-    pool_N = np.flatnonzero(pc.is_null(reason).to_numpy())
+    pool_N = np.flatnonzero(pc.is_null(marked["reason"]).to_numpy())
     pool, bins = _cells(rows, pool_N, pinned_N[pool_N], config, filters, categories)
 
+    # the benchmark split takes its cells first
     quota_C = np.array([config.test.quota(name) for name in categories])
-    split_N = np.zeros(len(pool_N), np.int8)
     test_CB = _benchmark(pool, quota_C, config.test.max_share, seed)
+    split_N = np.zeros(len(pool_N), np.int8)
     split_N[pool.take(test_CB, f"{seed}:test", _TEST)] = _TEST
+
+    # the training split is balanced over the rest
     free_N = split_N == 0
+    free_CB, least_CB = pool.counts(free_N), pool.counts(free_N & (pool.pinned_N == _TRAIN))
     weights_C = np.array([config.category_weights.get(name, 1.0) for name in categories])
+    weights_B = np.array(bins.weights)
+    importance = config.importance.category, config.importance.frequency
     balanced = balance(
-        pool.counts(free_N),
-        config.train,
-        weights_C,
-        np.array(bins.weights),
-        least_CB=pool.counts(free_N & (pool.pinned_N == _TRAIN)),
-        importance=(config.importance.category, config.importance.frequency),
+        free_CB, config.train, weights_C, weights_B, least_CB=least_CB, importance=importance
     )
     worth_N = _worth(rows, pool_N, config.prefer)
     split_N[pool.take(balanced.counts_CB, f"{seed}:train", _TRAIN, free_N, worth_N)] = _TRAIN
 
     decisions = _decisions(marked, pool_N, pool.cell_N % pool.bins, split_N)
     yields = Yields(len(rows) if candidates is None else candidates, pool.counts())
-    asked_CB, missing_CB = shortage(
-        pool.counts(free_N), config.train, weights_C, np.array(bins.weights)
-    )
+    asked_CB, missing_CB = shortage(free_CB, config.train, weights_C, weights_B)
     lacking = [
         *missing_train(asked_CB, missing_CB, categories, bins.edges, yields),
         *missing_test(quota_C, test_CB.sum(axis=1), config.test.max_share, categories, yields),
@@ -136,7 +138,7 @@ def select(
 
 @dataclass(frozen=True)
 class _Pool:
-    """The images to choose from, as cells of category and frequency bin."""
+    """Images to choose from, in cells of category and frequency bin."""
 
     number_N: NDArray[np.uint64]
     """Their ids."""
@@ -144,16 +146,15 @@ class _Pool:
     """category x bins + bin."""
     log_ratio_N: NDArray[np.float64]
     pinned_N: NDArray[np.int8]
-    """Split that they are pinned to, 0 for none."""
+    """Split that each is pinned to, 0 for none."""
     categories: int
     bins: int
 
     def counts(self, free_N: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
-        """Images in each cell, shape (categories, bins)."""
+        """Return the number of images in each cell, shape (categories, bins)."""
         cell_N = self.cell_N if free_N is None else self.cell_N[free_N]
-        return np.bincount(cell_N, minlength=self.categories * self.bins).reshape(
-            self.categories, self.bins
-        )
+        counts = np.bincount(cell_N, minlength=self.categories * self.bins)
+        return counts.reshape(self.categories, self.bins)
 
     def take(
         self,
@@ -163,14 +164,19 @@ class _Pool:
         free_N: NDArray[np.bool_] | None = None,
         worth_N: NDArray[np.float64] | None = None,
     ) -> NDArray[np.int64]:
-        """The first so many images of each cell: those pinned to the split, then the worthiest, then by lot."""
+        """Return the first `counts_CB` images of each cell.
+
+        Images pinned to the split come first, then those of most worth, then by seeded hash.
+        """
+        # open: free, not pinned to the other split, and of a cell that wants images
         wanted = counts_CB.ravel()
         open_N = (wanted > 0)[self.cell_N] & ((self.pinned_N == 0) | (self.pinned_N == split))
         row_N = np.flatnonzero(open_N if free_N is None else open_N & free_N)
         cell_N = self.cell_N[row_N]
-        keys = [draw_lots(self.number_N[row_N], salt), self.pinned_N[row_N] == 0, cell_N]
+        keys = [seeded_hash(self.number_N[row_N], salt), self.pinned_N[row_N] == 0, cell_N]
         if worth_N is not None:
             keys.insert(1, -worth_N[row_N])
+        # sort by cell; an image's place is its distance from the first one of its cell
         order = np.lexsort(keys)
         cell_N = cell_N[order]
         place_N = np.arange(len(order)) - np.searchsorted(cell_N, np.arange(len(wanted)))[cell_N]
@@ -185,15 +191,14 @@ def _cells(
     filters: Filters,
     categories: Sequence[str],
 ) -> tuple[_Pool, FrequencyBins]:
+    """Return the pool in cells, and the bins that fit it."""
     wanted = config.frequency
     ratio_N = pc.fill_null(rows[wanted.column], 0).to_numpy().astype(np.float64)[pool_N]
     log_ratio_N = np.log10(np.maximum(ratio_N, 1e-12))
     minimum = filters.min.get(wanted.column)
     low = log10(minimum) if minimum is not None and minimum > 0 else None
     bins = FrequencyBins.fit(log_ratio_N, wanted.bins, wanted.mean, wanted.std, low)
-    category_N = pc.fill_null(
-        pc.index_in(rows["category"], pa.array(categories, pa.string())), -1
-    ).to_numpy()[pool_N]
+    category_N = _places(rows["category"], categories)[pool_N]
     cell_N = category_N * np.int32(wanted.bins) + bins.place(log_ratio_N)
     number_N = id_numbers(rows["id"])[pool_N]
     return _Pool(number_N, cell_N, log_ratio_N, pinned_N, len(categories), wanted.bins), bins
@@ -202,28 +207,28 @@ def _cells(
 def _benchmark(
     pool: _Pool, quota_C: NDArray[np.int64], max_share: float, seed: int
 ) -> NDArray[np.int64]:
-    """Images of each cell that go to the benchmark split: the pinned ones, and evenly over the bins."""
-    pinned_CB = pool.counts(pool.pinned_N == _TEST)
+    """Return how many images of each cell go to the benchmark split.
+
+    The pinned ones go, and others so that the bins are even.
+    """
+    test_CB = pool.counts(pool.pinned_N == _TEST)
     available_CB = pool.counts(pool.pinned_N != _TRAIN)
-    total_C = np.minimum(
-        quota_C, np.floor(max_share * pool.counts().sum(axis=1) + 1e-9).astype(np.int64)
-    )
-    # which bins get the odd images is drawn, or it would always be the lowest
+    allowed_C = np.floor(max_share * pool.counts().sum(axis=1) + 1e-9).astype(np.int64)
+    total_C = np.minimum(quota_C, allowed_C)
+    # the bins of the odd images are drawn, or it would always be the lowest
     draw = np.random.default_rng([seed, 0x7E57])
-    test_CB = pinned_CB.copy()
     for test_B, available_B, total in zip(test_CB, available_CB, total_C, strict=True):
         even_B = share_out(available_B, np.ones(pool.bins), int(total), draw.permutation(pool.bins))
-        short_B = np.maximum(even_B - test_B, 0)
-        test_B += share_out(
-            available_B - test_B, short_B.astype(float), max(int(total - test_B.sum()), 0)
-        )
+        # the pins stay; the other images go where they fall short of an even share
+        short_B = np.maximum(even_B - test_B, 0).astype(float)
+        test_B += share_out(available_B - test_B, short_B, max(int(total - test_B.sum()), 0))
     return test_CB
 
 
 def _worth(
     rows: pa.Table, pool_N: NDArray[np.int64], prefer: str | None
 ) -> NDArray[np.float64] | None:
-    """The larger the better; -inf where nothing is known."""
+    """Return the worth of each image, the larger the better; -inf where it is unknown."""
     if prefer is None:
         return None
     value_N = pc.cast(rows[prefer.removeprefix("-")], pa.float64()).to_numpy()[pool_N]
@@ -236,7 +241,9 @@ def _mark_duplicates(
     vectors_ND: NDArray[np.float32] | None,
     pinned_N: NDArray[np.int8],
 ) -> pa.Table:
-    """Reject all but the best of each cluster, or all if one is contaminated; pinned ones are better than others.
+    """Reject all but the best of each cluster, or all if one is contaminated.
+
+    Pinned images are better than others.
 
     Returns:
         id, reason, dup_cluster (null where a row is alone) and contaminated_by of each row.
@@ -244,20 +251,19 @@ def _mark_duplicates(
     count = len(rows)
     in_N = np.flatnonzero(pc.is_null(rows["reason"]).to_numpy())
     pool = rows if len(in_N) == count else rows.take(pa.array(in_N))
-    # what was published stays, whatever better copy comes along; and a test image's copy must not become training
-    found = find_clusters(
-        pool, config, None if vectors_ND is None else vectors_ND[in_N], pinned_N[in_N]
-    )
+    # a published image stays, even where a better copy turns up; and no copy of a test image may
+    # become a training image
+    vectors_ND = None if vectors_ND is None else vectors_ND[in_N]
+    found = find_clusters(pool, config, vectors_ND, pinned_N[in_N])
     best_N, shared_N = in_N[found.best_N], found.shared()
     cluster_N = np.full(count, -1)
     cluster_N[in_N[shared_N]] = best_N[shared_N]
 
-    by_cluster: dict[int, str] = {}
+    # of each contaminated cluster the first match by name, for all of its rows
     matched = np.flatnonzero(pc.is_valid(pool["contaminated_by"]).to_numpy())
-    for row, match in zip(
-        matched, pool["contaminated_by"].take(pa.array(matched)).to_pylist(), strict=True
-    ):
-        label = int(found.label_N[row])
+    matches = pool["contaminated_by"].drop_null().to_pylist()
+    by_cluster: dict[int, str] = {}
+    for label, match in zip(found.label_N[matched].tolist(), matches, strict=True):
         by_cluster[label] = min(by_cluster.get(label, match), match)
     names = sorted(set(by_cluster.values()))
     name_L = np.full(int(found.label_N.max(initial=-1)) + 1, -1)
@@ -265,6 +271,7 @@ def _mark_duplicates(
     match_N = np.full(count, -1)
     match_N[in_N] = name_L[found.label_N]
 
+    # contamination is the graver reason of the two
     lost_N = np.full(count, -1)
     lost_N[in_N[best_N != in_N]] = 0
     lost_N[match_N >= 0] = 1
@@ -280,13 +287,19 @@ def _mark_duplicates(
 
 
 def _named(names: Sequence[str], place_N: NDArray[np.int64]) -> pa.Array:
-    """Names by their places, null for -1."""
+    """Return names by their places, null for -1."""
     return pa.array(names, pa.string()).take(pa.array(place_N, mask=place_N < 0))
 
 
 def _splits_of(ids: pa.ChunkedArray, pins: Pins) -> NDArray[np.int8]:
-    place = pc.fill_null(pc.index_in(ids, pa.array(list(pins), pa.string())), -1).to_numpy()
-    return np.array([*(_SPLITS.index(split) for split in pins.values()), 0], np.int8)[place]
+    """Return the split that each row is pinned to, 0 for none."""
+    split_P = np.array([*map(_SPLITS.index, pins.values()), 0], np.int8)  # place -1 takes the 0
+    return split_P[_places(ids, list(pins))]
+
+
+def _places(values: pa.ChunkedArray, names: Sequence[str]) -> NDArray[np.int32]:
+    """Return the place of each value among the names, -1 for others."""
+    return pc.fill_null(pc.index_in(values, pa.array(names, pa.string())), -1).to_numpy()
 
 
 def _decisions(
@@ -295,14 +308,10 @@ def _decisions(
     bin_N: NDArray[np.int32],
     pool_split_N: NDArray[np.int8],
 ) -> pa.Table:
-    """What was decided of every row, in the ledger's columns."""
-    count = len(marked)
-    in_pool_N, split_N, frequency_N = (
-        np.zeros(count, bool),
-        np.zeros(count, np.int8),
-        np.zeros(count, np.int16),
-    )
-    in_pool_N[pool_N], split_N[pool_N], frequency_N[pool_N] = True, pool_split_N, bin_N
+    """Return the decision on every row, in the ledger's columns."""
+    # scatter the pool's splits and bins over all rows; -1 for rows outside the pool
+    split_N, frequency_N = np.zeros(len(marked), np.int8), np.full(len(marked), -1, np.int16)
+    split_N[pool_N], frequency_N[pool_N] = pool_split_N, bin_N
     kept = pa.array(split_N > 0)
     surplus = pc.if_else(kept, pa.scalar(None, pa.string()), Reason.SURPLUS.value)
     return pa.table(
@@ -312,7 +321,7 @@ def _decisions(
             "reason": pc.coalesce(marked["reason"], surplus),
             "dup_cluster": marked["dup_cluster"],
             "contaminated_by": marked["contaminated_by"],
-            "frequency_bin": pa.array(frequency_N, mask=~in_pool_N),
+            "frequency_bin": pa.array(frequency_N, mask=frequency_N < 0),
             "split": pa.array(_SPLITS, pa.string()).take(pa.array(split_N)),
         }
     )
@@ -321,11 +330,10 @@ def _decisions(
 def _summarise(
     balanced: Balance, bins: FrequencyBins, categories: Sequence[str], config: Select
 ) -> dict[str, Any]:
+    """Return the balance's targets and results, JSON-like."""
     taken_C, taken_B = balanced.counts_CB.sum(axis=1), balanced.counts_CB.sum(axis=0)
-    away = (
-        np.abs(taken_C - balanced.category_target_C).sum()
-        + np.abs(taken_B - balanced.frequency_target_B).sum()
-    )
+    distance_C = np.abs(taken_C - balanced.category_target_C)
+    distance_B = np.abs(taken_B - balanced.frequency_target_B)
     return {
         "categories": list(categories),
         "category_target": balanced.category_target_C.tolist(),
@@ -336,7 +344,7 @@ def _summarise(
         "frequency_std": bins.std,
         "frequency_target": balanced.frequency_target_B.tolist(),
         "frequency_taken": taken_B.tolist(),
-        "distance": int(away),
+        "distance": int(distance_C.sum() + distance_B.sum()),
         "objective": {
             "value": balanced.distance,
             "bound": balanced.bound,
@@ -348,7 +356,7 @@ def _summarise(
 
 
 def _pins_kept(pins: Pins, decisions: pa.Table, pinned_N: NDArray[np.int8]) -> dict[str, Any]:
-    """How many pins are kept, and what became of the others."""
+    """Return how many pins are kept, and why the others are lost."""
     rows = decisions.filter(pa.array(pinned_N > 0))
     lost = rows.filter(pc.equal(rows["status"], "rejected"))
     return {

@@ -1,4 +1,4 @@
-"""What a pool lacks: which images to look for, and how many candidates that takes."""
+"""Shopping list: images that a pool lacks, and the number of candidates to search for them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,15 @@ COLUMNS = (
     "split", "category", "bin", "low", "high", "asked", "there", "lacking",
     "candidates_searched", "candidates_as_before",
 )  # fmt: skip
-"""`low` and `high` are the bin's bounds, as values of the balanced column. `candidates_searched` are candidates that
-show the category, `candidates_as_before` ones of the same lists; null where nothing like it was seen."""
+"""Columns of the list.
+
+`low` and `high` are the bin's bounds, as values of the balanced column. `candidates_searched` are
+candidates that show the category, `candidates_as_before` are candidates of the same lists. Both are
+null where the run has seen nothing like it.
+"""
 
 _LARGEST_POOL = 1e15
-"""Images beyond which no pool will ever go: a share that asks for more can't be met."""
+"""Images in the largest pool conceivable: a share that asks for more can't be met."""
 
 Row = dict[str, Any]
 Counts = NDArray[np.int64]
@@ -30,25 +34,24 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Yields:
-    """What became of the candidates so far."""
+    """Yields of the candidates so far."""
 
     candidates: int
     pool_CB: Counts
-    """Those that passed everything, by category and bin."""
+    """Images that passed everything, by category and bin."""
 
     def searched(self, images: int, category: int, bin_: int | None = None) -> int | None:
-        """Candidates to fetch when all show the category, for so many images of it (and of a bin) to pass."""
+        """Return how many candidates of a category yield so many images of it (and of a bin)."""
         share = 1.0
         if bin_ is not None:
             # a category's own bands, unless none of its images is in this one
-            seen = (
-                self.pool_CB[category] if self.pool_CB[category, bin_] else self.pool_CB.sum(axis=0)
-            )
+            own = bool(self.pool_CB[category, bin_])
+            seen = self.pool_CB[category] if own else self.pool_CB.sum(axis=0)
             share = seen[bin_] / max(seen.sum(), 1)
         return self._needed(images, share * int(self.pool_CB.sum()))
 
     def as_before(self, images: int, category: int, bin_: int | None = None) -> int | None:
-        """The same when they are such as before."""
+        """Return how many more candidates of the same lists yield so many images."""
         seen = self.pool_CB[category].sum() if bin_ is None else self.pool_CB[category, bin_]
         return self._needed(images, int(seen))
 
@@ -63,7 +66,7 @@ def missing_train(
     edges: Sequence[float],
     yields: Yields,
 ) -> Iterator[Row]:
-    """A row for each cell that lacks images; see `balance.shortage`.
+    """Yield a row for each cell that lacks images; see `balance.shortage`.
 
     Args:
         asked_CB: images of each cell in a choice that meets the targets.
@@ -75,85 +78,75 @@ def missing_train(
     bounds = [None, *(10**edge for edge in edges), None]
     for category, bin_ in np.argwhere(missing_CB > 0).tolist():
         asked, lacking = int(asked_CB[category, bin_]), int(missing_CB[category, bin_])
-        yield {
-            "split": "train",
-            "category": categories[category],
-            "bin": bin_,
-            "low": bounds[bin_],
-            "high": bounds[bin_ + 1],
-            "asked": asked,
-            "there": asked - lacking,
-            "lacking": lacking,
-            "candidates_searched": yields.searched(lacking, category, bin_),
-            "candidates_as_before": yields.as_before(lacking, category, bin_),
-        }
+        row = (
+            "train", categories[category], bin_, bounds[bin_], bounds[bin_ + 1],
+            asked, asked - lacking, lacking,
+            yields.searched(lacking, category, bin_), yields.as_before(lacking, category, bin_),
+        )  # fmt: skip
+        yield dict(zip(COLUMNS, row, strict=True))
 
 
 def missing_test(
     asked_C: Counts, taken_C: Counts, max_share: float, categories: Sequence[str], yields: Yields
 ) -> Iterator[Row]:
-    """A row for each category whose quota isn't met; `max_share` makes the pool of it count, not the quota alone."""
+    """Yield a row for each category whose quota isn't met.
+
+    With `max_share` not only the quota counts, but the size of the category's pool, too.
+    """
     for category in np.flatnonzero(taken_C < asked_C).tolist():
         asked, taken = int(asked_C[category]), int(taken_C[category])
-        more = None
+        searched = as_before = None
         if asked < max_share * _LARGEST_POOL:
             more = ceil(asked / max_share - 1e-9) - int(yields.pool_CB[category].sum())
-        yield {
-            "split": "test",
-            "category": categories[category],
-            "bin": None,
-            "low": None,
-            "high": None,
-            "asked": asked,
-            "there": taken,
-            "lacking": asked - taken,
-            "candidates_searched": None if more is None else yields.searched(more, category),
-            "candidates_as_before": None if more is None else yields.as_before(more, category),
-        }
+            searched, as_before = yields.searched(more, category), yields.as_before(more, category)
+        row = (
+            "test", categories[category], None, None, None,
+            asked, taken, asked - taken, searched, as_before,
+        )  # fmt: skip
+        yield dict(zip(COLUMNS, row, strict=True))
 
 
 def by_category(rows: Sequence[Row]) -> list[Row]:
-    """A row for each category that lacks something: what is crawled for one of its bands brings others, too.
+    """Return a row for each category that lacks images; a search for one band brings others, too.
 
-    `bands` are (low, high, lacking) of the training split; `unknown_...` says that something is lacking of which
-    nothing was seen, so that the candidates are those for the rest. The last row, if there are several, is of all.
+    `bands` are (low, high, lacking) of the training split. `unknown_...` is true where the run has
+    seen nothing like some of the lacking images; the candidates are those for the rest. The last
+    row, if there are several, is of all.
     """
-    found = []
-    for category in dict.fromkeys(row["category"] for row in rows):
-        own = [row for row in rows if row["category"] == category]
-        train = [row for row in own if row["split"] == "train"]
-        found.append(
-            {
-                "category": category,
-                "train": sum(row["lacking"] for row in train),
-                "test": sum(row["lacking"] for row in own if row["split"] == "test"),
-                "bands": [[row["low"], row["high"], row["lacking"]] for row in train],
-                "candidates_searched": max(
-                    (row["candidates_searched"] or 0 for row in own), default=0
-                ),
-                "candidates_as_before": max(
-                    (row["candidates_as_before"] or 0 for row in own), default=0
-                ),
-                "unknown_searched": any(row["candidates_searched"] is None for row in own),
-                "unknown_as_before": any(row["candidates_as_before"] is None for row in own),
-            }
-        )
-    found.sort(key=lambda row: -(row["train"] + row["test"]))
-    if len(found) > 1:
-        # each category is searched for by itself; more of the same lists bring all of them
-        everything = {
-            key: sum(row[key] for row in found) for key in ("train", "test", "candidates_searched")
-        }
-        everything["candidates_as_before"] = max(row["candidates_as_before"] for row in found)
-        unknown = {
-            key: any(row[key] for row in found) for key in ("unknown_searched", "unknown_as_before")
-        }
-        found.append({"category": "all", "bands": [], **everything, **unknown})
-    return found
+    found: dict[str, Row] = {}
+    for row in rows:
+        sums = found.setdefault(row["category"], _empty(row["category"]))
+        sums[row["split"]] += row["lacking"]
+        if row["split"] == "train":
+            sums["bands"].append([row["low"], row["high"], row["lacking"]])
+        for kind in ("searched", "as_before"):
+            candidates = row[f"candidates_{kind}"]
+            sums[f"candidates_{kind}"] = max(sums[f"candidates_{kind}"], candidates or 0)
+            sums[f"unknown_{kind}"] |= candidates is None
+    largest = sorted(found.values(), key=lambda sums: -(sums["train"] + sums["test"]))
+    if len(largest) > 1:
+        # bands first: the order of the keys is part of the summary's bytes
+        everything = {"category": "all", "bands": [], **_empty("all")}
+        for sums in largest:
+            # each category is searched for by itself; more of the same lists bring all of them
+            for key in ("train", "test", "candidates_searched"):
+                everything[key] += sums[key]
+            most = max(everything["candidates_as_before"], sums["candidates_as_before"])
+            everything["candidates_as_before"] = most
+            for key in ("unknown_searched", "unknown_as_before"):
+                everything[key] |= sums[key]
+        largest.append(everything)
+    return largest
+
+
+def _empty(category: str) -> Row:
+    row: Row = {"category": category, "train": 0, "test": 0, "bands": []}
+    row |= {"candidates_searched": 0, "candidates_as_before": 0}
+    return row | {"unknown_searched": False, "unknown_as_before": False}
 
 
 def shopping_csv(rows: Sequence[Row]) -> bytes:
-    """The rows as CSV with a header."""
+    """Return the rows as CSV with a header."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()

@@ -14,7 +14,7 @@ from curate.manifest import read_manifest, write_manifest
 from curate.pipeline.tombstones import IDENTITY, Tombstones, find_marked
 from curate.recipe import Dedup
 from curate.stages.candidates.urls import candidate_id, normalise_url
-from curate.stages.select.duplicates import looks_like
+from curate.stages.select.duplicates import match_hashes
 
 HASH = 0x0F1E_2D3C_4B5A_6978
 
@@ -84,7 +84,7 @@ def test_tombstones_compare_perceptual_hashes_by_bits(radius: int) -> None:
         and any((h ^ int(o)).bit_count() <= radius for o in others)
         for h in hashes
     ]
-    found = looks_like(
+    found = match_hashes(
         pa.chunked_array([pa.array(hashes, pa.uint64())]), others, radius, mirrored=False
     )
     assert found.tolist() == expected
