@@ -236,11 +236,10 @@ def main() -> None:
     if missing := [str(folder) for folder in (*splits, arguments.urban) if not folder.is_dir()]:
         parser.error(f"no folder {', '.join(missing)}")
 
-    from curate.datasets.statistics import survey_table
+    from curate.datasets.statistics import TEXTS
 
     print("## As they lie there\n")
-    surveys = curate.stats([*splits, arguments.urban], scheduler="serial")
-    print(survey_table(surveys).to_markdown())
+    print(TEXTS["md"](curate.stats([*splits, arguments.urban], scheduler="serial")))
     paths, known = pictures(arguments.urban), read_known(arguments.known)
     with ProcessPoolExecutor(os.cpu_count()) as workers:
         urban = curves_of(paths, shares([path.stem for path in paths], known), workers).curves()

@@ -1,4 +1,4 @@
-"""Tables of the HQ-50K paper about restorers: their shapes and figures, from paper_tables.yaml."""
+"""What the HQ-50K paper reports of restorers: its tables' shapes and figures, of published.yaml."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
 from curate.errors import RestoreError
@@ -26,7 +25,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Column:
-    """Benchmark, degradation, group and metric of the figures in one column."""
+    """What one figure of a table is the mean of."""
 
     benchmark: str
     degradation: str
@@ -47,60 +46,52 @@ class PublishedTable:
     down: tuple[str, ...]
     """Fields of its columns that stand in rows instead."""
     bands: tuple[float, ...]
-    """Edges of its bands of texture."""
+    """Where its bands of texture part."""
     rows: Mapping[str, tuple[float | None, ...]]
-    """A method and its training set -> a value for each column."""
+    """A method, and the set that it was trained on -> a value for each column."""
 
 
 def published_tables(number: str) -> list[PublishedTable]:
-    """Return the parts of a table of the paper.
+    """The parts of a table of the paper.
 
     Raises:
         RestoreError: if it isn't one about restorers.
     """
-    if number not in _tables():
-        known = ", ".join(_tables())
+    found = [table for table in _all() if table.number == number]
+    if not found:
+        known = ", ".join(dict.fromkeys(table.number for table in _all()))
         raise RestoreError(
             f"no table {number!r} of the paper judges restorers: take one of {known}"
         )
-    return _tables()[number]
+    return found
 
 
 def degradations_for(
     numbers: Sequence[str], benchmarks: Iterable[str]
 ) -> dict[str, tuple[str, ...]]:
-    """Return the degradations of each benchmark that tables of the paper need.
+    """What benchmarks are to be degraded with, so that tables of the paper can be made of them.
 
     Args:
-        numbers: numbers of the tables.
-        benchmarks: names as in the paper; capitals don't matter.
+        numbers: of the tables.
+        benchmarks: their names, as the paper has them but for capitals.
 
     Raises:
-        RestoreError: if there is no such table, or none of them has one of the benchmarks. The
-            message lists what they need.
+        RestoreError: if there is no such table, or they want nothing of a benchmark; says what they want.
     """
-    parts, found, strangers = [], {}, []
-    for number in numbers:
-        parts += published_tables(number)
-    needed = needs(parts)
-    # names of benchmarks without regard to capitals
-    by_name = {name.lower(): degradations for name, degradations in needed.items()}
-    for name in benchmarks:
-        if name.lower() in by_name:
-            found[name] = by_name[name.lower()]
-        else:
-            strangers.append(name)
-    if strangers:
-        known = "; ".join(f"{name} ({', '.join(needed[name])})" for name in needed)
-        raise RestoreError(
-            f"table {', '.join(numbers)} is of {known}, not of {', '.join(strangers)}: "
-            "say NAME=PLACE"
+    wanted = needs(part for number in numbers for part in published_tables(number))
+    by_name = {name.lower(): degradations for name, degradations in wanted.items()}
+    if strangers := [name for name in benchmarks if name.lower() not in by_name]:
+        what = "; ".join(
+            f"{name} ({', '.join(degradations)})" for name, degradations in wanted.items()
         )
-    return found
+        raise RestoreError(
+            f"table {', '.join(numbers)} is of {what}, not of {', '.join(strangers)}: say NAME=PLACE"
+        )
+    return {name: by_name[name.lower()] for name in benchmarks}
 
 
 def needs(tables: Iterable[PublishedTable]) -> dict[str, tuple[str, ...]]:
-    """Return the degradations of each benchmark in some tables."""
+    """The degradations that tables want of each benchmark."""
     found: dict[str, dict[str, None]] = {}
     for table in tables:
         for column in table.columns:
@@ -109,42 +100,42 @@ def needs(tables: Iterable[PublishedTable]) -> dict[str, tuple[str, ...]]:
 
 
 def benchmark_sizes() -> dict[str, int]:
-    """Return the number of pictures of each benchmark."""
+    """How many pictures each benchmark has."""
     sizes: dict[str, int] = _file()["pictures"]
     return sizes
 
 
 @cache
-def _file() -> dict[str, Any]:
-    text = Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")
-    content: dict[str, Any] = yaml.safe_load(text)
-    return content
+def _all() -> tuple[PublishedTable, ...]:
+    return tuple(
+        PublishedTable(
+            str(entry["table"]),
+            entry["title"],
+            tuple(column for block in entry["columns"] for column in _expand(block)),
+            tuple(entry.get("down", ())),
+            tuple(entry.get("bands", ())),
+            {label: tuple(_flat(values)) for label, values in entry["rows"].items()},
+        )
+        for entry in _file()["tables"]
+    )
 
 
 @cache
-def _tables() -> dict[str, list[PublishedTable]]:
-    """Return number -> the parts of the table."""
-    tables: dict[str, list[PublishedTable]] = {}
-    for entry in _file()["tables"]:
-        tables.setdefault(str(entry["table"]), []).append(_parse_table(entry))
-    return tables
-
-
-def _parse_table(entry: Mapping[str, Any]) -> PublishedTable:
-    columns: list[Column] = []
-    for block in entry["columns"]:
-        # a block lists values of some fields; its columns are all combinations of them
-        choices = [value if isinstance(value, list) else [value] for value in block.values()]
-        columns += [Column(**dict(zip(block, v, strict=True))) for v in product(*choices)]
-    rows = {}
-    for label, values in entry["rows"].items():
-        # figures are nested for people who read the file, and stay floats or None
-        rows[label] = tuple(np.array(values, dtype=object).ravel())
-    return PublishedTable(
-        str(entry["table"]),
-        entry["title"],
-        tuple(columns),
-        tuple(entry.get("down", ())),
-        tuple(entry.get("bands", ())),
-        rows,
+def _file() -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(
+        Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")
     )
+    return content
+
+
+def _expand(block: Mapping[str, Any]) -> Iterable[Column]:
+    choices = [value if isinstance(value, list) else [value] for value in block.values()]
+    return (Column(**dict(zip(block, values, strict=True))) for values in product(*choices))
+
+
+def _flat(values: list[Any]) -> Iterable[float | None]:
+    for value in values:
+        if isinstance(value, list):
+            yield from _flat(value)
+        else:
+            yield value

@@ -1,4 +1,4 @@
-"""The page's figures, as SVG that takes its fonts and colours from the page."""
+"""Figures of the page, as SVG that takes its fonts and colours from the page."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain, product
 from math import log10, pi, sqrt
 from statistics import NormalDist
 from typing import Any
@@ -27,19 +28,15 @@ __all__ = ["CategoryBar", "Thresholds", "category_figure", "frequency_figure", "
 
 Counts = NDArray[np.int64]
 
-# Stand-ins that become the page's CSS variables, so that figures follow its light or dark dress
+# placeholders that become the page's CSS variables, so that figures follow its light or dark theme
 _COLOURS = {
-    "ink": "#010101",
-    "soft": "#020202",
-    "rule": "#030303",
-    "measured": "#040404",
-    "kept": "#050505",
-}
-_COLOURS |= {"test": "#060606"}
+    "ink": "#010101", "soft": "#020202", "rule": "#030303",
+    "measured": "#040404", "kept": "#050505", "test": "#060606",
+}  # fmt: skip
 INK, SOFT, RULE, MEASURED, KEPT, TEST = _COLOURS.values()
 
 _WIDTH = 960
-"""Units of a figure's width: pixels of the page at its full measure."""
+"""Units of a figure's width: pixels of the page at its full width."""
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.size": 12,
@@ -80,7 +77,7 @@ class CategoryBar:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The recipe's bounds that can be drawn over size and compression; None where there is none."""
+    """Bounds of the recipe over size and compression; None where it has none."""
 
     pixels: float | None
     nbytes: float | None
@@ -90,7 +87,9 @@ class Thresholds:
 def frequency_figure(
     counts: dict[str, Counts], mean: float, std: float, minimum: float | None, target: bool
 ) -> Markup:
-    """Distribution of the high-frequency ratio, as in the paper's Figure 3: shares of measured and of kept images.
+    """Draw the distribution of the high-frequency ratio, as in the paper's Figure 3.
+
+    Shares of measured and of kept images.
 
     Args:
         counts: images over RATIO_EDGES, "measured" and "kept".
@@ -99,14 +98,13 @@ def frequency_figure(
         minimum: smallest ratio that the filters let pass.
         target: whether to draw the target.
     """
-    if minimum is not None and minimum <= 0:  # which parts nothing
-        minimum = None
+    bound = log10(minimum) if minimum is not None and minimum > 0 else None
     first, last = _extent(counts["measured"], margin=5)
-    # the more images the finer, as bins merged from those counted
+    # merge the counted bins: the more images, the finer
     bins = int(np.clip(4 * np.cbrt(counts["kept"].sum() or counts["measured"].sum()), 24, 64))
     merge = -(-(last - first) // bins)
-    if minimum is not None:  # one edge at the bound, so that no bin mixes what the filter parts
-        first -= (first - int(np.searchsorted(RATIO_EDGES, log10(minimum) - 1e-9))) % merge
+    if bound is not None:  # one edge there, so that no bin mixes rejected and passing images
+        first -= (first - int(np.searchsorted(RATIO_EDGES, bound - 1e-9))) % merge
     last = first + merge * -(-(last - first) // merge)
     edges = RATIO_EDGES[0] + (RATIO_EDGES[1] - RATIO_EDGES[0]) * np.arange(first, last + 1, merge)
     width = edges[1] - edges[0]
@@ -119,24 +117,17 @@ def frequency_figure(
             axes.stairs(share, edges, color=colour, fill=True, alpha=opacity, linewidth=0)
             axes.stairs(share, edges, color=colour, linewidth=1.5)
         if target:
-            start = edges[0] if minimum is None else max(edges[0], log10(minimum))
-            x = np.linspace(start, edges[-1], 200)
-            mass = 1 - (0 if minimum is None else NormalDist(mean, std).cdf(log10(minimum)))
+            # normal density in % per bin, scaled up by the mass that the bound cuts off
+            x = np.linspace(edges[0] if bound is None else max(edges[0], bound), edges[-1], 200)
+            mass = 1 - (0 if bound is None else NormalDist(mean, std).cdf(bound))
             density = np.exp(-(((x - mean) / std) ** 2) / 2) / (std * sqrt(2 * pi))
-            axes.plot(
-                x, 100 * width * density / max(mass, 1e-9), color=INK, linewidth=1.4, dashes=(5, 3)
-            )
-        if minimum is not None and edges[0] <= log10(minimum) <= edges[-1]:
-            axes.axvline(log10(minimum), color=SOFT, linewidth=1, linestyle=":")
-            place = axes.get_xaxis_transform()  # across by data, up by the axes' height
-            axes.text(
-                log10(minimum) + 0.02,
-                0.99,
-                f"filter: {100 * minimum:g} %",
-                transform=place,
-                va="top",
-                color=SOFT,
-            )
+            percent = 100 * width * density / max(mass, 1e-9)
+            axes.plot(x, percent, color=INK, linewidth=1.4, dashes=(5, 3))
+        if bound is not None and edges[0] <= bound <= edges[-1]:
+            axes.axvline(bound, color=SOFT, linewidth=1, linestyle=":")
+            place = axes.get_xaxis_transform()  # x in data, y in shares of the axes' height
+            text = f"filter: {100 * (minimum or 0):g} %"
+            axes.text(bound + 0.02, 0.99, text, transform=place, va="top", color=SOFT)
         axes.set_xlim(edges[0], edges[-1])
         axes.set_ylim(0)
         axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
@@ -144,26 +135,23 @@ def frequency_figure(
         axes.set_ylabel("% of images per bin")
         _log_ticks(axes, "x", lambda value: f"{100 * value:g} %")
 
-    return _svg(
-        360,
-        draw,
-        "frequency",
-        "Distribution of the high-frequency ratio of measured and kept images",
-    )
+    title = "Distribution of the high-frequency ratio of measured and kept images"
+    return _svg(360, draw, "frequency", title)
 
 
 def category_figure(bars: Sequence[CategoryBar]) -> Markup:
-    """Images of each sub-category, by broad class as in the paper's Figure 7: what there was and what was taken."""
-    groups = list(dict.fromkeys(bar.broad for bar in bars))
+    """Draw the pool and the taken images of each sub-category, as in the paper's Figure 7."""
+    groups: dict[str, list[CategoryBar]] = {}
+    for bar in bars:
+        groups.setdefault(bar.broad, []).append(bar)
+    # rows: the name of a broad class, its bars, and a gap of half a row
     row, places, heads = 0.0, [], []
-    for broad in groups:
+    for broad, own in groups.items():
         heads.append((row, broad))
-        for _ in (bar for bar in bars if bar.broad == broad):
-            row += 1
-            places.append(row)
-        row += 1.5
-    ordered = [bar for broad in groups for bar in bars if bar.broad == broad]
-    # a pool may dwarf what is taken from it: then its bars are cut, and their numbers say how long they are
+        places += [row + 1 + number for number in range(len(own))]
+        row += len(own) + 1.5
+    ordered = list(chain.from_iterable(groups.values()))
+    # a pool may dwarf the images taken from it: then bars are cut, and numbers give their length
     most_taken = max(max(bar.train + bar.test, bar.wanted) for bar in bars)
     limit = max(1.0, min(max(bar.pool for bar in bars), 4 * most_taken), most_taken)
 
@@ -171,70 +159,53 @@ def category_figure(bars: Sequence[CategoryBar]) -> Markup:
         axes = figure.add_axes((0.17, 0.0, 0.76, 1.0))
         y = np.array(places)
         axes.barh(y, [min(bar.pool, limit) for bar in ordered], 0.62, color=MEASURED, alpha=0.28)
-        train, test = (
-            np.array([getattr(bar, split) for bar in ordered]) for split in ("train", "test")
-        )
+        train, test = np.array([(bar.train, bar.test) for bar in ordered]).T
         axes.barh(y, train, 0.3, color=KEPT)
         axes.barh(y, test, 0.3, left=train, color=TEST)
         for place, bar in zip(y, ordered, strict=True):
-            axes.plot(
-                [bar.wanted] * 2,
-                [place - 0.4, place + 0.4],
-                color=INK,
-                linewidth=1.5,
-                solid_capstyle="butt",
-            )
+            mark = [bar.wanted] * 2, [place - 0.4, place + 0.4]
+            axes.plot(*mark, color=INK, linewidth=1.5, solid_capstyle="butt")
             axes.text(-limit * 0.012, place, bar.name, ha="right", va="center")
             end = f"{'→ ' if bar.pool > limit else ''}{bar.pool:,}"
             reach = max(min(bar.pool, limit), bar.train + bar.test, bar.wanted)
             axes.text(reach + limit * 0.012, place, end, va="center", color=SOFT, fontsize=11)
+        style: dict[str, Any] = {"ha": "right", "va": "center", "color": SOFT, "style": "italic"}
         for place, broad in heads:
-            axes.text(
-                -limit * 0.012, place, broad, ha="right", va="center", color=SOFT, style="italic"
-            )
+            axes.text(-limit * 0.012, place, broad, **style)
         axes.set_xlim(0, limit)
         axes.set_ylim(row - 0.9, -0.5)
         axes.set_axis_off()
 
-    height = round(22 * (row + 0.5))
-    return _svg(
-        height,
-        draw,
-        "category",
-        "Images of each sub-category: in the pool, taken for training and for test",
-    )
+    title = "Images of each sub-category: in the pool, taken for training and for test"
+    return _svg(round(22 * (row + 0.5)), draw, "category", title)
 
 
 def size_figure(counts: dict[str, Counts], thresholds: Thresholds) -> Markup:
-    """Pixels and bits per pixel, logarithmic, of measured and of kept images, with the recipe's bounds.
+    """Draw pixels against bits per pixel of measured and of kept images, both logarithmic.
 
     Args:
         counts: images over PIXEL_EDGES and BPP_EDGES, "measured" and "kept".
-        thresholds: what the recipe asks for.
+        thresholds: the recipe's bounds.
     """
-    columns = _extent(counts["measured"].sum(axis=1), margin=4)
-    rows = _extent(counts["measured"].sum(axis=0), margin=4)
-    left, right = PIXEL_EDGES[columns[0]], PIXEL_EDGES[columns[1]]
-    bottom, top = BPP_EDGES[rows[0]], BPP_EDGES[rows[1]]
+    left, right = PIXEL_EDGES[[*_extent(counts["measured"].sum(axis=1), margin=4)]]
+    bottom, top = BPP_EDGES[[*_extent(counts["measured"].sum(axis=0), margin=4)]]
+    dotted: dict[str, Any] = {"color": SOFT, "linewidth": 1, "linestyle": ":"}
 
     def draw(figure: Figure) -> None:
         for place, (group, colour) in enumerate((("measured", MEASURED), ("kept", KEPT))):
             axes = figure.add_axes((0.06 + 0.48 * place, 0.12, 0.44, 0.8))
             _cells(axes, counts[group], colour)
             if thresholds.pixels:
-                axes.axvline(log10(thresholds.pixels), color=SOFT, linewidth=1, linestyle=":")
+                axes.axvline(log10(thresholds.pixels), **dotted)
             if thresholds.bpp:
-                axes.axhline(log10(thresholds.bpp), color=SOFT, linewidth=1, linestyle=":")
+                axes.axhline(log10(thresholds.bpp), **dotted)
             if thresholds.nbytes:  # 8 nbytes / pixels: a falling line
                 at = log10(8 * thresholds.nbytes)
-                axes.plot(
-                    [left, right], [at - left, at - right], color=SOFT, linewidth=1, linestyle=":"
-                )
+                axes.plot([left, right], [at - left, at - right], **dotted)
             axes.set_xlim(left, right)
             axes.set_ylim(bottom, top)
-            axes.set_title(
-                f"{group}: {counts[group].sum():,}", loc="left", fontsize=12, color=colour
-            )
+            title = f"{group}: {counts[group].sum():,}"
+            axes.set_title(title, loc="left", fontsize=12, color=colour)
             axes.set_xlabel("pixels")
             if not place:
                 axes.set_ylabel("bits per pixel")
@@ -245,27 +216,21 @@ def size_figure(counts: dict[str, Counts], thresholds: Thresholds) -> Markup:
 
 
 def _cells(axes: Axes, counts: Counts, colour: str) -> None:
-    """A two-dimensional histogram in eight opacities; one compound path each keeps the page small."""
+    """Draw a two-dimensional histogram in eight opacities, a compound path each."""
+    unit, width, height = Path.unit_rectangle(), np.diff(PIXEL_EDGES), np.diff(BPP_EDGES)
     level = np.ceil(8 * np.log1p(counts) / np.log1p(max(1, counts.max()))).astype(int)
     for opacity in range(1, 9):
-        x, y = np.nonzero(level == opacity)
-        boxes = [
-            Path.unit_rectangle().transformed(
-                Affine2D()
-                .scale(PIXEL_EDGES[i + 1] - PIXEL_EDGES[i], BPP_EDGES[j + 1] - BPP_EDGES[j])
-                .translate(PIXEL_EDGES[i], BPP_EDGES[j])
-            )
-            for i, j in zip(x, y, strict=True)
-        ]
+        boxes = []
+        for i, j in np.argwhere(level == opacity):
+            box = Affine2D().scale(width[i], height[j]).translate(PIXEL_EDGES[i], BPP_EDGES[j])
+            boxes.append(unit.transformed(box))
         if boxes:
-            path = Path.make_compound_path(*boxes)
-            axes.add_patch(
-                PathPatch(path, facecolor=colour, linewidth=0, alpha=0.12 + 0.11 * opacity)
-            )
+            path, alpha = Path.make_compound_path(*boxes), 0.12 + 0.11 * opacity
+            axes.add_patch(PathPatch(path, facecolor=colour, linewidth=0, alpha=alpha))
 
 
 def _extent(counts: Counts, margin: int) -> tuple[int, int]:
-    """First and last edge of what isn't empty, with a margin of bins; the whole when all is empty."""
+    """Return the first and last edge of filled bins, and a margin; all bins when all are empty."""
     full = np.flatnonzero(counts)
     if not len(full):
         return 0, len(counts)
@@ -273,17 +238,23 @@ def _extent(counts: Counts, margin: int) -> tuple[int, int]:
 
 
 def _log_ticks(axes: Axes, which: str, name: Callable[[float], str]) -> None:
-    """Ticks at 1, 2 and 5 times powers of ten, or powers alone where those would crowd, on an axis of log10 values."""
+    """Set ticks at 1, 2 and 5 times powers of ten on an axis of log10 values.
+
+    At 1 and 3 times powers, or at powers alone, where more would crowd.
+    """
     low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
     steps = (1, 2, 5) if high - low < 2.6 else (1, 3) if high - low < 4 else (1,)
-    values = [s * 10.0**p for p in range(int(low) - 1, int(high) + 2) for s in steps]
-    values = [value for value in values if low <= log10(value) <= high]
-    set_ticks = axes.set_xticks if which == "x" else axes.set_yticks
-    set_ticks([log10(value) for value in values], [name(value) for value in values])
+    ticks, names = [], []
+    for power, step in product(range(int(low) - 1, int(high) + 2), steps):
+        value = step * 10.0**power
+        if low <= log10(value) <= high:
+            ticks.append(log10(value))
+            names.append(name(value))
+    (axes.set_xticks if which == "x" else axes.set_yticks)(ticks, names)
 
 
 def _short(value: float) -> str:
-    """1.5 million as 1.5 M."""
+    """Format a number with M or k: 1.5 million as 1.5 M."""
     for unit, size in (("M", 1e6), ("k", 1e3)):
         if value >= size:
             return f"{value / size:g} {unit}"
@@ -291,23 +262,19 @@ def _short(value: float) -> str:
 
 
 def _svg(height: int, draw: Callable[[Figure], None], name: str, title: str) -> Markup:
-    """Draw a figure and make it part of a page: no ids that clash, no dates, the page's colours."""
+    """Draw a figure as a part of a page: no ids that clash, no dates, the page's colours."""
+    metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
         figure = Figure(figsize=(_WIDTH / 72, height / 72))
         draw(figure)
         sink = io.StringIO()
-        figure.savefig(
-            sink,
-            format="svg",
-            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
-        )
+        figure.savefig(sink, format="svg", metadata=metadata)
     svg = sink.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
-    svg = re.sub(
-        r'width="[\d.]+pt" height="[\d.]+pt"', f'role="img" aria-label="{title}"', svg, count=1
-    )
+    label = f'role="img" aria-label="{title}"'
+    svg = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', label, svg, count=1)
     for variable, colour in _COLOURS.items():
         svg = svg.replace(colour, f"var(--{variable})")
     return Markup(svg)

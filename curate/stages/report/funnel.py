@@ -1,4 +1,4 @@
-"""Where candidates were lost on the way."""
+"""Funnel: candidates lost in each stage, by reason."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STAGES = {
 """Stages that reject, in order, and what happens in each."""
 
 RARE = frozenset({"rebuild", "engine"})
-"""Those of which a run that lost nothing there says nothing."""
+"""Stages that the page leaves out where they lost nothing."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,12 @@ class Loss:
 
 
 def funnel(counts: Mapping[str, int]) -> list[Loss]:
-    """Losses in the order of the stages, the largest of each stage first.
+    """Return the losses in the order of the stages, the largest of each stage first.
 
     Args:
-        counts: candidates by reason; keys that are no reason (such as "ok" for those kept) are passed over.
+        counts: candidates by reason; keys that are no reason, such as "ok", are ignored.
     """
-    losses = [
-        Loss(r.value, r.stage, counts[r.value], r.meaning) for r in Reason if counts.get(r.value)
-    ]
+    lost = [r for r in Reason if counts.get(r)]
     order = list(STAGES)
-    return sorted(losses, key=lambda loss: (order.index(loss.stage), -loss.count, loss.reason))
+    lost.sort(key=lambda r: (order.index(r.stage), -counts[r], r.value))
+    return [Loss(r.value, r.stage, counts[r], r.meaning) for r in lost]

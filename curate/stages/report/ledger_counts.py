@@ -1,4 +1,4 @@
-"""One pass over the ledger: everything that the page counts, in memory that does not grow with the rows."""
+"""Counts over the ledger in one pass, in memory that does not grow with the rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["BPP_EDGES", "PIXEL_EDGES", "RATIO_EDGES", "Tally", "count_ledger"]
 
 RATIO_EDGES = np.linspace(-8, 0, 801)
-"""Edges of the counted log10 ratios: so fine that any coarser histogram can be made of them."""
+"""Edges of the counted log10 ratios: so fine that any coarser histogram can be merged from them."""
 PIXEL_EDGES = np.linspace(0, 9, 181)
 """Edges of log10 pixels."""
 BPP_EDGES = np.linspace(-3, 2, 101)
@@ -29,13 +29,15 @@ BPP_EDGES = np.linspace(-3, 2, 101)
 
 _MEANS = ("pixels", "bpp", "hf_ratio", "hf_ratio_032")
 _COLUMNS = (
-    "id", "url", "host", "licence", "tar", "offset", "nbytes", "width", "height", *_MEANS,
-    "broad", "category", "label_model", "contaminated_by", "frequency_bin", "split", "status", "reason",
+    "id", "url", "host", "licence", "tar", "offset", "nbytes", "width", "height", *_MEANS, "broad",
+    "category", "label_model", "contaminated_by", "frequency_bin", "split", "status", "reason",
 )  # fmt: skip
 _SAMPLES = 6
-"""Pictures remembered of each category and reason."""
+"""Rows kept as samples of each category and reason."""
 
 Counts = NDArray[np.int64]
+Names = dict[str, Counter[str | None]]
+"""Counts of names, over "all" candidates and over those "kept"."""
 
 
 @dataclass
@@ -44,14 +46,10 @@ class Tally:
 
     rows: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
-    hosts: dict[str, Counter[str | None]] = field(
-        default_factory=lambda: {"all": Counter(), "kept": Counter()}
-    )
-    licences: dict[str, Counter[str | None]] = field(
-        default_factory=lambda: {"all": Counter(), "kept": Counter()}
-    )
+    hosts: Names = field(default_factory=lambda: {"all": Counter(), "kept": Counter()})
+    licences: Names = field(default_factory=lambda: {"all": Counter(), "kept": Counter()})
     contaminated: Counter[str] = field(default_factory=Counter)
-    """Candidates by the benchmark that they, or duplicates of theirs, show a part of."""
+    """Candidates by benchmark: they, or duplicates of them, show a part of it."""
     label_models: Counter[str | None] = field(default_factory=Counter)
     broad: dict[str, str] = field(default_factory=dict)
     """Sub-category -> broad class, of those seen."""
@@ -62,14 +60,10 @@ class Tally:
     measured: int = 0
     flat: int = 0
     """Measured images without any high frequency: their logarithm has no place in the histogram."""
-    ratio: dict[str, Counts] = field(
-        default_factory=lambda: {k: _zeros(RATIO_EDGES) for k in ("measured", "kept")}
-    )
-    """Counts over RATIO_EDGES."""
-    size: dict[str, Counts] = field(
-        default_factory=lambda: {k: _zeros(PIXEL_EDGES, BPP_EDGES) for k in ("measured", "kept")}
-    )
-    """Counts over PIXEL_EDGES and BPP_EDGES."""
+    ratio: dict[str, Counts] = field(default_factory=lambda: _zeros(RATIO_EDGES))
+    """Measured and kept images over RATIO_EDGES."""
+    size: dict[str, Counts] = field(default_factory=lambda: _zeros(PIXEL_EDGES, BPP_EDGES))
+    """Measured and kept images over PIXEL_EDGES and BPP_EDGES."""
     kept_samples: pa.Table | None = None
     rejected_samples: pa.Table | None = None
     sums: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_MEANS, 0.0))
@@ -81,10 +75,9 @@ class Tally:
 
     @property
     def statistics(self) -> Statistics:
-        """Of all measured images, whether kept or not."""
+        """Statistics of all measured images, kept or not."""
         means = {
-            name: total / self.measured if self.measured else None
-            for name, total in self.sums.items()
+            name: s / self.measured if self.measured else None for name, s in self.sums.items()
         }
         broad: Counter[str] = Counter()
         for category, count in self.labelled.items():
@@ -98,6 +91,7 @@ class Tally:
 
     def add(self, table: pa.Table, frequency_column: str) -> None:
         """Count the rows of a part of the ledger."""
+        # images and where they came from
         kept = table.filter(pc.equal(table["status"], "kept"))
         measured = table.filter(pc.is_valid(table["hf_ratio"]))
         self.rows += table.num_rows
@@ -107,30 +101,25 @@ class Tally:
             counters["kept"].update(_count(kept[column]))
         for shown, count in _count(table["contaminated_by"].drop_null()).items():
             self.contaminated[shown.partition("/")[0]] += count
+        # labels, and kept images by cell
         self.label_models.update(_count(table["label_model"].drop_null()))
         self.labelled.update(_count(table["category"].drop_null()))
-        pairs = (
-            table.select(["category", "broad"])
-            .drop_null()
-            .group_by(["category", "broad"])
-            .aggregate([])
-        )
-        self.broad |= dict(
-            zip(pairs["category"].to_pylist(), pairs["broad"].to_pylist(), strict=True)
-        )
+        labelled = table.select(["category", "broad"]).drop_null()
+        for pair in labelled.group_by(labelled.column_names).aggregate([]).to_pylist():
+            self.broad[pair["category"]] = pair["broad"]
         key = ["split", "category", "frequency_bin"]
         for row in kept.group_by(key).aggregate([([], "count_all")]).to_pylist():
             self.cells[row["split"], row["category"], row["frequency_bin"]] += row["count_all"]
+        # sums and histograms of the measures
         self.measured += measured.num_rows
         for name in _MEANS:
             self.sums[name] += pc.sum(measured[name]).as_py() or 0
         self.flat += pc.sum(pc.less_equal(measured[frequency_column], 0)).as_py() or 0
         for group, rows in (("measured", measured), ("kept", kept)):
             self.ratio[group] += np.histogram(_logs(rows[frequency_column]), RATIO_EDGES)[0]
-            pixels, bpp = (_logs(rows[name]) for name in ("pixels", "bpp"))
-            self.size[group] += np.histogram2d(pixels, bpp, (PIXEL_EDGES, BPP_EDGES))[0].astype(
-                np.int64
-            )
+            pixels, bpp = _logs(rows["pixels"]), _logs(rows["bpp"])
+            histogram, *_ = np.histogram2d(pixels, bpp, (PIXEL_EDGES, BPP_EDGES))
+            self.size[group] += histogram.astype(np.int64)
         self.kept_samples = _sample([self.kept_samples, kept], "category")
         rejected = measured.filter(pc.equal(measured["status"], "rejected"))
         self.rejected_samples = _sample([self.rejected_samples, rejected], "reason")
@@ -152,28 +141,27 @@ def count_ledger(shard: Shard, frequency_column: str) -> Tally:
 
 
 def _count(column: pa.ChunkedArray) -> dict[Any, int]:
-    counts = column.value_counts()
-    return dict(
-        zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True)
-    )
+    return {row["values"]: row["counts"] for row in column.value_counts().to_pylist()}
 
 
 def _logs(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    """log10 of the values; of zeros and nulls -inf, which no histogram counts."""
+    """Return log10 of the values; -inf for zeros and nulls, which no histogram counts."""
     values = pc.fill_null(column, 0).to_numpy().astype(np.float64)
     return np.log10(values, out=np.full(len(values), -np.inf), where=values > 0)
 
 
-def _zeros(*edges: NDArray[np.float64]) -> Counts:
-    return np.zeros([len(e) - 1 for e in edges], np.int64)
+def _zeros(*edges: NDArray[np.float64]) -> dict[str, Counts]:
+    shape = [len(axis) - 1 for axis in edges]
+    return {"measured": np.zeros(shape, np.int64), "kept": np.zeros(shape, np.int64)}
 
 
 def _sample(tables: Iterable[pa.Table | None], group: str) -> pa.Table:
-    """The rows with the smallest ids of each group: ids are hashes, so these are as good as drawn by lot."""
+    """Return the rows of the smallest ids of each group: a random sample, as ids are hashes."""
     table = pa.concat_tables([t for t in tables if t is not None]).filter(
         pc.field(group).is_valid()
     )
     table = table.sort_by([(group, "ascending"), ("id", "ascending")])
+    # a row's rank is its distance from the first row of its group
     groups = table[group].to_numpy()
     rank = np.arange(len(groups)) - np.searchsorted(groups, groups) if len(groups) else np.empty(0)
     return table.filter(pa.array(rank < _SAMPLES))

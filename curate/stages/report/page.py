@@ -1,10 +1,10 @@
-"""The page of a run: one HTML file that needs nothing else, and is the same bytes for the same run."""
+"""Page of a run: one self-contained HTML file, with the same bytes for the same run."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from curate.stages.report.template import render
 if TYPE_CHECKING:
     from curate.engine.stage import Shard
     from curate.stages.report.figures import CategoryBar, Thresholds
+    from curate.stages.report.thumbnails import Picture
 
 __all__ = ["build_report"]
 
@@ -30,9 +31,9 @@ _KEPT_PICTURES, _REJECTED_PICTURES = 34, 14
 
 
 def build_report(shard: Shard) -> None:
-    """Write `report/index.html` and the dataset card of a run whose ledger, summary and manifests are there.
+    """Write `report/index.html` and the dataset card.
 
-    A pure function of these.
+    A pure function of the run's ledger, summary and manifests.
 
     Raises:
         RunError: if the ledger's summary is missing.
@@ -43,10 +44,8 @@ def build_report(shard: Shard) -> None:
     recipe = Recipe.parse(yaml.safe_load(recipe_text), where="recipe.yaml")
     with shard.open("select/summary.json") as file:
         summary = json.load(file)
-    manifests = {
-        split: read_manifest(f"{shard.folder.url}/manifest/{split}.parquet")
-        for split in ("train", "test")
-    }
+    folder = f"{shard.folder.url}/manifest"
+    manifests = {split: read_manifest(f"{folder}/{split}.parquet") for split in ("train", "test")}
     tally = count_ledger(shard, recipe.select.frequency.column)
     content = _content(shard, recipe, summary, manifests, tally)
     with shard.create("report/index.html") as sink:
@@ -61,21 +60,23 @@ def _content(
     manifests: dict[str, Manifest],
     tally: Tally,
 ) -> dict[str, Any]:
-    """What the template shows."""
-    # Heavy: matplotlib only where a page is made
+    """Return the template's content."""
+    # heavy: matplotlib is imported only where a page is rendered
     from curate.stages.report.figures import category_figure, frequency_figure, size_figure
     from curate.stages.report.thumbnails import FEW, choose, thumbnails
 
     bars = _category_bars(summary, recipe, tally)
-    kept, rejected = (
-        thumbnails(choose(rows, group, budget), group, shard)
-        for rows, group, budget in (
-            (tally.kept_samples, "category", _KEPT_PICTURES),
-            (tally.rejected_samples, "reason", _REJECTED_PICTURES),
-        )
-    )
-    column = recipe.select.frequency.column
+    chosen = choose(tally.kept_samples, "category", _KEPT_PICTURES)
+    kept = thumbnails(chosen, "category", shard)
+    chosen = choose(tally.rejected_samples, "reason", _REJECTED_PICTURES)
+    rejected = thumbnails(chosen, "reason", shard)
     losses = funnel(tally.reasons)
+    names = [bar.name for bar in bars]
+    meanings = {loss.reason: loss.meaning for loss in losses}
+    demo_labels = any(str(model).startswith("bundled") for model in tally.label_models)
+    benchmarks = [
+        row | {"found": tally.contaminated[row["benchmark"]]} for row in summary["benchmarks"]
+    ]
     return {
         "recipe": recipe,
         "tally": tally,
@@ -88,10 +89,13 @@ def _content(
             ("HQ-50K", PUBLISHED["HQ-50K"]),
         ],
         "steps": _steps(tally.rows, losses),
-        "meanings": {loss.reason: loss.meaning for loss in losses},
-        "demo_labels": any(str(model).startswith("bundled") for model in tally.label_models),
+        "meanings": meanings,
+        "demo_labels": demo_labels,
         "frequency": frequency_figure(
-            tally.ratio, summary["frequency_mean"], summary["frequency_std"], recipe.filters.min.get(column),
+            tally.ratio,
+            summary["frequency_mean"],
+            summary["frequency_std"],
+            recipe.filters.min.get(recipe.select.frequency.column),
             target=bool(tally.kept),
         ),
         "bars": bars,
@@ -99,13 +103,17 @@ def _content(
         "size": size_figure(tally.size, _thresholds(recipe)),
         "heat": _heat(bars, summary, tally),
         "shortfalls": _shortfalls(bars, summary, recipe),
-        "benchmarks": [row | {"found": tally.contaminated[row["benchmark"]]} for row in summary["benchmarks"]],
+        "benchmarks": benchmarks,
         "few": FEW,
         "hosts": _top(tally.hosts["all"], tally.hosts["kept"]),
         "licences": _top(tally.licences["all"], tally.licences["kept"]),
-        "kept_pictures": {bar.name: kept[bar.name] for bar in bars if bar.name in kept},
-        "rejected_pictures": {loss.reason: rejected[loss.reason] for loss in losses if loss.reason in rejected},
-    }  # fmt: skip
+        "kept_pictures": _in_order(kept, names),
+        "rejected_pictures": _in_order(rejected, meanings),
+    }
+
+
+def _in_order(pictures: dict[str, list[Picture]], names: Iterable[str]) -> dict[str, list[Picture]]:
+    return {name: pictures[name] for name in names if name in pictures}
 
 
 @dataclass(frozen=True)
@@ -116,7 +124,7 @@ class Step:
     what: str
     losses: Sequence[Loss]
     left: int
-    """Candidates that are still in after it."""
+    """Candidates that remain after it."""
 
 
 def _steps(rows: int, losses: Sequence[Loss]) -> list[Step]:
@@ -133,20 +141,20 @@ def _category_bars(summary: dict[str, Any], recipe: Recipe, tally: Tally) -> lis
     from curate.stages.report.figures import CategoryBar
 
     names = summary["categories"]
-    broad = {
-        name: broad for broad, own in NAMED_CATEGORIES.items() for name in (*own, f"{broad} others")
-    } | tally.broad
+    broad_of: dict[str, str] = {}
+    for broad, own in NAMED_CATEGORIES.items():
+        broad_of |= dict.fromkeys((*own, f"{broad} others"), broad)
+    broad_of |= tally.broad
     weights = [recipe.select.category_weights.get(name, 1.0) for name in names]
     taken = Counter[tuple[str, str]]()
     for (split, category, _), count in tally.cells.items():
         taken[split, category] += count
-    return [
-        CategoryBar(
-            broad.get(name, "Unseen"), name, sum(pool), taken["train", name], taken["test", name],
-            recipe.select.train * weight / (sum(weights) or 1),
-        )
-        for name, pool, weight in zip(names, summary["available"], weights, strict=True)
-    ]  # fmt: skip
+    bars = []
+    for name, pool, weight in zip(names, summary["available"], weights, strict=True):
+        train, test = taken["train", name], taken["test", name]
+        wanted = recipe.select.train * weight / (sum(weights) or 1)
+        bars.append(CategoryBar(broad_of.get(name, "Unseen"), name, sum(pool), train, test, wanted))
+    return bars
 
 
 def _thresholds(recipe: Recipe) -> Thresholds:
@@ -154,9 +162,8 @@ def _thresholds(recipe: Recipe) -> Thresholds:
 
     least = recipe.filters.min
     sides = least.get("width", 0) * least.get("height", 0)
-    return Thresholds(
-        max(sides, least.get("pixels", 0)) or None, least.get("nbytes"), least.get("bpp")
-    )
+    pixels = max(sides, least.get("pixels", 0)) or None
+    return Thresholds(pixels, least.get("nbytes"), least.get("bpp"))
 
 
 @dataclass(frozen=True)
@@ -174,53 +181,50 @@ class Heat:
 
 def _heat(bars: Sequence[CategoryBar], summary: dict[str, Any], tally: Tally) -> Heat:
     bins = range(len(summary["frequency_target"]))
-    rows = [(bar, [tally.cells["train", bar.name, b] for b in bins]) for bar in bars]
-    return Heat(
-        ["", *(f"{100 * 10**edge:.2g}" for edge in summary["frequency_edges"])],
-        rows,
-        max((count for _, counts in rows for count in counts), default=0),
-        summary["frequency_target"],
-        summary["frequency_taken"],
-        [sum(column) for column in zip(*summary["available"], strict=True)],
-    )
+    rows = []
+    for bar in bars:
+        rows.append((bar, [tally.cells["train", bar.name, b] for b in bins]))
+    edges = ["", *(f"{100 * 10**edge:.2g}" for edge in summary["frequency_edges"])]
+    most = max((max(counts, default=0) for _, counts in rows), default=0)
+    pool = list(map(sum, zip(*summary["available"], strict=True)))
+    target, taken = summary["frequency_target"], summary["frequency_taken"]
+    return Heat(edges, rows, most, target, taken, pool)
 
 
 def _shortfalls(bars: Sequence[CategoryBar], summary: dict[str, Any], recipe: Recipe) -> list[str]:
-    """Where the pool gave less than the recipe asks for."""
+    """Return sentences on targets of the recipe that the pool does not meet."""
     train, test = summary["train"], summary["test"]
-    told = []
+    sentences = []
     if train["taken"] < train["wanted"]:
-        told.append(
+        sentences.append(
             f"{train['taken']:,} of {train['wanted']:,} training images: the pool held no more."
         )
     if test["taken"] < test["wanted"]:
-        share = f"at most {recipe.select.test.max_share:.0%} of a sub-category's pool may go there".replace(
-            "%", " %"
+        share = f"{100 * recipe.select.test.max_share:.0f} %"
+        sentences.append(
+            f"{test['taken']:,} of {test['wanted']:,} test images: at most {share} of a "
+            "sub-category's pool may go there."
         )
-        told.append(f"{test['taken']:,} of {test['wanted']:,} test images: {share}.")
     short = [f"{bar.name} {bar.train:,}" for bar in bars if bar.is_short]
     if short:
-        told.append(f"Fewer training images than their share: {', '.join(short)}.")
+        sentences.append(f"Fewer training images than their share: {', '.join(short)}.")
     if train["taken"]:
         away = f"{summary['distance']:,} images" if summary["distance"] else "no image"
         gap = summary["objective"]["gap"]
-        told.append(
-            f"Over sub-categories and frequency bins together the choice is {away} away from what the pool allows; "
-            + (
-                f"another may be nearer by {gap:,}."
-                if gap
-                else "no other choice comes nearer (duality gap 0)."
-            )
+        others = "no other choice comes nearer (duality gap 0)"
+        if gap:
+            others = f"another may be nearer by {gap:,}"
+        sentences.append(
+            f"Over sub-categories and frequency bins together the choice is {away} away from what "
+            f"the pool allows; {others}."
         )
-    return told
+    return sentences
 
 
 def _top(everything: Counter[str | None], kept: Counter[str | None]) -> dict[str, Any]:
-    """The largest names with (candidates, kept), and what the others come to."""
+    """Return (name, candidates, kept) of the largest names, and the sums of the others."""
     names = sorted(everything, key=lambda name: (-kept[name], -everything[name], name or ""))
-    top, others = names[:_TOP], names[_TOP:]
-    return {
-        "rows": [(name, everything[name], kept[name]) for name in top],
-        "others": (len(others), sum(everything[n] for n in others), sum(kept[n] for n in others)),
-        "stated": any(names),
-    }
+    rows = [(name, everything[name], kept[name]) for name in names]
+    others = names[_TOP:]
+    sums = len(others), sum(map(everything.__getitem__, others)), sum(map(kept.__getitem__, others))
+    return {"rows": rows[:_TOP], "others": sums, "stated": any(names)}

@@ -1,4 +1,4 @@
-"""Thumbnails that travel inside the page."""
+"""Thumbnails that the page embeds."""
 
 from __future__ import annotations
 
@@ -18,27 +18,30 @@ if TYPE_CHECKING:
 __all__ = ["FEW", "Picture", "choose", "thumbnails"]
 
 FEW = 4
-"""Up to so many groups are shown over the page's whole width, more in two columns."""
+"""Groups that still have the page's whole width; more are in two columns."""
 _SIDE = 300
-"""Longest side of a thumbnail in pixels: sharp at the size shown, and 48 of them stay near a megabyte."""
+"""Longest side in pixels: sharp at the size shown, and 48 thumbnails stay near a megabyte."""
 
 
 class Picture(NamedTuple):
-    """A thumbnail and what is said of it."""
+    """A thumbnail and its caption."""
 
     group: str
     data: str
     """Data URI."""
     width: int
     height: int
-    """Of the thumbnail."""
+    """Height of the thumbnail."""
     link: str | None
-    """Where the image came from, if that is a web address."""
+    """The image's web address, if it has one."""
     facts: str
 
 
 def choose(samples: pa.Table | None, group: str, budget: int) -> pa.Table | None:
-    """Equally many rows of each group, some `budget` in all; a few groups have the page's width for up to six."""
+    """Return equally many rows of each group, about `budget` in all.
+
+    Groups get up to three rows; up to six where so few groups have the page's whole width.
+    """
     if samples is None or not samples.num_rows:
         return None
     groups = samples[group].to_pylist()
@@ -48,7 +51,7 @@ def choose(samples: pa.Table | None, group: str, budget: int) -> pa.Table | None
 
 
 def thumbnails(rows: pa.Table | None, group: str, shard: Shard) -> dict[str, list[Picture]]:
-    """Pictures of the rows by group; what can't be decoded is left out."""
+    """Return pictures of the rows by group, without images that can't be decoded."""
     pictures: dict[str, list[Picture]] = {}
     for row in rows.to_pylist() if rows is not None else []:
         try:
@@ -66,7 +69,7 @@ def thumbnails(rows: pa.Table | None, group: str, shard: Shard) -> dict[str, lis
 
 
 def _thumbnail(shard: Shard, tar: str, offset: int, nbytes: int) -> tuple[str, tuple[int, int]]:
-    """Base64 of a WebP file, and the thumbnail's size."""
+    """Return a thumbnail as base64 of a WebP file, and its size."""
     with shard.open(tar) as file:
         file.seek(offset)
         small = decode_small(io.BytesIO(file.read(nbytes)), _SIDE)
