@@ -56,9 +56,7 @@ def reason(filters: Filters, **changes: object) -> str | None:
         ("label_score", 0.5, Reason.BELOW_MINIMUM),
     ],
 )
-def test_a_minimum_is_the_smallest_value_that_passes(
-    column: str, bound: float, expected: Reason
-) -> None:
+def test_minimum_is_smallest_passing_value(column: str, bound: float, expected: Reason) -> None:
     filters = Filters(min={column: bound})
     assert reason(filters) is None
     assert reason(filters, **{column: bound}) is None
@@ -79,9 +77,7 @@ def test_a_minimum_is_the_smallest_value_that_passes(
         ("clipped_high", 0.2, Reason.CLIPPED),
     ],
 )
-def test_a_maximum_is_the_largest_value_that_passes(
-    column: str, bound: float, expected: Reason
-) -> None:
+def test_maximum_is_largest_passing_value(column: str, bound: float, expected: Reason) -> None:
     filters = Filters(max={column: bound})
     assert reason(filters) is None
     assert reason(filters, **{column: bound}) is None
@@ -102,7 +98,7 @@ def test_a_maximum_is_the_largest_value_that_passes(
         ({"noise_sigma": None, "blockiness": None, "spectral_cutoff": None}, None),
     ],
 )
-def test_the_strict_recipe_rejects_what_the_papers_lets_through(
+def test_strict_recipe_rejects_more_than_hq50k(
     changes: dict[str, object], expected: Reason | None
 ) -> None:
     assert reason(Recipe.load("restoration_strict").filters, **changes) == expected
@@ -110,35 +106,35 @@ def test_the_strict_recipe_rejects_what_the_papers_lets_through(
         assert reason(Recipe.load("hq50k").filters, **changes) is None
 
 
-def test_the_papers_recipe_measures_nothing_beyond_the_papers() -> None:
+def test_hq50k_recipe_measures_only_papers_facts() -> None:
     assert Recipe.load("hq50k").measure.facts == ()
 
 
-def test_only_listed_values_pass() -> None:
+def test_filter_of_allowed_values_passes_listed_ones() -> None:
     filters = Filters(allow={"format": ("JPEG", "PNG")})
     assert reason(filters) is None
     assert reason(filters, format="GIF") == Reason.NOT_ALLOWED
 
 
-def test_animations_pass_where_the_recipe_says_so() -> None:
+def test_animations_pass_if_recipe_allows() -> None:
     assert reason(Filters(), animated=True) == Reason.ANIMATED
     assert reason(Filters(animated=True), animated=True) is None
 
 
 @pytest.mark.parametrize("column", ["width", "punsafe", "format", "animated"])
-def test_what_is_unknown_passes(column: str) -> None:
+def test_null_passes_every_bound(column: str) -> None:
     filters = Filters(min={"width": 1024}, max={"punsafe": 0.1}, allow={"format": ("JPEG",)})
     table = pa.Table.from_pylist([GOOD, GOOD | {column: None}])
     assert rejections(table, filters).to_pylist() == [None, None]
 
 
-def test_a_column_that_is_not_there_yet_passes() -> None:
+def test_missing_column_passes_every_bound() -> None:
     filters = Filters(min={"label_score": 0.5, "width": 1024}, allow={"category": ("Food",)})
     table = pa.table({"width": [2000, 100]})
     assert rejections(table, filters).to_pylist() == [None, Reason.TOO_SMALL]
 
 
-def test_the_first_broken_rule_is_named() -> None:
+def test_first_broken_bound_gives_reason() -> None:
     filters = Filters(
         min={"nbytes": 500_000, "width": 1024}, max={"punsafe": 0.1}, allow={"format": ("JPEG",)}
     )
@@ -160,7 +156,7 @@ def test_the_first_broken_rule_is_named() -> None:
     st.lists(st.tuples(st.integers(0, 10), st.one_of(st.none(), st.integers(0, 10))), max_size=20),
     st.integers(1, 5),
 )
-def test_each_row_is_judged_by_itself(rows: list[tuple[int, int | None]], cut: int) -> None:
+def test_rejections_judge_each_row_by_itself(rows: list[tuple[int, int | None]], cut: int) -> None:
     schema = pa.schema([("width", pa.int32()), ("bpp", pa.float64())])
     table = pa.Table.from_pylist([{"width": w, "bpp": b} for w, b in rows], schema)
     chunked = pa.concat_tables([table.slice(i, cut) for i in range(0, len(table), cut)] or [table])
@@ -176,7 +172,7 @@ def test_no_filters_reject_nothing() -> None:
     assert rejections(pa.Table.from_pylist([GOOD] * 3), Filters()).to_pylist() == [None] * 3
 
 
-def test_what_is_too_small_and_a_fraction_of_its_claim_is_called_so() -> None:
+def test_small_image_far_below_claim_is_smaller_than_claimed() -> None:
     filters = Filters(min={"width": 1024, "nbytes": 500_000})
     claim = {"claimed_width": 2000, "claimed_height": 1000}
     for changes, expected in [

@@ -39,10 +39,10 @@ MakeRun = Callable[..., Shard]
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
-    """A function that writes a run folder of so many candidates and gives its whole as a shard.
+    """Return a function that writes a run folder of random candidates as one shard.
 
-    Arguments: `rows`; `train`, how many images are wanted; `categories` to draw from; `edit`, a function that may
-    change the rows before anything is selected; `parts` of the ledger.
+    Arguments: `rows`; `train`, the images wanted; `categories` to draw from; `edit`, which may
+    change the rows before the selection; `parts` of the ledger.
     """
 
     def make(

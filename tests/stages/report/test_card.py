@@ -1,4 +1,4 @@
-"""The dataset card and the Croissant file: true, the same bytes each time, and readable by their readers."""
+"""Dataset card and Croissant file: true, deterministic, and readable by their readers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def tables(card: str) -> dict[str, list[list[str]]]:
     return found
 
 
-def test_the_same_run_gives_the_same_bytes(make_run: MakeRun) -> None:
+def test_card_of_same_run_has_same_bytes(make_run: MakeRun) -> None:
     outputs = []
     for name in ("run", "elsewhere"):
         shard = make_run(name=name)
@@ -51,7 +51,7 @@ def test_the_same_run_gives_the_same_bytes(make_run: MakeRun) -> None:
     ]
 
 
-def test_it_says_what_the_manifests_say(make_run: MakeRun) -> None:
+def test_card_figures_equal_manifests(make_run: MakeRun) -> None:
     shard = make_run()
     card = card_of(shard)
     train, test = (
@@ -63,7 +63,7 @@ def test_it_says_what_the_manifests_say(make_run: MakeRun) -> None:
     )
     for manifest in (train, test):
         assert manifest.fingerprint in card
-    assert shard.folder.sha256("manifest/train.parquet") in card  # type: ignore[operator]
+    assert shard.folder.sha256("manifest/train.parquet") in card
     found = tables(card)
     categories = train.column("category")
     assert {row[1]: int(row[3]) for row in found["broad class"]} == {
@@ -78,7 +78,7 @@ def test_it_says_what_the_manifests_say(make_run: MakeRun) -> None:
     assert min(train.column("pixels")) <= values[0] <= values[-1] <= max(train.column("pixels"))
 
 
-def test_it_tells_which_benchmarks_were_looked_for_and_which_were_not(make_run: MakeRun) -> None:
+def test_card_names_checked_and_unchecked_benchmarks(make_run: MakeRun) -> None:
     shown: set[object] = set()
 
     def show_one(row: dict[str, object]) -> None:
@@ -102,7 +102,7 @@ def test_it_tells_which_benchmarks_were_looked_for_and_which_were_not(make_run: 
     )
 
 
-def test_what_only_the_author_knows_is_left_to_them(make_run: MakeRun) -> None:
+def test_card_leaves_blanks_for_author(make_run: MakeRun) -> None:
     card = card_of(make_run())
     for question in (
         "Who created it",
@@ -113,18 +113,19 @@ def test_what_only_the_author_knows_is_left_to_them(make_run: MakeRun) -> None:
         assert re.search(rf"- \*\*{question}[^*]*\*\* \*Left for the author\.\*", card)
     headings = re.findall(r"^### (.*)$", card, re.MULTILINE)
     assert headings == [
-        "Motivation", "Composition", "Collection", "Preprocessing and labelling", "Uses", "Distribution", "Maintenance"
+        "Motivation", "Composition", "Collection", "Preprocessing and labelling", "Uses",
+        "Distribution", "Maintenance",
     ]  # fmt: skip
 
 
-def test_the_header_is_what_the_hub_reads(make_run: MakeRun) -> None:
+def test_card_header_is_valid_for_hub(make_run: MakeRun) -> None:
     header = yaml.safe_load(card_of(make_run()).split("---\n")[1])
     assert header["configs"][0]["data_files"] == [
         {"split": "train", "path": "train.parquet"}, {"split": "test", "path": "test.parquet"}
     ]  # fmt: skip
 
 
-def test_text_from_the_web_is_only_text(make_run: MakeRun) -> None:
+def test_card_escapes_text_from_the_web(make_run: MakeRun) -> None:
     hostile = 'CC0 | x\n# heading <img src=x> [a](https://evil) `b` **c** https://evil.example & "'
 
     def edit(row: dict[str, object]) -> None:
@@ -140,7 +141,7 @@ def test_text_from_the_web_is_only_text(make_run: MakeRun) -> None:
     assert max(map(len, card.splitlines())) < 1000
 
 
-def test_it_names_no_place_of_this_machine(make_run: MakeRun, tmp_path: Path) -> None:
+def test_card_names_no_local_path(make_run: MakeRun, tmp_path: Path) -> None:
     shard = make_run()
     recipe = yaml.safe_load(shard.folder.read("recipe.yaml"))
     recipe["label"] |= {
@@ -159,7 +160,7 @@ def test_it_names_no_place_of_this_machine(make_run: MakeRun, tmp_path: Path) ->
         assert str(tmp_path) not in text
 
 
-def test_figures_stand_by_themselves(make_run: MakeRun) -> None:
+def test_card_figures_are_self_contained(make_run: MakeRun) -> None:
     from xml.etree import ElementTree
 
     shard = make_run()
@@ -170,7 +171,7 @@ def test_figures_stand_by_themselves(make_run: MakeRun) -> None:
         assert "var(" not in figure
 
 
-def test_a_run_that_kept_nothing_has_a_card(make_run: MakeRun) -> None:
+def test_run_without_kept_images_has_card(make_run: MakeRun) -> None:
     def reject(row: dict[str, object]) -> None:
         if row["reason"] is None:
             row["reason"] = "low_texture"
@@ -180,7 +181,7 @@ def test_a_run_that_kept_nothing_has_a_card(make_run: MakeRun) -> None:
     tables(card)
 
 
-def test_croissant(make_run: MakeRun, caplog: pytest.LogCaptureFixture) -> None:
+def test_croissant_file_is_valid(make_run: MakeRun, caplog: pytest.LogCaptureFixture) -> None:
     mlcroissant = pytest.importorskip("mlcroissant")
     shard = make_run()
     build_report(shard)
@@ -191,7 +192,7 @@ def test_croissant(make_run: MakeRun, caplog: pytest.LogCaptureFixture) -> None:
     missing = {
         re.search(r'Property "(\S+)"', warning)[1]
         for warning in dataset.metadata.ctx.issues.warnings
-    }  # type: ignore[index]
+    }
     assert {name.rpartition("/")[2] for name in missing} <= {
         "citeAs",
         "datePublished",

@@ -4,14 +4,14 @@ from curate.stages.report.funnel import STAGES
 from curate.stages.report.page import _steps as steps
 
 
-def test_every_reason_has_its_stage_in_the_funnel() -> None:
+def test_funnel_has_every_reason() -> None:
     losses = funnel({reason.value: 1 for reason in Reason})
     assert {loss.reason for loss in losses} == {reason.value for reason in Reason}
     stages = [*dict.fromkeys(loss.stage for loss in losses)]
     assert stages == [stage for stage in STAGES if stage in stages]
 
 
-def test_losses_stand_in_the_order_of_stages_the_largest_first() -> None:
+def test_funnel_orders_losses_by_stage_and_size() -> None:
     counts = {"ok": 5, "surplus": 40, "timeout": 2, "http_404": 9, "tls": 0}
     assert [(loss.stage, loss.reason, loss.count) for loss in funnel(counts)] == [
         ("fetch", "http_404", 9),
@@ -21,7 +21,7 @@ def test_losses_stand_in_the_order_of_stages_the_largest_first() -> None:
     assert funnel({"surplus": 1}) == [Loss("surplus", "select", 1, Reason.SURPLUS.meaning)]
 
 
-def test_stages_that_most_runs_know_nothing_of_are_told_of_only_where_they_lose_something() -> None:
+def test_funnel_shows_rare_stages_only_with_losses() -> None:
     assert [step.stage for step in steps(10, [])] == [
         "candidates",
         "fetch",

@@ -22,7 +22,7 @@ def whole_ledger(shard: Shard) -> pa.Table:
     )
 
 
-def test_counts_of_the_parts_add_up(make_run: MakeRun) -> None:
+def test_counts_of_parts_add_up(make_run: MakeRun) -> None:
     shard = make_run(parts=3)
     tally = count_ledger(shard, "hf_ratio_032")
     rows = whole_ledger(shard).to_pylist()
@@ -36,7 +36,7 @@ def test_counts_of_the_parts_add_up(make_run: MakeRun) -> None:
     )
 
 
-def test_means_are_those_of_the_measured_rows(make_run: MakeRun) -> None:
+def test_means_cover_measured_rows(make_run: MakeRun) -> None:
     shard = make_run(parts=3)
     table = whole_ledger(shard)
     expected = summarise(table.filter(table["hf_ratio"].is_valid()))
@@ -63,7 +63,7 @@ def test_histograms_hold_every_measured_image_or_call_it_flat(make_run: MakeRun)
     ).all()
 
 
-def test_samples_are_the_smallest_ids_of_each_group(make_run: MakeRun) -> None:
+def test_samples_are_smallest_ids_of_each_group(make_run: MakeRun) -> None:
     shard = make_run(parts=4)
     sample = choose(count_ledger(shard, "hf_ratio_032").kept_samples, "category", budget=34)
     assert sample is not None
@@ -79,7 +79,7 @@ def test_samples_are_the_smallest_ids_of_each_group(make_run: MakeRun) -> None:
         assert ids == everyone[: 34 // len(chosen)][:3]
 
 
-def test_another_frequency_column_can_be_counted(make_run: MakeRun) -> None:
+def test_counts_use_balanced_column(make_run: MakeRun) -> None:
     shard = make_run()
     assert (
         count_ledger(shard, "hf_ratio").ratio["kept"]

@@ -50,7 +50,7 @@ def page_of(shard: Shard) -> str:
     return shard.folder.read("report/index.html").decode()
 
 
-def test_the_same_run_gives_the_same_bytes(make_run: MakeRun) -> None:
+def test_page_of_same_run_has_same_bytes(make_run: MakeRun) -> None:
     shard = make_run()
     build_report(shard)
     first = dict(shard.outputs)
@@ -59,14 +59,14 @@ def test_the_same_run_gives_the_same_bytes(make_run: MakeRun) -> None:
     assert shard.outputs == first
 
 
-def test_how_the_ledger_is_cut_into_parts_changes_nothing(make_run: MakeRun) -> None:
+def test_page_does_not_depend_on_parts_of_ledger(make_run: MakeRun) -> None:
     one, many = make_run(parts=1, name="one"), make_run(parts=7, name="many")
     build_report(one)
     build_report(many)
     assert page_of(one) == page_of(many)
 
 
-def test_nothing_is_loaded_from_elsewhere(make_run: MakeRun) -> None:
+def test_page_loads_nothing_from_elsewhere(make_run: MakeRun) -> None:
     shard = make_run()
     build_report(shard)
     html = page_of(shard)
@@ -77,7 +77,7 @@ def test_nothing_is_loaded_from_elsewhere(make_run: MakeRun) -> None:
     assert len(html) < 2_000_000
 
 
-def test_numbers_agree_with_ledger_and_manifests(make_run: MakeRun) -> None:
+def test_page_numbers_equal_ledger_and_manifests(make_run: MakeRun) -> None:
     shard = make_run()
     build_report(shard)
     text = Page(page_of(shard)).text
@@ -91,7 +91,7 @@ def test_numbers_agree_with_ledger_and_manifests(make_run: MakeRun) -> None:
     assert "re-encoded to PNG" in text
 
 
-def test_the_funnel_ends_with_what_was_kept(make_run: MakeRun) -> None:
+def test_page_funnel_ends_with_kept_images(make_run: MakeRun) -> None:
     shard = make_run()
     build_report(shard)
     text = Page(page_of(shard)).text
@@ -106,7 +106,7 @@ def test_the_funnel_ends_with_what_was_kept(make_run: MakeRun) -> None:
     assert f"{Reason.HTTP_404} {Reason.HTTP_404.meaning}" in text
 
 
-def test_pictures_show_each_kept_category_and_measured_reject(make_run: MakeRun) -> None:
+def test_page_shows_pictures_of_each_category_and_measured_reject(make_run: MakeRun) -> None:
     shard = make_run()
     build_report(shard)
     shown = Counter(image["alt"] for image in Page(page_of(shard)).images())
@@ -117,7 +117,7 @@ def test_pictures_show_each_kept_category_and_measured_reject(make_run: MakeRun)
     assert shown.total() <= 48
 
 
-def test_a_damaged_picture_is_left_out(make_run: MakeRun) -> None:
+def test_page_leaves_out_damaged_picture(make_run: MakeRun) -> None:
     def damage(row: dict[str, object]) -> None:
         if row.get("category"):
             row["offset"] = 0  # a tar header
@@ -130,7 +130,7 @@ def test_a_damaged_picture_is_left_out(make_run: MakeRun) -> None:
     }
 
 
-def test_text_from_the_web_stays_text(make_run: MakeRun) -> None:
+def test_page_escapes_text_from_the_web(make_run: MakeRun) -> None:
     def attack(row: dict[str, object]) -> None:
         row["host"] = "<script>alert(1)</script>"
         row["licence"] = '"><img src=x onerror=alert(1)>'
@@ -146,15 +146,15 @@ def test_text_from_the_web_stays_text(make_run: MakeRun) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "told"), [("bundled@12345678", True), ("ViT-B-32/laion2b_s34b_b79k", False)]
+    ("model", "warned"), [("bundled@12345678", True), ("ViT-B-32/laion2b_s34b_b79k", False)]
 )
-def test_the_demo_labeller_is_named_as_such(make_run: MakeRun, model: str, told: bool) -> None:
+def test_page_warns_of_demo_labeller(make_run: MakeRun, model: str, warned: bool) -> None:
     shard = make_run(model=model)
     build_report(shard)
-    assert ("not to be trusted on real photographs" in Page(page_of(shard)).text) is told
+    assert ("not to be trusted on real photographs" in Page(page_of(shard)).text) is warned
 
 
-def test_a_run_that_kept_nothing_says_so(make_run: MakeRun) -> None:
+def test_page_of_run_without_kept_images_says_so(make_run: MakeRun) -> None:
     def lose(row: dict[str, object]) -> None:
         for column in [c for c in row if c not in ("id", "url", "host")]:
             row[column] = None
@@ -168,13 +168,13 @@ def test_a_run_that_kept_nothing_says_so(make_run: MakeRun) -> None:
     assert not page.images()
 
 
-def test_a_ledger_without_rows(make_run: MakeRun) -> None:
+def test_page_of_empty_ledger_is_written(make_run: MakeRun) -> None:
     shard = make_run(rows=0)
     build_report(shard)
     assert "No image was kept of 0 candidates" in Page(page_of(shard)).text
 
 
-def test_measured_but_all_rejected(make_run: MakeRun) -> None:
+def test_page_of_all_rejected_rows_is_written(make_run: MakeRun) -> None:
     def reject(row: dict[str, object]) -> None:
         if row["reason"] is None:
             row["reason"] = Reason.LOW_BPP.value
@@ -186,7 +186,7 @@ def test_measured_but_all_rejected(make_run: MakeRun) -> None:
     assert "Texture" in text
 
 
-def test_one_category_flat_images_and_no_licences(make_run: MakeRun) -> None:
+def test_page_of_one_category_without_licences_is_written(make_run: MakeRun) -> None:
     def flatten(row: dict[str, object]) -> None:
         row["licence"] = None
         if row.get("hf_ratio") is not None:
@@ -199,14 +199,14 @@ def test_one_category_flat_images_and_no_licences(make_run: MakeRun) -> None:
     assert "Not stated for any candidate." in text
 
 
-def test_a_run_without_selection_names_what_is_missing(make_run: MakeRun) -> None:
+def test_page_without_selection_names_missing_stage(make_run: MakeRun) -> None:
     shard = make_run()
     shard.folder.remove("select/summary.json")
     with pytest.raises(RunError, match=r"no select/summary\.json: run the stage that makes it"):
         build_report(shard)
 
 
-def test_what_was_short_is_told(make_run: MakeRun) -> None:
+def test_page_reports_shortage(make_run: MakeRun) -> None:
     shard = make_run(train=10_000)
     build_report(shard)
     text = Page(page_of(shard)).text
@@ -219,7 +219,7 @@ def test_what_was_short_is_told(make_run: MakeRun) -> None:
 
 
 @pytest.mark.parametrize("bound", [0.0, -1.0])
-def test_a_bound_that_parts_nothing_draws_no_line(bound: float) -> None:
+def test_page_draws_no_line_for_bound_without_effect(bound: float) -> None:
     def figure(minimum: float | None) -> bytes:
         counts = {
             name: np.histogram(np.linspace(-3, -1, 90), RATIO_EDGES)[0]
@@ -230,7 +230,7 @@ def test_a_bound_that_parts_nothing_draws_no_line(bound: float) -> None:
     assert figure(bound) == figure(None) != figure(0.004)
 
 
-def test_what_the_pool_lacks_is_told_with_the_candidates_it_takes(make_run: MakeRun) -> None:
+def test_page_reports_missing_images_and_needed_candidates(make_run: MakeRun) -> None:
     shard = make_run(rows=300, train=2000)
     build_report(shard)
     page = shard.folder.read("report/index.html").decode()

@@ -16,7 +16,7 @@ weights = st.one_of(st.just(0.0), st.floats(1e-3, 1e3), st.sampled_from([1.0, 1e
 
 @st.composite
 def shares(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, int]:
-    """What there is, what is wanted of each, and how much of it all."""
+    """Draw available counts, weights and a total."""
     available = draw(
         arrays(
             np.int64,
@@ -33,7 +33,7 @@ def shares(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, int]:
 
 @STEADY
 @given(shares())
-def test_a_share_is_whole_and_never_more_than_there_is(
+def test_share_out_is_integer_and_within_available(
     case: tuple[np.ndarray, np.ndarray, int],
 ) -> None:
     available, weight, total = case
@@ -46,7 +46,7 @@ def test_a_share_is_whole_and_never_more_than_there_is(
 
 @STEADY
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=6), st.integers(0, 1000))
-def test_shares_are_proportional_where_there_is_plenty(weight: list[int], total: int) -> None:
+def test_share_out_is_proportional_if_plenty_is_available(weight: list[int], total: int) -> None:
     share = share_out(np.full(len(weight), 10**6), np.array(weight, float), total)
     fair = total * np.array(weight) / sum(weight)
     assert (np.abs(share - fair) < 1).all()
@@ -54,7 +54,7 @@ def test_shares_are_proportional_where_there_is_plenty(weight: list[int], total:
 
 @STEADY
 @given(shares(), st.integers(1, 50))
-def test_more_in_all_is_no_less_for_anyone_but_by_the_odd_one(
+def test_share_out_of_more_lowers_no_share_but_by_rounding(
     case: tuple[np.ndarray, np.ndarray, int], more: int
 ) -> None:
     available, weight, total = case
@@ -65,8 +65,8 @@ def test_more_in_all_is_no_less_for_anyone_but_by_the_odd_one(
 
 @STEADY
 @given(shares())
-def test_a_level_tells_who_gets_what(case: tuple[np.ndarray, np.ndarray, int]) -> None:
-    # water poured into vessels as wide as their weights: each is full, or stands at one level with the others
+def test_share_out_fills_vessels_to_one_level(case: tuple[np.ndarray, np.ndarray, int]) -> None:
+    # water in vessels as wide as their weights: each is full, or at one level with the others
     available, weight, total = case
     share = share_out(available, weight, total)
     wide = weight > 1e-6
@@ -80,7 +80,7 @@ def test_a_level_tells_who_gets_what(case: tuple[np.ndarray, np.ndarray, int]) -
         assert (share[wide] == available[wide]).all()
 
 
-def test_shares_by_hand() -> None:
+def test_share_out_matches_hand_computed_shares() -> None:
     def of(available: list[int], weight: list[float], total: int) -> list[int]:
         return share_out(np.array(available), np.array(weight), total).tolist()
 
@@ -99,7 +99,7 @@ def test_shares_by_hand() -> None:
     assert of([0, 0], [1, 1], 5) == [0, 0]
 
 
-def test_equal_claims_to_an_odd_one_go_by_the_order_given() -> None:
+def test_share_out_breaks_ties_by_given_order() -> None:
     share = share_out(np.full(3, 9), np.ones(3), 4, np.array([2, 0, 1]))
     assert share.tolist() == [1, 2, 1]
 
@@ -121,7 +121,9 @@ def pools(draw: st.DrawFn) -> tuple[np.ndarray, int, np.ndarray, np.ndarray]:
 
 @settings(STEADY, max_examples=120)
 @given(pools())
-def test_no_other_choice_is_nearer(pool: tuple[np.ndarray, int, np.ndarray, np.ndarray]) -> None:
+def test_balance_is_nearest_of_all_choices(
+    pool: tuple[np.ndarray, int, np.ndarray, np.ndarray],
+) -> None:
     available_CB, wanted, weights_C, weights_B = pool
     total = min(wanted, int(available_CB.sum()))
     chosen = balance(available_CB, wanted, weights_C, weights_B)
@@ -147,7 +149,7 @@ def test_no_other_choice_is_nearer(pool: tuple[np.ndarray, int, np.ndarray, np.n
     assert chosen.distance == best[0]
 
 
-def test_both_marginals_are_met_where_that_is_possible() -> None:
+def test_balance_meets_both_marginals_if_possible() -> None:
     rng = np.random.default_rng(0)
     available_CB = rng.integers(60, 400, (16, 12))
     weights_B = np.exp(-0.5 * np.linspace(-2, 2, 12) ** 2)
@@ -159,7 +161,7 @@ def test_both_marginals_are_met_where_that_is_possible() -> None:
     assert np.abs(chosen.counts_CB - 300 * weights_B / weights_B.sum()).mean() < 1
 
 
-def test_a_real_pool_is_uneven_and_the_choice_is_the_same_every_time() -> None:
+def test_balance_of_uneven_pool_is_deterministic() -> None:
     rng = np.random.default_rng(1)
     available_CB = (rng.pareto(0.7, (16, 12)) * 20).astype(np.int64).clip(0, 30_000)
     first, again = (balance(available_CB, 5000, np.ones(16), np.ones(12)) for _ in range(2))
@@ -168,7 +170,7 @@ def test_a_real_pool_is_uneven_and_the_choice_is_the_same_every_time() -> None:
     assert (first.counts_CB == again.counts_CB).all()
 
 
-def test_a_pool_as_large_as_the_papers() -> None:
+def test_balance_of_pool_of_papers_size_is_optimal() -> None:
     rng = np.random.default_rng(2)
     available_CB = rng.integers(0, 2_000_000, (16, 12))
     chosen = balance(available_CB, 50_000, np.ones(16), np.ones(12))
@@ -178,7 +180,7 @@ def test_a_pool_as_large_as_the_papers() -> None:
 
 @settings(STEADY, max_examples=60)
 @given(pools(), st.tuples(st.integers(0, 10), st.integers(0, 10)), st.data())
-def test_pins_and_importance_keep_the_choice_the_best(
+def test_balance_with_pins_and_importance_is_optimal(
     pool: tuple[np.ndarray, int, np.ndarray, np.ndarray],
     importance: tuple[int, int],
     data: st.DataObject,
@@ -211,7 +213,7 @@ def test_pins_and_importance_keep_the_choice_the_best(
 
 @STEADY
 @given(pools())
-def test_a_pool_with_what_it_lacked_meets_both_targets(
+def test_pool_with_its_shortage_added_meets_both_targets(
     pool: tuple[np.ndarray, int, np.ndarray, np.ndarray],
 ) -> None:
     available_CB, wanted, weights_C, weights_B = pool
@@ -232,8 +234,8 @@ def test_a_pool_with_what_it_lacked_meets_both_targets(
         assert there.distance == 0
 
 
-def test_no_fewer_would_do() -> None:
-    # two categories, two bands: what one category has too much of one band makes up for the other's lack of it
+def test_shortage_is_minimal() -> None:
+    # two categories, two bands: each category makes up for the band that the other lacks
     asked_CB, missing_CB = shortage(np.array([[9, 0], [0, 9]]), 8, np.ones(2), np.ones(2))
     assert missing_CB.sum() == 0
     assert asked_CB.tolist() == [[4, 0], [0, 4]]
@@ -241,7 +243,7 @@ def test_no_fewer_would_do() -> None:
     assert missing_CB.tolist() == [[0, 2], [0, 2]]
 
 
-def test_nothing_to_choose_from() -> None:
+def test_balance_of_empty_pool_is_empty() -> None:
     chosen = balance(np.zeros((3, 4), np.int64), 10, np.ones(3), np.ones(4))
     assert chosen.counts_CB.tolist() == [[0] * 4] * 3
     assert chosen.distance == 0
@@ -258,7 +260,7 @@ def test_nothing_to_choose_from() -> None:
     st.one_of(st.none(), st.floats(1e-3, 3)),
     st.one_of(st.none(), st.floats(-8, 0)),
 )
-def test_bins_cover_everything_once(
+def test_bins_cover_every_value_once(
     log_ratio_N: np.ndarray, bins: int, mean: float | None, std: float | None, minimum: float | None
 ) -> None:
     fitted = FrequencyBins.fit(log_ratio_N, bins, mean, std, minimum)
@@ -272,7 +274,7 @@ def test_bins_cover_everything_once(
     assert (np.diff(place_N[np.argsort(log_ratio_N, kind="stable")]) >= 0).all()
 
 
-def test_weights_are_those_of_a_normal_distribution() -> None:
+def test_bin_weights_are_normal() -> None:
     fitted = FrequencyBins.fit(np.array([]), 6, -1.5, 0.4, None)
     normal = NormalDist(-1.5, 0.4)
     assert fitted.edges == pytest.approx(
@@ -282,14 +284,14 @@ def test_weights_are_those_of_a_normal_distribution() -> None:
     assert fitted.weights == pytest.approx(np.diff(cumulated).tolist())
 
 
-def test_the_target_has_nothing_below_the_filters_minimum() -> None:
+def test_target_is_zero_below_minimum() -> None:
     fitted = FrequencyBins.fit(np.array([]), 2, -1.5, 0.4, -1.5)
     normal = NormalDist(-1.5, 0.4)
     assert fitted.edges == pytest.approx([-0.9])
     assert fitted.weights[0] == pytest.approx((normal.cdf(-0.9) - 0.5) / 0.5)
 
 
-def test_the_target_is_fitted_to_the_pool_unless_it_is_named() -> None:
+def test_target_is_fitted_to_pool_by_default() -> None:
     log_ratio_N = np.array([-3.0, -2.0, -1.0, -2.0])
     fitted = FrequencyBins.fit(log_ratio_N, 4, None, None, None)
     assert (fitted.mean, fitted.std) == (pytest.approx(-2), pytest.approx(0.5**0.5))
@@ -297,7 +299,7 @@ def test_the_target_is_fitted_to_the_pool_unless_it_is_named() -> None:
     assert FrequencyBins.fit(log_ratio_N, 4, None, 0.3, None).std == 0.3
 
 
-def test_an_edge_belongs_to_the_bin_above_it() -> None:
+def test_edge_belongs_to_bin_above() -> None:
     fitted = FrequencyBins.fit(np.array([]), 3, 0.0, 1.0, None)
     assert fitted.edges == pytest.approx([-1, 1])
     assert fitted.place(
@@ -311,6 +313,6 @@ def test_an_edge_belongs_to_the_bin_above_it() -> None:
     ]
 
 
-def test_a_target_that_lies_below_the_minimum_altogether_becomes_even() -> None:
+def test_target_wholly_below_minimum_becomes_even() -> None:
     fitted = FrequencyBins.fit(np.array([]), 4, -9.0, 0.1, -1.0)
     assert fitted.weights == pytest.approx([0.25] * 4)

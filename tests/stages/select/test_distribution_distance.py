@@ -11,7 +11,7 @@ def target(mean: float, std: float, minimum: float | None) -> FrequencyBins:
 
 
 @pytest.mark.parametrize("minimum", [None, -2.3, -1.2, -0.5])
-def test_the_distances_are_those_of_scipy(minimum: float | None) -> None:
+def test_distances_equal_scipys(minimum: float | None) -> None:
     low = -np.inf if minimum is None else (minimum + 1.5) / 0.4
     normal = stats.truncnorm(low, np.inf, loc=-1.5, scale=0.4)
     x_N = np.random.default_rng(4).normal(-1.4, 0.5, 800)
@@ -30,7 +30,7 @@ def test_the_distances_are_those_of_scipy(minimum: float | None) -> None:
     assert own["kurtosis"] == pytest.approx(moments[3], abs=1e-2)
 
 
-def test_a_sample_of_the_target_is_near_it() -> None:
+def test_sample_of_target_has_small_distance() -> None:
     x_N = np.random.default_rng(5).normal(-1.5, 0.4, 300_000)  # more than are looked at one by one
     found = describe(x_N, target(-1.5, 0.4, None))
     assert found["ks"] < 0.005
@@ -38,12 +38,12 @@ def test_a_sample_of_the_target_is_near_it() -> None:
 
 
 @pytest.mark.parametrize("values", [[], [-1.0], [-1.0] * 9])
-def test_too_few_values_tell_nothing_of_the_shape(values: list[float]) -> None:
+def test_shape_of_too_few_values_is_none(values: list[float]) -> None:
     found = describe(np.array(values), target(-1.5, 0.4, None))
     assert found["skewness"] is found["kurtosis"] is None
     assert (found["ks"] is None) == (not values)
 
 
-def test_a_target_far_below_its_minimum_is_no_error() -> None:
+def test_target_far_below_minimum_is_described() -> None:
     describe(np.array([-1.0, -0.5]), target(-30.0, 0.1, -1.0))
     describe_target(target(-30.0, 0.1, -1.0))

@@ -17,7 +17,8 @@ from curate.stages.select.duplicates import mirror_hash
 STEADY = settings(deadline=None, derandomize=True, max_examples=60)
 SCHEMA = pa.schema(
     [
-        ("id", pa.string()), ("sha256", pa.string()), ("pixel_sha256", pa.string()), ("phash", pa.uint64()),
+        ("id", pa.string()), ("sha256", pa.string()), ("pixel_sha256", pa.string()),
+        ("phash", pa.uint64()),
         ("pixels", pa.int64()), ("bpp", pa.float64()),
     ]
 )  # fmt: skip
@@ -74,10 +75,11 @@ def by_hand(rows: list[dict[str, Any]], config: Dedup, vectors: np.ndarray) -> l
 
 @STEADY
 @given(
-    st.integers(0, 30), st.integers(0, 99), st.booleans(), st.sampled_from([None, 0, 2, 6]), st.booleans(),
+    st.integers(0, 30), st.integers(0, 99), st.booleans(), st.sampled_from([None, 0, 2, 6]),
+    st.booleans(),
     st.sampled_from([None, 0.9]), st.randoms(use_true_random=False), st.integers(1, 9),
 )  # fmt: skip
-def test_clusters_are_those_of_all_pairs_whatever_the_order(
+def test_clusters_equal_all_pairs_in_any_order(
     count: int,
     seed: int,
     exact: bool,
@@ -112,7 +114,7 @@ def test_clusters_are_those_of_all_pairs_whatever_the_order(
             assert ids[best] == min(clusters[int(label)], key=facts.__getitem__)
 
 
-def test_of_a_cluster_the_most_pixels_stay_then_the_most_bits_then_the_smallest_id() -> None:
+def test_best_of_cluster_has_most_pixels_then_bits_then_smallest_id() -> None:
     same = {"sha256": "1" * 64, "bpp": 2.0}
     rows = [
         same | {"pixels": 5},
@@ -123,13 +125,13 @@ def test_of_a_cluster_the_most_pixels_stay_then_the_most_bits_then_the_smallest_
     assert find_clusters(table(rows), Dedup()).best_N.tolist() == [2, 2, 2, 2]
 
 
-def test_plain_pictures_are_like_nothing() -> None:
+def test_plain_pictures_match_nothing() -> None:
     white, grey = 1 << 63, (1 << 63) | 3
     found = find_clusters(table([{"phash": white}, {"phash": white}, {"phash": grey}]), Dedup())
     assert len(set(found.label_N)) == 3
 
 
-def test_switched_off_nothing_is_the_same() -> None:
+def test_clusters_with_all_criteria_off_are_single() -> None:
     rows = [{"sha256": "1" * 64, "pixel_sha256": "2" * 64, "phash": 0xFFFF0000FFFF0000}] * 3
     assert len(set(find_clusters(table(rows), OFF).label_N)) == 3
 
@@ -167,16 +169,17 @@ OTHER = paint(HOUSES, np.random.default_rng(4), (360, 240))
         pytest.param(saved(OTHER), None, id="another picture"),
     ],
 )
-def test_what_counts_as_the_same_picture(copy: dict[str, Any], same_by: str | None) -> None:
+def test_each_criterion_finds_its_copies(copy: dict[str, Any], same_by: str | None) -> None:
     rows = table([saved(PICTURE), copy])
-    ways = {
+    criteria = {
         "pixels": Dedup(perceptual=None),
         "hash": Dedup(exact=False, mirrored=False),
         "mirror": Dedup(exact=False, mirrored=True),
     }
-    found = [
-        way for way, config in ways.items() if len(set(find_clusters(rows, config).label_N)) == 1
-    ]
+    found = []
+    for name, config in criteria.items():
+        if len(set(find_clusters(rows, config).label_N)) == 1:
+            found.append(name)
     assert (
         found
         == {

@@ -41,11 +41,12 @@ def pool(
     rows = []
     for number in range(count):
         out = rng.random() < rejected
+        twin = number < twins
         rows.append(
             {
                 "id": hashlib.sha256(f"{seed} {number}".encode()).hexdigest()[:16],
                 "reason": Reason.LOW_TEXTURE.value if out else None,
-                "sha256": f"{int(rng.integers(count // 2 + 1)) if number < twins else count + number:064x}",
+                "sha256": f"{int(rng.integers(count // 2 + 1)) if twin else count + number:064x}",
                 "category": None if out else CATEGORIES[int(rng.zipf(1.5)) % categories],
                 "hf_ratio_032": None if out else float(10 ** rng.normal(-1.7, 0.5)),
             }
@@ -71,7 +72,7 @@ def kept(selection: Selection, split: str) -> set[str]:
 @given(
     st.integers(0, 120), st.integers(0, 99), st.integers(1, 80), st.integers(0, 60), st.floats(0, 1)
 )
-def test_every_row_is_decided_once(
+def test_select_decides_every_row_once(
     count: int, seed: int, train: int, twins: int, max_share: float
 ) -> None:
     rows = pool(count, seed, twins=twins)
@@ -108,7 +109,7 @@ def test_every_row_is_decided_once(
 
 @STEADY
 @given(st.integers(0, 99), st.randoms(use_true_random=False), st.integers(1, 50))
-def test_the_order_of_rows_decides_nothing(seed: int, random: object, cut: int) -> None:
+def test_select_does_not_depend_on_row_order(seed: int, random: object, cut: int) -> None:
     rows = pool(120, seed, twins=40)
     config = Select(train=30, test=TestSplit(per_category=2, overrides={}, max_share=0.3))
     order = list(range(len(rows)))
@@ -120,7 +121,7 @@ def test_the_order_of_rows_decides_nothing(seed: int, random: object, cut: int) 
     assert first.summary == second.summary
 
 
-def test_the_same_twice_and_another_by_another_seed() -> None:
+def test_select_is_seeded() -> None:
     rows = pool(400)
     config = Select(train=100, test=TestSplit(per_category=3, max_share=0.5))
     first, again, other = choose(rows, config), choose(rows, config), choose(rows, config, seed=1)
@@ -130,7 +131,7 @@ def test_the_same_twice_and_another_by_another_seed() -> None:
         assert len(kept(first, split)) == len(kept(other, split))
 
 
-def test_the_training_split_alone_follows_the_seed_too() -> None:
+def test_training_split_without_benchmark_follows_seed() -> None:
     first, other = (
         choose(pool(400), Select(train=100, test=NO_TEST), seed=seed) for seed in (0, 1)
     )
@@ -140,7 +141,7 @@ def test_the_training_split_alone_follows_the_seed_too() -> None:
     assert kept(first, "train") != kept(other, "train")
 
 
-def test_of_equal_bytes_the_smallest_id_stays() -> None:
+def test_smallest_id_of_equal_bytes_stays() -> None:
     rows = pa.Table.from_pylist(
         [
             {
@@ -192,7 +193,7 @@ def test_of_equal_bytes_the_smallest_id_stays() -> None:
     }
 
 
-def test_a_cluster_goes_as_a_whole_if_one_of_it_shows_a_benchmark() -> None:
+def test_cluster_with_contaminated_image_is_rejected() -> None:
     rows = [
         {
             "id": f"{n:016x}",
@@ -219,7 +220,7 @@ def test_a_cluster_goes_as_a_whole_if_one_of_it_shows_a_benchmark() -> None:
     ]
 
 
-def test_no_bytes_are_in_both_splits() -> None:
+def test_splits_share_no_bytes() -> None:
     rows = pool(300, twins=300)
     selection = choose(rows, Select(train=100, test=TestSplit(per_category=5, max_share=0.5)))
     digest = dict(zip(rows["id"].to_pylist(), rows["sha256"].to_pylist(), strict=True))
@@ -229,8 +230,8 @@ def test_no_bytes_are_in_both_splits() -> None:
 
 @STEADY
 @given(st.integers(0, 99), st.integers(0, 6), st.booleans())
-def test_of_no_cluster_are_there_two(seed: int, radius: int, pinned: bool) -> None:
-    """Nor one in each split, with pins that want it so; held against all pairs, joined over third ones."""
+def test_splits_share_no_cluster(seed: int, radius: int, pinned: bool) -> None:
+    """Not even one in each split where pins want it; compared with all pairs and their chains."""
     rng = np.random.default_rng(seed)
     originals = rng.integers(0, 2**64, 99, dtype=np.uint64)
     originals = originals[np.bitwise_count(originals) > 20]  # plain ones would tell nothing
@@ -263,7 +264,7 @@ def test_of_no_cluster_are_there_two(seed: int, radius: int, pinned: bool) -> No
     assert {name for names in taken for name in names} == {"train", "test"}
 
 
-def test_the_benchmark_takes_its_quota_of_named_categories() -> None:
+def test_benchmark_takes_quota_of_named_categories() -> None:
     rows = pool(3000, rejected=0)
     there = Counter(rows["category"].to_pylist())
     config = Select(
@@ -278,12 +279,12 @@ def test_the_benchmark_takes_its_quota_of_named_categories() -> None:
     assert selection.summary["test"]["wanted"] == 12 * 20 + 7
 
 
-def test_the_papers_benchmark_has_1250_images() -> None:
+def test_benchmark_of_paper_has_1250_images() -> None:
     assert sum(TestSplit().quota(name) for name in CATEGORIES) == 1250
     assert TestSplit().quota("a category of the user's own") == 100
 
 
-def test_the_benchmark_spreads_over_frequencies() -> None:
+def test_benchmark_spreads_over_frequency_bins() -> None:
     rows = pool(4000, rejected=0, categories=1)
     selection = choose(
         rows, Select(train=1, test=TestSplit(per_category=48, overrides={}, max_share=1))
@@ -301,7 +302,7 @@ def test_the_benchmark_spreads_over_frequencies() -> None:
     assert sum(taken.values()) == 48 >= few
 
 
-def test_categories_come_out_even_where_there_are_enough() -> None:
+def test_training_categories_are_even_if_pool_suffices() -> None:
     rng = np.random.default_rng(0)
     rows = pa.Table.from_pylist(
         [
@@ -327,14 +328,14 @@ def test_categories_come_out_even_where_there_are_enough() -> None:
     assert min(middle) > 5 * max(edge)
 
 
-def test_weights_turn_the_balance() -> None:
+def test_category_weights_change_balance() -> None:
     rows = pool(2000, rejected=0, categories=3)
     weights = {CATEGORIES[0]: 0.0, CATEGORIES[1]: 3.0}
     selection = choose(rows, Select(train=100, test=NO_TEST, category_weights=weights))
     assert selection.summary["category_taken"][:3] == [0, 75, 25]
 
 
-def test_fewer_than_wanted_are_all_taken() -> None:
+def test_pool_smaller_than_wanted_is_taken_whole() -> None:
     rows = pool(50, rejected=0)
     selection = choose(rows, Select(train=1000, test=NO_TEST))
     assert len(kept(selection, "train")) == 50
@@ -342,7 +343,7 @@ def test_fewer_than_wanted_are_all_taken() -> None:
 
 
 @pytest.mark.parametrize("rows", [pool(0), pool(9, rejected=1.1)], ids=["no rows", "none left"])
-def test_an_empty_pool_is_no_error(rows: pa.Table) -> None:
+def test_select_from_empty_pool_is_empty(rows: pa.Table) -> None:
     selection = choose(rows, Select(train=5))
     assert len(selection.decisions) == len(rows)
     assert set(selection.decisions["status"].to_pylist()) <= {"rejected"}
@@ -350,7 +351,7 @@ def test_an_empty_pool_is_no_error(rows: pa.Table) -> None:
     json.dumps(selection.summary, allow_nan=False)
 
 
-def test_images_without_any_high_frequency_have_a_place() -> None:
+def test_images_without_high_frequencies_can_be_selected() -> None:
     rows = [
         {
             "id": f"{n:016x}",
@@ -368,7 +369,7 @@ def test_images_without_any_high_frequency_have_a_place() -> None:
     json.dumps(selection.summary, allow_nan=False)
 
 
-def test_images_that_are_all_alike_have_a_place() -> None:
+def test_images_with_equal_ratios_can_be_selected() -> None:
     rows = [
         {
             "id": f"{n:016x}",
@@ -384,14 +385,14 @@ def test_images_that_are_all_alike_have_a_place() -> None:
 
 
 @pytest.mark.parametrize("minimum", [-1.0, 0.0, 0.005])
-def test_any_minimum_of_the_filters_will_do(minimum: float) -> None:
+def test_select_accepts_any_filter_minimum(minimum: float) -> None:
     selection = choose(
         pool(60), Select(train=20, test=NO_TEST), filters=Filters(min={"hf_ratio_032": minimum})
     )
     assert selection.summary["train"]["taken"] == 20
 
 
-def test_another_measure_can_be_balanced() -> None:
+def test_select_balances_another_column() -> None:
     config = Select(train=20, test=NO_TEST, frequency=Frequency(column="pixels", bins=3))
     assert needed_columns(config).count("pixels") == 1
     rows = pool(90, rejected=0).drop_columns(["hf_ratio_032", "pixels"])
@@ -403,7 +404,7 @@ def test_another_measure_can_be_balanced() -> None:
     assert len(selection.summary["frequency_taken"]) == 3
 
 
-def test_rejected_rows_do_not_sway_the_rest() -> None:
+def test_rejected_rows_do_not_change_selection() -> None:
     rows = pool(200, rejected=0)
     config = Select(train=60, test=TestSplit(per_category=2, max_share=0.2))
     more = pa.concat_tables([rows, pool(100, seed=9, rejected=1.1)])
@@ -422,7 +423,7 @@ def ranked(rows: pa.Table, prefer: str | None) -> list[tuple[float, str]]:
     return [(r["label_margin"], r["id"]) for r in rows.to_pylist() if r["id"] in ids]
 
 
-def test_a_measure_ranks_the_images_of_a_cell() -> None:
+def test_prefer_ranks_images_of_cell() -> None:
     rows = pool(200, rejected=0, categories=1)
     values = [None, *np.random.default_rng(3).permutation(199).astype(float)]
     rows = rows.append_column("label_margin", pa.array(values, pa.float64()))
@@ -431,7 +432,7 @@ def test_a_measure_ranks_the_images_of_a_cell() -> None:
     assert needed_columns(Select(prefer="-label_margin"))[-1] == "label_margin"
 
 
-def test_equal_values_go_by_lot() -> None:
+def test_equal_preferred_values_go_by_hash() -> None:
     rows = pool(200, rejected=0, categories=1).append_column("label_margin", pa.array([1.0] * 200))
     assert ranked(rows, "label_margin") == ranked(rows, None)
     assert {id_ for _, id_ in ranked(rows, "label_margin")} != set(
@@ -446,7 +447,7 @@ def test_equal_values_go_by_lot() -> None:
     st.integers(1, 60),
     st.sampled_from([None, "hf_ratio_032"]),
 )
-def test_new_candidates_change_no_more_picks_than_the_counts_and_their_own_rank_ask_for(
+def test_new_candidates_change_only_necessary_picks(
     seed: int, more: int, train: int, prefer: str | None
 ) -> None:
     old = pool(150, seed, categories=4)
@@ -480,7 +481,7 @@ def test_new_candidates_change_no_more_picks_than_the_counts_and_their_own_rank_
 # Pins
 
 
-def test_pins_stay_whatever_comes_along() -> None:
+def test_pins_stay_with_new_candidates() -> None:
     rows = pool(300, rejected=0, categories=4)
     config = Select(train=60, test=TestSplit(per_category=4, overrides={}, max_share=0.5))
     first = choose(rows, config)
@@ -501,7 +502,7 @@ def test_pins_stay_whatever_comes_along() -> None:
     assert pinned.summary["train"]["taken"] == 60
 
 
-def test_a_pin_stays_whatever_better_copy_comes_along() -> None:
+def test_pin_stays_when_better_copy_comes() -> None:
     rows = pool(120, rejected=0)
     config = Select(train=20, test=TestSplit(per_category=2, overrides={}, max_share=0.5))
     first = choose(rows, config)
@@ -518,7 +519,7 @@ def test_a_pin_stays_whatever_better_copy_comes_along() -> None:
         assert kept(pinned, split) == kept(first, split)
 
 
-def test_pins_count_towards_their_cells() -> None:
+def test_pins_fill_their_cells() -> None:
     rows = pool(300, rejected=0, categories=3)
     config = Select(train=60, test=NO_TEST)
     own = choose(rows, config).summary
@@ -528,7 +529,7 @@ def test_pins_count_towards_their_cells() -> None:
     assert pinned.summary["category_taken"] == own["category_taken"]
 
 
-def test_more_pins_than_places_leave_no_place_for_others() -> None:
+def test_more_pins_than_places_leave_no_other_picks() -> None:
     rows = pool(100, rejected=0)
     pins = dict.fromkeys(rows["id"].to_pylist()[:40], "train")
     pinned = select(rows, Select(train=30, test=NO_TEST), Filters(), CATEGORIES, 0, pins=pins)
@@ -537,7 +538,7 @@ def test_more_pins_than_places_leave_no_place_for_others() -> None:
     assert pinned.summary["pins"]["lost"] == {"surplus": 10}
 
 
-def test_a_pin_that_no_longer_passes_is_told() -> None:
+def test_pin_that_no_longer_passes_is_reported() -> None:
     rows = pool(60)
     lost = [r["id"] for r in rows.to_pylist() if r["reason"]][:2]
     passes = next(r["id"] for r in rows.to_pylist() if not r["reason"])
@@ -569,7 +570,7 @@ def test_pins_are_read_from_manifests_and_lists(tmp_path: Path) -> None:
 # What was aimed at, and what is lacking
 
 
-def test_the_summary_tells_how_near_the_choice_came() -> None:
+def test_summary_has_distance_and_bound() -> None:
     rng = np.random.default_rng(0)
     rows = pool(6000, rejected=0, categories=4)
     ratio = 10 ** np.concatenate([rng.normal(-2.2, 0.6, 5000), rng.uniform(-3, 0, 1000)])
@@ -585,13 +586,13 @@ def test_the_summary_tells_how_near_the_choice_came() -> None:
     assert summary["diversity"]["train"] == pytest.approx(np.log10(4), abs=1e-4)
 
 
-def test_a_pool_that_suffices_lacks_nothing() -> None:
+def test_shopping_list_of_sufficient_pool_is_empty() -> None:
     rows = pool(3000, rejected=0, categories=3)
     config = Select(train=100, test=NO_TEST, category_weights=dict.fromkeys(CATEGORIES[3:], 0.0))
     assert choose(rows, config).summary["shopping"] == {"rows": [], "categories": []}
 
 
-def test_the_shopping_list_names_cells_and_candidates() -> None:
+def test_shopping_list_names_cells_and_candidates() -> None:
     rows = [
         {
             "id": f"{n:016x}",
@@ -629,17 +630,12 @@ def test_the_shopping_list_names_cells_and_candidates() -> None:
         20,
     )
     assert high["low"] == pytest.approx(10**-1.5)
-    assert (low["candidates_searched"], low["candidates_as_before"]) == (
-        120,
-        840,
-    )  # 1 of 10 passes, 1 of 70 is a map
-    assert (high["candidates_searched"], high["candidates_as_before"]) == (
-        467,
-        None,
-    )  # 3 of 7 of all are in its band
-    assert (test["split"], test["lacking"], test["candidates_searched"], test["candidates_as_before"]) == (
-        "test", 2, 100, 700,
-    )  # fmt: skip
+    # 1 of 10 passes, 1 of 70 is a map
+    assert (low["candidates_searched"], low["candidates_as_before"]) == (120, 840)
+    # 3 of 7 of all are in its band
+    assert (high["candidates_searched"], high["candidates_as_before"]) == (467, None)
+    assert (test["split"], test["lacking"]) == ("test", 2)
+    assert (test["candidates_searched"], test["candidates_as_before"]) == (100, 700)
     (maps,) = found["categories"]
     assert (
         maps["train"],

@@ -24,7 +24,7 @@ def best_of_all(cost_N, group_N, counts_G, means, must_N) -> float | None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_no_choice_is_cheaper(seed: int) -> None:
+def test_pick_is_never_dearer_than_any_choice(seed: int) -> None:
     rng = np.random.default_rng(seed)
     group_N = rng.integers(0, 3, 12)
     counts_G = np.minimum(np.bincount(group_N, minlength=3), [2, 1, 2])
@@ -49,7 +49,7 @@ def test_no_choice_is_cheaper(seed: int) -> None:
         assert must_N is None or must_N[found.row_N].sum() == must_N.sum()
 
 
-def test_some_of_these_have_a_choice_and_some_have_none() -> None:
+def test_pick_cases_include_feasible_and_infeasible_ones() -> None:
     """Or the test above would say little."""
     cost_N, group_N = np.arange(4.0), np.zeros(4, np.int64)
     values_N = np.array([1.0, 2.0, 3.0, 10.0])
@@ -63,7 +63,7 @@ def test_some_of_these_have_a_choice_and_some_have_none() -> None:
     ]
 
 
-def test_what_can_be_had_in_parts_only_is_not_to_be_had() -> None:
+def test_pick_without_integer_solution_is_none() -> None:
     """Half of each has the mean; no whole row does."""
     assert (
         pick(
@@ -76,7 +76,7 @@ def test_what_can_be_had_in_parts_only_is_not_to_be_had() -> None:
     )
 
 
-def test_a_large_pool_is_a_hair_from_its_bound() -> None:
+def test_pick_from_large_pool_is_near_its_bound() -> None:
     rng = np.random.default_rng(0)
     count = 30_000
     group_N = rng.integers(0, 16, count)
@@ -89,7 +89,7 @@ def test_a_large_pool_is_a_hair_from_its_bound() -> None:
     assert len(np.unique(found.row_N)) == 800
 
 
-def test_the_order_of_rows_decides_nothing() -> None:
+def test_pick_does_not_depend_on_row_order() -> None:
     rng = np.random.default_rng(4)
     cost_N, group_N, values_N = rng.random(200), rng.integers(0, 4, 200), rng.lognormal(0, 1, 200)
     counts_G = np.full(4, 10)
