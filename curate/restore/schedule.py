@@ -1,10 +1,13 @@
-"""What each step of a training is: its epoch, its phase, its learning rate, its samples. Doesn't import torch."""
+"""Arithmetic of a training's epochs, steps, samples and learning rates; needs no torch."""
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 
 from curate.errors import RestoreError
 from curate.restore.recipe import Phase
@@ -16,8 +19,8 @@ __all__ = ["Schedule"]
 class Schedule:
     """Phases one after the other, as steps.
 
-    Steps, epochs and samples are counted from 0 and through all phases. All that is random in a training is drawn by
-    these numbers, so that one can go on at any step.
+    Steps, epochs and samples are counted from 0 and through all phases. Every random choice of a
+    training is drawn by these numbers, so that it can resume at any step.
 
     Raises:
         RestoreError: if an epoch has fewer samples than a batch.
@@ -25,63 +28,53 @@ class Schedule:
 
     phases: Sequence[Phase]
     samples_per_epoch: int
-    """Samples of an epoch; those that fill no batch are left out."""
+    """Samples of an epoch; the last ones are left out when they fill no batch."""
 
     def __post_init__(self) -> None:
         largest = max(phase.batch for phase in self.phases)
         if largest > self.samples_per_epoch:
             raise RestoreError(
-                f"a batch of {largest} is more than the {self.samples_per_epoch} samples of an epoch: "
-                "set samples_per_epoch, or give more pictures"
+                f"a batch of {largest} is more than the {self.samples_per_epoch} samples of an "
+                "epoch: set samples_per_epoch, or give more pictures"
             )
+
+    @cached_property
+    def _phase_by_epoch(self) -> list[Phase]:
+        return [phase for phase in self.phases for _ in range(phase.epochs)]
+
+    @cached_property
+    def _first_steps(self) -> list[int]:
+        steps = (self.samples_per_epoch // phase.batch for phase in self._phase_by_epoch)
+        return [*accumulate(steps, initial=0)]
 
     @property
     def epochs(self) -> int:
-        """Epochs of all phases."""
-        return sum(phase.epochs for phase in self.phases)
+        """Number of epochs of all phases."""
+        return len(self._phase_by_epoch)
 
     @property
     def steps(self) -> int:
-        """Steps of all phases."""
-        return self.first_step(self.epochs)
-
-    def phase_number(self, epoch: int) -> int:
-        """Position of an epoch's phase; the last one's when all are over."""
-        for number, phase in enumerate(self.phases):
-            if epoch < phase.epochs:
-                return number
-            epoch -= phase.epochs
-        return len(self.phases) - 1
+        """Number of steps of all phases."""
+        return self._first_steps[-1]
 
     def phase_at(self, step: int) -> Phase:
-        """The phase that a step belongs to."""
-        return self.phases[self.phase_number(self.epoch_of(step))]
+        """Return the phase of a step; the last phase when all are over."""
+        return self._phase_by_epoch[min(self.epoch_of(step), self.epochs - 1)]
 
     def epoch_of(self, step: int) -> int:
-        """The epoch that a step belongs to; one past the last when all are over."""
-        epoch = 0
-        for phase in self.phases:
-            steps = self.samples_per_epoch // phase.batch
-            if step < phase.epochs * steps:
-                return epoch + step // steps
-            step -= phase.epochs * steps
-            epoch += phase.epochs
-        return epoch
+        """Return the epoch of a step; one past the last epoch when all phases are over."""
+        return bisect_right(self._first_steps, step) - 1
 
     def steps_in(self, epoch: int) -> int:
-        """Steps of an epoch."""
-        return self.samples_per_epoch // self.phases[self.phase_number(epoch)].batch
+        """Return the number of steps of an epoch; the last epoch's when all are over."""
+        return self.samples_per_epoch // self._phase_by_epoch[min(epoch, self.epochs - 1)].batch
 
     def first_step(self, epoch: int) -> int:
-        """The step that an epoch begins with."""
-        steps = 0
-        for phase in self.phases:
-            steps += min(epoch, phase.epochs) * (self.samples_per_epoch // phase.batch)
-            epoch -= min(epoch, phase.epochs)
-        return steps
+        """Return the step that an epoch begins with."""
+        return self._first_steps[min(epoch, self.epochs)]
 
     def batches(self, step: int) -> Iterator[tuple[int, range]]:
-        """From a step on, the position of each step's phase, and its samples."""
+        """Yield the position of the phase and the samples of each step, from a step on."""
         start, sample = 0, 0
         for number, phase in enumerate(self.phases):
             for _ in range(phase.epochs * (self.samples_per_epoch // phase.batch)):
@@ -91,16 +84,14 @@ class Schedule:
                 sample += phase.batch
 
     def learning_rate(self, step: int) -> float:
-        """Each phase warms up linearly and falls along a half cosine, from its `lr` to its `lr_end`."""
+        """Return a step's rate: a linear warm-up, then half a cosine from `lr` to `lr_end`."""
         for phase in self.phases:
             steps = phase.epochs * (self.samples_per_epoch // phase.batch)
-            if step >= steps:
-                step -= steps
-            elif step < phase.warmup:
+            if step < min(steps, phase.warmup):
                 return phase.lr * (step + 1) / phase.warmup
-            else:
+            if step < steps:
                 progress = (step - phase.warmup) / max(steps - phase.warmup, 1)
-                return phase.lr_end + (phase.lr - phase.lr_end) * 0.5 * (
-                    1 + math.cos(math.pi * progress)
-                )
+                cosine = 0.5 * (1 + math.cos(math.pi * progress))
+                return phase.lr_end + (phase.lr - phase.lr_end) * cosine
+            step -= steps
         return self.phases[-1].lr_end
