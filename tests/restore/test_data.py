@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from curate.errors import RestoreError
 from curate.restore.data.degradations import TASKS
-from curate.restore.data.patches import Group, PatchDataset, ValidationDataset, divide
+from curate.restore.data.patches import Group, PatchDataset, ValidationDataset, hold_out
 from curate.restore.data.pictures import Picture, decode, open_pictures
 from curate.restore.recipe import Phase
 from tests.restore.samples import draw, encode
@@ -230,7 +230,7 @@ def test_folders_without_pictures_are_refused(tmp_path: Path) -> None:
 
 
 def test_test_rows_are_for_validation(manifest: Path) -> None:
-    train, validation = divide(Group(open_pictures(manifest), {}), 4, seed=0)
+    train, validation = hold_out(Group(open_pictures(manifest), {}), 4, seed=0)
     assert len(train.pictures) == 6
     assert {p.split for p in validation} == {"test"}
     assert len(validation) == 2
@@ -238,16 +238,16 @@ def test_test_rows_are_for_validation(manifest: Path) -> None:
 
 def test_without_test_rows_some_are_held_out_whatever_their_order(photos: Path) -> None:
     pictures = open_pictures(photos)
-    train, validation = divide(Group(pictures, {}, repeat=3), 3, seed=0)
+    train, validation = hold_out(Group(pictures, {}, repeat=3), 3, seed=0)
     assert (len(train.pictures), train.repeat) == (5, 3)
     assert {p.id for p in train.pictures}.isdisjoint(p.id for p in validation)
-    assert {p.id for p in divide(Group(pictures[::-1], {}), 3, seed=0)[1]} == {
+    assert {p.id for p in hold_out(Group(pictures[::-1], {}), 3, seed=0)[1]} == {
         p.id for p in validation
     }
     with pytest.raises(
         RestoreError, match=r"leave none to train on: .* set validation.images lower"
     ):
-        divide(Group(pictures, {}), 8, seed=0)
+        hold_out(Group(pictures, {}), 8, seed=0)
 
 
 def test_validation_measures_every_degradation_on_the_same_centres(photos: Path) -> None:

@@ -1,4 +1,4 @@
-"""The batches of a training: one pool of workers for all of its epochs, and how fast it is."""
+"""Batches of a training: one pool of workers for all epochs, and measurements of its speed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 
 from curate.errors import RestoreError
 from curate.restore.data.patches import Key, PatchDataset
@@ -19,18 +19,18 @@ __all__ = ["Batch", "Pace", "PatchLoader"]
 Batch = tuple[Tensor, Tensor, Tensor]
 """Degraded and clean patches, (B, 3, crop, crop), and the position of each one's task, (B,)."""
 
-_STARVED = 0.1  # the share of its time that a training may wait for patches
+_STARVED = 0.1  # share of its time that a training may wait for patches
 
 
 @dataclass
 class Pace:
-    """How fast patches come, and how fast they could be used."""
+    """Speed at which patches come, and could be used."""
 
     patches: int = 0
     seconds: float = 0.0
-    """Of steps and of waiting for patches; not of validations, nor of starting workers."""
+    """Time of steps and of waiting for patches, without validations and the start of workers."""
     waited: float = 0.0
-    """Seconds of these in which there was nothing to work on."""
+    """Part of these seconds spent waiting for patches."""
 
     @property
     def given(self) -> float:
@@ -39,7 +39,7 @@ class Pace:
 
     @property
     def needed(self) -> float:
-        """Patches a second if none had to be waited for."""
+        """Patches a second that the training could use without waiting."""
         return self.patches / max(self.seconds - self.waited, 1e-9)
 
     @property
@@ -48,31 +48,30 @@ class Pace:
         return self.waited > _STARVED * self.seconds
 
     def since(self, earlier: Pace) -> Pace:
-        """Of the time between another one and this one."""
-        return Pace(
-            self.patches - earlier.patches,
-            self.seconds - earlier.seconds,
-            self.waited - earlier.waited,
-        )
+        """Return the pace between an earlier measurement and this one."""
+        patches, seconds = self.patches - earlier.patches, self.seconds - earlier.seconds
+        return Pace(patches, seconds, self.waited - earlier.waited)
 
     def __str__(self) -> str:
-        if not self.starved:
-            return f"the loader keeps up with the {self.needed:.3g} patches/s that a step uses"
-        given, needed = (f"{rate:.3g} patches/s" for rate in (self.given, self.needed))
-        return f"the loader gives {given}, a step needs {needed}: raise workers or crops_per_image"
+        given, needed = f"{self.given:.3g} patches/s", f"{self.needed:.3g} patches/s"
+        if self.starved:
+            advice = "raise workers or crops_per_image"
+            return f"the loader gives {given}, a step needs {needed}: {advice}"
+        return f"the loader keeps up with the {needed} that a step uses"
 
 
 class PatchLoader:
-    """Iterates over the steps of an epoch, from whatever step the training has come to.
+    """Iterable over the steps of an epoch, from the training's current step on.
 
-    Its workers live as long as it does: they go on to the next epoch's patches while the last one's are used up.
+    Its workers live as long as it does: they go on to the next epoch's patches while the training
+    uses up the last ones.
 
     Args:
-        patches: where samples come from.
-        schedule: which samples each step has.
-        step: tells which step the training has come to.
+        patches: samples of the training.
+        schedule: samples of each step.
+        step: callback that returns the training's current step.
         workers: processes that cut patches; 0 cuts them in this one.
-        rank: which share of each step's samples is this process's.
+        rank: number of this process, which takes that share of each step's samples.
         world: processes that share them.
     """
 
@@ -99,10 +98,11 @@ class PatchLoader:
         step = self._step()
         end = self._schedule.first_step(self._schedule.epoch_of(step) + 1)
         if self._batches is None or step != self._next:
-            keys = _Keys(self._schedule, step, self._rank, self._world)
-            pin = torch.cuda.is_available()
             loader = DataLoader(
-                self._patches, batch_sampler=keys, num_workers=self._workers, pin_memory=pin
+                self._patches,
+                batch_sampler=_keys(self._schedule, step, self._rank, self._world),
+                num_workers=self._workers,
+                pin_memory=torch.cuda.is_available(),
             )
             self._batches = iter(loader)
         last = None
@@ -111,18 +111,16 @@ class PatchLoader:
             batch = self._take(self._batches)
             got = time.perf_counter()
             if last is not None:
-                pace = self.pace
-                self.pace = Pace(
-                    pace.patches + len(batch[0]),
-                    pace.seconds + got - last,
-                    pace.waited + got - asked,
-                )
+                # a new object, since others keep the pace of a moment
+                old, patches = self.pace, len(batch[0])
+                waited = old.waited + got - asked
+                self.pace = Pace(old.patches + patches, old.seconds + got - last, waited)
             last = got
             step = self._next = step + 1
             yield batch
 
     def _take(self, batches: Iterator[Batch]) -> Batch:
-        """The next batch.
+        """Return the next batch.
 
         Raises:
             RestoreError: if a worker died.
@@ -130,18 +128,17 @@ class PatchLoader:
         try:
             return next(batches)
         except (RuntimeError, ConnectionError, EOFError) as error:
-            # one that dies while it is waited for is told of by PyTorch; one that dies handing over, by what it leaves
-            of_worker = (
-                "DataLoader worker" in str(error)
-                if isinstance(error, RuntimeError)
-                else self._workers
-            )
-            if not of_worker or "Original Traceback" in str(error):
+            # PyTorch reports a worker that dies while it is waited for as a RuntimeError; one that
+            # dies while it returns a batch leaves a broken connection
+            died = "DataLoader worker" in str(error)
+            if not isinstance(error, RuntimeError):
+                died = self._workers > 0
+            if not died or "Original Traceback" in str(error):
                 raise
-            (what, *_) = str(error).splitlines() or [type(error).__name__]
+            reason, *_ = str(error).splitlines() or [type(error).__name__]
             raise RestoreError(
-                f"a worker died ({what.rstrip('.')}): if memory is short, lower workers or cache_mb; the same command "
-                "goes on from the last state"
+                f"a worker died ({reason.rstrip('.')}): if memory is short, lower workers or "
+                "cache_mb; the same command goes on from the last state"
             ) from error
 
     def close(self) -> None:
@@ -149,13 +146,8 @@ class PatchLoader:
         self._batches = None
 
 
-class _Keys(Sampler[list[Key]]):
-    """The keys of each step's samples for `PatchDataset`, this process's share of them."""
-
-    def __init__(self, schedule: Schedule, step: int, rank: int, world: int) -> None:
-        self._schedule, self._step, self._rank, self._world = schedule, step, rank, world
-
-    def __iter__(self) -> Iterator[list[Key]]:
-        for phase, samples in self._schedule.batches(self._step):
-            share = len(samples) // self._world
-            yield [(phase, n) for n in samples[self._rank * share : (self._rank + 1) * share]]
+def _keys(schedule: Schedule, step: int, rank: int, world: int) -> Iterator[list[Key]]:
+    """Yield one process's share of each step's keys for `PatchDataset`, from a step on."""
+    for phase, samples in schedule.batches(step):
+        share = len(samples) // world
+        yield [(phase, number) for number in samples[rank * share : (rank + 1) * share]]

@@ -1,4 +1,4 @@
-"""Where pictures come from: manifests, folders and files, all read as upright RGB."""
+"""Pictures of manifests, folders and files, all read as upright RGB."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["SUFFIXES", "Picture", "decode", "open_pictures", "open_source"]
 SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".jxl", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
-"""Names' endings by which a folder's files count as pictures."""
+"""Suffixes by which a folder's files count as pictures."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,26 +29,26 @@ class Picture:
     """One picture that can be read."""
 
     id: str
-    """The candidate's id in a manifest; the path relative to its folder otherwise."""
+    """The candidate's id in a manifest; elsewhere the path relative to the folder."""
     split: str
-    """Of the manifest; `train` outside one."""
+    """Split of the manifest; `train` outside one."""
     source: Manifest | str
     """The manifest that it is a row of, or the file's fsspec URL."""
     row: int = 0
 
     @property
     def is_paired(self) -> bool:
-        """Whether there is a degraded image of it too, which `read_pair` reads."""
+        """Whether it has a degraded image, which `read_pair` reads too."""
         return self._of_pair("degraded_sha256") is not None
 
     @property
     def degradation(self) -> str | None:
-        """What was done to the degraded image, such as `real_noise`; None without one."""
+        """Name of the degraded image's degradation, such as `real_noise`; None without one."""
         return self._of_pair("degradation")
 
     @property
     def task(self) -> str | None:
-        """What undoing that is, one of `TASKS`; None without a degraded image."""
+        """Task of undoing it, one of `TASKS`; None without a degraded image."""
         return self._of_pair("task")
 
     def _of_pair(self, column: str) -> str | None:
@@ -57,44 +57,45 @@ class Picture:
         value: str | None = self.source.column(column)[self.row]
         return value
 
-    def read(self) -> NDArray[np.uint8]:
-        """Decode it; see `decode`."""
+    @property
+    def _place(self) -> str:
+        """Name of the picture in error messages."""
         if isinstance(self.source, Manifest):
-            return decode(
-                self.source.read_bytes(self.row), f"{self.source.path} row {self.row} ({self.id})"
-            )
+            return f"{self.source.path} row {self.row} ({self.id})"
+        return self.source
+
+    def read(self) -> NDArray[np.uint8]:
+        """Read and decode it; see `decode`."""
+        if isinstance(self.source, Manifest):
+            return decode(self.source.read_bytes(self.row), self._place)
         with fsspec.open(self.source, "rb") as file:
-            return decode(file.read(), self.source)
+            return decode(file.read(), self._place)
 
     def read_pair(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Decode the clean and the degraded image, of one size; see `decode`.
+        """Read and decode the clean and the degraded image, which have one size; see `decode`.
 
         Raises:
             RestoreError: if it is no pair, one of them is damaged, or they differ in size.
-            ManifestError: if the bytes of one aren't there, or the degraded one's aren't those that were paired.
+            ManifestError: if bytes of one are missing, or the degraded image has changed since it
+                was paired.
         """
-        if not self.is_paired:
-            raise RestoreError(
-                f"{self.id} has no degraded image: pairs come from a manifest that  curate ingest  made"
-            )
-        assert isinstance(self.source, Manifest)
-        where = f"{self.source.path} row {self.row} ({self.id})"
+        if not isinstance(self.source, Manifest) or not self.is_paired:
+            advice = "pairs come from a manifest that  curate ingest  made"
+            raise RestoreError(f"{self.id} has no degraded image: {advice}")
         clean_HWC = self.read()
-        degraded_HWC = decode(
-            self.source.read_degraded_bytes(self.row), f"the degraded image of {where}"
-        )
+        data = self.source.read_degraded_bytes(self.row)
+        degraded_HWC = decode(data, f"the degraded image of {self._place}")
         if clean_HWC.shape != degraded_HWC.shape:
-            sizes = " and ".join(
-                f"{image.shape[1]}x{image.shape[0]}" for image in (clean_HWC, degraded_HWC)
-            )
+            sizes = [f"{x.shape[1]}x{x.shape[0]}" for x in (clean_HWC, degraded_HWC)]
             raise RestoreError(
-                f"{where}: clean and degraded image are of different sizes, {sizes}: ingest them again"
+                f"{self._place}: clean and degraded image are of different sizes, "
+                f"{' and '.join(sizes)}: ingest them again"
             )
         return clean_HWC, degraded_HWC
 
 
 def open_source(where: str | os.PathLike[str] | Manifest) -> Manifest | str:
-    """A manifest, read if only its `*.parquet` path is given; or the path or URL of a folder or file.
+    """Return a manifest, read if it is given as a `*.parquet` path, or a folder's or file's path.
 
     Raises:
         ManifestError: if it is a manifest that can't be read.
@@ -106,30 +107,27 @@ def open_source(where: str | os.PathLike[str] | Manifest) -> Manifest | str:
 
 
 def open_pictures(where: str | os.PathLike[str] | Manifest) -> list[Picture]:
-    """The pictures of a manifest (`*.parquet`), or below a folder, or one file.
+    """Return the pictures of a manifest (`*.parquet`), of a folder and its subfolders, or one file.
 
     Raises:
         RestoreError: if there are none.
-        ManifestError: if it is a manifest that can't be read, or one of pairs for a task that isn't known.
+        ManifestError: if it is a manifest that can't be read, or one of pairs for an unknown task.
     """
     source = open_source(where)
     if isinstance(source, Manifest):
-        if source.is_paired and (unknown := set(source.column("task")) - {*TASKS, None}):
-            raise ManifestError(
-                f"{source.path} has pairs for {', '.join(unknown)}; the tasks are {', '.join(TASKS)}"
-            )
-        columns = (source.table.column(name).to_pylist() for name in ("id", "split"))
-        pictures = [
-            Picture(id_, split, source, row)
-            for row, (id_, split) in enumerate(zip(*columns, strict=True))
-        ]
         place = source.path
+        if source.is_paired and (unknown := set(source.column("task")) - {*TASKS, None}):
+            known = f"the tasks are {', '.join(TASKS)}"
+            raise ManifestError(f"{place} has pairs for {', '.join(unknown)}; {known}")
+        ids, splits = (source.table.column(name).to_pylist() for name in ("id", "split"))
+        rows = enumerate(zip(ids, splits, strict=True))
+        pictures = [Picture(id_, split, source, row) for row, (id_, split) in rows]
     else:
-        pictures, place = _find(source), source
+        place, pictures = source, _find(source)
     if not pictures:
         raise RestoreError(
-            f"no pictures in {place}: give a manifest, as RUN/manifest/train.parquet is, or a folder of "
-            f"{', '.join(sorted(SUFFIXES))} files"
+            f"no pictures in {place}: give a manifest, as RUN/manifest/train.parquet is, or a "
+            f"folder of {', '.join(sorted(SUFFIXES))} files"
         )
     return pictures
 
@@ -138,17 +136,19 @@ def _find(place: str) -> list[Picture]:
     fs, root = fsspec.core.url_to_fs(place)
     if fs.isfile(root):
         return [Picture(PurePath(root).name, "train", place)]
-    found = sorted(path for path in fs.find(root) if PurePath(path).suffix.lower() in SUFFIXES)
-    return [
-        Picture(os.path.relpath(path, root), "train", fs.unstrip_protocol(path)) for path in found
-    ]
+    pictures = []
+    for path in sorted(fs.find(root)):
+        if PurePath(path).suffix.lower() in SUFFIXES:
+            id_, url = os.path.relpath(path, root), fs.unstrip_protocol(path)
+            pictures.append(Picture(id_, "train", url))
+    return pictures
 
 
 def decode(data: bytes, where: str) -> NDArray[np.uint8]:
-    """Bytes of an image file -> upright (height, width, 3) RGB; see `curate.images.decode.to_rgb`.
+    """Decode an image file to upright (height, width, 3) RGB; see `curate.images.decode.to_rgb`.
 
     Raises:
-        RestoreError: if they are no image or a damaged one; names `where`.
+        RestoreError: if the bytes are no image or a damaged one; names `where`.
     """
     try:
         with open_image(io.BytesIO(data)) as image:

@@ -1,4 +1,4 @@
-"""What a training leaves on the disk: weights to use, and a state to go on from, each file whole at any moment."""
+"""Files of a training: weights to use and a state to resume from, each file whole at any moment."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ __all__ = ["StateFile", "Writer"]
 
 
 class StateFile(TorchCheckpointIO):
-    """Lightning's states, written as `curate.storage.atomic` writes: whole, or not at all."""
+    """Reader and atomic writer of Lightning's state; see `curate.storage.atomic`."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
     ) -> None:
-        """Write a state."""
+        """Write a state, whole or not at all."""
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
         with atomic.create(path) as sink:
             sink.write(buffer.getbuffer())
 
     def load_checkpoint(self, path: str | Path, *rest: Any, **options: Any) -> dict[str, Any]:
-        """Read one.
+        """Read a state.
 
         Raises:
             RestoreError: if it is damaged.
@@ -42,36 +42,39 @@ class StateFile(TorchCheckpointIO):
         try:
             return super().load_checkpoint(path, *rest, **options)
         except (EOFError, OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
-            reason = str(error).splitlines()[0]
-            raise RestoreError(
-                f"{path} can't be read: {reason}; begin anew with --restart"
-            ) from error
+            reason = f"{str(error).splitlines()[0]}; begin anew with --restart"
+            raise RestoreError(f"{path} can't be read: {reason}") from error
 
 
 class Writer(Checkpoint):
-    """Writes the model, then the state, every so many steps and after every epoch.
+    """Callback that writes the model, then the state, every few steps and after every epoch.
 
-    The model goes first: after a kill between the two, the steps since the state before are done again, and the same
-    model is written again. Only the first of several processes writes.
+    The model goes first: after a kill between the two, the steps since the earlier state are done
+    again, and the same model is written again. Only the first of several processes writes.
+
+    States hold this callback's own under its class name, so a new name would break resuming.
 
     Args:
-        folder: where the files are.
-        info: what the weights will say of themselves.
-        schedule: which steps end an epoch.
+        folder: folder of the files.
+        info: description of the training, written into the weights' header.
+        schedule: steps of each epoch.
         every: steps between states.
     """
 
     def __init__(self, folder: Path, info: CheckpointInfo, schedule: Schedule, every: int) -> None:
         self.model, self.best = folder / "model.safetensors", folder / "best.safetensors"
         self.state = folder / "state.ckpt"
-        self.begun = 0
-        """The step that this call of the training began with."""
+        self.started_at = 0
+        """Step that this call of the training began with."""
         self._info, self._schedule, self._every = info, schedule, every
         self._highest = float("-inf")
         self._epoch_over = self._improved = False
 
-    def before(self, resume: bool) -> CheckpointInfo | None:
-        """What was done already and is finished or can be resumed; removes it if it isn't to be.
+    def previous(self, resume: bool) -> CheckpointInfo | None:
+        """Return the folder's training if it is finished or can be resumed.
+
+        Args:
+            resume: False deletes an earlier training.
 
         Raises:
             RestoreError: if the folder holds another training.
@@ -84,20 +87,21 @@ class Writer(Checkpoint):
         done = read_info(self.model)
         changed = [key for key, value in self._info.recipe.items() if done.recipe.get(key) != value]
         if changed or list(done.manifests) != list(self._info.manifests):
-            what = (
+            other = (
                 f"another recipe (changed: {', '.join(changed)})" if changed else "other pictures"
             )
             raise RestoreError(
-                f"{self.state.parent} holds a training with {what}: choose another folder, or use --restart"
+                f"{self.state.parent} holds a training with {other}: "
+                "choose another folder, or use --restart"
             )
         return done if done.epoch == self._schedule.epochs or self.state.exists() else None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.begun = trainer.global_step
+        self.started_at = trainer.global_step
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         step = trainer.global_step
-        # the end of an epoch is written once it was validated
+        # the end of an epoch is written after its validation
         if step % self._every == 0 and step != self._schedule.first_step(trainer.current_epoch + 1):
             self._epoch_over = self._improved = False
             trainer.save_checkpoint(self.state)
@@ -112,19 +116,17 @@ class Writer(Checkpoint):
     def on_save_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        # Lightning calls this last of all callbacks, so the weights are those of the moving average where there is one
         if not trainer.is_global_zero:
             return
-        weights = {
-            k.removeprefix("model."): v
-            for k, v in checkpoint["state_dict"].items()
-            if k.startswith("model.")
+        # Lightning calls this last of all callbacks: with a moving average, these are its weights
+        state = checkpoint["state_dict"].items()
+        weights = {k.removeprefix("model."): v for k, v in state if k.startswith("model.")}
+        changes = {
+            "epoch": trainer.current_epoch + self._epoch_over,
+            "step": trainer.global_step,
+            "metrics": self._metrics(trainer) if self._epoch_over else {},
         }
-        metrics = self._metrics(trainer) if self._epoch_over else {}
-        epoch = trainer.current_epoch + self._epoch_over
-        info = self._info.model_copy(
-            update={"epoch": epoch, "step": trainer.global_step, "metrics": metrics}
-        )
+        info = self._info.model_copy(update=changes)
         if self._improved:
             save_model(self.best, weights, info)
         save_model(self.model, weights, info)
@@ -137,11 +139,8 @@ class Writer(Checkpoint):
 
     @staticmethod
     def _metrics(trainer: L.Trainer) -> dict[str, float]:
-        """Of this epoch's validation, if it had one."""
+        """Return the metrics of this epoch's validation, if it had one."""
         if not sum(trainer.num_val_batches):
             return {}
-        return {
-            k: round(float(v), 6)
-            for k, v in trainer.callback_metrics.items()
-            if k.startswith("psnr")
-        }
+        latest = trainer.callback_metrics.items()
+        return {k: round(float(v), 6) for k, v in latest if k.startswith("psnr")}

@@ -1,4 +1,4 @@
-"""How many processes share a training: the recipe's number, or that of the `torchrun` which started them."""
+"""Processes that share a training: as many as the recipe or `torchrun` says."""
 
 from __future__ import annotations
 
@@ -12,40 +12,38 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from curate.errors import RestoreError
 from curate.restore.recipe import TrainRecipe
 
-__all__ = ["leads", "share_out"]
+__all__ = ["leads", "process_settings"]
 
 
 def leads() -> bool:
-    """Whether this is the one of several processes that writes and talks."""
+    """Return whether this process, of those that share the training, writes files and reports."""
     return bool(rank_zero_only.rank == 0)  # type: ignore[attr-defined]
 
 
-def share_out(recipe: TrainRecipe) -> dict[str, Any]:
-    """Lightning's settings for the processes that share each step: gradients are averaged over them.
+def process_settings(recipe: TrainRecipe) -> dict[str, Any]:
+    """Return Lightning's settings for processes that share each step and average their gradients.
 
     Raises:
-        RestoreError: if there aren't so many GPUs, or a batch can't be shared equally.
+        RestoreError: if there are fewer GPUs, or a batch can't be shared equally.
     """
     here, machines = recipe.devices, 1
     if torch.distributed.is_torchelastic_launched():
         here = int(os.environ["LOCAL_WORLD_SIZE"])
         machines = int(os.environ["WORLD_SIZE"]) // here
-    if torch.cuda.is_available() and here > torch.cuda.device_count():
-        raise RestoreError(
-            f"{here} devices are asked for, and {torch.cuda.device_count()} are here: lower devices"
-        )
+    if torch.cuda.is_available() and here > (found := torch.cuda.device_count()):
+        raise RestoreError(f"{here} devices are asked for, and {found} are here: lower devices")
     world = here * machines
     for phase in recipe.phases:
         if phase.batch % world:
             raise RestoreError(
-                f"a batch of {phase.batch} can't be shared equally by {world} processes: make it a multiple of {world}"
+                f"a batch of {phase.batch} can't be shared equally by {world} processes: "
+                f"make it a multiple of {world}"
             )
-    # a step leaves experts out, each process others
-    strategy = DDPStrategy(find_unused_parameters=True) if world > 1 else "auto"
-    # the loaders know each process's share themselves
     return {
         "devices": here,
         "num_nodes": machines,
-        "strategy": strategy,
+        # a step leaves experts out, and each process leaves out others
+        "strategy": DDPStrategy(find_unused_parameters=True) if world > 1 else "auto",
+        # the loaders take each process's share themselves
         "use_distributed_sampler": False,
     }

@@ -1,4 +1,4 @@
-"""Train a restorer from manifests: `train` starts, resumes, or finds that nothing is left to do."""
+"""Training of restorers from manifests; `train` starts, resumes, or has nothing left to do."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from curate.manifest import Manifest
 from curate.restore.checkpoints.checkpoint import CheckpointInfo, read_info
 from curate.restore.data.degradations import parse_degradation
 from curate.restore.data.groups import open_groups
-from curate.restore.data.patches import divide
+from curate.restore.data.patches import Group, PatchDataset, ValidationDataset, hold_out
+from curate.restore.data.pictures import Picture
 from curate.restore.models import require_tasks
 from curate.restore.recipe import TrainRecipe
 from curate.restore.schedule import Schedule
@@ -34,7 +35,7 @@ from curate.restore.training.callbacks import (
     SamplePictures,
 )
 from curate.restore.training.checkpointing import StateFile, Writer
-from curate.restore.training.distributed import leads, share_out
+from curate.restore.training.distributed import leads, process_settings
 from curate.restore.training.lightning_module import Patches, RestorationTask
 from curate.runtime import log_levels
 from curate.storage import atomic
@@ -44,22 +45,22 @@ __all__ = ["Notice", "Progress", "TrainResult", "train"]
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a training left behind."""
+    """Outcome of a training."""
 
     checkpoint: Path
-    """The weights after the last epoch."""
+    """Weights after the last epoch."""
     best: Path
-    """The weights with the highest PSNR in validation."""
+    """Weights with the highest PSNR in validation."""
     steps: int
     """Steps of the whole training."""
     trained: int
-    """Steps done by this call: 0 if it was finished before."""
+    """Steps done by this call: 0 if the training was finished before."""
     metrics: Mapping[str, float]
-    """Of the last validation: psnr, psnr_before, psnr/<degradation>, in dB."""
+    """Metrics of the last validation: psnr, psnr_before, psnr/<degradation>, in dB."""
     pace: str
     """Whether patches came as fast as they were used; empty if nothing was trained."""
     leads: bool
-    """Whether this is the one of several processes that writes."""
+    """Whether this process, of those that share the training, writes files and reports."""
 
 
 def train(
@@ -71,120 +72,127 @@ def train(
     progress: Progress | None = None,
     notice: Notice | None = None,
 ) -> TrainResult:
-    """Train, or go on where an earlier call with the same arguments was stopped: at the last state it wrote.
+    """Train a restorer, or resume where an earlier call with the same arguments was stopped.
 
-    Leaves `model.safetensors` and `best.safetensors`, the resolved `recipe.yaml`, TensorBoard logs in `logs/`, and
-    `state.ckpt` to resume from.
+    Writes `model.safetensors` and `best.safetensors`, the resolved `recipe.yaml`, TensorBoard logs
+    in `logs/`, and `state.ckpt` to resume from.
 
     Args:
-        recipe: what to train, and how: a recipe, or the path or name of one.
-        manifests: manifests, or folders of pictures, as `NAME=PLACE` where they belong to a data group of the recipe.
-            Rows of the test split are for validation.
-        out: folder for everything the training writes.
-        resume: False starts anew, whatever is there.
+        recipe: a recipe, or the path or name of one.
+        manifests: manifests, or folders of pictures, as `NAME=PLACE` where they belong to a data
+            group of the recipe. Rows of the test split are for validation.
+        out: folder for everything that the training writes.
+        resume: False deletes an earlier training in the folder.
         progress: called after every step.
-        notice: called with what is worth knowing before the end, a sentence each.
+        notice: called with a sentence for each thing worth knowing before the end.
 
     Raises:
-        RestoreError: if the folder holds another training, the pictures can't be read, or the loss is no longer finite.
+        RestoreError: if the folder holds another training, the pictures can't be read, or the loss
+            is no longer finite.
         ManifestError: if a manifest can't be read.
         RunError: if the folder can't be written.
     """
     if not isinstance(recipe, TrainRecipe):
         recipe = TrainRecipe.load(Path(recipe))
+    # unknown degradations are reported before the pictures are opened
     for name in (*recipe.degradations, *recipe.validation.degradations):
         parse_degradation(name)
     folder = Path(out)
     given, trained_on = open_groups(recipe, manifests)
-    tell = notice if notice and leads() else lambda _: None
-    left_out = [name for name in recipe.data if name not in given]
+    notify = notice if notice and leads() else lambda _: None
+    left_out = ", ".join(name for name in recipe.data if name not in given)
     if left_out and set(given) != {""}:
-        tell(f"trains without {', '.join(left_out)}, of which no --manifest was given")
-    halves = [divide(group, recipe.validation.images, recipe.seed) for group in given.values()]
-    groups, validation = (
-        [train for train, _ in halves],
-        [picture for _, held in halves for picture in held],
-    )
-    auto = sum(len(group.pictures) * group.repeat for group in groups)
-    schedule = Schedule(
-        recipe.phases, auto if recipe.samples_per_epoch == "auto" else recipe.samples_per_epoch
-    )
+        notify(f"trains without {left_out}, of which no --manifest was given")
+    settings = recipe.validation
+    groups: list[Group] = []
+    held_out: list[Picture] = []
+    for group in given.values():
+        group, pictures = hold_out(group, settings.images, recipe.seed)
+        groups.append(group)
+        held_out += pictures
+    samples = recipe.samples_per_epoch
+    if samples == "auto":
+        samples = sum(len(group.pictures) * group.repeat for group in groups)
+    schedule = Schedule(recipe.phases, samples)
     info = CheckpointInfo(
         model=recipe.model, settings=recipe.settings, recipe=recipe.essence(), manifests=trained_on
     )
     writer = Writer(folder, info, schedule, recipe.save_every)
-    done = writer.before(resume)
+    done = writer.previous(resume)
     finished = done is not None and done.epoch == schedule.epochs
     pace = ""
     if not finished:
-        patches = Patches(recipe, schedule, groups, validation)
-        task = RestorationTask(recipe, schedule)
-        measured = {parse_degradation(name).task for name in recipe.validation.degradations}
-        require_tasks(task.model, measured.union(*(group.tasks for group in groups)))
-        callbacks: list[L.Callback] = [
-            writer,
-            Routing(tell),
-            SamplePictures(),
-            LoaderPace(patches, tell),
-        ]
+        validation = ValidationDataset(
+            held_out, settings.degradations, crop=settings.crop, seed=recipe.seed
+        )
+        task = RestorationTask(recipe, schedule, validation.names)
+        patches = PatchDataset(
+            groups,
+            recipe.phases,
+            seed=recipe.seed,
+            crops_per_image=recipe.crops_per_image,
+            cache_bytes=recipe.cache_mb * 2**20,
+            views=getattr(task.model, "views", 1),
+        )
+        loaders = Patches(recipe, schedule, patches, validation)
+        tasks = {parse_degradation(name).task for name in settings.degradations}
+        require_tasks(task.model, tasks.union(*(group.tasks for group in groups)))
+        callbacks = [writer, Routing(notify), SamplePictures(), LoaderPace(loaders, notify)]
         if progress and leads():
             callbacks.append(Report(schedule.steps, progress))
-        _fit(task, patches, folder, callbacks, writer.state if done else None)
-        pace = str(patches.pace)
+        _fit(task, loaders, folder, callbacks, writer.state if done else None)
+        pace = str(loaders.pace)
     final = read_info(writer.model)
-    trained = 0 if finished else final.step - writer.begun
+    trained = 0 if finished else final.step - writer.started_at
     return TrainResult(writer.model, writer.best, final.step, trained, final.metrics, pace, leads())
 
 
 def _fit(
     task: RestorationTask,
-    patches: Patches,
+    loaders: Patches,
     folder: Path,
-    callbacks: list[L.Callback],
+    callbacks: Sequence[L.Callback],
     state: Path | None,
 ) -> None:
-    recipe = task.recipe
+    recipe, schedule = task.recipe, task.schedule
     if leads():
         atomic.write(folder / "recipe.yaml", recipe.to_yaml().encode())
     if recipe.ema:
         callbacks = [EMAWeightAveraging(decay=recipe.ema), *callbacks]
     with _quiet():
         trainer = L.Trainer(
-            max_epochs=task.schedule.epochs,
-            **share_out(recipe),
+            max_epochs=schedule.epochs,
+            **process_settings(recipe),
             precision=recipe.precision,
             gradient_clip_val=recipe.optimiser.clip or None,
             logger=TensorBoardLogger(folder, name="logs", version=""),
-            log_every_n_steps=min(
-                50, *(task.schedule.steps_in(epoch) for epoch in range(task.schedule.epochs))
-            ),
-            callbacks=callbacks,
+            log_every_n_steps=min(50, *map(schedule.steps_in, range(schedule.epochs))),
+            callbacks=list(callbacks),
             plugins=[StateFile()],
-            reload_dataloaders_every_n_epochs=1,  # the same loader, with as many steps as the epoch has
+            # the loader stays, but each epoch has its own number of steps
+            reload_dataloaders_every_n_epochs=1,
             num_sanity_val_steps=0,
             enable_progress_bar=False,
             enable_model_summary=False,
         )
         on_interrupt = signal.getsignal(signal.SIGINT)
         try:
-            trainer.fit(task, datamodule=patches, ckpt_path=state, weights_only=True)
+            trainer.fit(task, datamodule=loaders, ckpt_path=state, weights_only=True)
         except CurateError as error:
             text = str(error)
             if "Original Traceback" not in text:
                 raise
-            # raised in a worker, and wrapped by its traceback: the last line is the error itself
+            # a worker's error, wrapped in its traceback: the last line is the error itself
             raise type(error)(text.rstrip().splitlines()[-1].partition(": ")[2]) from error
         except SystemExit as end:
-            if isinstance(
-                end.__context__, KeyboardInterrupt
-            ):  # on Ctrl-C Lightning leaves the process, deaf to more
-                signal.signal(signal.SIGINT, on_interrupt)
-                raise KeyboardInterrupt from end
-            raise
+            if not isinstance(end.__context__, KeyboardInterrupt):
+                raise
+            # on Ctrl-C Lightning ignores further ones and leaves the process
+            signal.signal(signal.SIGINT, on_interrupt)
+            raise KeyboardInterrupt from end
         except torch.cuda.OutOfMemoryError as error:
-            raise RestoreError(
-                "the GPU's memory is too small: lower the batch or crop of the recipe's phases"
-            ) from error
+            advice = "lower the batch or crop of the recipe's phases"
+            raise RestoreError(f"the GPU's memory is too small: {advice}") from error
         except OSError as error:
             raise atomic.explain(error, str(folder)) from error
 

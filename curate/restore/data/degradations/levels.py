@@ -1,4 +1,4 @@
-"""Images on 0..255, as bytes or as floats, and what becomes of bytes on the way."""
+"""Images on 0..255, as bytes or as floats, and the conversion between them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Image = NDArray[Any]
 
 
 def to_uint8(image: Image) -> NDArray[np.uint8]:
-    """Rounded and cut off at 0 and 255."""
+    """Round an image and clip it to 0..255."""
     if image.dtype == np.uint8:
         return image
     return np.rint(image).clip(0, 255).astype(np.uint8)
 
 
 def as_before(result: NDArray[np.float32], image: Image) -> Image:
-    """Of bytes if the image was; floats stay as they are."""
+    """Return the result as bytes if the image was of bytes; floats stay as they are."""
     return to_uint8(result) if image.dtype == np.uint8 else result

@@ -1,6 +1,6 @@
 """Noise, JPEG, super-resolution and rain; see the package's docstring for the conventions.
 
-All take a generator, whether or not they draw anything.
+All functions take a generator, even where they draw nothing.
 """
 
 from __future__ import annotations
@@ -29,29 +29,32 @@ __all__ = [
 
 
 def add_gaussian(image_HWC: Image, rng: np.random.Generator, *, sigma: float) -> Image:
-    """White noise of standard deviation `sigma` (0..255 scale)."""
+    """Add white noise of standard deviation `sigma` (0..255 scale)."""
     noise_HWC = rng.standard_normal(image_HWC.shape, dtype=np.float32)
     return as_before(image_HWC.astype(np.float32) + np.float32(sigma) * noise_HWC, image_HWC)
 
 
 def add_poisson(image_HWC: Image, rng: np.random.Generator, *, peak: float) -> Image:
-    """Photon noise where white counts `peak` photons: std is 255 sqrt(x / peak) at brightness x in 0..1."""
+    """Add photon noise where white counts `peak` photons.
+
+    Its standard deviation is 255 sqrt(x / peak) at brightness x in 0..1.
+    """
     photons_HWC = rng.poisson(image_HWC.clip(0, 255).astype(np.float64) * (peak / 255))
     return as_before((photons_HWC * (255 / peak)).astype(np.float32), image_HWC)
 
 
 def truncate(image_HWC: Image, rng: np.random.Generator) -> Image:
-    """Cut off at 0 and 255, and truncated to whole levels, as AirNet, PromptIR and MoCE-IR do with noisy images."""
+    """Clip to 0..255 and truncate to whole levels, as AirNet, PromptIR and MoCE-IR do."""
     return np.floor(image_HWC.clip(0, 255)).astype(image_HWC.dtype)
 
 
 def add_rain(image_HWC: Image, rng: np.random.Generator, *, kinds: Sequence[Rain]) -> Image:
-    """Streaks of rain; see `draw_rain`."""
+    """Add streaks of rain; see `draw_rain`."""
     return as_before(draw_rain(image_HWC, rng, kinds=kinds), image_HWC)
 
 
 def compress_jpeg(image_HWC: Image, rng: np.random.Generator, *, quality: int) -> Image:
-    """Baseline JPEG with 4:2:0 chroma and the IJG tables, there and back."""
+    """Encode as baseline JPEG, with 4:2:0 chroma and the IJG tables, and decode again."""
     buffer = io.BytesIO()
     Pillow.fromarray(to_uint8(image_HWC)).save(buffer, "JPEG", quality=quality, subsampling="4:2:0")
     with Pillow.open(buffer) as picture:
@@ -59,36 +62,34 @@ def compress_jpeg(image_HWC: Image, rng: np.random.Generator, *, quality: int) -
 
 
 def shrink_and_enlarge(image_HWC: Image, rng: np.random.Generator, *, scale: int) -> Image:
-    """MATLAB's bicubic `imresize` by 1/scale, then by scale; sides must be multiples of `scale`."""
+    """Resize by MATLAB's bicubic to 1/scale and back; sides must be multiples of `scale`."""
     height, width = image_HWC.shape[:2]
     small_HWC = as_before(resize_bicubic(image_HWC, height // scale, width // scale), image_HWC)
     return as_before(resize_bicubic(small_HWC, height, width), image_HWC)
 
 
 def resize_bicubic(image_HWC: Image, height: int, width: int) -> NDArray[np.float32]:
-    """MATLAB's `imresize(image, 'bicubic')` to a size that divides, or is a multiple of, the image's.
+    """Resize as MATLAB's `imresize(image, 'bicubic')`.
 
-    The cubic kernel with a = -0.5, stretched by the factor when shrinking, on a symmetrically mirrored border.
-    PyTorch's antialiased bicubic is the same kernel, but renormalises at the border; mirroring first makes them equal.
+    The new size divides the image's, or is a multiple of it.
+
+    The cubic kernel with a = -0.5 is stretched by the factor when shrinking, on a symmetrically
+    mirrored border. PyTorch's antialiased bicubic is the same kernel, but renormalises at the
+    border; mirroring first makes them equal.
 
     Returns:
         float32, neither clipped nor rounded.
     """
-    pads, crops = [], []
+    # mirror each border by four steps of the stretched kernel, in input samples; note the mirrored
+    # picture's new size, and the part of it that belongs to the picture
+    pads, sizes, crops = [], [], []
     for before, after in zip(image_HWC.shape[:2], (height, width), strict=True):
-        step = max(
-            before // after, 1
-        )  # input samples that the stretched kernel advances by: pads must be multiples
-        pad = 4 * step
+        pad = 4 * max(before // after, 1)
+        start = pad * after // before
         pads.append((pad, pad))
-        crops.append(slice(pad * after // before, pad * after // before + after))
+        sizes.append((before + 2 * pad) * after // before)
+        crops.append(slice(start, start + after))
     mirrored_HWC = np.pad(image_HWC.astype(np.float32), [*pads, (0, 0)], mode="symmetric")
     x_1CHW = torch.from_numpy(mirrored_HWC).permute(2, 0, 1)[None]
-    size = [
-        m * after // before
-        for m, after, before in zip(
-            mirrored_HWC.shape, (height, width), image_HWC.shape, strict=False
-        )
-    ]
-    y_1CHW = F.interpolate(x_1CHW, size=size, mode="bicubic", antialias=True, align_corners=False)
+    y_1CHW = F.interpolate(x_1CHW, size=sizes, mode="bicubic", antialias=True, align_corners=False)
     return np.ascontiguousarray(y_1CHW[0].permute(1, 2, 0).numpy()[tuple(crops)])
