@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,19 +11,22 @@ import lightning as L
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
-from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from curate.errors import RestoreError
 from curate.restore.data.degradations import TASKS
 from curate.restore.data.loader import Batch, Pace, PatchLoader
 from curate.restore.data.patches import PatchDataset, ValidationBatch, ValidationDataset
+from curate.restore.metrics import psnr
 from curate.restore.models import build_model, task_arguments
 from curate.restore.recipe import TrainRecipe
 from curate.restore.schedule import Schedule
 from curate.restore.training.losses import RestorationLoss
 
 __all__ = ["Patches", "RestorationTask"]
+
+_HIGHEST_PSNR = 10 * math.log10(255**2 / 1e-4)
+"""dB that equal pictures count as, so that a mean stays finite."""
 
 
 class RestorationTask(L.LightningModule):
@@ -183,7 +187,6 @@ class Patches(L.LightningDataModule):
 
 def _psnr_of_8_bits(a_13HW: Tensor, b_13HW: Tensor) -> float:
     """Return the PSNR of two images in 0..1, in dB, as 8-bit files of them would have it."""
-    a, b = ((x.clamp(0, 1) * 255).round() for x in (a_13HW.float(), b_13HW.float()))
-    # equal pictures count as 88 dB, so that a mean stays finite
-    error = F.mse_loss(a, b).clamp_min(1e-4)
-    return float(10 * torch.log10(255**2 / error))
+    pair_2HW3 = torch.cat([a_13HW.float(), b_13HW.float()]).permute(0, 2, 3, 1)
+    a_HW3, b_HW3 = (pair_2HW3.clamp(0, 1) * 255).round().cpu().numpy()
+    return min(psnr(a_HW3, b_HW3), _HIGHEST_PSNR)
