@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
-from curate.datasets.ablation.copies import Compress
+from curate.datasets.ablation.copies import compress
 from curate.images.decode import open_image, to_rgb
 from curate.manifest.export.images import to_png
 from curate.restore.data.pictures import SUFFIXES
@@ -67,7 +67,7 @@ def _changes() -> dict[str, Change]:
             for name in ("box", "bicubic", "lanczos")
         },
         **{f"blurred by {sigma} pixels": blurred(sigma) for sigma in (0.5, 0.6, 0.7, 0.8, 0.9)},
-        **{f"JPEG of quality {quality}": Compress(quality) for quality in (95, 85, 75, 60)},
+        **{f"JPEG of quality {quality}": compress(quality).encode for quality in (95, 85, 75, 60)},
     }
 
 

@@ -236,10 +236,11 @@ def main() -> None:
     if missing := [str(folder) for folder in (*splits, arguments.urban) if not folder.is_dir()]:
         parser.error(f"no folder {', '.join(missing)}")
 
-    from curate.datasets.statistics import TEXTS
+    from curate.datasets.statistics import survey_table
 
     print("## As they lie there\n")
-    print(TEXTS["md"](curate.stats([*splits, arguments.urban], scheduler="serial")))
+    surveys = curate.stats([*splits, arguments.urban], scheduler="serial")
+    print(survey_table(surveys).to_markdown())
     paths, known = pictures(arguments.urban), read_known(arguments.known)
     with ProcessPoolExecutor(os.cpu_count()) as workers:
         urban = curves_of(paths, shares([path.stem for path in paths], known), workers).curves()

@@ -1,8 +1,9 @@
-"""Effect of restoring in pieces: python -m benchmarks.pieces CHECKPOINT FOLDER... [--tile 256]
+"""Accuracy of restoring in pieces: python -m benchmarks.pieces CHECKPOINT FOLDER... [--tile 256]
 
-Prints the PSNR between pieces and the whole picture (mean and least), with one route for all pieces
-and with a route for each. Prints how often each basis of the route gives the whole picture's route:
-the samples, the middle, and the picture scaled down. The output is Markdown.
+Prints Markdown: how near pieces come to the whole picture (PSNR between both, mean and least), with
+one route for all pieces and with a route for each. Then how often the input that the route is
+picked from sends a picture where the whole goes: the samples that are taken, the middle, and the
+picture scaled down.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ import argparse
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import nn
 
 from curate.restore import load_model
 from curate.restore.data.degradations import generator, parse_degradation
@@ -42,17 +43,11 @@ def scaled_down(image: Pixels, side: int) -> Pixels:
     return np.asarray(picture)
 
 
-LOOKS: dict[str, Callable[[Pixels, int], Pixels]] = {
+INPUTS: dict[str, Callable[[Pixels, int], Pixels]] = {
     "samples from all over": lambda image, side: np.asarray(sample_sheet(image, side)),
     "the middle": middle,
     "scaled down": scaled_down,
 }
-
-
-def _restored(
-    model: nn.Module, image: NDArray[np.uint8], task: str, side: int
-) -> NDArray[np.float32]:
-    return restore_image.restore_array(model, image, task=task, tile=side, quantise=False)
 
 
 def main() -> None:
@@ -65,44 +60,43 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=None)
     arguments = parser.parse_args()
     model, tile = load_model(arguments.checkpoint), arguments.tile
-    pictures = [
-        picture
-        for folder in arguments.folders
-        for picture in open_pictures(folder)[: arguments.limit]
-    ]
+    pictures = []
+    for folder in arguments.folders:
+        pictures += open_pictures(folder)[: arguments.limit]
     near: dict[str, list[float]] = defaultdict(list)
     same: dict[str, list[float]] = defaultdict(list)
     for picture in pictures:
         for name in DEGRADATIONS:
             degradation = parse_degradation(name)
             image = degradation.pair(picture.read(), generator(0, name, picture.id))[1]
-
-            restored = partial(_restored, model, image, degradation.task)
-
-            whole = restored(max(image.shape))
-            near["one route"].append(psnr(restored(tile), whole))
+            restore = partial(
+                restore_image.restore_array, model, image, task=degradation.task, quantise=False
+            )
+            whole = restore(tile=max(image.shape))
+            near["one route"].append(psnr(restore(tile=tile), whole))
             if not hasattr(model, "forward_with_choices"):
                 continue
-            with patch.object(restore_image, "_one_route", lambda *_: {}):
-                near["a route for each piece"].append(psnr(restored(tile), whole))
+            with patch.object(restore_image, "_pick_route", lambda *_: {}):
+                near["a route for each piece"].append(psnr(restore(tile=tile), whole))
+            inputs = {"whole": image}
+            for source, cut in INPUTS.items():
+                inputs[source] = cut(image, tile)
+            routes = {}
             with torch.inference_mode():
-                routes = {}
-                for what, look in {"whole": lambda image, _: image, **LOOKS}.items():
-                    picture_BCHW = to_tensor(look(image, tile))[None]
-                    _, choices = model.forward_with_choices(picture_BCHW)  # type: ignore[operator]
-                    routes[what] = choices[0]
-            for what in LOOKS:
-                same[what].append(float((routes[what] == routes["whole"]).float().mean()))
+                for source, pixels in inputs.items():
+                    pick: Any = model.forward_with_choices
+                    routes[source] = pick(to_tensor(pixels)[None])[1][0]
+            for source in INPUTS:
+                same[source].append(float((routes[source] == routes["whole"]).float().mean()))
     print(f"{len(pictures)} pictures, {len(DEGRADATIONS)} degradations, pieces of {tile}\n")
     print("| pieces | PSNR to the whole, mean | least |\n| --- | ---: | ---: |")
-    for what, values in near.items():
-        print(f"| {what} | {np.mean(values):.2f} | {np.min(values):.2f} |")
+    for pieces, values in near.items():
+        print(f"| {pieces} | {np.mean(values):.2f} | {np.min(values):.2f} |")
     if same:
-        print(
-            "\n| route picked from | decoder blocks that go where the whole's do |\n| --- | ---: |"
-        )
-        for what, values in same.items():
-            print(f"| {what} | {np.mean(values):.1%} |")
+        print("\n| route picked from | decoder blocks that go where the whole's do |")
+        print("| --- | ---: |")
+        for source, values in same.items():
+            print(f"| {source} | {np.mean(values):.1%} |")
 
 
 if __name__ == "__main__":

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from curate.cli.options import Scheduler, Workers, new_console, split_words
+from curate.cli.options import (
+    Format,
+    Scheduler,
+    Workers,
+    check_format,
+    new_console,
+    split_words,
+)
 from curate.errors import CurateError
 
 if TYPE_CHECKING:
@@ -33,8 +41,8 @@ def ablate(
         list[str],
         typer.Option(
             metavar="ASPECT=X",
-            help="Mean that resolution (pixels), bpp, frequency (ratio) or diversity is to have; may be repeated. By "
-            "default in the paper's proportion to the reference.",
+            help="Mean that resolution (pixels), bpp, frequency (ratio) or diversity is to have; "
+            "may be repeated. By default in the paper's proportion to the reference.",
         ),
     ] = [],
     choose: Annotated[
@@ -47,50 +55,61 @@ def ablate(
         float, typer.Option(help="Share by which what is held may differ from the reference.")
     ] = 0.05,
     seed: Annotated[int, typer.Option(help="Another one draws other images.")] = 0,
+    form: Format = "table",
     scheduler: Scheduler = "local",
     workers: Workers = None,
 ) -> None:
-    """Write subsets that differ in one aspect each, to train on and compare: Table 9 and Figure 2 of the paper.
+    """Write subsets that differ in one aspect each: Table 9 and Figure 2 of the paper.
 
-    A reference, then low resolution, low bpp, low frequency and low diversity, then other sizes, each with its five
-    measures beside the paper's.
+    A reference, then low resolution, low bpp, low frequency and low diversity, then other sizes, to
+    train on and compare, each with its five measures beside the paper's.
     """
     from curate.cli.step_bar import StepProgress
-    from curate.cli.tables import surveys_table
+    from curate.cli.tables import show
     from curate.datasets.ablation import Ablation, ablate
-    from curate.datasets.ablation.summary import HEADINGS, LEGEND, cells, rows
+    from curate.datasets.ablation.summary import subset_table
     from curate.manifest.paper_statistics import ABLATIONS
 
+    form = check_format(form)
     wanted = Ablation(images, _numbers(sizes), _targets(target), tuple(choose), tolerance, seed)
     with StepProgress(new_console(stderr=True), "images") as steps:
         subsets = ablate(run, out, wanted, scheduler=scheduler, workers=workers, progress=steps)
-    new_console().print(surveys_table(HEADINGS, map(cells, rows(subsets)), LEGEND))
+    show(subset_table(subsets), form)
+    # remarks would break CSV and JSON on standard output
+    remarks = sys.stdout if form == "table" else sys.stderr
     for subset in subsets:
         for line in _explain(subset):
-            print(line)
-    for name in (name for name in ABLATIONS if name not in {subset.name for subset in subsets}):
-        print(f"{name}: left out, since the reference has nothing of that aspect")
-    print(f"{len(subsets)} manifests and summary.json in {out}")
+            print(line, file=remarks)
+    names = {subset.name for subset in subsets}
+    for name in ABLATIONS:
+        if name not in names:
+            print(f"{name}: left out, since the reference has nothing of that aspect", file=remarks)
+    print(f"{len(subsets)} manifests and summary.json in {out}", file=remarks)
 
 
 def _explain(subset: Subset) -> Iterator[str]:
-    """What is not as wanted, why, and what would help."""
+    """Say what is not as wanted, why, and what would help."""
     if subset.off:
-        yield f"{subset.name}: beside the reference {', '.join(f'{c} {s:+.0%}' for c, s in subset.off.items())}"
+        off = ", ".join(f"{column} {share:+.0%}" for column, share in subset.off.items())
+        yield f"{subset.name}: beside the reference {off}"
     if subset.reached:
         return
     target = _short(subset.target)
+    missed = f"{subset.name}: {target} is out of reach"
     if subset.lowest is None:
-        yield f"{subset.name}: {target} is out of reach"
+        yield missed
         return
-    yield f"{subset.name}: {target} is out of reach, {_short(subset.lowest)} is the least that this run allows"
+    yield f"{missed}, {_short(subset.lowest)} is the least that this run allows"
     for name, value in subset.freed.items():
         yield f"  {_short(value)} if {name} need not be as the reference's"
     if subset.lacking:
         few = ", ".join(f"{name} {count}" for name, count in subset.lacking.items())
         yield f"  lacking images at {target} or under: {few}"
     if subset.not_fetched:
-        yield f"  {subset.not_fetched:,} images were rejected for it before they were downloaded (fetch.probe)"
+        yield (
+            f"  {subset.not_fetched:,} images were rejected for it before they were downloaded "
+            "(fetch.probe)"
+        )
 
 
 def _short(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""`curate evaluate-labels` and `curate stats`: what can be said of pictures before there is a run."""
+"""`curate evaluate-labels` and `curate stats`: facts about pictures before there is a run."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from curate.cli.options import SHOWN, Scheduler, Settings, Workers, new_console
-from curate.errors import CurateError, Reason
+from curate.cli.options import SHOWN, Scheduler, Settings, Workers, format_of_file, new_console
+from curate.errors import Reason
 
 if TYPE_CHECKING:
     from curate.datasets.statistics import Survey
@@ -30,7 +30,7 @@ def evaluate_labels(
         ),
     ] = None,
 ) -> None:
-    """Judge a labeller and its prompts on pictures whose categories you know, before it labels a dataset."""
+    """Judge a labeller and its prompts on pictures whose categories you know."""
     from curate.cli.step_bar import StepProgress
     from curate.cli.tables import evaluation_tables
     from curate.recipe import Recipe
@@ -65,55 +65,35 @@ def stats(
     scheduler: Scheduler = "local",
     workers: Workers = None,
 ) -> None:
-    """Hold datasets against those of the paper: number, pixels, bpp, high-frequency ratio, diversity.
+    """Compare datasets with the paper's: number, pixels, bpp, high-frequency ratio, diversity.
 
     Folders are measured as they are, without a run; what is no image is named and not counted.
     """
     from curate.cli.step_bar import StepProgress
-    from curate.cli.tables import surveys_table
+    from curate.cli.tables import show
     from curate.datasets import statistics
     from curate.recipe import Recipe
-    from curate.storage import atomic
 
-    form = form or (Path(out).suffix[1:] if out else "table")
-    if form not in statistics.TEXTS and (form != "table" or out):
-        raise CurateError(
-            f"--format takes {', '.join(statistics.TEXTS)}, or table without --out, not {form!r}"
-        )
+    form = format_of_file(form, out)
     labeller = Recipe.load(label).label if label else None
     with StepProgress(new_console(stderr=True), "measure") as steps:
         surveys = statistics.stats(
             sources, label=labeller, scheduler=scheduler, workers=workers, progress=steps
         )
-    for found in surveys:
-        _print_bad_files(found)
-    if form == "table":
-        new_console().print(
-            surveys_table(
-                statistics.HEADINGS,
-                map(statistics.cells, statistics.rows(surveys)),
-                statistics.LEGEND,
-            )
-        )
-    elif out is None:
-        print(statistics.TEXTS[form](surveys), end="")
-    else:
-        atomic.write(out, statistics.TEXTS[form](surveys).encode())
-        print(out)
+    for survey in surveys:
+        _print_bad_files(survey)
+    show(statistics.survey_table(surveys), form, out)
 
 
 def _print_bad_files(survey: Survey) -> None:
-    """The damaged ones, the first few by name; JSON has them all."""
+    """Name the first few damaged files and count the others; JSON has them all."""
     damaged = [bad for bad in survey.bad_files if bad.reason is not Reason.NOT_IMAGE]
-    for bad in damaged[:SHOWN]:
-        print(f"{survey.source}/{bad.path}: {bad.reason}: {bad.detail}", file=sys.stderr)
+    lines = [f"{survey.source}/{bad.path}: {bad.reason}: {bad.detail}" for bad in damaged[:SHOWN]]
     if len(damaged) > SHOWN:
-        print(
-            f"{survey.source}: {len(damaged) - SHOWN} more; --format json names all",
-            file=sys.stderr,
-        )
+        more = len(damaged) - SHOWN
+        lines.append(f"{survey.source}: {more} more; --format json names all")
     if others := len(survey.bad_files) - len(damaged):
-        print(
-            f"{survey.source}: {others} file{'s that are' if others > 1 else ' that is'} no image",
-            file=sys.stderr,
-        )
+        files = "files that are" if others > 1 else "file that is"
+        lines.append(f"{survey.source}: {others} {files} no image")
+    for line in lines:
+        print(line, file=sys.stderr)

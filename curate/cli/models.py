@@ -1,31 +1,31 @@
-"""`curate models`: what the restorers are, and their weights in other forms."""
+"""`curate models`: the restorers, their costs, and their weights in other forms."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import asdict
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from curate.cli.options import Settings, new_console
-
-if TYPE_CHECKING:
-    from curate.restore import ModelEntry
+from curate.cli.options import Format, Settings, check_format
+from curate.storage.text_table import TextColumn, TextTable
 
 __all__ = ["models_app"]
 
 Height = Annotated[int, typer.Option(min=1, help="Height of the image, in pixels.")]
 Width = Annotated[int, typer.Option(min=1, help="Width of the image, in pixels.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON: --format json.")]
 
 
 class _ByName(TyperGroup):
-    """`curate models` alone lists; `curate models NAME` shows."""
+    """Group of commands in which `curate models` alone lists, and `curate models NAME` shows."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if not args or args[0] == "--json":
+        option = bool(args) and args[0].startswith("-")
+        if not args or (option and args[0] not in ctx.help_option_names):
             args = ["list", *args]
-        elif args[0] not in self.commands and not args[0].startswith("-"):
+        elif args[0] not in self.commands and not option:
             args = ["show", *args]
         return super().parse_args(ctx, args)
 
@@ -37,80 +37,67 @@ models_app = typer.Typer(
 
 
 @models_app.command("list")
-def list_(height: Height = 720, width: Width = 1280, json: Json = False) -> None:
-    """List the models: parameters, work and memory for an image, input, source. `curate models` does it, too."""
+def list_(
+    height: Height = 720, width: Width = 1280, form: Format = "table", json: Json = False
+) -> None:
+    """List the models: parameters, work and memory for an image, input, source.
+
+    `curate models` does it, too.
+    """
     from curate import restore
+    from curate.cli.tables import show
     from curate.restore.models import MODELS
 
-    entries = [restore.describe_model(name, height, width) for name in MODELS]
-    if json:
-        _print_json(entries)
-        return
-    from curate.cli.tables import table
-
+    form = check_format("json" if json else form)
+    entries = [asdict(restore.describe_model(name, height, width)) for name in MODELS]
     columns = (
-        "model",
-        "parameters",
-        "trained",
-        f"G MACs, {width}x{height}",
-        "memory",
-        "input",
-        "source",
+        TextColumn("model", ("name",), left=True),
+        TextColumn("parameters", ("parameters",), "{:,}".format),
+        TextColumn("trained", ("trained",), "{:,}".format),
+        TextColumn(f"G MACs, {width}x{height}", _MACS, _giga),
+        TextColumn("memory", ("activations",), _memory),
+        TextColumn("input", ("input",), left=True),
+        TextColumn("source", ("source",), left=True),
     )
-    rows = [
-        (
-            e.name,
-            f"{e.parameters:,}",
-            f"{e.trained:,}",
-            _giga(e.macs),
-            _memory(e.activations),
-            e.input,
-            e.source,
-        )
-        for e in entries
-    ]
-    shown = table("", columns, rows)
-    for column in shown.columns[1:5]:
-        column.justify = "right"
-    console = new_console()
-    console.print(shown)
-    console.print(_CONVENTION)
+    rows = [entry | _macs(entry) for entry in entries]
+    show(TextTable(columns, rows, legend=_CONVENTION, content=entries), form)
 
 
-@models_app.command()
-def show(
+@models_app.command("show")
+def show_(
     name: Annotated[str, typer.Argument(help="A model's name; `curate models NAME` does it, too.")],
     height: Height = 720,
     width: Width = 1280,
+    form: Format = "table",
     json: Json = False,
 ) -> None:
     """Show a model part by part: parameters, and multiply-accumulates for an image."""
     from curate import restore
+    from curate.cli.tables import show
 
-    entry = restore.describe_model(name, height, width)
-    if json:
-        _print_json(entry)
-        return
-    from curate.cli.tables import table
-
-    columns = ["part", "parameters", f"MACs, {width}x{height}", "on the dearest experts"]
-    rows = [
-        [part, f"{p.parameters:,}", *(f"{count:,}" for count in p.macs)]
-        for part, p in entry.parts.items()
+    form = check_format("json" if json else form)
+    entry = asdict(restore.describe_model(name, height, width))
+    rows = []
+    for part, values in {**entry["parts"], "all": entry}.items():
+        rows.append({"part": part, "parameters": values["parameters"], **_macs(values)})
+    columns = [
+        TextColumn("part", ("part",), left=True),
+        TextColumn("parameters", ("parameters",), "{:,}".format),
     ]
-    rows.append(["all", f"{entry.parameters:,}", *(f"{count:,}" for count in entry.macs)])
-    kept = 3 if entry.macs[0] == entry.macs[1] else 4
-    shown = table(f"{entry.name}: {entry.source}", columns[:kept], [row[:kept] for row in rows])
-    for column in shown.columns[1:]:
-        column.justify = "right"
-    console = new_console()
-    console.print(shown)
-    for count, macs in entry.published.items():
-        console.print(f"by {count}: {_giga(macs)} G")
-    console.print(
-        f"trained parameters: {entry.trained:,}; memory: {_memory(entry.activations)}; input: {entry.input}"
+    heading = f"MACs, {width}x{height}"
+    if entry["macs"][0] == entry["macs"][1]:
+        columns.append(TextColumn(heading, _MACS, lambda cheapest, dearest: f"{cheapest:,}"))
+    else:
+        columns.append(TextColumn(heading, _MACS[:1], "{:,}".format))
+        columns.append(TextColumn("on the dearest experts", _MACS[1:], "{:,}".format))
+    legend = [f"By {count}: {_giga(*macs)} G." for count, macs in entry["published"].items()]
+    legend.append(
+        f"Trained parameters: {entry['trained']:,}; memory: {_memory(entry['activations'])}; "
+        f"input: {entry['input']}."
     )
-    console.print(_CONVENTION)
+    legend.append(_CONVENTION)
+    title = f"{entry['name']}: {entry['source']}"
+    show(TextTable(columns, rows, title, "\n".join(legend), entry), form)
 
 
 @models_app.command()
@@ -168,28 +155,24 @@ def export(
     print(f"{to:<12} {out}")
 
 
-_CONVENTION = """\
-MACs: multiply-accumulates of convolutions, linear layers and products of matrices, half of what PyTorch's
-FlopCounterMode counts; where experts differ, all on the cheapest and all on the dearest. Memory: 32-bit tensors
-that are there at once, at most, where a picture is taken whole; computed. Weights and kernels' own workspace
-come on top; on a CPU some networks take a picture by strips, and less memory."""
+_CONVENTION = (
+    "MACs: multiply-accumulates of convolutions, linear layers and products of matrices, half of "
+    "what PyTorch's FlopCounterMode counts; where experts differ, all on the cheapest and all on "
+    "the dearest. Memory: 32-bit tensors that are there at once, at most, where a picture is taken "
+    "whole; computed. Weights and kernels' own workspace come on top; on a CPU some networks take "
+    "a picture by strips, and less memory."
+)
+_MACS = ("macs_cheapest", "macs_dearest")
 
 
-def _giga(macs: tuple[int, int]) -> str:
-    low, high = (f"{count / 1e9:,.2f}" for count in macs)
+def _macs(values: dict[str, Any]) -> dict[str, int]:
+    return dict(zip(_MACS, values["macs"], strict=True))
+
+
+def _giga(cheapest: int, dearest: int) -> str:
+    low, high = (f"{count / 1e9:,.2f}" for count in (cheapest, dearest))
     return low if low == high else f"{low} to {high}"
 
 
 def _memory(size: int) -> str:
     return f"{size / 1e9:.2f} GB"
-
-
-def _print_json(what: ModelEntry | list[ModelEntry]) -> None:
-    import json
-    from dataclasses import asdict
-
-    print(
-        json.dumps(
-            [asdict(entry) for entry in what] if isinstance(what, list) else asdict(what), indent=2
-        )
-    )

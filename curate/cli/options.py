@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from curate.errors import CurateError
+from curate.storage.text_table import FORMATS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SHOWN",
+    "Format",
     "Inputs",
     "Json",
     "LogJson",
@@ -26,6 +31,8 @@ __all__ = [
     "Scheduler",
     "Settings",
     "Workers",
+    "check_format",
+    "format_of_file",
     "new_console",
     "open_listeners",
     "split_words",
@@ -75,11 +82,29 @@ LogJson = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
+Format = Annotated[str, typer.Option("--format", "-f", help="table, csv, json or md.")]
 
 
 def split_words(text: str) -> list[str]:
     """Return the words of an option that takes several, separated by commas."""
     return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def check_format(form: str) -> str:
+    """Return the format that a command prints its table in; refuse one that isn't known."""
+    if form not in ("table", *FORMATS):
+        raise CurateError(f"--format takes table, {', '.join(FORMATS)}, not {form!r}")
+    return form
+
+
+def format_of_file(form: str | None, out: str | None, formats: Collection[str] = FORMATS) -> str:
+    """Return the format of a command's table: `form`, or else the ending of `out`, or a table."""
+    form = form or (Path(out).suffix[1:] if out else "table")
+    if form not in formats and (form != "table" or out):
+        raise CurateError(
+            f"--format takes {', '.join(formats)}, or table without --out, not {form!r}"
+        )
+    return form
 
 
 def new_console(*, stderr: bool = False) -> Console:

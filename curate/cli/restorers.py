@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from curate.cli.options import Settings, new_console
+from curate.cli.options import Settings, format_of_file, new_console
 from curate.errors import CurateError
 
 __all__ = ["evaluate", "restore", "train"]
@@ -26,7 +25,8 @@ def train(
         typer.Option(
             "--manifest",
             "-m",
-            help="Manifest, or folder of pictures, as NAME=... where the recipe's data names it; may be repeated.",
+            help="Manifest, or folder of pictures, as NAME=... where the recipe's data names it; "
+            "may be repeated.",
         ),
     ],
     out: Annotated[
@@ -35,10 +35,13 @@ def train(
     ] = "restorer",
     set_: Settings = [],
     restart: Annotated[
-        bool, typer.Option("--restart", help="Start anew, whatever is there.")
+        bool, typer.Option("--restart", help="Start from scratch, whatever is there.")
     ] = False,
 ) -> None:
-    """Train a restorer from manifests. The same command again goes on where the last one stopped."""
+    """Train a restorer from manifests.
+
+    The same command again goes on where the last one stopped.
+    """
     from curate import restore
     from curate.cli.step_bar import StepProgress
 
@@ -56,9 +59,8 @@ def train(
     print(f"weights      {result.checkpoint}")
     print(f"best weights {result.best}")
     if "psnr" in result.metrics:
-        print(
-            f"validation   PSNR {result.metrics['psnr_before']:.2f} -> {result.metrics['psnr']:.2f} dB"
-        )
+        before, after = result.metrics["psnr_before"], result.metrics["psnr"]
+        print(f"validation   PSNR {before:.2f} -> {after:.2f} dB")
 
 
 def evaluate(
@@ -149,22 +151,21 @@ def evaluate(
         ),
     ] = None,
 ) -> None:
-    """Judge restorers: PSNR, SSIM and PSNR-B before and after, with intervals, beside what the HQ-50K paper reports.
+    """Judge restorers by PSNR, SSIM and PSNR-B, with intervals, beside the HQ-50K paper's figures.
 
     A picture that can't be judged is named, the others are, and the exit code is 1.
     """
     from curate import restore as restorers
     from curate.cli.step_bar import StepProgress
-    from curate.cli.tables import score_table
+    from curate.cli.tables import print_tables, write_text
+    from curate.restore.evaluation.expert_usage import save_routes
+    from curate.restore.evaluation.formats import SCORE_TEXTS, score_table, scores_csv
+    from curate.restore.evaluation.scoring import name_of_checkpoint, name_of_source
     from curate.stages.measure import PUBLISHED_CUTOFF, high_frequency_ratios
     from curate.storage import atomic
 
-    form = form or (Path(out).suffix[1:] if out else "table")
-    if form not in restorers.SCORE_TEXTS and (form != "table" or out):
-        raise CurateError(
-            f"--format takes {', '.join(restorers.SCORE_TEXTS)}, or table without --out, not {form!r}"
-        )
-    benchmarks = _named(benchmark, restorers.name_of_source)
+    form = format_of_file(form, out, SCORE_TEXTS)
+    benchmarks = _named(benchmark, name_of_source)
     if paper and degradation:
         raise CurateError(
             "a table says which degradations it is of: leave out either --table or --degradation"
@@ -172,7 +173,7 @@ def evaluate(
     edges = _edges(bands)
     with StepProgress(new_console(stderr=True), "evaluate") as steps:
         evaluation = restorers.evaluate(
-            _named(checkpoints, restorers.name_of_checkpoint),
+            _named(checkpoints, name_of_checkpoint),
             benchmarks,
             restorers.degradations_for(paper, benchmarks) if paper else degradation,
             limit=limit,
@@ -185,31 +186,30 @@ def evaluate(
             ratio_of=lambda luma: high_frequency_ratios(luma, (PUBLISHED_CUTOFF,))[0],
             progress=steps,
         )
-    tables = [
-        table
-        for number in paper
-        for table in restorers.paper_tables(evaluation, number, level=level)
-    ] or [
-        restorers.summary_table(evaluation, by=by, metrics=metric or None, bands=edges, level=level)
-    ]
+    tables = []
+    for number in paper:
+        tables += restorers.paper_tables(evaluation, number, level=level)
+    if not paper:
+        summary = restorers.summary_table(
+            evaluation, by=by, metrics=metric or None, bands=edges, level=level
+        )
+        tables.append(summary)
     if form == "table":
-        new_console().print(*map(score_table, tables), sep="\n")
-    elif out is None:
-        print(restorers.SCORE_TEXTS[form](evaluation, tables), end="")
+        print_tables(*(score_table(table, stacked=True) for table in tables))
     else:
-        atomic.write(out, restorers.SCORE_TEXTS[form](evaluation, tables).encode())
-        print(out)
+        write_text(SCORE_TEXTS[form](evaluation, tables), out)
     if scores:
-        atomic.write(scores, restorers.scores_csv(evaluation).encode())
+        atomic.write(scores, scores_csv(evaluation).encode())
         print(scores)
-    for path in restorers.save_routes(evaluation.routes, routing) if routing else ():
+    for path in save_routes(evaluation.routes, routing) if routing else ():
         print(path)
     if evaluation.failures:
-        raise CurateError("\n".join(f"{what}: {why}" for what, why in evaluation.failures.items()))
+        failures = evaluation.failures.items()
+        raise CurateError("\n".join(f"{picture}: {reason}" for picture, reason in failures))
 
 
 def _named(places: list[str], name_of: Callable[[str], str]) -> dict[str, str]:
-    """NAME=PLACE, or a place by itself -> place by name."""
+    """Parse places, each alone or as NAME=PLACE, into name -> place."""
     named: dict[str, str] = {}
     for place in places:
         name, equals, rest = place.partition("=")
@@ -222,7 +222,7 @@ def _named(places: list[str], name_of: Callable[[str], str]) -> dict[str, str]:
 
 
 def _edges(text: str) -> list[float]:
-    """Ascending ratios, joined by commas."""
+    """Parse ascending ratios, joined by commas."""
     try:
         edges = [float(edge) for edge in text.split(",")]
     except ValueError:
@@ -251,7 +251,8 @@ def restore(
     task: Annotated[
         str | None,
         typer.Option(
-            help="What DAMoE is to do: sr, derain, denoise or dejpeg; found for each picture if not given."
+            help="What DAMoE is to do: sr, derain, denoise or dejpeg; "
+            "found for each picture if not given."
         ),
     ] = None,
     tile: Annotated[
@@ -270,7 +271,10 @@ def restore(
         bool, typer.Option("--overwrite", help="Replace outputs that are there already.")
     ] = False,
 ) -> None:
-    """Restore pictures. A broken file is reported, and the others are restored; then the exit code is 1."""
+    """Restore pictures.
+
+    A broken file is reported, and the others are restored; then the exit code is 1.
+    """
     from curate import restore as restorers
     from curate.cli.step_bar import StepProgress
     from curate.stages.measure.restoration_task import find_task

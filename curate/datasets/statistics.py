@@ -1,11 +1,8 @@
-"""Table 2 of the HQ-50K paper for whatever there is: folders of pictures, manifests, runs."""
+"""Table 2 of the HQ-50K paper for folders of pictures, manifests and runs."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from os import PathLike
@@ -26,30 +23,28 @@ from curate.manifest.statistics import Statistics, summarise
 from curate.recipe import Label, Measure
 from curate.stages.measure import measure_image
 from curate.storage.atomic import list_files
+from curate.storage.text_table import TextColumn, TextTable
 
-__all__ = ["HEADINGS", "LEGEND", "TEXTS", "BadFile", "Survey", "cells", "rows", "stats"]
+__all__ = ["BadFile", "Survey", "stats", "survey_table"]
 
 MAX_BYTES = 2**30
 """Larger files aren't read: no image of a size that is measured needs more."""
 
 _MEASURES = ("pixels", "bpp", "hf_ratio", "hf_ratio_032")
-_COLUMNS = {
-    "dataset": ("dataset", "{}"),
-    "number": ("images", "{:,}"),
-    "pixels": ("pixels", "{:,.0f}"),
-    "bpp": ("bpp", "{:.3f}"),
-    "hf_ratio_032": ("ratio 0.32", "{:.4%}"),
-    "hf_ratio": ("ratio 0.5", "{:.4%}"),
-    "diversity": ("diversity", "{:.3f}"),
-    "natural_diversity": ("entropy", "{:.3f}"),
-    "bad_files": ("left out", "{:,}"),
-}
-"""Column -> its heading and the form of its values, for readers."""
-
-HEADINGS = [heading for heading, _ in _COLUMNS.values()]
-LEGEND = (
-    "Means over images. ratio: power beyond 0.32 and 0.5 of the half-diagonal; diversity: over sub-categories, to base "
-    "10; entropy: over broad classes, in nats."
+_COLUMNS = (
+    TextColumn("dataset", ("dataset",), left=True),
+    TextColumn("images", ("number",), "{:,}".format),
+    TextColumn("pixels", ("pixels",), "{:,.0f}".format),
+    TextColumn("bpp", ("bpp",), "{:.3f}".format),
+    TextColumn("ratio 0.32", ("hf_ratio_032",), "{:.4%}".format),
+    TextColumn("ratio 0.5", ("hf_ratio",), "{:.4%}".format),
+    TextColumn("diversity", ("diversity",), "{:.3f}".format),
+    TextColumn("entropy", ("natural_diversity",), "{:.3f}".format),
+    TextColumn("left out", ("bad_files",), "{:,}".format),
+)
+_LEGEND = (
+    "Means over images. ratio: power beyond 0.32 and 0.5 of the half-diagonal; diversity: over "
+    "sub-categories, to base 10; entropy: over broad classes, in nats."
 )
 
 
@@ -70,7 +65,7 @@ class Survey:
     """The folder, manifest or run."""
     statistics: Statistics
     bad_files: tuple[BadFile, ...] = ()
-    """Of a folder: what is not counted, and why."""
+    """Files of a folder that are not counted, and why."""
 
 
 def stats(
@@ -81,17 +76,19 @@ def stats(
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Survey]:
-    """The paper's five measures of datasets. Pictures of a folder are measured now; those of manifests and runs were.
+    """Return the paper's five measures of datasets.
 
-    A file that is no image, or a damaged one, is left out and named. Memory: what one image takes for each worker, and
-    a name and 32 bytes for each file.
+    Pictures of a folder are measured now; for manifests and runs the measures are those on record.
+    A file that is no image, or a damaged one, is left out and named. Memory: one image for each
+    worker, and a name and 32 bytes for each file.
 
     Args:
-        sources: one or more folders of pictures at any depth, manifests (`.parquet`), or run folders, whose training
-            and test split are one dataset here; paths or fsspec URLs.
-        label: the labeller that gives folders their diversity, such as `Recipe.load("hq50k").label`; none by default.
-        scheduler: what measures folders: `local` (Dask workers on this machine), `serial`, or the address of a Dask
-            scheduler.
+        sources: one or more folders of pictures at any depth, manifests (`.parquet`), or run
+            folders, whose training and test split are one dataset here; paths or fsspec URLs.
+        label: the labeller that gives folders their diversity, such as
+            `Recipe.load("hq50k").label`; none by default.
+        scheduler: executor that measures folders: `local` (Dask workers on this machine), `serial`,
+            or the address of a Dask scheduler.
         workers: number of local workers, one per core by default.
         progress: called with the number of files done and of all.
 
@@ -104,9 +101,13 @@ def stats(
         RunError: if the scheduler can't be reached.
         ManifestError: if a manifest can't be read.
     """
-    names = [str(name) for name in ([sources] if isinstance(sources, str | PathLike) else sources)]
-    known = {name: manifests for name in names if (manifests := _manifests(name))}
-    files = {name: [path for path, _ in list_files(name)] for name in names if name not in known}
+    names = list(map(str, [sources] if isinstance(sources, str | PathLike) else sources))
+    surveys, files = {}, {}
+    for name in names:
+        if manifests := _manifests(name):
+            surveys[name] = Survey(name, summarise(_read(manifests)))
+        else:
+            files[name] = [path for path, _ in list_files(name)]
     if label is not None:
         _check_labels(label, files)
     total, done = sum(map(len, files.values())), 0
@@ -117,7 +118,6 @@ def stats(
         if progress is not None:
             progress(done, total if label is None else 2 * total)
 
-    surveys = {name: Survey(name, summarise(_read(manifests))) for name, manifests in known.items()}
     with open_executor(scheduler, workers) if total else nullcontext() as executor:
         for folder, paths in files.items():
             surveys[folder] = _survey(folder, paths, label, executor, advance)
@@ -125,7 +125,7 @@ def stats(
 
 
 def _manifests(source: str) -> list[str]:
-    """The manifests that a source stands for; none if it is a folder of pictures."""
+    """Return the manifests that a source stands for; none if it is a folder of pictures."""
     if source.endswith(".parquet"):
         return [source]
     try:
@@ -142,13 +142,13 @@ def _manifests(source: str) -> list[str]:
 
 
 def _read(manifests: list[str]) -> pa.Table:
-    """What statistics need of the manifests' columns."""
-    wanted = (*_MEASURES, "category", "broad")
-    tables = [read_manifest(path).table for path in manifests]
-    return pa.concat_tables(
-        [table.select([name for name in wanted if name in table.column_names]) for table in tables],
-        promote_options="default",
-    )
+    """Read the columns of manifests that statistics need."""
+    needed = {*_MEASURES, "category", "broad"}
+    tables = []
+    for path in manifests:
+        table = read_manifest(path).table
+        tables.append(table.select([name for name in table.column_names if name in needed]))
+    return pa.concat_tables(tables, promote_options="default")
 
 
 def _survey(
@@ -160,6 +160,7 @@ def _survey(
 ) -> Survey:
     fs, root = fsspec.core.url_to_fs(folder)
     tasks = [(i, fs.unstrip_protocol(f"{root}/{path}")) for i, path in enumerate(paths)]
+    # a row for each file, in the order of their names, whatever the order of results
     measures = np.full((len(tasks), len(_MEASURES)), np.nan)
     bad: dict[int, BadFile] = {}
     for (i, _), result in map_files(executor, _measure_file, tasks) if executor is not None else ():
@@ -175,42 +176,40 @@ def _survey(
     good = np.delete(measures, list(bad), axis=0)
     columns: dict[str, Any] = {name: good[:, column] for column, name in enumerate(_MEASURES)}
     if label is not None:
-        columns |= _label(
-            [f"{root}/{path}" for i, path in enumerate(paths) if i not in bad], label, advance
-        )
+        files = [f"{root}/{path}" for i, path in enumerate(paths) if i not in bad]
+        columns |= _label(files, label, advance)
         advance(len(bad))
-    table = pa.table(columns)
-    return Survey(folder, summarise(table), tuple(bad[i] for i in sorted(bad)))
+    bad_files = tuple(bad[i] for i in sorted(bad))
+    return Survey(folder, summarise(pa.table(columns)), bad_files)
 
 
 def _check_labels(config: Label, folders: Iterable[str]) -> None:
-    """Refuse what can't be labelled before hours of measuring."""
+    """Refuse folders and labellers that can't be used before hours of measuring."""
     from curate.stages.label.clip import label_images
 
     for folder in folders:
         if not isinstance(fsspec.core.url_to_fs(folder)[0], LocalFileSystem):
             raise InputError(
-                f"{folder} is on no local disk, and labels are of local files: make a run of it instead"
+                f"{folder} is on no local disk, and labels are of local files: "
+                "make a run of it instead"
             )
-    label_images([], config)  # loads the labeller, which is kept
+    label_images([], config)  # loads the labeller, which is cached
 
 
 def _label(files: list[str], config: Label, advance: Callable[..., None]) -> dict[str, list[str]]:
-    """Categories and broad classes of pictures; embeddings of no more than a thousand are in memory."""
-    from curate.stages.label.clip import label_images  # torch: only where labels are made
+    """Return categories and broad classes; at most a thousand embeddings are in memory."""
+    from curate.stages.label.clip import label_images  # torch: only where pictures are labelled
 
     labels = []
     for start in range(0, len(files), 1000):
         labels += label_images(files[start : start + 1000], config)
         advance(len(labels) - start)
-    return {
-        "category": [found.category for found in labels],
-        "broad": [found.broad for found in labels],
-    }
+    categories = [label.category for label in labels]
+    return {"category": categories, "broad": [label.broad for label in labels]}
 
 
 def _measure_file(task: tuple[int, str], report: Callable[[int], None]) -> tuple[float, ...]:
-    """Runs on a worker."""
+    """Measure one file, on a worker."""
     _, url = task
     try:
         with fsspec.open(url, "rb") as file:
@@ -228,53 +227,15 @@ def _measure_file(task: tuple[int, str], report: Callable[[int], None]) -> tuple
     return tuple(float(getattr(measures, name)) for name in _MEASURES)
 
 
-# --- as text
-
-
-def rows(surveys: Sequence[Survey]) -> Iterator[dict[str, Any]]:
-    """The surveys, then what the paper has, by column; None where there is nothing to say."""
+def survey_table(surveys: Sequence[Survey]) -> TextTable:
+    """Return the surveys, then the paper's datasets; JSON also has each bad file."""
+    rows, content = [], []
     for survey in surveys:
-        yield {
-            "dataset": survey.source,
-            **asdict(survey.statistics),
-            "bad_files": len(survey.bad_files),
-        }
-    for name, statistics in PUBLISHED.items():
-        yield {"dataset": f"{name} (paper)", **asdict(statistics), "bad_files": None}
-
-
-def cells(row: Mapping[str, Any]) -> list[str]:
-    """A row as one reads it."""
-    return [
-        "-" if row[name] is None else form.format(row[name]) for name, (_, form) in _COLUMNS.items()
-    ]
-
-
-def _csv(surveys: Sequence[Survey]) -> str:
-    """A line each; empty where there is nothing to say."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(_COLUMNS), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows(surveys))
-    return text.getvalue()
-
-
-def _json(surveys: Sequence[Survey]) -> str:
-    """Everything, each bad file with its reason."""
-    found = [
-        {"dataset": s.source, **asdict(s.statistics), "bad_files": [asdict(f) for f in s.bad_files]}
-        for s in surveys
-    ]
-    published = [{"dataset": name, **asdict(statistics)} for name, statistics in PUBLISHED.items()]
-    return json.dumps({"datasets": found, "published": published}, indent=2) + "\n"
-
-
-def _markdown(surveys: Sequence[Survey]) -> str:
-    """A table for a README."""
-    lines = [HEADINGS, ["---", *["---:"] * (len(HEADINGS) - 1)], *map(cells, rows(surveys))]
-    escaped = ([cell.replace("|", r"\|") for cell in line] for line in lines)
-    return "".join(f"| {' | '.join(line)} |\n" for line in escaped)
-
-
-TEXTS: dict[str, Callable[[Sequence[Survey]], str]] = {"csv": _csv, "json": _json, "md": _markdown}
-"""Name of a format -> what writes surveys in it."""
+        row = {"dataset": survey.source, **asdict(survey.statistics)}
+        rows.append(row | {"bad_files": len(survey.bad_files)})
+        content.append(row | {"bad_files": list(map(asdict, survey.bad_files))})
+    published = [{"dataset": name, **asdict(found)} for name, found in PUBLISHED.items()]
+    for row in published:
+        rows.append(row | {"dataset": f"{row['dataset']} (paper)", "bad_files": None})
+    both = {"datasets": content, "published": published}
+    return TextTable(_COLUMNS, rows, legend=_LEGEND, content=both)

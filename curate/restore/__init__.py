@@ -1,6 +1,6 @@
-"""Training, judging and applying restorers.
+"""Restorers: training, evaluation and use.
 
-Importing this package imports no torch: its names load theirs when first used.
+Importing this package imports no torch: its names load their modules when first used.
 """
 
 from __future__ import annotations
@@ -70,46 +70,39 @@ __all__ = [
     "train",
 ]
 
-_HOMES = {
-    "SCORE_TEXTS": "evaluation.formats",
-    "CheckpointInfo": "checkpoints.checkpoint",
-    "Estimate": "evaluation.bootstrap",
-    "Evaluation": "evaluation.scoring",
-    "ModelEntry": "models.catalogue",
-    "Part": "models.catalogue",
-    "Restored": "inference.restore_files",
-    "Score": "evaluation.scoring",
-    "ScoreRow": "evaluation.tables",
-    "ScoreTable": "evaluation.tables",
-    "TrainResult": "training.trainer",
-    "build_model": "models",
-    "comparison": "inference.before_after",
-    "convert_weights": "checkpoints.convert",
-    "degradations_for": "evaluation.paper_tables",
-    "describe_model": "models.catalogue",
-    "evaluate": "evaluation.scoring",
-    "export_model": "checkpoints.export",
-    "known_degradations": "data.degradations",
-    "load_model": "checkpoints.checkpoint",
-    "name_of_checkpoint": "evaluation.scoring",
-    "name_of_source": "evaluation.scoring",
-    "paper_tables": "evaluation.tables",
-    "parse_degradation": "data.degradations",
-    "read_info": "checkpoints.checkpoint",
-    "restore_files": "inference.restore_files",
-    "restore_image": "inference.restore_image",
-    "save_routes": "evaluation.expert_usage",
-    "scores_csv": "evaluation.formats",
-    "summary_table": "evaluation.tables",
-    "train": "training.trainer",
+_NAMES = {
+    "checkpoints.checkpoint": ("CheckpointInfo", "load_model", "read_info"),
+    "checkpoints.convert": ("convert_weights",),
+    "checkpoints.export": ("export_model",),
+    "data.degradations": ("known_degradations", "parse_degradation"),
+    "evaluation.bootstrap": ("Estimate",),
+    "evaluation.expert_usage": ("save_routes",),
+    "evaluation.formats": ("SCORE_TEXTS", "scores_csv"),
+    "evaluation.paper_tables": ("degradations_for",),
+    "evaluation.scoring": (
+        "Evaluation",
+        "Score",
+        "evaluate",
+        "name_of_checkpoint",
+        "name_of_source",
+    ),
+    "evaluation.tables": ("ScoreRow", "ScoreTable", "paper_tables", "summary_table"),
+    "inference.before_after": ("comparison",),
+    "inference.restore_files": ("Restored", "restore_files"),
+    "inference.restore_image": ("restore_image",),
+    "models": ("build_model",),
+    "models.catalogue": ("ModelEntry", "Part", "describe_model"),
+    "training.trainer": ("TrainResult", "train"),
 }
+"""Module -> names that come from it."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    home = next((module for module, names in _NAMES.items() if name in names), None)
+    if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        module = importlib.import_module(f"{__name__}.{_HOMES[name]}")
+        module = importlib.import_module(f"{__name__}.{home}")
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("curate"):
             raise

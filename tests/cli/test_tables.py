@@ -25,19 +25,19 @@ def test_steps_end_with_their_last_values() -> None:
 def test_every_reason_has_its_line_in_the_table() -> None:
     console, text = plain()
     console.print(reasons_table({"ok": 5} | {reason.value: 1 for reason in Reason}))
-    told = text.getvalue()
-    assert all(reason.value in told for reason in Reason)
-    assert f" {5 + len(Reason)} " in told
+    output = text.getvalue()
+    assert all(reason.value in output for reason in Reason)
+    assert f" {5 + len(Reason)} " in output
 
 
-def test_numbers_stand_to_the_right() -> None:
+def test_table_aligns_numbers_right() -> None:
     console, text = plain()
     console.print(table("title", ("name", "value"), [("a", 1.23456), ("b", 100.0)]))
     assert " 1.235 │" in text.getvalue()
     assert "   100 │" in text.getvalue()
 
 
-def test_what_is_lacking_is_told_with_the_candidates_it_takes() -> None:
+def test_selection_tables_list_lacking_images_with_the_candidates_needed() -> None:
     row = {
         "category": "Map",
         "train": 3200,
@@ -66,7 +66,7 @@ def test_what_is_lacking_is_told_with_the_candidates_it_takes() -> None:
     console, text = plain()
     for part in selection_tables(selection):
         console.print(part)
-    told = text.getvalue()
-    assert "│ diversity                   │ 0.500 │ 1.100 │  1.204 │" in told
-    assert "6 images, proven to be the least" in told
-    assert "0.01 to 0.02: 3,000, over 0.03: 192 │          46,700 │      none seen │" in told
+    output = text.getvalue()
+    assert "│ diversity                   │ 0.500 │ 1.100 │  1.204 │" in output
+    assert "6 images, proven to be the least" in output
+    assert "0.01 to 0.02: 3,000, over 0.03: 192 │          46,700 │      none seen │" in output

@@ -36,7 +36,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, recipe: Path, pictures: P
 
 @pytest.fixture
 def by_hand(tmp_path: Path) -> Path:
-    """A checkerboard, whose power is half in the zero frequency and half in the highest, and a grey picture."""
+    """A checkerboard, with half its power at zero and half at the highest frequency, and grey."""
     folder = tmp_path / "by hand"
     (folder / "deeper").mkdir(parents=True)
     board = np.indices((32, 32)).sum(axis=0) % 2 * 255
@@ -59,7 +59,7 @@ def test_means_over_the_pictures_of_a_folder(by_hand: Path) -> None:
     assert found.statistics.diversity is None
 
 
-def test_a_folder_gives_what_a_run_measures_of_it(pictures: Path, finished: Path) -> None:
+def test_statistics_of_a_folder_equal_those_of_its_run(pictures: Path, finished: Path) -> None:
     ledger = pa.concat_tables(
         [pq.read_table(path) for path in sorted((finished / "ledger").glob("*.parquet"))]
     )
@@ -137,7 +137,7 @@ def test_a_file_of_too_many_bytes_is_not_read_whole(
     ]
 
 
-def test_a_run_is_its_two_manifests(finished: Path) -> None:
+def test_statistics_of_a_run_cover_both_manifests(finished: Path) -> None:
     train, test = (finished / "manifest" / f"{split}.parquet" for split in ("train", "test"))
     of_run, of_train, again = curate.stats([finished, train, finished])
     assert of_run == again
@@ -154,9 +154,8 @@ def test_a_labeller_gives_a_folder_its_diversity(pictures: Path, recipe: Path) -
         scheduler="serial",
         progress=lambda done, of: counted.append((done, of)),
     )
-    good = sorted(
-        {path.name for path in pictures.iterdir()} - {bad.path for bad in found.bad_files}
-    )
+    bad = [file.path for file in found.bad_files]
+    good = sorted(path.name for path in pictures.iterdir() if path.name not in bad)
     labels = curate.label_images([pictures / name for name in good], labeller)
     assert found.statistics.diversity == diversity(
         Counter(label.category for label in labels).values()
@@ -167,7 +166,7 @@ def test_a_labeller_gives_a_folder_its_diversity(pictures: Path, recipe: Path) -
     assert counted[-1] == (52, 52)
 
 
-def test_labels_are_of_local_files(recipe: Path) -> None:
+def test_labels_of_remote_files_are_refused(recipe: Path) -> None:
     with fsspec.open("memory://surveyed/a.png", "wb") as file:
         Image.new("L", (8, 8), 9).save(file, "PNG")
     assert curate.stats("memory://surveyed", scheduler="serial")[0].statistics.number == 1
@@ -177,7 +176,7 @@ def test_labels_are_of_local_files(recipe: Path) -> None:
         )
 
 
-def test_a_labeller_that_is_none_is_told_before_anything_is_measured(
+def test_broken_labeller_is_refused_before_anything_is_measured(
     pictures: Path, tmp_path: Path
 ) -> None:
     labeller, counted = Label(model=f"local-dir:{tmp_path}", pretrained=None), []
@@ -191,7 +190,7 @@ def test_a_labeller_that_is_none_is_told_before_anything_is_measured(
     assert not counted
 
 
-def test_what_is_no_dataset_is_refused(by_hand: Path, tmp_path: Path) -> None:
+def test_stats_of_no_dataset_is_refused(by_hand: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no folder at"):
         curate.stats(tmp_path / "nowhere")
     with pytest.raises(InputError, match="is one file"):
@@ -206,7 +205,7 @@ def test_what_is_no_dataset_is_refused(by_hand: Path, tmp_path: Path) -> None:
     assert found.statistics.number == 0
 
 
-def test_the_papers_rows() -> None:
+def test_published_rows_equal_the_papers() -> None:
     # Table 2: "BSDS400 Denoising 400 154,401 3.77 0.8863% 1.092"
     bsds = PUBLISHED["BSDS400"]
     assert (bsds.number, bsds.pixels, bsds.bpp, bsds.hf_ratio_032, bsds.diversity) == (
@@ -234,7 +233,7 @@ def stats(
     return command
 
 
-def test_a_table_to_read(
+def test_command_prints_a_table_and_names_bad_files(
     stats: Callable[..., tuple[str, str]], pictures: Path, finished: Path
 ) -> None:
     out, err = stats(pictures, finished)
@@ -245,7 +244,7 @@ def test_a_table_to_read(
     assert f"{pictures}: 1 file that is no image" in err
 
 
-def test_csv_and_json_and_markdown(
+def test_csv_json_and_markdown_have_the_same_statistics(
     stats: Callable[..., tuple[str, str]], pictures: Path, tmp_path: Path
 ) -> None:
     (found,) = curate.stats(pictures, scheduler="serial")
@@ -258,12 +257,12 @@ def test_csv_and_json_and_markdown(
 
     out, _ = stats(pictures, "--out", tmp_path / "stats.json")
     assert out == f"{tmp_path}/stats.json\n"
-    told = json.loads((tmp_path / "stats.json").read_text())
-    assert told["datasets"][0]["hf_ratio_032"] == found.statistics.hf_ratio_032
-    assert {bad["path"]: bad["reason"] for bad in told["datasets"][0]["bad_files"]}[
+    content = json.loads((tmp_path / "stats.json").read_text())
+    assert content["datasets"][0]["hf_ratio_032"] == found.statistics.hf_ratio_032
+    assert {bad["path"]: bad["reason"] for bad in content["datasets"][0]["bad_files"]}[
         "cut.jpg"
     ] == "decode_failed"
-    assert told["published"][0] | {"number": 800, "bpp": 12.69} == told["published"][0]
+    assert content["published"][0] | {"number": 800, "bpp": 12.69} == content["published"][0]
 
     out, _ = stats(pictures, "--format", "md")
     header, line, first, *_ = out.splitlines()

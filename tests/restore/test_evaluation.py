@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +18,14 @@ from curate.restore.models import build_model
 from tests.restore.samples import draw, encode, pair_manifest
 
 
-def test_scores_are_what_the_metrics_say(checkpoints: dict[str, Path], manifest: Path) -> None:
+def test_scores_of_known_outputs_equal_the_metrics(
+    checkpoints: dict[str, Path], manifest: Path
+) -> None:
     found = evaluate(
         {"mine": checkpoints["one"]}, {"set": manifest}, ["denoise_25", "sr_x2"], limit=2
     )
-    assert [(s.model, s.degradation, s.image) for s in found.scores] == [
-        (model, degradation, f"{n:016x}")
-        for n in (0, 1)
-        for degradation in ("denoise_25", "sr_x2")
-        for model in ("input", "mine")
-    ]
+    order = product((f"{0:016x}", f"{1:016x}"), ("denoise_25", "sr_x2"), ("input", "mine"))
+    assert [(s.image, s.degradation, s.model) for s in found.scores] == list(order)
     clean = draw(1)
     noisy = parse_degradation("denoise_25").pair(clean, generator(0, "denoise_25", f"{1:016x}"))[1]
     restored = np.asarray(restore_image(checkpoints["one"], noisy))
@@ -63,7 +62,9 @@ def test_noise_that_is_not_clipped_is_worse(checkpoints: dict[str, Path], photos
     assert floats.scores[0].psnr == pytest.approx(psnr(draw(0) + noise, draw(0)), abs=0.3)
 
 
-def test_outputs_may_stay_floats(checkpoints: dict[str, Path], photos: Path) -> None:
+def test_outputs_not_quantised_are_compared_as_floats(
+    checkpoints: dict[str, Path], photos: Path
+) -> None:
     found = evaluate(checkpoints["one"], photos, ["dejpeg_10"], limit=1, quantise=False)
     clean, jpeg = parse_degradation("dejpeg_10").pair(draw(0), generator(0))
     restored = restore_array(load_model(checkpoints["one"]), jpeg, quantise=False)
@@ -111,18 +112,18 @@ def test_pairs_are_judged_as_they_are(checkpoints: dict[str, Path], tmp_path: Pa
     assert len(evaluate(checkpoints["one"], alone).scores) == 2, "pairs need no degradation"
 
 
-def test_a_broken_picture_is_named_and_the_others_are_judged(
+def test_evaluate_with_a_broken_picture_names_it_and_judges_the_others(
     checkpoints: dict[str, Path], tmp_path: Path
 ) -> None:
     (tmp_path / "a.png").write_bytes(encode(draw(0))[:200])
     (tmp_path / "b.png").write_bytes(encode(draw(1)))
     (tmp_path / "c.png").write_bytes(encode(draw(2)[:2, :2]))
-    told: list[tuple[int, int]] = []
+    seen: list[tuple[int, int]] = []
     found = evaluate(
         checkpoints["one"],
         {"set": tmp_path},
         ["sr_x3", "dejpeg_10"],
-        progress=lambda *args: told.append(args),
+        progress=lambda *args: seen.append(args),
     )
     assert {(s.image, s.degradation) for s in found.scores} == {
         ("b.png", "sr_x3"),
@@ -132,7 +133,7 @@ def test_a_broken_picture_is_named_and_the_others_are_judged(
     assert list(found.failures) == ["set/a.png, sr_x3", "set/a.png, dejpeg_10", "set/c.png, sr_x3"]
     assert "a.png" in found.failures["set/a.png, sr_x3"]
     assert "needs at least 3x3 pixels" in found.failures["set/c.png, sr_x3"]
-    assert told == [(n, 6) for n in range(1, 7)]
+    assert seen == [(n, 6) for n in range(1, 7)]
     (tmp_path / "b.png").unlink()
     (tmp_path / "c.png").unlink()
     with pytest.raises(
@@ -141,7 +142,7 @@ def test_a_broken_picture_is_named_and_the_others_are_judged(
         evaluate(checkpoints["one"], {"set": tmp_path}, ["dejpeg_10"])
 
 
-def test_what_cannot_be_judged_is_refused_at_once(
+def test_evaluate_of_impossible_requests_is_refused_at_once(
     checkpoints: dict[str, Path], photos: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(RestoreError, match="holds clean pictures: name a degradation"):

@@ -25,10 +25,10 @@ def two(tmp_path: Path) -> Path:
     return folder
 
 
-def test_shares_are_of_the_patches_that_the_gate_sends(
+def test_shares_of_soft_mixtures_count_the_patches_of_each_expert(
     checkpoints: dict[str, Path], two: Path
 ) -> None:
-    """Against a gate that is asked by hand: its largest output for each token, each picture counting the same."""
+    """Compared with the gate's largest output for each token; each picture counts the same."""
     found = evaluate(
         {"mine": checkpoints["damoe"]}, two, ["denoise_25", "sr_x2"], routing=True
     ).routes["mine"]
@@ -55,7 +55,7 @@ def test_shares_are_of_the_patches_that_the_gate_sends(
             assert layer.sum() == pytest.approx(1)
 
 
-def test_shares_are_of_the_pictures_that_routers_send(
+def test_shares_of_routers_count_the_pictures_of_each_expert(
     checkpoints: dict[str, Path], two: Path
 ) -> None:
     found = evaluate({"mine": checkpoints["one"]}, two, ["dejpeg_10"], routing=True).routes["mine"]
@@ -70,7 +70,7 @@ def test_shares_are_of_the_pictures_that_routers_send(
     assert found.shown is None
 
 
-def test_the_picture_and_its_numbers_are_written(
+def test_save_routes_writes_a_picture_and_its_numbers(
     checkpoints: dict[str, Path], two: Path, tmp_path: Path
 ) -> None:
     models = {"first": checkpoints["damoe"], "second": checkpoints["one"]}
@@ -91,7 +91,9 @@ def test_the_picture_and_its_numbers_are_written(
         save_routes(found.routes, tmp_path / "routes.pdf")
 
 
-def test_a_picture_that_fails_is_not_counted(checkpoints: dict[str, Path], two: Path) -> None:
+def test_routes_of_a_failed_picture_are_not_counted(
+    checkpoints: dict[str, Path], two: Path
+) -> None:
     (two / "2.png").write_bytes(encode(draw(0)[:1, :1]))
     found = evaluate({"mine": checkpoints["one"]}, two, ["sr_x2"], routing=True)
     assert len(found.failures) == 1

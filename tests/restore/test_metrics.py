@@ -19,7 +19,7 @@ NOISY = np.clip(draw(0) + np.random.default_rng(0).normal(0, 20, draw(0).shape),
 )
 
 
-def test_metrics_are_those_of_scikit_image() -> None:
+def test_metrics_equal_those_of_scikit_image() -> None:
     reference = pytest.importorskip("skimage.metrics")
     assert psnr(NOISY, draw(0)) == pytest.approx(
         reference.peak_signal_noise_ratio(draw(0), NOISY), abs=1e-9
@@ -47,7 +47,7 @@ def test_psnr_of_one_grey_level_by_hand() -> None:
     assert psnr(grey * 0, grey * 0 + 255) == 0
 
 
-def test_luma_is_matlabs() -> None:
+def test_luma_equals_matlabs() -> None:
     colours = np.array([[[0, 0, 0], [255, 255, 255], [255, 0, 0]]])
     assert luma(colours)[..., 0] == pytest.approx(np.array([[16, 235, 81.481]]))
     blue = NOISY.copy()
@@ -89,15 +89,15 @@ def blocking_effect(x_HW: np.ndarray) -> float:
     pairs += [
         ((y, x), (y + 1, x), (y + 1) % 8 == 0) for y in range(height - 1) for x in range(width)
     ]
-    border, other = (
-        [(x_HW[a] - x_HW[b]) ** 2 for a, b, at in pairs if at is want] for want in (True, False)
-    )
-    excess = np.mean(border) - np.mean(other)
+    steps: dict[bool, list[float]] = {True: [], False: []}
+    for a, b, at_border in pairs:
+        steps[at_border].append((x_HW[a] - x_HW[b]) ** 2)
+    excess = np.mean(steps[True]) - np.mean(steps[False])
     return max(excess, 0) * math.log2(8) / math.log2(min(height, width))
 
 
 @pytest.mark.parametrize("quality", [5, 30])
-def test_blocks_count_as_error(quality: int) -> None:
+def test_psnr_b_counts_blocks_as_error(quality: int) -> None:
     clean = draw(3)[..., :1]
     buffer = io.BytesIO()
     Image.fromarray(clean[..., 0]).save(buffer, "JPEG", quality=quality)
@@ -108,7 +108,7 @@ def test_blocks_count_as_error(quality: int) -> None:
     assert effect > 0, "or nothing was tested"
 
 
-def test_blocks_are_looked_for_in_the_restored_image_alone() -> None:
+def test_psnr_b_finds_blocks_in_the_restored_image_alone() -> None:
     steps = np.kron(np.array([[0, 60], [90, 30]]), np.ones((8, 8)))[..., None]
     flat = np.full_like(steps, 50)
     assert psnr_b(steps, flat) < psnr(steps, flat)
@@ -123,8 +123,8 @@ def test_tiny_pictures_have_a_psnr_b(shape: tuple[int, int]) -> None:
     assert math.isfinite(psnr_b(NOISY[: shape[0], : shape[1]], draw(0)[: shape[0], : shape[1]]))
 
 
-def test_a_picture_of_ours_has_the_values_that_it_had() -> None:
-    """Golden: scikit-image 0.26 for SSIM, the loop above for PSNR-B, on a JPEG of quality 10 that is drawn here."""
+def test_metrics_of_a_drawn_picture_keep_their_values() -> None:
+    """Golden values: SSIM by scikit-image 0.26, PSNR-B by the loop above."""
     clean = draw(3)[..., :1]
     levels = np.rint(clean / 24.0) * 24  # coarse, but the same with every JPEG library
     assert (psnr(levels, clean), ssim(levels, clean), psnr_b(levels, clean)) == pytest.approx(
@@ -142,7 +142,7 @@ def test_a_picture_of_ours_has_the_values_that_it_had() -> None:
         (40, (32.428, 0.8849, 29.921)),
     ],
 )
-def test_compressed_classic5_is_what_the_literature_says(
+def test_metrics_of_compressed_classic5_equal_the_literatures(
     quality: int, expected: tuple[float, ...]
 ) -> None:
     found = []

@@ -25,9 +25,9 @@ def test_one_broken_file_does_not_stop_the_others(checkpoint: Path, tmp_path: Pa
     (source / "deep/c.webp").write_bytes(encode(draw(2), "WEBP"))
     (source / "deep/d.gif").write_bytes(encode(draw(2), "GIF"))
     (source / "notes.txt").write_text("no picture")
-    told: list[tuple[int, int, Restored]] = []
+    seen: list[tuple[int, int, Restored]] = []
     out = tmp_path / "out"
-    results = restore_files(checkpoint, [source], out, progress=lambda *args: told.append(args))
+    results = restore_files(checkpoint, [source], out, progress=lambda *args: seen.append(args))
     assert [(r.source.name, r.output) for r in results] == [
         ("a.png", out / "a.png"),
         ("b.jpg", None),
@@ -36,7 +36,7 @@ def test_one_broken_file_does_not_stop_the_others(checkpoint: Path, tmp_path: Pa
     ]
     assert results[1].error.startswith("can't be read: decode_failed")
     assert sorted(p.name for p in out.rglob("*") if p.is_file()) == ["a.png", "c.webp", "d.png"]
-    assert [(done, total) for done, total, _ in told] == [(i, 4) for i in range(1, 5)]
+    assert [(done, total) for done, total, _ in seen] == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert np.array_equal(
         np.asarray(Image.open(out / "a.png")), np.asarray(restore_image(checkpoint, draw(0)))
     )
@@ -110,7 +110,7 @@ def test_transparency_becomes_white_where_the_format_has_none(
         assert np.array_equal(np.asarray(out), np.asarray(restore_image(checkpoint, white)))
 
 
-def test_exif_too_damaged_to_be_written_again_is_left_out(checkpoint: Path, tmp_path: Path) -> None:
+def test_damaged_exif_is_left_out(checkpoint: Path, tmp_path: Path) -> None:
     data = encode(draw(0), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\xff" * 40)
     (tmp_path / "in.jpg").write_bytes(data)
     (result,) = restore_files(checkpoint, [tmp_path / "in.jpg"], tmp_path / "out")
@@ -121,7 +121,7 @@ def test_exif_too_damaged_to_be_written_again_is_left_out(checkpoint: Path, tmp_
     ("format_", "pillow"),
     [("png", "PNG"), (".JPG", "JPEG"), ("webp", "WEBP"), ("tif", "TIFF"), ("avif", "AVIF")],
 )
-def test_all_outputs_get_the_format_asked_for(
+def test_format_option_applies_to_all_outputs(
     checkpoint: Path, tmp_path: Path, format_: str, pillow: str
 ) -> None:
     (tmp_path / "in").mkdir()
@@ -135,7 +135,7 @@ def test_all_outputs_get_the_format_asked_for(
             assert out.format == pillow
 
 
-def test_folders_may_hold_what_cameras_and_scanners_write(checkpoint: Path, tmp_path: Path) -> None:
+def test_folders_may_hold_formats_of_cameras_and_scanners(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in/a.jp2").write_bytes(encode(draw(0), "JPEG2000"))
     (tmp_path / "in/b.jfif").write_bytes(encode(draw(1), "JPEG"))
@@ -152,7 +152,7 @@ def test_formats_that_are_not_written_are_refused(
         restore_files(checkpoint, [tmp_path / "a.png"], tmp_path / "out", format=format_)
 
 
-def test_nothing_is_replaced_unless_that_is_said(checkpoint: Path, tmp_path: Path) -> None:
+def test_outputs_are_not_replaced_without_overwrite(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for name in ("a", "b"):
         (tmp_path / f"in/{name}.png").write_bytes(encode(draw(0)))
@@ -170,7 +170,7 @@ def test_nothing_is_replaced_unless_that_is_said(checkpoint: Path, tmp_path: Pat
         restore_files(checkpoint, [tmp_path / "in"], tmp_path / "in", overwrite=True)
 
 
-def test_what_lies_in_the_output_folder_is_no_input(checkpoint: Path, tmp_path: Path) -> None:
+def test_files_in_the_output_folder_are_no_inputs(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(encode(draw(0)))
     for _ in range(2):
         results = restore_files(
@@ -212,9 +212,9 @@ def test_each_picture_may_have_its_own_task(
             expected = restore_image(checkpoints["damoe"], draw(n), task=task)
             assert np.array_equal(np.asarray(out), np.asarray(expected))
     results = restore_files(checkpoint, [tmp_path / "in"], tmp_path / "others", task=find)
-    assert len(seen) == 2 and results[0].task is None, "a model that isn't told needs nothing found"
+    assert len(seen) == 2 and results[0].task is None, "a model without tasks asks for none"
     with pytest.raises(RestoreError, match="must be told what to do"):
-        restore_files(checkpoints["damoe"], [tmp_path / "in"], tmp_path / "told")
+        restore_files(checkpoints["damoe"], [tmp_path / "in"], tmp_path / "seen")
 
 
 def test_pictures_can_be_degraded_first(checkpoint: Path, tmp_path: Path) -> None:
@@ -252,7 +252,7 @@ def test_animated_inputs_give_their_first_frame(checkpoint: Path, tmp_path: Path
         assert np.array_equal(np.asarray(out), np.asarray(restore_image(checkpoint, draw(0))))
 
 
-def test_the_command_names_what_is_broken(
+def test_command_names_broken_files(
     checkpoint: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

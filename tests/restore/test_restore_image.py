@@ -71,7 +71,7 @@ def test_tiles_too_small_to_overlap_are_refused() -> None:
         restore_array(Blur(), draw(0), tile=64)
 
 
-def test_all_pieces_meet_the_experts_that_are_picked_once() -> None:
+def test_pieces_share_the_experts_picked_for_the_whole() -> None:
     torch.manual_seed(0)
     model = build_model("moe_ir_30g", **TINY).eval()
     met: list[list[int]] = []
@@ -111,8 +111,10 @@ def test_a_route_for_each_block_is_followed() -> None:
 @pytest.mark.parametrize(
     ("name", "settings_"), [("swinir", {"dim": 12, "depths": [2], "heads": 2}), ("damoe", DAMOE)]
 )
-def test_windows_and_patches_are_cut_as_the_wholes(name: str, settings_: dict[str, Any]) -> None:
-    """Two and four blocks see no farther than a few windows, so pieces on their grid differ by nothing at all."""
+def test_tiles_start_at_windows_and_patches_of_the_whole(
+    name: str, settings_: dict[str, Any]
+) -> None:
+    """Few blocks see no farther than a few windows, so pieces on their grid don't differ."""
     torch.manual_seed(0)
     model = build_model(name, **settings_).eval()
     image = draw(1, 120, 240)
@@ -152,7 +154,7 @@ def test_a_sample_sheet_has_the_noise_of_the_whole() -> None:
 
 
 @pytest.mark.parametrize("size", [(60, 72), (1, 1), (2, 5), (300, 7)])
-def test_the_bilateral_filter_is_opencvs(size: tuple[int, int]) -> None:
+def test_bilateral_filter_equals_opencvs(size: tuple[int, int]) -> None:
     cv2 = pytest.importorskip("cv2")
     cv2.ipp.setUseIPP(
         False
@@ -208,12 +210,12 @@ def test_an_array_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
         restore_image(Blur(), np.zeros(shape, np.uint8))
 
 
-def test_a_device_that_is_not_there(checkpoint: Path) -> None:
+def test_missing_device_is_refused(checkpoint: Path) -> None:
     with pytest.raises(RestoreError, match=r"no device 'cuda:99' here \(.*\): use auto or cpu"):
         load_model(checkpoint, "cuda:99")
 
 
-def test_arrays_and_paths_will_do(checkpoint: Path) -> None:
+def test_restore_image_takes_arrays_and_paths(checkpoint: Path) -> None:
     by_path = restore_image(checkpoint, draw(0))
     assert (
         by_path.tobytes()

@@ -6,8 +6,8 @@ import hashlib
 import io
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, fields
-from functools import cache
-from typing import Any, Protocol
+from functools import cache, partial
+from typing import Any
 
 import fsspec
 from PIL import Image
@@ -18,31 +18,31 @@ from curate.errors import ImageError, RunError
 from curate.images.decode import open_image, to_rgb
 from curate.manifest.export.images import to_png
 from curate.recipe import Fact
-from curate.stages.measure import Measures, measure_image
+from curate.stages.measure import measure_image
 
-__all__ = ["Change", "Compress", "Copy", "Place", "Resize", "Workshop"]
+__all__ = ["Change", "Copy", "CopyWorkers", "StoredImage", "compress", "resize"]
 
 _HIGHEST = 95
 """The highest quality that is tried: above it JPEG only grows."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where an image's bytes lie, and how many pixels it has."""
+class StoredImage:
+    """Location of an image's bytes, and its number of pixels."""
 
     id: str
     url: str
-    """Of the tar."""
+    """URL of the tar."""
     offset: int
     nbytes: int
     sha256: str
     pixels: int
 
     def decode(self) -> Image.Image:
-        """Its pixels: upright 8-bit RGB.
+        """Return its pixels: upright 8-bit RGB.
 
         Raises:
-            RunError: if the bytes aren't there, aren't those that were fetched, or can't be decoded.
+            RunError: if the bytes aren't there, were changed since the fetch, or can't be decoded.
         """
         try:
             fs, path = fsspec.core.url_to_fs(self.url)
@@ -51,7 +51,8 @@ class Place:
             raise RunError(f"can't read {self.url}: {error}") from error
         if hashlib.sha256(data).hexdigest() != self.sha256:
             raise RunError(
-                f"{self.url} is damaged at {self.id}: curate run with --verify mends what can be mended"
+                f"{self.url} is damaged at {self.id}: curate run with --verify mends what can be "
+                "mended"
             )
         try:
             with open_image(io.BytesIO(data)) as image:
@@ -60,57 +61,43 @@ class Place:
             raise RunError(f"{self.url}: {self.id} can't be decoded: {error}") from error
 
 
-class Change(Protocol):
-    """Makes the file of a copy of an image."""
-
-    @property
-    def told(self) -> str:
-        """What it does, as the copy's URL and the summary say it."""
-        ...
-
-    def __call__(self, image: Image.Image) -> bytes:
-        """The file."""
-        ...
-
-
 @dataclass(frozen=True)
-class Resize:
-    """Both sides times a factor under 1, by the bicubic filter widened to the factor (as MATLAB's imresize); as PNG."""
+class Change:
+    """Change of an image that makes a copy of it."""
 
-    factor: float
-
-    @property
-    def told(self) -> str:
-        """See Change."""
-        return f"resize={self.factor:.6f}"
-
-    def __call__(self, image: Image.Image) -> bytes:
-        """See Change."""
-        width, height = (max(round(side * self.factor), 1) for side in image.size)
-        return to_png(image.resize((width, height), Image.Resampling.BICUBIC))
+    label: str
+    """Name and setting, for the copy's URL and the summary."""
+    encode: Callable[[Image.Image], bytes]
+    """Function from the image to the copy's file; picklable."""
 
 
-@dataclass(frozen=True)
-class Compress:
-    """Stored as JPEG with chroma at half the resolution (4:2:0)."""
+def resize(factor: float) -> Change:
+    """Multiply both sides by a factor under 1, and store as PNG.
 
-    quality: int
+    The bicubic filter is widened to the factor, as in MATLAB's imresize.
+    """
+    return Change(f"resize={factor:.6f}", partial(_resize, factor))
 
-    @property
-    def told(self) -> str:
-        """See Change."""
-        return f"jpeg={self.quality}"
 
-    def __call__(self, image: Image.Image) -> bytes:
-        """See Change."""
-        sink = io.BytesIO()
-        image.save(sink, "JPEG", quality=self.quality, subsampling="4:2:0")
-        return sink.getvalue()
+def _resize(factor: float, image: Image.Image) -> bytes:
+    width, height = (max(round(side * factor), 1) for side in image.size)
+    return to_png(image.resize((width, height), Image.Resampling.BICUBIC))
+
+
+def compress(quality: int) -> Change:
+    """Store as JPEG with chroma at half the resolution (4:2:0)."""
+    return Change(f"jpeg={quality}", partial(_compress, quality))
+
+
+def _compress(quality: int, image: Image.Image) -> bytes:
+    sink = io.BytesIO()
+    image.save(sink, "JPEG", quality=quality, subsampling="4:2:0")
+    return sink.getvalue()
 
 
 @dataclass(frozen=True)
 class Copy:
-    """A copy, measured."""
+    """A measured copy."""
 
     data: bytes
     facts: dict[str, Any]
@@ -119,13 +106,13 @@ class Copy:
     """Bytes of its pixels as PNG."""
 
 
-class Workshop:
-    """Decodes, copies and measures images on workers.
+class CopyWorkers:
+    """Workers that decode, copy and measure images.
 
     Args:
         executor: runs the work.
-        facts: the further facts that copies are measured for.
-        progress: called with the images done, each as often as it is decoded, and all that are known of.
+        facts: further facts that copies are measured for.
+        progress: called with the images done, each as often as it is decoded, and all known so far.
     """
 
     def __init__(
@@ -139,82 +126,85 @@ class Workshop:
         self._progress = progress
         self._done = self._known = 0
 
-    def lossless(self, places: Sequence[Place]) -> list[int]:
-        """Bytes of each image's pixels as PNG."""
-        return list(self._map(_lossless, [(place, None) for place in places]))
+    def lossless(self, images: Sequence[StoredImage]) -> Iterator[int]:
+        """Yield the bytes of each image's pixels as PNG."""
+        return self._map(_lossless, images)
 
-    def copies(self, places: Sequence[Place], change: Change) -> Iterator[Copy]:
-        """Copies of images, in their order."""
-        return self._map(_copy, [(place, (change, self._facts)) for place in places])
+    def copies(self, images: Sequence[StoredImage], change: Change) -> Iterator[Copy]:
+        """Yield copies of images, in their order."""
+        return self._map(partial(_copy, change, self._facts), images)
 
-    def quality_for(self, places: Sequence[Place], bpp: float) -> int:
-        """The JPEG quality, one for all images, whose mean bits per pixel are nearest to a number. By halving."""
+    def quality_for(self, images: Sequence[StoredImage], bpp: float) -> int:
+        """Return the JPEG quality, one for all images, whose mean bits per pixel are nearest.
+
+        Found by halving.
+        """
 
         @cache
         def mean(quality: int) -> float:
-            sizes = self._map(_size, [(place, Compress(quality)) for place in places])
-            return sum(
-                8 * size / place.pixels for size, place in zip(sizes, places, strict=True)
-            ) / len(places)
+            sizes = self._map(partial(_size, compress(quality)), images)
+            bpp_n = [8 * size / image.pixels for size, image in zip(sizes, images, strict=True)]
+            return sum(bpp_n) / len(images)
 
+        # the highest quality that stays at or under the target, or the next if that is nearer
         low, high = 1, _HIGHEST
         while low < high:
             middle = (low + high + 1) // 2
             low, high = (middle, high) if mean(middle) <= bpp else (low, middle - 1)
         return min((low, min(low + 1, _HIGHEST)), key=lambda quality: abs(mean(quality) - bpp))
 
-    def _map(self, work: Callable[..., Any], tasks: Sequence[tuple[Place, Any]]) -> Iterator[Any]:
-        """Results in the order of the tasks."""
+    def _map(
+        self, work: Callable[[StoredImage], Any], images: Sequence[StoredImage]
+    ) -> Iterator[Any]:
+        """Yield results in the order of the images."""
         waiting: dict[int, Any] = {}
         following = 0
-        self._known += len(tasks)
-        for (number, (place, _)), result in self._executor.map(
-            work, list(enumerate(tasks)), lambda task, report: None
-        ):
+        self._known += len(images)
+        results = self._executor.map(
+            partial(_run, work), list(enumerate(images)), lambda task, report: None
+        )
+        for (number, image), result in results:
             if isinstance(result, WorkerDied):
-                raise RunError(f"{place.id} kills the worker that copies it: {result}")
+                raise RunError(f"{image.id} kills the worker that copies it: {result}")
             if isinstance(result, Exception):
                 raise result
             waiting[number] = result
             self._done += 1
             if self._progress is not None:
                 self._progress(self._done, self._known)
+            # results come in any order: yield those whose predecessors have come
             while following in waiting:
                 yield waiting.pop(following)
                 following += 1
 
 
-def _lossless(task: tuple[int, tuple[Place, None]], report: Callable[[Any], None]) -> int:
-    """Runs on a worker, as the next two do."""
-    _, (place, _) = task
-    return len(to_png(place.decode()))
+def _run(
+    work: Callable[[StoredImage], Any],
+    task: tuple[int, StoredImage],
+    report: Callable[[Any], None],
+) -> Any:
+    """Run a task on a worker."""
+    return work(task[1])
 
 
-def _size(task: tuple[int, tuple[Place, Change]], report: Callable[[Any], None]) -> int:
-    _, (place, change) = task
-    return len(change(place.decode()))
+def _lossless(stored: StoredImage) -> int:
+    return len(to_png(stored.decode()))
 
 
-def _copy(
-    task: tuple[int, tuple[Place, tuple[Change, tuple[Fact, ...]]]], report: Callable[[Any], None]
-) -> Copy:
-    _, (place, (change, facts)) = task
-    data = change(place.decode())
+def _size(change: Change, stored: StoredImage) -> int:
+    return len(change.encode(stored.decode()))
+
+
+def _copy(change: Change, facts: tuple[Fact, ...], stored: StoredImage) -> Copy:
+    data = change.encode(stored.decode())
     try:
         measures = measure_image(data, facts=facts)
         with open_image(io.BytesIO(data)) as image:
             lossless = len(data) if image.format == "PNG" else len(to_png(to_rgb(image)))
     except ImageError as error:  # of a picture of one pixel, say
         raise RunError(
-            f"a copy of {place.id} by {change.told} can't be measured: {error}"
+            f"a copy of {stored.id} by {change.label} can't be measured: {error}"
         ) from error
-    return Copy(data, _columns(measures), lossless)
-
-
-def _columns(measures: Measures) -> dict[str, Any]:
-    named = {field.name: getattr(measures, field.name) for field in fields(measures)}
-    return {
-        name: value
-        for name, value in named.items()
-        if name not in ("keypoints", "cutoffs", "facts")
-    } | dict(measures.facts)
+    columns = {field.name: getattr(measures, field.name) for field in fields(measures)}
+    del columns["cutoffs"], columns["facts"]
+    return Copy(data, columns | dict(measures.facts), lossless)

@@ -1,4 +1,4 @@
-"""How sure a mean over images is: seeded bootstrap."""
+"""Confidence intervals of means over images, by seeded bootstrap."""
 
 from __future__ import annotations
 
@@ -18,35 +18,38 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Estimate:
-    """The mean of some images' values, or of what two models' values differ by, and where it may lie."""
+    """Mean of a value, or of a difference between two models, over images."""
 
     mean: float
     low: float | None
-    """Ends of the interval; None for a single image, or where a value is infinite."""
+    """Lower end of the interval; None for a single image, or where a value is infinite."""
     high: float | None
+    """Upper end, as `low`."""
     images: int | None
-    """That it is the mean of; None where that isn't told."""
+    """Number of images; None where it isn't known."""
 
 
 def estimate(values_n: NDArray[np.float64], level: float, seed: int) -> Estimate:
-    """The mean with its bootstrap interval: the middle `level` of the means of resampled images (Efron 1979).
+    """Return the mean and its bootstrap interval (Efron 1979).
 
-    Resamples depend on the seed and the number of images alone. So models are compared on the same resamples, and the
+    The interval is the middle `level` of the means of resampled images. Resamples depend on the
+    seed and the number of images alone. So models are compared on the same resamples, and the
     interval of a difference is a paired one.
 
     Args:
         values_n: a value for each image.
-        level: of the interval, in 0..1.
-        seed: of the resamples.
+        level: share of the means that the interval holds, in 0..1.
+        seed: seed of the resamples.
     """
     mean, n = float(values_n.mean()), len(values_n)
     if n == 1 or not math.isfinite(mean):
         return Estimate(mean, None, None, n)
+    # (RESAMPLES, n) @ (n,): the mean of each resample, then two quantiles of them
     low, high = np.quantile(_shares(n, seed) @ values_n, [(1 - level) / 2, (1 + level) / 2])
     return Estimate(mean, float(low), float(high), n)
 
 
 @lru_cache(maxsize=2)
 def _shares(n: int, seed: int) -> NDArray[np.float64]:
-    """Share of each image in each resample: (RESAMPLES, n)."""
+    """Return the share of each image in each resample: (RESAMPLES, n), rows sum to 1."""
     return generator(seed, "bootstrap", n).multinomial(n, np.full(n, 1 / n), RESAMPLES) / n

@@ -2,175 +2,179 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
+from operator import attrgetter
+from typing import Any
 
 from curate.restore.evaluation.bootstrap import Estimate
 from curate.restore.evaluation.paper_tables import Column
 from curate.restore.evaluation.scoring import Evaluation
 from curate.restore.evaluation.tables import ScoreRow, ScoreTable
+from curate.storage.text_table import TextColumn, TextTable, to_csv, to_json
 
-__all__ = ["SCORE_TEXTS", "Grid", "as_grid", "interval_text", "scores_csv", "value_text"]
+__all__ = ["SCORE_TEXTS", "score_table", "scores_csv"]
 
-_NAMES = {
-    "psnr": "PSNR",
-    "psnr_y": "PSNR-Y",
-    "ssim": "SSIM",
-    "ssim_y": "SSIM-Y",
-    "psnr_b": "PSNR-B",
-}
 _FIELDS = ("benchmark", "degradation", "group", "metric")
+_FIGURE = ("table", "row", "kind", *_FIELDS, "mean", "low", "high", "images")
+_RIVALS = ("model", "paper")
+_MOST_INTERVALS = 6
+"""Largest number of columns for which a terminal has room for intervals."""
 
 
 @dataclass(frozen=True)
-class Grid:
-    """A table as it is laid out on paper."""
+class _Line:
+    """A row of a table within one of its blocks."""
 
-    across: tuple[tuple[str, ...], ...]
-    """Headings of each column, from the widest on."""
-    blocks: tuple[
-        tuple[tuple[str, ...], tuple[tuple[ScoreRow, tuple[Estimate | None, ...]], ...]], ...
-    ]
-    """What a block of rows is of, and its rows with their cells."""
-    metrics: tuple[str, ...]
-    """Of each column."""
+    block: tuple[str, ...]
+    """Labels of the block: benchmark, degradation and group, as far as they stand in rows."""
+    row: ScoreRow
+    cells: Sequence[Estimate | None]
 
+    @property
+    def label(self) -> str:
+        """Name of the row; one of the paper is marked as such."""
+        return f"{self.row.label} (paper)" if self.row.kind == "paper" else self.row.label
 
-def as_grid(table: ScoreTable) -> Grid:
-    """Lay a table out: what its columns differ by across, but what goes down, which becomes blocks of rows."""
-    keys = [
-        tuple(str(getattr(column, name) or "all") for name in table.down)
-        for column in table.columns
-    ]
-    across_of = [
-        tuple(getattr(column, name) for name in _FIELDS if name not in table.down)
-        for column in table.columns
-    ]
-    order = list(dict.fromkeys(across_of))
-    place = {pair: i for i, pair in enumerate(zip(keys, across_of, strict=True))}
-    blocks = []
-    for key in dict.fromkeys(keys):
-        places = [place.get((key, across)) for across in order]
-        rows = (
-            (row, tuple(None if i is None else row.cells[i] for i in places)) for row in table.rows
-        )
-        blocks.append(
-            (
-                key,
-                tuple(
-                    (row, cells) for row, cells in rows if any(cell is not None for cell in cells)
-                ),
-            )
-        )
-    names = [
-        tuple(_NAMES.get(str(part), str(part or "all")) for part in across) for across in order
-    ]
-    varied = [
-        i
-        for i in range(len(names[0]))
-        if len({name[i] for name in names}) > 1 or i == len(names[0]) - 1
-    ]
-    headings = tuple(tuple(name[i] for i in varied) for name in names)
-    kept = tuple(block for block in blocks if block[1])
-    told = [
-        i
-        for i in range(len(table.down))
-        if len({key[i] for key, _ in kept}) > 1 or table.down[i] != "group"
-    ]
-    shown = tuple((tuple(key[i] for i in told), rows) for key, rows in kept)
-    return Grid(headings, shown, tuple(str(across[-1]) for across in order))
+    def texts(self, metrics: Iterable[str], to: str) -> list[tuple[str, str]]:
+        """Return the value and the interval of each cell; "-" or nothing where there is none."""
+        texts = []
+        for cell, metric in zip(self.cells, metrics, strict=True):
+            digits = 4 if metric.startswith("ssim") else 2  # as papers give them
+            sign = "+" if self.row.kind == "difference" else ""
+            value, interval = "-", ""
+            if cell is not None and not math.isnan(cell.mean):
+                value = f"{cell.mean:{sign}.{digits}f}"
+            if cell is not None and cell.low is not None:
+                interval = f"{cell.low:.{digits}f}{to}{cell.high:.{digits}f}"
+            texts.append((value, interval))
+        return texts
 
 
-def value_text(cell: Estimate | None, metric: str, signed: bool = False) -> str:
-    """A mean with the digits that papers give it."""
-    if cell is None or math.isnan(cell.mean):
-        return "-"
-    return f"{cell.mean:{'+' if signed else ''}.{_digits(metric)}f}"
+@dataclass(frozen=True)
+class _Grid:
+    """A table of scores as it is laid out on paper."""
+
+    headings: Mapping[tuple[str, ...], str]
+    """Headings of each column, from the widest to its metric -> the metric's key."""
+    lines: list[_Line]
+    labels: int
+    """Number of labels to the left of a line's scores."""
 
 
-def interval_text(cell: Estimate | None, metric: str, to: str = " to ") -> str:
-    """Where it may lie; empty where that isn't known."""
-    if cell is None or cell.low is None or cell.high is None:
-        return ""
-    return f"{cell.low:.{_digits(metric)}f}{to}{cell.high:.{_digits(metric)}f}"
+def _lay_out(table: ScoreTable) -> _Grid:
+    """Turn the fields of a table's columns into blocks of rows (`table.down`) and headings."""
+    down, across = [], []
+    for name in _FIELDS:
+        # what is the same everywhere isn't shown, except the metric and the names of blocks
+        varies = len(set(map(attrgetter(name), table.columns))) > 1
+        if name in table.down and (varies or name != "group"):
+            down.append(name)
+        elif name not in table.down and (varies or name == "metric"):
+            across.append(name)
+    headings: dict[tuple[str, ...], str] = {}
+    # block -> heading -> position among the table's columns
+    blocks: dict[tuple[str, ...], dict[tuple[str, ...], int]] = {}
+    for position, column in enumerate(table.columns):
+        heading = _labels(column, across)
+        headings[heading] = column.metric
+        blocks.setdefault(_labels(column, down), {})[heading] = position
+    # a line for each block and row that has any cell there
+    lines = []
+    for block, positions in blocks.items():
+        for row in table.rows:
+            cells = [row.cells[positions[h]] if h in positions else None for h in headings]
+            if any(cells):
+                lines.append(_Line(block, row, cells))
+    return _Grid(headings, lines, len(down) + 1)
 
 
-def _digits(metric: str) -> int:
-    return 4 if metric.startswith("ssim") else 2
+def _labels(column: Column, names: Sequence[str]) -> tuple[str, ...]:
+    """Return some fields of a column as readers see them."""
+    labels = []
+    for name in names:
+        value = getattr(column, name)
+        label = value.upper().replace("_", "-") if name == "metric" else value
+        labels.append("all" if label is None else label)
+    return tuple(labels)
+
+
+def score_table(table: ScoreTable, *, stacked: bool = False) -> TextTable:
+    """Return scores as readers see them, with their intervals.
+
+    Args:
+        table: the scores.
+        stacked: whether parts of headings, and intervals, stand on lines of their own, as on a
+            terminal. There a table of more than six columns is shown without intervals.
+    """
+    grid = _lay_out(table)
+    roomy = not stacked or len(grid.headings) <= _MOST_INTERVALS
+    columns = [TextColumn("", (str(i),), left=True) for i in range(grid.labels)]
+    above = tuple[str, ...]()
+    for heading in grid.headings:
+        parts = list(heading)
+        for i in range(len(heading) if stacked else 0):
+            if heading[: i + 1] == above[: i + 1]:
+                parts[i] = ""  # shared with the heading to the left
+        columns.append(TextColumn(("\n" if stacked else " ").join(parts), (str(len(columns)),)))
+        above = heading
+    rows = []
+    for line in grid.lines:
+        texts = [*line.block, line.label]
+        for value, interval in line.texts(grid.headings.values(), ".." if stacked else " to "):
+            within = f"\n{interval}" if stacked else f" ({interval})"
+            texts.append(value + within if interval and roomy else value)
+        rows.append(dict(zip(map(str, range(len(texts))), texts, strict=True)))
+    notes = table.notes
+    if not roomy:
+        notes = (*notes, "Intervals are in the other formats (--format)")
+    return TextTable(columns, rows, table.title, f"{'. '.join(notes)}.")
 
 
 def _markdown(evaluation: Evaluation, tables: Sequence[ScoreTable]) -> str:
-    return "\n".join(_one_markdown(table) for table in tables)
-
-
-def _one_markdown(table: ScoreTable) -> str:
-    grid = as_grid(table)
-    depth = len(grid.blocks[0][0]) if grid.blocks else 0
-    lines = [[*[""] * (depth + 1), *(" ".join(heading) for heading in grid.across)]]
-    lines.append([*["---"] * (depth + 1), *["---:"] * len(grid.across)])
-    for key, rows in grid.blocks:
-        for row, cells in rows:
-            values = (
-                _with_interval(cell, m, row) for cell, m in zip(cells, grid.metrics, strict=True)
-            )
-            label = f"{row.label} (paper)" if row.kind == "paper" else row.label
-            lines.append([*key, label, *values])
-    escaped = ([cell.replace("|", r"\|") for cell in line] for line in lines)
-    body = "".join(f"| {' | '.join(line)} |\n" for line in escaped)
-    return f"**{table.title}**\n\n{body}\n{'. '.join(table.notes)}.\n"
-
-
-def _with_interval(cell: Estimate | None, metric: str, row: ScoreRow) -> str:
-    within = interval_text(cell, metric)
-    value = value_text(cell, metric, signed=row.kind == "difference")
-    return f"{value} ({within})" if within else value
+    return "\n".join(map(TextTable.to_markdown, map(score_table, tables)))
 
 
 def _latex(evaluation: Evaluation, tables: Sequence[ScoreTable]) -> str:
-    return "\n".join(_one_latex(table) for table in tables)
+    """Return tables for the packages booktabs and graphicx, the best of each column in bold."""
+    return "\n".join(map(_latex_table, tables))
 
 
-def _one_latex(table: ScoreTable) -> str:
-    """For the packages booktabs and graphicx, as papers set theirs; the best of each column in bold."""
-    grid = as_grid(table)
-    depth = len(grid.blocks[0][0]) if grid.blocks else 0
-    lines = [rf"\begin{{tabular}}{{{'l' * (depth + 1)}{'r' * len(grid.across)}}}", r"\toprule"]
-    for i in range(len(grid.across[0])):
-        spans = [
-            (name, len(list(same))) for name, same in groupby(grid.across, key=lambda h: h[: i + 1])
-        ]
-        heads = (
-            rf"\multicolumn{{{n}}}{{c}}{{{_escape(name[i])}}}" if n > 1 else _escape(name[i])
-            for name, n in spans
-        )
-        lines.append(" & ".join([*[""] * (depth + 1), *heads]) + r" \\")
-    for key, rows in grid.blocks:
+def _latex_table(table: ScoreTable) -> str:
+    grid = _lay_out(table)
+    lines = ["% " + "\n% ".join((table.title, *table.notes))]
+    lines += [rf"\begin{{tabular}}{{{'l' * grid.labels}{'r' * len(grid.headings)}}}", r"\toprule"]
+    for depth in range(1, len(next(iter(grid.headings))) + 1):
+        # neighbours that share a heading, and all above it, are spanned by one
+        heads = [""] * grid.labels
+        for shared, columns in groupby(grid.headings, key=lambda heading: heading[:depth]):
+            name, span = _escape(shared[-1]), len(list(columns))
+            heads.append(name if span == 1 else rf"\multicolumn{{{span}}}{{c}}{{{name}}}")
+        lines.append(" & ".join(heads) + r" \\")
+    for _, block in groupby(grid.lines, key=attrgetter("block")):
         lines.append(r"\midrule")
-        rivals = [cells for row, cells in rows if row.kind in ("model", "paper")]
-        best = [_best([cells[i] for cells in rivals]) for i in range(len(grid.metrics))]
-        for row, cells in rows:
-            texts = []
-            for cell, metric, top in zip(cells, grid.metrics, best, strict=True):
-                text = _escape(value_text(cell, metric, signed=row.kind == "difference"))
-                bold = row.kind in ("model", "paper") and cell is not None and cell.mean == top
-                within = interval_text(cell, metric, "--")
-                texts.append(
-                    (rf"\textbf{{{text}}}" if bold else text)
-                    + (rf" {{\tiny {within}}}" if within else "")
-                )
-            label = rf"{_escape(row.label)} (paper)" if row.kind == "paper" else _escape(row.label)
-            lines.append(" & ".join([*map(_escape, key), label, *texts]) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}"]
-    comments = [f"% {table.title}", *(f"% {note}" for note in table.notes)]
-    return "\n".join([*comments, *lines]) + "\n"
+        lines += _latex_rows(list(block), grid.headings.values())
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
-def _best(cells: Sequence[Estimate | None]) -> float | None:
+def _latex_rows(block: Sequence[_Line], metrics: Iterable[str]) -> Iterator[str]:
+    # the best mean of each column within the block
+    rivals = [line.cells for line in block if line.row.kind in _RIVALS]
+    best = list(map(_best, zip(*rivals, strict=True)))
+    for line in block:
+        texts = [*map(_escape, line.block), _escape(line.label)]
+        for i, (value, interval) in enumerate(line.texts(metrics, "--")):
+            cell, text = line.cells[i], _escape(value)
+            if cell is not None and cell.mean == best[i] and line.row.kind in _RIVALS:
+                text = rf"\textbf{{{text}}}"
+            texts.append(rf"{text} {{\tiny {interval}}}" if interval else text)
+        yield " & ".join(texts) + r" \\"
+
+
+def _best(cells: Iterable[Estimate | None]) -> float | None:
+    """Return the highest mean; None unless there are two to compare."""
     means = [cell.mean for cell in cells if cell is not None]
     return max(means) if len(means) > 1 else None
 
@@ -184,75 +188,41 @@ def _escape(text: str) -> str:
 
 
 def _csv(evaluation: Evaluation, tables: Sequence[ScoreTable]) -> str:
-    """A line for each figure."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("table", "row", "kind", *_FIELDS, "mean", "low", "high", "images"))
+    """Return a line for each figure."""
+    figures = []
     for table in tables:
-        for row, column, cell in _figures(table):
-            of = (getattr(column, name) for name in _FIELDS)
-            writer.writerow(
-                (table.title, row.label, row.kind, *of, cell.mean, cell.low, cell.high, cell.images)
-            )
-    return text.getvalue()
+        figures += [{"table": table.title, **figure} for figure in _figures(table)]
+    return to_csv(_FIGURE, figures)
 
 
-def _figures(table: ScoreTable) -> Iterator[tuple[ScoreRow, Column, Estimate]]:
+def _figures(table: ScoreTable) -> Iterator[dict[str, Any]]:
     for row in table.rows:
         for column, cell in zip(table.columns, row.cells, strict=True):
             if cell is not None:
-                yield row, column, cell
+                yield {"row": row.label, "kind": row.kind, **asdict(column), **asdict(cell)}
 
 
 def _json(evaluation: Evaluation, tables: Sequence[ScoreTable]) -> str:
-    """Everything: tables, the score of each picture, what couldn't be judged, what was routed where."""
-    content = {
-        "tables": [
-            {
-                "title": table.title,
-                "notes": list(table.notes),
-                "figures": [
-                    {"row": row.label, "kind": row.kind, **asdict(column), **asdict(cell)}
-                    for row, column, cell in _figures(table)
-                ],
-            }
-            for table in tables
-        ],
-        "scores": [asdict(score) for score in evaluation.scores],
-        "failures": dict(evaluation.failures),
-        "routes": {
-            model: {
-                d: {layer: list(s) for layer, s in layers.items()}
-                for d, layers in routes.shares().items()
-            }
-            for model, routes in evaluation.routes.items()
-        },
-    }
-    return json.dumps(_finite(content), indent=1, allow_nan=False) + "\n"
-
-
-def _finite(value: object) -> object:
-    """JSON knows no infinite numbers, such as the PSNR of equal pictures: they become null."""
-    if isinstance(value, dict):
-        return {key: _finite(v) for key, v in value.items()}
-    if isinstance(value, list):
-        return [_finite(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    """Return the tables, the score of each picture, the failures and the experts' shares."""
+    content: dict[str, Any] = {"tables": [], "scores": list(map(asdict, evaluation.scores))}
+    for table in tables:
+        figures = list(_figures(table))
+        content["tables"].append({"title": table.title, "notes": table.notes, "figures": figures})
+    content |= {"failures": evaluation.failures, "routes": {}}
+    for model, routes in evaluation.routes.items():
+        shares: dict[str, dict[str, list[float]]] = {}
+        for _, degradation, layer, shares_e in routes.rows():
+            shares.setdefault(degradation, {})[layer] = shares_e.tolist()
+        content["routes"][model] = shares
+    return to_json(content)
 
 
 def scores_csv(evaluation: Evaluation) -> str:
-    """A line for each picture, model and degradation."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(asdict(evaluation.scores[0])), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(map(asdict, evaluation.scores))
-    return text.getvalue()
+    """Return a line for each picture, model and degradation."""
+    rows = list(map(asdict, evaluation.scores))
+    return to_csv(list(rows[0]), rows)
 
 
-SCORE_TEXTS: dict[str, Callable[[Evaluation, Sequence[ScoreTable]], str]] = {
-    "csv": _csv,
-    "md": _markdown,
-    "tex": _latex,
-    "json": _json,
-}
-"""Name of a format -> what writes tables in it."""
+Write = Callable[[Evaluation, Sequence[ScoreTable]], str]
+SCORE_TEXTS: dict[str, Write] = {"csv": _csv, "md": _markdown, "tex": _latex, "json": _json}
+"""Name of a format -> function that writes tables in it."""

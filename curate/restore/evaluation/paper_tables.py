@@ -1,4 +1,4 @@
-"""What the HQ-50K paper reports of restorers: its tables' shapes and figures, of published.yaml."""
+"""Tables of the HQ-50K paper about restorers: their shapes and figures, from paper_tables.yaml."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from curate.errors import RestoreError
@@ -25,7 +26,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Column:
-    """What one figure of a table is the mean of."""
+    """Benchmark, degradation, group and metric of the figures in one column."""
 
     benchmark: str
     degradation: str
@@ -46,52 +47,60 @@ class PublishedTable:
     down: tuple[str, ...]
     """Fields of its columns that stand in rows instead."""
     bands: tuple[float, ...]
-    """Where its bands of texture part."""
+    """Edges of its bands of texture."""
     rows: Mapping[str, tuple[float | None, ...]]
-    """A method, and the set that it was trained on -> a value for each column."""
+    """A method and its training set -> a value for each column."""
 
 
 def published_tables(number: str) -> list[PublishedTable]:
-    """The parts of a table of the paper.
+    """Return the parts of a table of the paper.
 
     Raises:
         RestoreError: if it isn't one about restorers.
     """
-    found = [table for table in _all() if table.number == number]
-    if not found:
-        known = ", ".join(dict.fromkeys(table.number for table in _all()))
+    if number not in _tables():
+        known = ", ".join(_tables())
         raise RestoreError(
             f"no table {number!r} of the paper judges restorers: take one of {known}"
         )
-    return found
+    return _tables()[number]
 
 
 def degradations_for(
     numbers: Sequence[str], benchmarks: Iterable[str]
 ) -> dict[str, tuple[str, ...]]:
-    """What benchmarks are to be degraded with, so that tables of the paper can be made of them.
+    """Return the degradations of each benchmark that tables of the paper need.
 
     Args:
-        numbers: of the tables.
-        benchmarks: their names, as the paper has them but for capitals.
+        numbers: numbers of the tables.
+        benchmarks: names as in the paper; capitals don't matter.
 
     Raises:
-        RestoreError: if there is no such table, or they want nothing of a benchmark; says what they want.
+        RestoreError: if there is no such table, or none of them has one of the benchmarks. The
+            message lists what they need.
     """
-    wanted = needs(part for number in numbers for part in published_tables(number))
-    by_name = {name.lower(): degradations for name, degradations in wanted.items()}
-    if strangers := [name for name in benchmarks if name.lower() not in by_name]:
-        what = "; ".join(
-            f"{name} ({', '.join(degradations)})" for name, degradations in wanted.items()
-        )
+    parts, found, strangers = [], {}, []
+    for number in numbers:
+        parts += published_tables(number)
+    needed = needs(parts)
+    # names of benchmarks without regard to capitals
+    by_name = {name.lower(): degradations for name, degradations in needed.items()}
+    for name in benchmarks:
+        if name.lower() in by_name:
+            found[name] = by_name[name.lower()]
+        else:
+            strangers.append(name)
+    if strangers:
+        known = "; ".join(f"{name} ({', '.join(needed[name])})" for name in needed)
         raise RestoreError(
-            f"table {', '.join(numbers)} is of {what}, not of {', '.join(strangers)}: say NAME=PLACE"
+            f"table {', '.join(numbers)} is of {known}, not of {', '.join(strangers)}: "
+            "say NAME=PLACE"
         )
-    return {name: by_name[name.lower()] for name in benchmarks}
+    return found
 
 
 def needs(tables: Iterable[PublishedTable]) -> dict[str, tuple[str, ...]]:
-    """The degradations that tables want of each benchmark."""
+    """Return the degradations of each benchmark in some tables."""
     found: dict[str, dict[str, None]] = {}
     for table in tables:
         for column in table.columns:
@@ -100,42 +109,42 @@ def needs(tables: Iterable[PublishedTable]) -> dict[str, tuple[str, ...]]:
 
 
 def benchmark_sizes() -> dict[str, int]:
-    """How many pictures each benchmark has."""
+    """Return the number of pictures of each benchmark."""
     sizes: dict[str, int] = _file()["pictures"]
     return sizes
 
 
 @cache
-def _all() -> tuple[PublishedTable, ...]:
-    return tuple(
-        PublishedTable(
-            str(entry["table"]),
-            entry["title"],
-            tuple(column for block in entry["columns"] for column in _expand(block)),
-            tuple(entry.get("down", ())),
-            tuple(entry.get("bands", ())),
-            {label: tuple(_flat(values)) for label, values in entry["rows"].items()},
-        )
-        for entry in _file()["tables"]
-    )
-
-
-@cache
 def _file() -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load(
-        Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")
-    )
+    text = Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")
+    content: dict[str, Any] = yaml.safe_load(text)
     return content
 
 
-def _expand(block: Mapping[str, Any]) -> Iterable[Column]:
-    choices = [value if isinstance(value, list) else [value] for value in block.values()]
-    return (Column(**dict(zip(block, values, strict=True))) for values in product(*choices))
+@cache
+def _tables() -> dict[str, list[PublishedTable]]:
+    """Return number -> the parts of the table."""
+    tables: dict[str, list[PublishedTable]] = {}
+    for entry in _file()["tables"]:
+        tables.setdefault(str(entry["table"]), []).append(_parse_table(entry))
+    return tables
 
 
-def _flat(values: list[Any]) -> Iterable[float | None]:
-    for value in values:
-        if isinstance(value, list):
-            yield from _flat(value)
-        else:
-            yield value
+def _parse_table(entry: Mapping[str, Any]) -> PublishedTable:
+    columns: list[Column] = []
+    for block in entry["columns"]:
+        # a block lists values of some fields; its columns are all combinations of them
+        choices = [value if isinstance(value, list) else [value] for value in block.values()]
+        columns += [Column(**dict(zip(block, v, strict=True))) for v in product(*choices)]
+    rows = {}
+    for label, values in entry["rows"].items():
+        # figures are nested for people who read the file, and stay floats or None
+        rows[label] = tuple(np.array(values, dtype=object).ravel())
+    return PublishedTable(
+        str(entry["table"]),
+        entry["title"],
+        tuple(columns),
+        tuple(entry.get("down", ())),
+        tuple(entry.get("bands", ())),
+        rows,
+    )

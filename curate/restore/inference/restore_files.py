@@ -1,20 +1,20 @@
-"""Restore files of pictures: any format in and out, with what they carry besides pixels."""
+"""Restoration of picture files: any format in and out, with their metadata and transparency."""
 
 from __future__ import annotations
 
 import io
 import os
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from torch import nn
 
 from curate.errors import CurateError, ImageError, RestoreError
 from curate.images.decode import installed, open_image, to_rgb, upright
@@ -22,52 +22,43 @@ from curate.restore.checkpoints.checkpoint import load_model
 from curate.restore.data.degradations import Degradation, generator, parse_degradation
 from curate.restore.data.pictures import SUFFIXES
 from curate.restore.inference.before_after import before_and_after
-from curate.restore.inference.restore_image import restore_array, tell
+from curate.restore.inference.restore_image import model_arguments, restore_array
 from curate.storage import atomic
 
 __all__ = ["FindTask", "Restored", "restore_files"]
 
 FindTask = Callable[[NDArray[np.uint8]], str]
-"""Tells from a picture, (height, width, 3) RGB, what is to be done to it."""
+"""Function from a picture, (height, width, 3) RGB, to the task that it needs."""
 
 _SUFFIXES = SUFFIXES | {".heic", ".heif", ".jfif", ".jp2"}
-"""By which a folder's files count as pictures here; one that needs a plugin which isn't there is named."""
-
+"""Endings of the files that are restored; a missing plugin for one is reported as an error."""
 _ALPHA = {"PNG", "WEBP", "TIFF", "AVIF"}
-_SAVE: dict[str, dict[str, Any]] = {
+_OPTIONS: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": "4:4:4"},
     "WEBP": {"quality": 95},
     "AVIF": {"quality": 90},
 }
 _GREY = ("1", "L", "LA", "La", "I", "F")
 _PROFILES = {"RGB": b"RGB ", "RGBA": b"RGB ", "L": b"GRAY", "LA": b"GRAY"}
-"""Mode -> the colour space that a profile must name, in its bytes 16 to 19, to fit."""
+"""Mode -> colour space of the profiles that fit it, which is in their bytes 16 to 19."""
 
 
 @dataclass(frozen=True)
 class Restored:
-    """What became of one file."""
+    """Outcome of one file."""
 
     source: Path
     output: Path | None
-    """Where the restored picture lies; None when it failed."""
+    """Path of the restored picture; None if it failed."""
     error: str = ""
-    """Why it failed."""
+    """Reason of a failure."""
     task: str | None = None
-    """What was done, where the model was to be told."""
-
-
-@dataclass(frozen=True)
-class _Job:
-    source: Path
-    output: Path
-    strip: Path | None
-    """Where the picture of before and after goes."""
+    """Task that was done, for a model that needs one."""
 
 
 @dataclass(frozen=True)
 class _Decoded:
-    """A picture as the network takes it, and what else its file has."""
+    """A picture as the network takes it, and the rest of its file."""
 
     image_HWC: NDArray[np.uint8]
     """RGB; grey in three equal channels."""
@@ -91,93 +82,103 @@ def restore_files(
     overwrite: bool = False,
     progress: Callable[[int, int, Restored], None] | None = None,
 ) -> list[Restored]:
-    """Restore files and whole folders; a broken file is reported and the others are restored.
+    """Restore files and whole folders; a broken file is reported, and the others are restored.
 
-    Pictures come out upright. EXIF data stay, colour profiles that fit too, transparency where the format can. Grey
-    pictures come out grey; 16-bit samples come out as 8-bit ones; of an animation the first frame is taken.
+    Pictures come out upright, with their EXIF data, a colour profile that fits, and transparency
+    where the format has it. Grey pictures come out grey, 16-bit samples as 8-bit ones, and of an
+    animation the first frame.
 
     Args:
         checkpoint: a `model.safetensors` of `curate train`.
         inputs: picture files and folders of them.
         out: a folder; or, for one input file, a file whose ending gives the format.
-        format: ending that all outputs get, such as png; that of the input by default, or png where that can't be
-            written.
-        degrade: name of a degradation to spoil the pictures with first.
-        task: see `restore_image`; that of `degrade` by default; or what tells it from each picture.
+        format: ending of all outputs, such as png; by default that of the input, or png where that
+            can't be written.
+        degrade: name of a degradation to apply to the pictures first.
+        task: see `restore_image`; or a function that finds it for each picture; by default that of
+            `degrade`.
         tile: see `restore_image`.
         bilateral: see `restore_image`.
-        compare: whether to write a strip of before and after beside each output, as NAME.compare.png.
-        overwrite: whether outputs that are there already may be replaced.
-        progress: called after every file with the files done, the files in all, and what became of the last.
+        compare: whether to write a strip of before and after beside each output, as
+            NAME.compare.png.
+        overwrite: whether to replace outputs that exist.
+        progress: called after every file with the number of files done, that of all files, and the
+            last outcome.
 
     Raises:
-        RestoreError: if an input isn't there, two outputs would get one name, one is there already, the format can't be
-            written, the checkpoint can't be loaded, or its model must be told a task.
+        RestoreError: if an input doesn't exist, two outputs have one name, an output exists, the
+            format can't be written, the checkpoint can't be loaded, or its model needs a task.
     """
     degradation = parse_degradation(degrade) if degrade else None
     task = task if degrade is None or isinstance(task, str) else degrade
-    jobs = list(_plan([Path(i) for i in inputs], Path(out), format, compare))
-    if not overwrite:
-        _refuse_existing(jobs)
+    jobs = _plan([Path(i) for i in inputs], Path(out), format, compare)
+    existing = [path for _, files in jobs for path in files if path.exists()]
+    if existing and not overwrite:
+        others = f" and {len(existing) - 1} more are" if len(existing) > 1 else " is"
+        raise RestoreError(
+            f"{existing[0]}{others} there already: choose another output, or say --overwrite"
+        )
     model = load_model(checkpoint)
     if not callable(task):
-        tell(model, task)  # before anything is restored, if it isn't enough
-    elif not hasattr(model, "tasks"):
+        model_arguments(model, task)  # refuses a wrong task before anything is restored
+    if not hasattr(model, "tasks"):
         task = None
+    restore = partial(restore_array, model, tile=tile, bilateral=bilateral)
     results = []
-    for job in jobs:
+    for source, files in jobs:
         try:
-            done = _restore_file(model, job, degradation, task, tile, bilateral)
-            results.append(
-                Restored(job.source, job.output, task=done if hasattr(model, "tasks") else None)
-            )
+            done = _restore_file(restore, source, files, degradation, task)
+            results.append(Restored(source, files[0], task=done))
         except CurateError as error:
-            results.append(Restored(job.source, None, str(error)))
+            results.append(Restored(source, None, str(error)))
         if progress:
             progress(len(results), len(jobs), results[-1])
     return results
 
 
-def _plan(inputs: list[Path], out: Path, format_: str | None, compare: bool) -> Iterator[_Job]:
-    """Which file becomes which."""
+def _plan(
+    inputs: list[Path], out: Path, format_: str | None, compare: bool
+) -> list[tuple[Path, list[Path]]]:
+    """Return each source with its output and, to compare, the path of its strip.
+
+    Jobs that would overwrite an input, or each other's files, are refused.
+    """
     installed()  # registers the plugins' formats too
     ending = None if format_ is None else f".{format_.lower().removeprefix('.')}"
     if ending and _format_of(Path("x" + ending)) is None:
         raise RestoreError(
             f"no format {format_!r} that can be written: say png, jpg, webp, tif, avif or the like"
         )
-    taken: dict[Path, Path] = {}
+    jobs, sources = [], dict[Path, Path]()
     for source, output in _pairs(inputs, out):
         output = output.with_suffix(ending) if ending else output
         if _format_of(output) is None:
             output = output.with_suffix(".png")
-        job = _Job(source, output, output.with_suffix(".compare.png") if compare else None)
-        for written in filter(None, (job.output, job.strip)):
-            if written in taken:
+        files = [output, output.with_suffix(".compare.png")] if compare else [output]
+        for path in files:
+            if path in sources:
                 raise RestoreError(
-                    f"{taken[written]} and {source} would both become {written}: restore them into separate folders"
+                    f"{sources[path]} and {source} would both become {path}: "
+                    "restore them into separate folders"
                 )
-            if written.resolve() == source.resolve():
+            if path.resolve() == source.resolve():
                 raise RestoreError(f"{source} would be overwritten: choose another output folder")
-            taken[written] = source
-        yield job
+            sources[path] = source
+        jobs.append((source, files))
+    return jobs
 
 
 def _pairs(inputs: list[Path], out: Path) -> list[tuple[Path, Path]]:
-    """Each picture, and what it becomes unless its format can't be written; what lies in `out` is none of them."""
+    """Return each picture with its output; pictures within `out`, from earlier, are left out."""
     pairs: list[tuple[Path, Path]] = []
-    within = out.resolve()
     for given in inputs:
         if given.is_dir():
-            found = sorted(
-                p for p in given.rglob("*") if p.suffix.lower() in _SUFFIXES and p.is_file()
-            )
-            inside = within != given.resolve()
-            pairs += [
-                (p, out / p.relative_to(given))
-                for p in found
-                if not (inside and p.resolve().is_relative_to(within))
-            ]
+            inner = out.resolve() if out.resolve() != given.resolve() else None
+            for path in sorted(given.rglob("*")):
+                if path.suffix.lower() not in _SUFFIXES or not path.is_file():
+                    continue
+                if inner is None or not path.resolve().is_relative_to(inner):
+                    pairs.append((path, out / path.relative_to(given)))
         elif given.is_file():
             single = len(inputs) == 1 and out.suffix.lower() in _SUFFIXES and not out.is_dir()
             pairs.append((given, out if single else out / given.name))
@@ -185,49 +186,33 @@ def _pairs(inputs: list[Path], out: Path) -> list[tuple[Path, Path]]:
             raise RestoreError(f"no picture or folder {given}")
     if not pairs:
         raise RestoreError(
-            f"no pictures in {', '.join(map(str, inputs))}: files of {', '.join(sorted(_SUFFIXES))} are looked for"
+            f"no pictures in {', '.join(map(str, inputs))}: "
+            f"files of {', '.join(sorted(_SUFFIXES))} are looked for"
         )
     return pairs
 
 
-def _refuse_existing(jobs: Sequence[_Job]) -> None:
-    there = [
-        path
-        for job in jobs
-        for path in (job.output, job.strip)
-        if path is not None and path.exists()
-    ]
-    if there:
-        others = f" and {len(there) - 1} more are" if len(there) > 1 else " is"
-        raise RestoreError(
-            f"{there[0]}{others} there already: choose another output, or say --overwrite"
-        )
-
-
 def _restore_file(
-    model: nn.Module,
-    job: _Job,
+    restore: Callable[..., NDArray[np.uint8]],
+    source: Path,
+    files: list[Path],
     degradation: Degradation | None,
     task: str | FindTask | None,
-    tile: int | None,
-    bilateral: bool,
 ) -> str | None:
-    """Restore one file; returns what was done."""
-    picture = _read(job.source, keep_alpha=_format_of(job.output) in _ALPHA)
+    """Restore one file and return the task."""
+    output, *strips = files
+    picture = _read(source, keep_alpha=_format_of(output) in _ALPHA)
     clean_HWC = image_HWC = picture.image_HWC
     if degradation:
-        clean_HWC, image_HWC = degradation.pair(
-            clean_HWC, generator(0, degradation.name, job.source.name)
-        )
+        rng = generator(0, degradation.name, source.name)
+        clean_HWC, image_HWC = degradation.pair(clean_HWC, rng)
     if callable(task):
         task = task(image_HWC)
-    restored_HWC = restore_array(
-        model, image_HWC, task=task, tile=tile, bilateral=bilateral, grey=picture.grey
-    )
-    atomic.write(job.output, _encode(restored_HWC, picture, job.output))
-    if job.strip:
+    restored_HWC = restore(image_HWC, task=task, grey=picture.grey)
+    atomic.write(output, _encode(restored_HWC, picture, output))
+    for strip in strips:
         shown_HWC = np.broadcast_to(restored_HWC, image_HWC.shape)
-        before_and_after(image_HWC, shown_HWC, job.strip, clean=clean_HWC if degradation else None)
+        before_and_after(image_HWC, shown_HWC, strip, clean=clean_HWC if degradation else None)
     return task
 
 
@@ -248,17 +233,9 @@ def _read(source: Path, *, keep_alpha: bool) -> _Decoded:
 
 
 def _exif_of(image: Image.Image) -> bytes:
-    """EXIF data without the orientation, which pixels have now; none where they are too damaged to be written again."""
-    with suppress(
-        OSError,
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        IndexError,
-        SyntaxError,
-        struct.error,
-    ):
+    """Return EXIF data without the orientation, which was applied; none if they are damaged."""
+    pillow = (OSError, ValueError, TypeError, LookupError, AttributeError, SyntaxError)
+    with suppress(*pillow, struct.error):
         exif = image.getexif()
         exif.pop(0x0112, None)
         return exif.tobytes() if len(exif) else b""
@@ -271,18 +248,20 @@ def _encode(restored_HWC: NDArray[np.uint8], picture: _Decoded, output: Path) ->
         restored.putalpha(picture.alpha.crop((0, 0, *restored.size)))
     format_ = _format_of(output)
     assert format_
-    keep: dict[str, Any] = {"exif": picture.exif} if picture.exif else {}
+    options = dict(_OPTIONS.get(format_, {}))
+    if picture.exif:
+        options["exif"] = picture.exif
     if picture.profile[16:20] == _PROFILES[restored.mode]:
-        keep["icc_profile"] = picture.profile
+        options["icc_profile"] = picture.profile
     buffer = io.BytesIO()
     try:
-        restored.save(buffer, format_, **keep, **_SAVE.get(format_, {}))
+        restored.save(buffer, format_, **options)
     except (OSError, ValueError) as error:
         raise RestoreError(f"{output} can't be written as {format_}: {error}") from error
     return buffer.getvalue()
 
 
 def _format_of(path: Path) -> str | None:
-    """Pillow's name of the format that a file name's ending means; None when it can't be written."""
+    """Return Pillow's name of the format that a file's ending stands for; None if not writable."""
     format_ = Image.registered_extensions().get(path.suffix.lower())
     return format_ if format_ in Image.SAVE and format_ != "GIF" else None

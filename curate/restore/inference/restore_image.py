@@ -1,4 +1,4 @@
-"""Apply a trained restorer to pictures, whole or in pieces."""
+"""Application of a trained restorer to a picture, whole or in pieces."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ from curate.restore.inference.bilateral import bilateral_filter
 from curate.restore.inference.tiles import cover, sample_sheet
 from curate.restore.models import task_arguments
 
-__all__ = ["restore_array", "restore_image", "tell"]
+__all__ = ["model_arguments", "restore_array", "restore_image"]
 
 WHOLE = 2**21
-"""Pixels up to which a picture is restored in one piece: about 2 GB of memory for the smallest model; wider ones say in
-`pixels_at_once` how many they take."""
+"""Pixels up to which a picture is restored in one piece: about 2 GB for the smallest model.
+
+Models that need more memory have a limit of their own, `pixels_at_once`.
+"""
 TILE = 1024
 
 
@@ -42,11 +44,12 @@ def restore_image(
     Args:
         model: a model in evaluation mode, or a checkpoint's path.
         image: a Pillow image, or an array of uint8 (height, width, 3) RGB.
-        task: what DAMoE is to do: sr, derain, denoise, dejpeg, or the name of a degradation. Other models need none.
-        tile: side of the pieces to restore at a time, overlapping ones, all by the experts that are picked once for the
-            picture; None takes pictures of up to 2^21 pixels whole, and larger ones in pieces of 1024; models that need
-            more memory 2^18 and 512.
-        bilateral: whether the document's filter follows (section 5.2 of MOE-IR_30G's).
+        task: what DAMoE is to do: sr, derain, denoise, dejpeg, or the name of a degradation. Other
+            models need none.
+        tile: side of the pieces to restore at a time. Pieces overlap, and all use the experts that
+            are picked once for the picture. By default pictures of up to 2^21 pixels are restored
+            whole and larger ones in pieces of 1024; 2^18 and 512 for models that need more memory.
+        bilateral: whether to apply the filter of MOE-IR_30G's document (section 5.2) at the end.
 
     Returns:
         An RGB image of the same size, upright.
@@ -67,25 +70,24 @@ def restore_array(
     grey: bool = False,
     quantise: bool = True,
 ) -> NDArray[Any]:
-    """Restore (height, width, 3) RGB on 0..255; see `restore_image`.
+    """Restore (height, width, 3) RGB on 0..255, of bytes or floats.
+
+    `model`, `task`, `tile` and `bilateral` are those of `restore_image`.
 
     Args:
-        model: see `restore_image`, as the others.
-        image_HWC: of bytes or floats.
-        task: as above.
-        tile: as above.
-        bilateral: as above.
-        grey: whether the result is the mean of the channels, (height, width, 1): for a grey image in three of them.
-        quantise: whether the result is of bytes; float32 on 0..255 otherwise.
+        grey: whether to return the mean of the channels, (height, width, 1): for a grey image that
+            is given in three channels.
+        quantise: whether to return bytes; float32 on 0..255 otherwise.
 
     Raises:
-        RestoreError: if the array has another shape, the model must be told a task or isn't for this one, the tile is
-            too small, or the GPU's memory is.
+        RestoreError: if the array has another shape, the model needs a task or isn't for this one,
+            the tile is too small, or the GPU's memory is.
     """
-    told = tell(model, task)
+    arguments = model_arguments(model, task)
     if image_HWC.ndim != 3 or image_HWC.shape[2] != 3 or not image_HWC.size:
         raise RestoreError(
-            f"want an array of shape (height, width, 3), not {image_HWC.shape}; or give a Pillow image"
+            f"want an array of shape (height, width, 3), not {image_HWC.shape}; "
+            "or give a Pillow image"
         )
     height, width = image_HWC.shape[:2]
     if tile is None:
@@ -94,28 +96,28 @@ def restore_array(
     grid = getattr(model, "grid", getattr(model, "multiple", 1))
     rows, columns = cover(height, tile, grid), cover(width, tile, grid)
     if len(rows) * len(columns) > 1:
-        told |= _one_route(model, sample_sheet(image_HWC, tile))
+        arguments |= _pick_route(model, sample_sheet(image_HWC, tile))
+    # sum of the pieces, weighted so that the weights of all pieces at a pixel sum to 1
     restored_HWC = np.zeros(image_HWC.shape, np.float32)
-    for row, down_h in rows:
-        for column, across_w in columns:
-            piece_HWC = _restore_piece(model, image_HWC[row, column], told)
-            restored_HWC[row, column] += piece_HWC * (down_h[:, None] * across_w)[..., None]
-    restored_HWC = restored_HWC.clip(0, 255)
+    for row, weight_h in rows:
+        for column, weight_w in columns:
+            piece_HWC = _restore_piece(model, image_HWC[row, column], arguments)
+            restored_HWC[row, column] += piece_HWC * (weight_h[:, None] * weight_w)[..., None]
+    result_HWC: NDArray[Any] = restored_HWC.clip(0, 255)
     if grey:
-        restored_HWC = restored_HWC.mean(axis=2, keepdims=True)
-    finished_HWC: NDArray[Any] = (
-        np.rint(restored_HWC).astype(np.uint8) if quantise else restored_HWC
-    )
-    return bilateral_filter(finished_HWC) if bilateral else finished_HWC
+        result_HWC = result_HWC.mean(axis=2, keepdims=True)
+    if quantise:
+        result_HWC = np.rint(result_HWC).astype(np.uint8)
+    return bilateral_filter(result_HWC) if bilateral else result_HWC
 
 
 def _restore_piece(
-    model: nn.Module, piece_HWC: NDArray[Any], told: dict[str, Any]
+    model: nn.Module, piece_HWC: NDArray[Any], arguments: dict[str, Any]
 ) -> NDArray[np.float32]:
     device = next(model.parameters()).device
     try:
         with torch.inference_mode():
-            out_3HW = model(to_tensor(piece_HWC)[None].to(device), **told)[0]
+            out_3HW = model(to_tensor(piece_HWC)[None].to(device), **arguments)[0]
             out_HWC: NDArray[np.float32] = (out_3HW.float() * 255).permute(1, 2, 0).cpu().numpy()
     except torch.cuda.OutOfMemoryError as error:
         sides = "x".join(map(str, piece_HWC.shape[1::-1]))
@@ -125,27 +127,26 @@ def _restore_piece(
     return out_HWC
 
 
-def _one_route(model: nn.Module, sheet_HWC: NDArray[Any]) -> dict[str, Any]:
-    """The experts that routers pick for an image as a whole, to be met by all of its pieces."""
+def _pick_route(model: nn.Module, sheet_HWC: NDArray[Any]) -> dict[str, Any]:
+    """Return the experts that routers pick for an image as a whole, for all of its pieces."""
     if not hasattr(model, "forward_with_choices"):
         return {}
-    device = next(model.parameters()).device
+    sheet_13HW = to_tensor(sheet_HWC)[None].to(next(model.parameters()).device)
     with torch.inference_mode():
-        choices_1n = model.forward_with_choices(to_tensor(sheet_HWC)[None].to(device))[1]  # type: ignore[operator]
-    return {"route": choices_1n}
+        return {"route": model.forward_with_choices(sheet_13HW)[1]}  # type: ignore[operator]
 
 
-def tell(model: nn.Module, task: str | None) -> dict[str, Any]:
-    """What a model is called with besides the image.
+def model_arguments(model: nn.Module, task: str | None) -> dict[str, Any]:
+    """Return the arguments that a model takes besides the image.
 
     Raises:
-        RestoreError: if it must be told a task, or isn't for this one.
+        RestoreError: if it needs a task, or isn't for this one.
     """
     number = TASKS.index(parse_task(task)) if task else None
-    told = task_arguments(model, 0 if number is None else number)
-    if told and number is None:
+    arguments = task_arguments(model, number or 0)
+    if arguments and number is None:
         known = ", ".join(model.tasks)  # type: ignore[arg-type]
         raise RestoreError(
             f"this model must be told what to do: name a task (--task), one of {known}"
         )
-    return told
+    return arguments

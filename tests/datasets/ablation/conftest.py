@@ -16,7 +16,7 @@ def _labeller(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of 168 pictures: 40 are training images, 8 test images, 32 surplus, and 88 rejected as too smooth."""
+    """A run of 168 pictures: 40 for training, 8 for tests, 32 spare, 88 rejected as too smooth."""
     folder = tmp_path_factory.mktemp("ablation")
     (folder / "pictures").mkdir()
     for number in (*GOOD, *SMOOTH, *BLURRED):

@@ -17,7 +17,7 @@ COLOURS = {
 
 
 class ByColour:
-    """What `curate.stages.label.clip.Labeller` offers to those that label."""
+    """Stand-in for `curate.stages.label.clip.Labeller` that labels by mean colour."""
 
     key, name, dim = "by colour", "by colour", 3
 
@@ -35,7 +35,7 @@ class ByColour:
 
 
 def texture(seed: int, colour: tuple[int, int, int], slope: float) -> Image.Image:
-    """Noise whose amplitude falls with the frequency, so steeply."""
+    """Return noise whose amplitude falls with the frequency to the power of the slope."""
     rng = np.random.default_rng(seed)
     width, height = (int(side) for side in rng.integers(60, 110, 2))
     spectrum = np.fft.rfft2(rng.normal(0, 1, (height, width)))
@@ -46,11 +46,11 @@ def texture(seed: int, colour: tuple[int, int, int], slope: float) -> Image.Imag
 
 
 GOOD, SMOOTH, BLURRED = range(80), range(80, 128), range(128, 168)
-"""Numbers of the pictures that pass; that are too smooth to pass; and that are the first 40, too blurred to pass."""
+"""Numbers of pictures that pass, of too smooth ones, and of the first 40 again, too blurred."""
 
 
 def picture(number: int) -> Image.Image:
-    """One of the run's, in the colour of its number."""
+    """Return a picture of the run, in the colour of its number."""
     if number in BLURRED:
         return picture(number - BLURRED.start).filter(ImageFilter.GaussianBlur(2))
     slope = 2.2 if number in SMOOTH else 0.4 + (number * 7 % 20) / 20

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from curate.cli.app import app
 from curate.datasets.ablation import Ablation, Subset, ablate
-from curate.datasets.ablation.copies import Place, Workshop
+from curate.datasets.ablation.copies import CopyWorkers, StoredImage
 from curate.errors import CurateError, ManifestError, RunError
 from curate.manifest import find_faults, read_manifest
 from curate.manifest.paper_statistics import ABLATIONS
@@ -73,7 +73,7 @@ def tree(folder: Path) -> dict[str, str]:
     }
 
 
-def test_each_is_a_manifest_whose_images_are_there(out: Path) -> None:
+def test_each_subset_is_a_manifest_with_images(out: Path) -> None:
     names = sorted(path.stem for path in out.glob("*.parquet"))
     assert names == sorted([*ABLATIONS, "size_6", "size_12", "size_30"])
     for name in names:
@@ -85,8 +85,8 @@ def test_each_is_a_manifest_whose_images_are_there(out: Path) -> None:
         assert manifest.metadata["ablation"] == name
 
 
-def test_each_differs_in_one_aspect(out: Path) -> None:
-    """Of those that are chosen; what copying does to the other measures is only told."""
+def test_each_subset_differs_in_one_aspect(out: Path) -> None:
+    """Chosen subsets only: the effect of copies on the other measures is only reported."""
     full = frame(out, "full")
     for name in ("low_frequency", "low_diversity", "size_12", "size_30"):
         subset = frame(out, name)
@@ -105,7 +105,7 @@ def test_each_differs_in_one_aspect(out: Path) -> None:
         assert entropy(frame(out, name)["category"]) > log10(4) - 0.01
 
 
-def test_the_reference_is_like_the_training_split(run: Path, out: Path) -> None:
+def test_reference_has_the_statistics_of_the_training_split(run: Path, out: Path) -> None:
     train, full = (
         read_manifest(run / "manifest/train.parquet").table.to_pandas(),
         frame(out, "full"),
@@ -120,7 +120,7 @@ def test_smaller_sizes_lie_within_larger_ones(out: Path) -> None:
     assert ids[0] < ids[1] < ids[2] < ids[3]
 
 
-def test_no_subset_holds_a_test_image_or_a_copy_of_anything(run: Path, out: Path) -> None:
+def test_subsets_hold_no_test_image_and_no_duplicate(run: Path, out: Path) -> None:
     seen = ledger(run).set_index("id")
     names = seen["url"].str.extract(r"(\d+)\.\w+$")[0].astype(int)
     rejected = seen[seen["reason"] == "low_texture"]
@@ -132,12 +132,12 @@ def test_no_subset_holds_a_test_image_or_a_copy_of_anything(run: Path, out: Path
         assert len(set(ids)) == len(ids)
         assert not (seen.loc[ids, "split"] == "test").any()
         held |= set(ids)
-    # blurred twins of training, surplus and test images look like these; smooth pictures look like nothing else
+    # blurred twins resemble training, surplus and test images; smooth pictures resemble nothing
     assert not set(names[list(held)]) & set(BLURRED)
     assert set(names[list(held)]) & set(SMOOTH)
 
 
-def test_images_that_were_rejected_are_labelled(run: Path, out: Path) -> None:
+def test_rejected_images_are_labelled(run: Path, out: Path) -> None:
     manifest, seen = read_manifest(out / "low_frequency.parquet"), ledger(run).set_index("id")
     rejected = [
         n for n, id_ in enumerate(manifest.column("id")) if seen.loc[id_, "reason"] == "low_texture"
@@ -186,16 +186,15 @@ def test_copies_have_fewer_bits(out: Path) -> None:
             np.mean([8 * len(stored(row, quality)) / pixels[row] for row in range(len(full))])
         )
 
-    assert [copies.read_bytes(row) for row in range(len(full))] == [
-        stored(row, quality) for row in range(len(full))
-    ]
+    for row in range(len(full)):
+        assert copies.read_bytes(row) == stored(row, quality)
     assert abs(mean_bpp(quality) - 3.0) == min(
         abs(mean_bpp(q) - 3.0) for q in range(quality - 2, quality + 3)
     )
     assert copies.table["bpp"].to_numpy().mean() == pytest.approx(mean_bpp(quality))
 
 
-def test_the_summary_says_what_they_are_like(out: Path) -> None:
+def test_summary_describes_the_subsets(out: Path) -> None:
     found = summary(out)
     assert list(found) == [*ABLATIONS, "size_6", "size_12", "size_30"]
     for name, subset in found.items():
@@ -215,7 +214,10 @@ def test_the_summary_says_what_they_are_like(out: Path) -> None:
     assert "hf_ratio_032" in found["low_resolution"]["off"]
     with (out / "summary.csv").open(newline="") as file:
         rows_ = list(csv.DictReader(file))
-    assert [row["subset"] for row in rows_] == [*found, *(f"{name} (paper)" for name in ABLATIONS)]
+    assert [row["subset"] for row in rows_] == [
+        *found,
+        *map("{} (paper)".format, ABLATIONS),
+    ]
     assert (rows_[-3]["bpp"], rows_[-3]["lossless_bpp"], rows_[-2]["hf_ratio_032"]) == (
         "1.88",
         "",
@@ -223,7 +225,7 @@ def test_the_summary_says_what_they_are_like(out: Path) -> None:
     )
 
 
-def test_the_same_wishes_give_the_same_bytes_and_another_seed_other_images(
+def test_same_settings_give_the_same_bytes_and_another_seed_other_images(
     run: Path, out: Path, tmp_path: Path
 ) -> None:
     ablate(run, out.parent / "again", WANTED, scheduler="serial")
@@ -237,22 +239,23 @@ class Backwards:
     """An executor whose last task is done first."""
 
     def map(
-        self, function: Callable[..., Any], tasks: Iterable[Any], told: object
+        self, function: Callable[..., Any], tasks: Iterable[Any], on_report: object
     ) -> Iterator[tuple[Any, Any]]:
         for task in reversed(list(tasks)):
             yield task, function(task, lambda report: None)
 
 
-def test_results_stand_in_the_order_of_the_images(run: Path, out: Path) -> None:
+def test_results_of_workers_keep_the_order_of_the_images(run: Path, out: Path) -> None:
     rows = frame(out, "full").head(5)
     tars = [str((out / tar).resolve()) for tar in rows["tar"]]
     columns = (rows[name] for name in ("offset", "nbytes", "sha256", "pixels"))
-    places = [Place(*row) for row in zip(rows["id"], tars, *columns, strict=True)]
-    workshop = Workshop(Backwards(), ())  # type: ignore[arg-type]
-    assert workshop.lossless(places) == [workshop.lossless([place])[0] for place in places]
+    images = [StoredImage(*row) for row in zip(rows["id"], tars, *columns, strict=True)]
+    workers = CopyWorkers(Backwards(), ())  # type: ignore[arg-type]
+    alone = [next(workers.lossless([image])) for image in images]
+    assert list(workers.lossless(images)) == alone
 
 
-def test_what_is_out_of_reach_is_explained(run: Path, tmp_path: Path) -> None:
+def test_target_out_of_reach_is_explained(run: Path, tmp_path: Path) -> None:
     wanted = Ablation(
         images=24,
         sizes=(),
@@ -278,7 +281,7 @@ def test_what_is_out_of_reach_is_explained(run: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out/images/low_resolution-00000.tar").exists()
 
 
-def test_a_choice_of_resolution_that_can_be_had_is_had(run: Path, tmp_path: Path) -> None:
+def test_reachable_resolution_is_chosen(run: Path, tmp_path: Path) -> None:
     pixels = read_manifest(run / "manifest/train.parquet").table["pixels"].to_numpy().mean()
     wanted = Ablation(24, (), {"resolution": 0.8 * pixels}, ("resolution", "bpp"), 0.1)
     found = {
@@ -292,7 +295,7 @@ def test_a_choice_of_resolution_that_can_be_had_is_had(run: Path, tmp_path: Path
     assert not (tmp_path / "out/images").exists()
 
 
-def test_the_trainer_takes_each(out: Path, tmp_path: Path) -> None:
+def test_trainer_reads_each_subset(out: Path, tmp_path: Path) -> None:
     from curate.restore import TrainRecipe, train
     from curate.restore.checkpoints.checkpoint import read_info
 
@@ -315,7 +318,7 @@ def test_the_trainer_takes_each(out: Path, tmp_path: Path) -> None:
     assert pictures == [len(read_manifest(path)) for path in paths]
 
 
-def test_of_one_category_there_is_no_less_diversity(run: Path, tmp_path: Path) -> None:
+def test_one_category_has_no_subset_of_less_diversity(run: Path, tmp_path: Path) -> None:
     shutil.copytree(run, tmp_path / "run")
     for path in (tmp_path / "run/ledger").glob("*.parquet"):
         table = pq.read_table(path)
@@ -325,15 +328,15 @@ def test_of_one_category_there_is_no_less_diversity(run: Path, tmp_path: Path) -
         table = table.set_column(table.column_names.index("category"), "category", names)
         pq.write_table(table, path, write_page_checksum=True)
     options = ("--images", 24, "--sizes", "6", "--scheduler", "serial")
-    code, told, _ = command(tmp_path / "run", "--out", tmp_path / "out", *options)
+    code, output, _ = command(tmp_path / "run", "--out", tmp_path / "out", *options)
     assert code == 0
-    assert "low_diversity: left out, since the reference has nothing of that aspect" in told
+    assert "low_diversity: left out, since the reference has nothing of that aspect" in output
     assert sorted(path.stem for path in (tmp_path / "out").glob("*.parquet")) == [
         "full", "low_bpp", "low_frequency", "low_resolution", "size_6"
     ]  # fmt: skip
 
 
-def test_the_smallest_tolerance_is_kept_to_where_it_can_be(run: Path, tmp_path: Path) -> None:
+def test_smallest_tolerance_is_met_where_possible(run: Path, tmp_path: Path) -> None:
     wanted = Ablation(24, (), {"frequency": 0.015}, tolerance=0.01)
     found = {
         subset.name: subset for subset in ablate(run, tmp_path / "out", wanted, scheduler="serial")
@@ -374,7 +377,7 @@ def test_a_damaged_image_is_named_and_nothing_is_left(run: Path, tmp_path: Path)
         ),
     ],
 )
-def test_wishes_that_can_not_be_met(
+def test_impossible_settings_are_refused(
     run: Path, tmp_path: Path, wanted: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(CurateError, match=message):
@@ -382,7 +385,7 @@ def test_wishes_that_can_not_be_met(
     assert not list(tmp_path.iterdir())
 
 
-def test_what_is_no_finished_run_is_refused(run: Path, out: Path, tmp_path: Path) -> None:
+def test_ablate_of_an_unfinished_run_is_refused(run: Path, out: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="is no run folder"):
         ablate(tmp_path / "none", tmp_path / "out")
     shutil.copytree(
@@ -396,7 +399,7 @@ def test_what_is_no_finished_run_is_refused(run: Path, out: Path, tmp_path: Path
         ablate(run, "memory://ablation/out", Ablation(24), scheduler="serial")
 
 
-def test_a_subset_that_lacks_nothing_has_nothing_to_explain() -> None:
+def test_subset_without_target_is_reached() -> None:
     assert Subset("full", "chosen", ABLATIONS["full"], 12.92).reached
 
 
@@ -405,7 +408,7 @@ def command(*arguments: object) -> tuple[int, str, str]:
     return result.exit_code, result.output, str(result.exception or "")
 
 
-def test_the_command_prints_subsets_beside_the_papers(run: Path, tmp_path: Path) -> None:
+def test_command_prints_subsets_beside_the_papers(run: Path, tmp_path: Path) -> None:
     options = (
         "--images",
         24,
@@ -416,13 +419,13 @@ def test_the_command_prints_subsets_beside_the_papers(run: Path, tmp_path: Path)
         "--scheduler",
         "serial",
     )
-    code, told, _ = command(run, "--out", tmp_path / "out", *options)
+    code, output, _ = command(run, "--out", tmp_path / "out", *options)
     assert code == 0
-    assert "low_diversity (paper)" in told
-    assert "resize=0.333333" in told
-    assert "low_frequency: 1e-05 is out of reach, " in told
-    assert "lacking images at 1e-05 or under: Animals 6, Food 6, Map 6, Nature 6" in told
-    assert f"6 manifests and summary.json in {tmp_path / 'out'}" in told
+    assert "low_diversity (paper)" in output
+    assert "resize=0.333333" in output
+    assert "low_frequency: 1e-05 is out of reach, " in output
+    assert "lacking images at 1e-05 or under: Animals 6, Food 6, Map 6, Nature 6" in output
+    assert f"6 manifests and summary.json in {tmp_path / 'out'}" in output
 
 
 @pytest.mark.parametrize(
@@ -432,8 +435,8 @@ def test_the_command_prints_subsets_beside_the_papers(run: Path, tmp_path: Path)
         (("--sizes", "many"), "--sizes takes numbers of images such as 100,200,400, not 'many'"),
     ],
 )
-def test_the_command_says_what_it_takes(
+def test_command_with_bad_options_names_valid_ones(
     run: Path, tmp_path: Path, options: tuple[str, ...], message: str
 ) -> None:
-    code, _, told = command(run, "--out", tmp_path / "out", *options)
-    assert (code, told) == (1, message)
+    code, _, output = command(run, "--out", tmp_path / "out", *options)
+    assert (code, output) == (1, message)
