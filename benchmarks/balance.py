@@ -44,7 +44,7 @@ class Pool:
 
 
 def programme(pool: Pool) -> Counts:
-    """The linear programme."""
+    """Build the linear programme."""
     return balance(pool.available_CB, pool.total, pool.weights_C, pool.weights_B).counts_CB
 
 

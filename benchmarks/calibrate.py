@@ -165,7 +165,7 @@ def line(fit: Fit, *first: object) -> str:
 
 
 def plain_table(bsds: Mapping[str, Curves], urban: Curves) -> Iterator[str]:
-    """The printed cut-off, and the best one, of each reading that departs in one thing at most."""
+    """Tabulate the printed and the best cut-off of readings with at most one departure."""
     yield row(
         "reading", "BSDS, c = 0.5", "Urban100, c = 0.5", "best *c*", "BSDS", "Urban100", "off by"
     )

@@ -46,7 +46,7 @@ def _resized(scale: float) -> Copy:
 
 
 def _cropped(share: float) -> Copy:
-    """A part with this share of the area, of somewhat other proportions, anywhere."""
+    """Crop a part with this share of the area, of similar proportions, anywhere."""
 
     def copy(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
         stretch = min(max(np.exp(rng.uniform(-0.1, 0.1)), sqrt(share)), 1 / sqrt(share))

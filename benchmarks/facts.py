@@ -50,7 +50,7 @@ FILTERS = {"bilinear": 2, "bicubic": 3, "Lanczos": 1}
 
 
 def files(folders: list[Path]) -> Iterator[bytes]:
-    """The bytes of every file below some folders."""
+    """Read the bytes of every file below some folders."""
     for folder in folders:
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             yield path.read_bytes()
@@ -68,7 +68,7 @@ def pictures(folders: list[Path]) -> Iterator[Image.Image]:
 
 
 def as_jpeg(picture: Image.Image, quality: int) -> Image.Image:
-    """A picture after saving it."""
+    """Save a picture and read it again."""
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=quality)
     return Image.open(file)
@@ -79,7 +79,7 @@ def luma(picture: Image.Image) -> NDArray[np.uint8]:
 
 
 def table(head: str, *rows: str) -> None:
-    """A Markdown table, from cells joined by '|'."""
+    """Format a Markdown table from cells joined by '|'."""
     columns = head.count("|") + 1
     print(
         "\n".join(

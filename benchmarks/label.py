@@ -160,7 +160,7 @@ def _difference(plain: _Plain, labeller: Labeller, files: list[bytes]) -> tuple[
 
 
 def _untrained(model: str, folder: Path) -> Path:
-    """A model folder of random weights, as open_clip would begin to train them."""
+    """Write a model folder of random weights, as open_clip initialises them."""
     config = open_clip.get_model_config(model)
     if config is None:
         raise SystemExit(f"open_clip has no model {model}")

@@ -32,7 +32,7 @@ WORDS = (
 
 
 def windows(rng: np.random.Generator) -> Image.Image:
-    """A desktop with windows on it, or one window that fills the picture."""
+    """Draw a desktop with windows on it, or one window that fills the picture."""
     picture = _gradient(rng)
     if rng.random() < 0.6:
         _window(rng, picture, (0, 0, *SIZE))
@@ -66,7 +66,7 @@ def diagrams(rng: np.random.Generator) -> Image.Image:
 
 
 def sprites(rng: np.random.Generator) -> Image.Image:
-    """A sheet of small figures on one colour."""
+    """Draw a sheet of small figures on one colour."""
     picture = Image.new("RGB", SIZE, "black" if rng.random() < 0.6 else _pastel(rng))
     pen = ImageDraw.Draw(picture)
     count = int(rng.integers(4, 11))

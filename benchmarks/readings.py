@@ -241,7 +241,7 @@ class Means:
         return out
 
     def curves(self) -> dict[Reading, Curve]:
-        """The mean of each reading at the cut-offs 0, 1/BINS ... 1."""
+        """Return the mean of each reading at the cut-offs 0, 1/BINS ... 1."""
         ratios = {average: self._beyond[average] / self._whole[average] for average in AVERAGES}
         found = {
             Reading(size, colour, window, weight, distance, dc, average): ratios[average][

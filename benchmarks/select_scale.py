@@ -92,7 +92,7 @@ def invent(count: int, pool: float, seed: int, columns: list[str]) -> pa.Table:
 
 
 def invent_run(folder: RunFolder, recipe: Recipe, rows: int, pool: float) -> list[str]:
-    """A run folder as the match stage leaves it."""
+    """Write a run folder as the match stage leaves it."""
     columns = [column.name for column in LEDGER if column.name not in DECIDED]
     elsewhere = {name for names in PLACES.values() for name in names}
     places = PLACES | {"measured": ("id", *(name for name in columns if name not in elsewhere))}

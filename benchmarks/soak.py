@@ -209,7 +209,7 @@ def _measure(
 
 
 def _peaks(gauges: list[Gauge]) -> tuple[Gauge, Gauge]:
-    """The most of each in the first half, and in the second."""
+    """Return the maximum of each in the first half, and in the second."""
     middle = len(gauges) // 2
     one, other = (
         Gauge(*map(max, zip(*half, strict=True))) for half in (gauges[:middle], gauges[middle:])

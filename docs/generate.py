@@ -1,6 +1,6 @@
 """Write the pages of docs/reference/ from the code: python docs/generate.py
 
-The code is the only place that names settings, columns, reasons, commands and functions; these pages repeat it for
+Only the code names settings, columns, reasons, commands and functions; these pages repeat it for
 readers. A test fails when they fall behind.
 """
 
@@ -40,14 +40,14 @@ NOTE = "<!-- Written by docs/generate.py from the code; change the code, then ru
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
+    """Format a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     escaped = ([cell.replace("|", r"\|") for cell in line] for line in lines)
     return "".join(f"| {' | '.join(line)} |\n" for line in escaped)
 
 
 def sentence(text: str) -> str:
-    """A description on one line."""
+    """Join a description into one line."""
     return " ".join(text.split())
 
 
@@ -55,7 +55,7 @@ def sentence(text: str) -> str:
 
 
 def recipe_page(recipe: type[Config], title: str, intro: str) -> str:
-    """Every setting of a recipe, a table for each group."""
+    """Write the page of a recipe's settings, a table for each group."""
     schema = recipe.model_json_schema()
     parts = [f"{NOTE}# {title}\n\n{intro.strip()}\n"]
     parts += _groups(recipe, schema, schema["$defs"], "")
@@ -73,22 +73,18 @@ def _groups(
         if _is_group(kind):
             inner.append((kind, f"{prefix}{name}."))
             continue
-        inner += [
-            (item, f"{prefix}{name}[].") for item in get_args(kind) if _is_group(item)
-        ]  # a list of groups
+        # a list of groups
+        inner += [(item, f"{prefix}{name}[].") for item in get_args(kind) if _is_group(item)]
         default = "*required*" if name in required else f"`{_yaml(field.get('default'))}`"
-        rows.append(
-            (f"`{prefix}{name}`", _type(field), default, sentence(field.get("description", "")))
-        )
-    heading = (
-        f"## {prefix.rstrip('.')}\n\n{sentence(schema['description'])}\n\n"
-        if prefix
-        else "## At the top\n\n"
-    )
+        meaning = sentence(field.get("description", ""))
+        rows.append((f"`{prefix}{name}`", _type(field), default, meaning))
+    heading = "## At the top\n\n"
+    if prefix:
+        heading = f"## {prefix.rstrip('.')}\n\n{sentence(schema['description'])}\n\n"
     text = heading + table(("setting", "type", "default", "meaning"), rows)
     if free := [name for name in schema["properties"] if name in config.incidental]:
         names = ", ".join(f"`{prefix}{name}`" for name in free)
-        text += f"\nMay differ when you go on with what is there, since no result depends on it: {names}.\n"
+        text += f"\nMay change when a run resumes, since no result depends on it: {names}.\n"
     yield text
     for kind, path in inner:
         yield from _groups(kind, definitions[kind.__name__], definitions, path)
@@ -99,7 +95,7 @@ def _is_group(kind: Any) -> TypeGuard[type[Config]]:
 
 
 def _type(field: dict[str, Any]) -> str:
-    """A JSON schema in words."""
+    """Describe a JSON schema in words."""
     if "$ref" in field:
         return f"`{field['$ref'].rpartition('/')[2]}`"
     if "anyOf" in field:
@@ -137,7 +133,7 @@ def _bounds(field: dict[str, Any]) -> str:
 
 
 def _yaml(value: Any) -> str:
-    """A default as one would write it in a recipe."""
+    """Format a default as in a recipe."""
     match value:
         case None:
             return "null"
@@ -154,19 +150,13 @@ def _yaml(value: Any) -> str:
 
 
 def manifest_page() -> str:
-    """The columns of manifest and ledger."""
+    """Write the page of columns of manifest and ledger."""
     known = {column.name for column in MANIFEST}
 
     def rows(columns: Iterable[manifest.Column]) -> Iterator[tuple[str, ...]]:
         for c in columns:
-            yield (
-                f"`{c.name}`",
-                f"`{c.type}`",
-                c.unit,
-                "never null" if c.required else "",
-                c.stage,
-                c.meaning,
-            )
+            required = "never null" if c.required else ""
+            yield f"`{c.name}`", f"`{c.type}`", c.unit, required, c.stage, c.meaning
 
     header = ("column", "type", "unit", "", "from", "meaning")
     return f"""{NOTE}# Manifest, schema {SCHEMA_VERSION}
@@ -216,7 +206,7 @@ order. Two manifests with one fingerprint name the same bytes in the same order,
 
 
 def reasons_page() -> str:
-    """The closed list of reasons."""
+    """Write the page of reasons."""
     parts = [
         f"""{NOTE}# Reasons
 
@@ -225,17 +215,14 @@ first that applies, in the order of the stages. *Transient* means that another t
 """
     ]
     for stage in dict.fromkeys(reason.stage for reason in Reason):
-        rows = [
-            (f"`{r.value}`", r.meaning, "yes" if r.transient else "")
-            for r in Reason
-            if r.stage == stage
-        ]
+        own = [reason for reason in Reason if reason.stage == stage]
+        rows = [(f"`{r.value}`", r.meaning, "yes" if r.transient else "") for r in own]
         parts.append(f"## {stage}\n\n{table(('reason', 'meaning', 'transient'), rows)}")
     return "\n".join(parts)
 
 
 def events_page() -> str:
-    """What `--log-json` writes."""
+    """Write the page of events."""
     parts = [
         f"""{NOTE}# Events
 
@@ -263,7 +250,7 @@ such as a recipe that isn't there, is in no log: see the exit code.
 
 
 def cli_page() -> str:
-    """Every command with its arguments and options."""
+    """Write the page of commands with their arguments and options."""
     group: Any = typer.main.get_command(app)
     intro = f"""{NOTE}# Commands
 
@@ -282,25 +269,22 @@ def _commands(group: Any, prefix: str) -> Iterator[str]:
         arguments = [p for p in command.params if p.param_type_name == "argument"]
         options = [p for p in command.params if p.param_type_name == "option"]
         usage = " ".join([prefix, name, *(p.metavar or p.name.upper() for p in arguments)])
-        usage += "".join(f" {_option(p)}" for p in options if p.required) + (
-            " [OPTIONS]" if options else ""
-        )
-        text = f"## {f'{prefix} {name}'.removeprefix('curate ')}\n\n    {usage}\n\n{sentence(command.help)}\n"
-        rows = [
-            (f"`{p.metavar or p.name.upper()}`", sentence(p.help or ""), "*required*")
-            for p in arguments
-        ]
+        usage += "".join(f" {_option(p)}" for p in options if p.required)
+        usage += " [OPTIONS]" if options else ""
+        title = f"{prefix} {name}".removeprefix("curate ")
+        text = f"## {title}\n\n    {usage}\n\n{sentence(command.help)}\n"
+        rows = []
+        for p in arguments:
+            rows.append((f"`{p.metavar or p.name.upper()}`", sentence(p.help or ""), "*required*"))
         rows += [(f"`{_option(p)}`", sentence(p.help or ""), _default(p)) for p in options]
         yield f"{text}\n{table(('', 'meaning', 'default'), rows)}" if rows else text
 
 
 def _option(parameter: Any) -> str:
     names = ", ".join(parameter.opts)
-    return (
-        names
-        if parameter.is_flag
-        else f"{names} {parameter.metavar or parameter.name.upper().rstrip('_')}"
-    )
+    if parameter.is_flag:
+        return names
+    return f"{names} {parameter.metavar or parameter.name.upper().rstrip('_')}"
 
 
 def _default(parameter: Any) -> str:
@@ -312,23 +296,21 @@ def _default(parameter: Any) -> str:
 # --- Python
 
 RESULTS: tuple[type, ...] = (
-    execute.RunOutcome, StageOutcome, probe.ProbeOutcome, probe.Estimate, probe.Range, probe.Diagnosis,
-    measure.Measures, LabelResult, LabelEvaluation, LabelledPicture, CategoryScore, ScoreBin, Survey, BadFile, Ingested,
-    Statistics, manifest.Manifest, manifest.Fault, manifest.Exported, manifest.ExportOptions,
-    restore.TrainResult, restore.Evaluation, restore.Score, restore.ScoreTable, restore.ScoreRow, restore.Estimate,
+    execute.RunOutcome, StageOutcome, probe.ProbeOutcome, probe.Estimate, probe.Range,
+    probe.Diagnosis, measure.Measures, LabelResult, LabelEvaluation, LabelledPicture,
+    CategoryScore, ScoreBin, Survey, BadFile, Ingested, Statistics, manifest.Manifest,
+    manifest.Fault, manifest.Exported, manifest.ExportOptions, restore.TrainResult,
+    restore.Evaluation, restore.Score, restore.ScoreTable, restore.ScoreRow, restore.Estimate,
     restore.Restored, restore.ModelEntry, restore.Part,
 )  # fmt: skip
-"""What the functions return, less what Python itself has."""
+"""Types that the functions return."""
 
 
 def python_page() -> str:
-    """The public names, in the order of the package's docstring."""
+    """Write the page of public names, in the order of the package's docstring."""
     docstring = curate.__doc__ or ""
-    names = [
-        name
-        for name in re.findall(r"^    (\w+)", docstring, re.MULTILINE)
-        if name in curate.__all__
-    ]
+    words = re.findall(r"^    (\w+)", docstring, re.MULTILINE)
+    names = [name for name in words if name in curate.__all__]
     parts = [
         f"""{NOTE}# Python
 
@@ -347,19 +329,15 @@ These names are the promise; what else the package holds may change. The command
         thing = getattr(curate, name)
         if _is_group(thing):
             page = "recipe.md" if thing is Recipe else "train-recipe.md"
-            same = (
-                ""
-                if thing is Recipe
-                else " It is read and overridden in the same way as [Recipe](#recipe)."
-            )
+            same = " It is read and overridden like [Recipe](#recipe)."
+            same = "" if thing is Recipe else same
             parts.append(f"## {name}\n\n{_first(thing)} The settings: [{page}]({page}).{same}\n")
             if thing is Recipe:  # the other recipe is read in the same way
                 methods = ("load", "parse", "override", "to_yaml")
                 parts += [f"### {name}.{m}\n\n{_function(m, getattr(thing, m))}" for m in methods]
         elif isinstance(thing, type) and issubclass(thing, CurateError):
-            family = "".join(
-                line[4:] + "\n" for line in _tree(inspect.getmodule(thing).__doc__ or "")
-            )
+            tree = _tree(inspect.getmodule(thing).__doc__ or "")
+            family = "".join(line[4:] + "\n" for line in tree)
             parts.append(f"## {name}\n\n{_first(thing)}\n\n```text\n{family}```\n")
         else:
             parts.append(f"## {name}\n\n{_function(name, thing)}")
@@ -383,7 +361,7 @@ def _function(name: str, function: Callable[..., Any]) -> str:
 
 
 def _signature(name: str, function: Callable[..., Any]) -> str:
-    """As in the source; one parameter a line where it is long."""
+    """Format a signature as in the source; one parameter a line if it is long."""
     signature = inspect.signature(function)
     parameters: list[str] = []
     star = False
@@ -395,40 +373,31 @@ def _signature(name: str, function: Callable[..., Any]) -> str:
             star = True
         mark = "**" if parameter.kind is parameter.VAR_KEYWORD else ""
         text = f"{mark}{parameter.name}: {_annotation(parameter.annotation)}"
-        parameters.append(
-            text
-            if parameter.default is parameter.empty
-            else f"{text} = {_value(parameter.default)}"
-        )
+        if parameter.default is not parameter.empty:
+            text += f" = {_value(parameter.default)}"
+        parameters.append(text)
     returns = f" -> {_annotation(signature.return_annotation)}"
     line = f"def {name}({', '.join(parameters)}){returns}: ..."
     if len(line) <= WIDTH:
         return line
-    return (
-        f"def {name}(\n"
-        + "".join(f"    {parameter},\n" for parameter in parameters)
-        + f"){returns}: ..."
-    )
+    lines = "".join(f"    {parameter},\n" for parameter in parameters)
+    return f"def {name}(\n{lines}){returns}: ..."
 
 
 def _annotation(annotation: Any) -> str:
-    return (
-        annotation
-        if isinstance(annotation, str)
-        else getattr(annotation, "__name__", str(annotation))
-    )
+    if isinstance(annotation, str):
+        return annotation
+    return str(getattr(annotation, "__name__", annotation))
 
 
 def _value(default: Any) -> str:
-    return (
-        f"{type(default).__name__}()"
-        if isinstance(default, Config)
-        else repr(default).replace("'", '"')
-    )
+    if isinstance(default, Config):
+        return f"{type(default).__name__}()"
+    return repr(default).replace("'", '"')
 
 
 def _prose(docstring: str) -> str:
-    """A Google docstring as Markdown: its sections as lists."""
+    """Convert a Google docstring to Markdown, with its sections as lists."""
     parts: list[str] = []
     for paragraph in docstring.strip().split("\n\n"):
         head, _, body = paragraph.partition("\n")
@@ -438,33 +407,28 @@ def _prose(docstring: str) -> str:
         entries = re.split(r"\n(?=\S)", textwrap.dedent(body))
         if head in ("Args:", "Raises:", "Attributes:"):
             entries = [re.sub(r"^([\w.]+): ", r"`\1`: ", entry) for entry in entries]
-        parts.append(
-            f"{head.rstrip(':')}:\n" + "".join(f"\n- {sentence(entry)}" for entry in entries)
-        )
+        items = "".join(f"\n- {sentence(entry)}" for entry in entries)
+        parts.append(f"{head}\n{items}")
     return "\n\n".join(parts) + "\n"
 
 
 def _result(kind: type) -> str:
-    """A dataclass with its fields, and what else it offers."""
+    """Describe a dataclass: its fields, properties and methods."""
     (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
     assert isinstance(definition, ast.ClassDef)
     rows = []
     for node, following in zip(definition.body, [*definition.body[1:], None], strict=True):
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             said = following.value if isinstance(following, ast.Expr) else None
-            meaning = (
-                said.value if isinstance(said, ast.Constant) and isinstance(said.value, str) else ""
-            )
-            rows.append(
-                (f"`{node.target.id}`", f"`{ast.unparse(node.annotation)}`", sentence(meaning))
-            )
+            meaning = str(said.value) if isinstance(said, ast.Constant) else ""
+            type_ = f"`{ast.unparse(node.annotation)}`"
+            rows.append((f"`{node.target.id}`", type_, sentence(meaning)))
         elif isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
             decorated = bool(node.decorator_list)
             arguments = "" if decorated else f"({', '.join(a.arg for a in node.args.args[1:])})"
             returns = f"`{ast.unparse(node.returns)}`" if node.returns else ""
-            rows.append(
-                (f"`{node.name}{arguments}`", returns, _first_line(ast.get_docstring(node) or ""))
-            )
+            meaning = _first_line(ast.get_docstring(node) or "")
+            rows.append((f"`{node.name}{arguments}`", returns, meaning))
     return f"## {kind.__name__}\n\n{_first(kind)}\n\n{table(('', 'type', 'meaning'), rows)}"
 
 
@@ -473,7 +437,7 @@ def _first_line(docstring: str) -> str:
 
 
 def pages() -> dict[str, str]:
-    """Name of each page -> its text."""
+    """Return name -> text of every page."""
     return {
         "recipe.md": recipe_page(
             Recipe,
@@ -501,6 +465,7 @@ setting. How to go about it: [Train a restorer](../how-to/train-a-restorer.md).
 
 
 def main() -> None:
+    """Write the pages."""
     FOLDER.mkdir(exist_ok=True)
     for name, text in pages().items():
         (FOLDER / name).write_text(text, encoding="utf-8")

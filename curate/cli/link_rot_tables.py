@@ -35,7 +35,7 @@ def link_rot_tables(found: LinkRot) -> Iterator[Table | str]:
     if State.UNPROVEN in states:
         yield "where no SHA-256 was published, whether an image is the same can't be told"
     if not found.pictures_known and State.CHANGED in states:
-        yield "the list has hashes of bytes alone: a copy that was only re-encoded counts as changed"
+        yield "the list has hashes of bytes alone: a re-encoded copy counts as changed"
     if State.UNREACHABLE in states:
         yield "what was unreachable may be there at another time, and doesn't count as lost"
 

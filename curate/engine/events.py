@@ -29,10 +29,10 @@ class Progress:
     """
 
     def run_started(self, folder: str, recipe: str, fingerprint: str) -> None:
-        """A run begins, in that folder, by the recipe of that name and fingerprint."""
+        """Receive the start of a run: its folder, and its recipe's name and fingerprint."""
 
     def stage_started(self, stage: str, shards: int, rows: int) -> None:
-        """A stage begins."""
+        """Receive the start of a stage."""
 
     def advanced(
         self, stage: str, shard: str, rows_out: Mapping[str, int], waits: Sequence[Wait]
@@ -42,13 +42,13 @@ class Progress:
     def shard_done(
         self, stage: str, shard: str, rows_out: dict[str, int], resumed: bool, seconds: float
     ) -> None:
-        """A shard is committed after so many seconds; `resumed` when an earlier run had done it."""
+        """Receive a committed shard and its seconds; `resumed` if an earlier run did it."""
 
     def shard_failed(self, stage: str, shard: str, error: str) -> None:
-        """A shard failed; its counts are void. It will be tried again."""
+        """Receive a failed shard; its counts are void, and it is retried."""
 
     def stage_finished(self, stage: str) -> None:
-        """A stage is done."""
+        """Receive the end of a stage."""
 
 
 class ShardProgress:

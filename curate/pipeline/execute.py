@@ -168,7 +168,7 @@ def _prepare_labels(plan: RunPlan, executor: Executor) -> list[Stage]:
 
 
 def _prepare_labeller(config: Label, report: Report) -> None:
-    """Runs on a worker."""
+    """Load the labeller's weights on a worker."""
     prepare_labeller(config)
 
 

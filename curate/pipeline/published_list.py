@@ -281,8 +281,8 @@ def _check_ids(given: pa.Array, candidates: pa.Table, source: str) -> None:
     if (row := pc.index(wrong, True).as_py()) >= 0:
         raise ManifestError(
             f"{source}: the id {given[row]} is not that of its URL {candidates['url'][row]}: "
-            "images that were made of others, such as crops, can't be fetched; take the manifest that "
-            "they were made of"
+            "images that were made of others, such as crops, can't be fetched; take the manifest "
+            "that they were made of"
         )
 
 

@@ -147,7 +147,7 @@ def _read_pools(
 
 
 def _read_pool(task: _ReadTask, report: Report) -> _Pool:
-    """Runs on a worker."""
+    """Read the pool of some shards, on a worker."""
     parts, embeddings, candidates = [], [], 0
     columns = [*task.columns, *(["label_model"] if task.embeddings else [])]
     for name in task.shards:
@@ -221,7 +221,7 @@ class _Written:
 
 
 def _write_ledger(task: _WriteTask, report: Report) -> _Written:
-    """Runs on a worker."""
+    """Write the ledger of some shards, on a worker."""
     outputs: dict[str, str] = {}
     kept, counts = [], Counter[str]()
     for name in task.shards:

@@ -89,7 +89,7 @@ def cells(kind: str) -> Layer:
 
 
 def fractal(c: Canvas) -> None:
-    """A Julia set."""
+    """Draw a Julia set."""
     start = c.pick((-0.8 + 0.156j, -0.4 + 0.6j, 0.285 + 0.01j, -0.70176 - 0.3842j, -0.1 + 0.651j))
     y, x = np.indices(c.shape) / c.shape[0] - 0.5
     z = (x - 0.5 * (c.wide - 1) + 1j * y) * c.uniform(0.8, 3.4) * np.exp(2j * c.uniform(0, np.pi))
