@@ -64,9 +64,9 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):
     """Samples of a training: (degraded, clean, task) of each `Key`.
 
     Patches are (3, crop, crop) float32 in 0..1; the task is a position in `TASKS`. With two
-    `views`, degraded is (2, 3, crop, crop): the clean patch belongs to the first crop, and the second is
-    another crop with the same degradation. A pair brings its degraded image; a clean picture is
-    degraded by a drawn degradation.
+    `views`, degraded is (2, 3, crop, crop): the clean patch belongs to the first crop, and the
+    second is another crop with the same degradation. A pair brings its degraded image; a clean
+    picture is degraded by a drawn degradation.
 
     Samples are numbered through the training. They go over all groups in shuffled passes, one after
     the other, whatever the epochs. Each picture gives `crops_per_image` samples in a row, and is
