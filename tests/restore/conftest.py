@@ -52,10 +52,10 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Two of MOE-IR_30G and one of DAMoE, all untrained."""
     folder = tmp_path_factory.mktemp("checkpoints")
-    made = {"one": ("moe_ir_30g", TINY), "two": ("moe_ir_30g", TINY), "damoe": ("damoe", DAMOE)}
-    for seed, (name, (model, settings)) in enumerate(made.items()):
+    networks = {"one": ("moe_ir_30g", TINY), "two": ("moe_ir_30g", TINY), "damoe": ("damoe", DAMOE)}
+    for seed, (name, (model, settings)) in enumerate(networks.items()):
         torch.manual_seed(seed)
         network = build_model(model, **settings)
         info = CheckpointInfo(model=model, settings=settings)
         save_model(folder / f"{name}.safetensors", network.state_dict(), info)
-    return {name: folder / f"{name}.safetensors" for name in made}
+    return {name: folder / f"{name}.safetensors" for name in networks}

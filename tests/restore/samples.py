@@ -1,4 +1,4 @@
-"""What the tests of this room share: a small network, pictures, a manifest, a recipe."""
+"""Shared samples: a small network, pictures, a manifest, a recipe."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ SMALL = {"dim": 8, "groups": 1, "blocks": 1, "queue": 6}
 @pytest.fixture
 def small() -> AirNet:
     torch.manual_seed(0)
-    return AirNet(**SMALL)  # type: ignore[arg-type]
+    return AirNet(**SMALL)
 
 
 def pair(seed: int = 0, batch: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
@@ -142,7 +142,7 @@ def test_encoder_learns_to_distinguish_degradations(small: AirNet) -> None:
         views[:, 2] *= 0.2
         return views[0], views[1]
 
-    model = AirNet(**{**SMALL, "queue": 12, "momentum": 0.9})  # type: ignore[arg-type]
+    model = AirNet(**{**SMALL, "queue": 12, "momentum": 0.9})
     optimiser = torch.optim.Adam(model.encoder.parameters(), 3e-3)
     for _ in range(60):
         loss = model.aux_loss(*batch())

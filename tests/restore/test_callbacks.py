@@ -1,4 +1,4 @@
-"""What one sees of a training: curves, pictures, warnings."""
+"""Curves, pictures and warnings of a training."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def heard(model: torch.nn.Module, *inputs: Tensor) -> dict[str, tuple[int, Tenso
     layers = register_routing_hooks(
         model, lambda layer, experts, expert_N: found.update({layer: (experts, expert_N)})
     )
-    model.train().forward_with_aux(*inputs)  # type: ignore[operator]
+    model.train().forward_with_aux(*inputs)
     assert list(found) == layers
     return found
 
@@ -148,8 +148,8 @@ def test_shares_are_of_the_right_task_where_the_model_sorts_its_batch() -> None:
 def test_dead_experts_are_reported_once(photos: Path) -> None:
     torch.manual_seed(0)
     model = build_model("moe_ir_30g", **TINY)
-    told: list[str] = []
-    watch = Routing(told.append, dead=0.01, window=2)
+    messages: list[str] = []
+    watch = Routing(messages.append, dead=0.01, window=2)
     watch.on_train_start(trainer(0, []), SimpleNamespace(model=model))
     images, task_B = torch.rand(3, 3, 8, 8), torch.tensor([2, 2, 2])
     for step, route in enumerate(
@@ -158,23 +158,24 @@ def test_dead_experts_are_reported_once(photos: Path) -> None:
         watch.on_train_batch_start(trainer(step, []), None, (images, images, task_B))
         model.train().forward_with_aux(images, route=route)
         watch.on_train_batch_end(trainer(step, []))
-    assert len(told) == 1, "expert 3 in the first two windows, and none in the third"
+    assert len(messages) == 1, "expert 3 in the first two windows, and none in the third"
     layers = [f"decoder block {n}" for n in (1, 2, 3)]
-    assert told == [
+    assert messages == [
         "under 1.0% of the samples of the last 2 steps went to each of the experts "
         f"{', '.join(f'3 of {layer}' for layer in layers)}: they learn nothing; raise losses.aux"
     ]
 
 
 def test_a_slow_loader_is_reported_once_and_in_the_end(photos: Path) -> None:
-    told: list[str] = []
+    messages: list[str] = []
     patches = SimpleNamespace(pace=Pace())
-    watch = LoaderPace(patches, told.append, window=10)
+    watch = LoaderPace(patches, messages.append, window=10)
     for seconds, waited in ((5, 0), (10, 0.5), (20, 5.5), (30, 12)):
         patches.pace = Pace(seconds * 100, seconds, waited)
         watch.on_train_batch_end(trainer(10**6, []))
-    assert told == [
-        "the loader gives 100 patches/s, a step needs 200 patches/s: raise workers or crops_per_image"
+    assert messages == [
+        "the loader gives 100 patches/s, a step needs 200 patches/s: raise workers or "
+        "crops_per_image"
     ]
     assert (
         str(Pace(100, 1.0, 0.05)) == "the loader keeps up with the 105 patches/s that a step uses"

@@ -51,7 +51,7 @@ def test_activations_are_the_bytes_that_a_profiler_sees(name: str) -> None:
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
             model(image, **kwargs)
     now = peak = 0
-    for event in profiler.profiler.kineto_results.events():  # type: ignore[union-attr]
+    for event in profiler.profiler.kineto_results.events():
         if event.name() == "[memory]":
             now += event.nbytes()
             peak = max(peak, now)

@@ -53,7 +53,7 @@ def test_parameters_and_flops_are_those_of_table_10(
     with torch.device("meta"):
         model = build_model(name)
     assert count_parameters(model) == parameters
-    assert round(published_flops(model) / 1e9, 2) == flops  # type: ignore[arg-type]
+    assert round(published_flops(model) / 1e9, 2) == flops
 
 
 def test_damoe_alternates_mixtures_from_a_hard_one() -> None:
@@ -109,7 +109,7 @@ def test_gradient_reaches_no_unused_expert_or_task(small: DAMoE) -> None:
 
     for name, module in small.named_modules():
         if isinstance(module, SoftMixture):
-            module.register_forward_hook(remember(name))  # type: ignore[arg-type]
+            module.register_forward_hook(remember(name))
         elif isinstance(module, HardMixture):
             used[name] = {1, 2}
         elif isinstance(module, SwinBlock):

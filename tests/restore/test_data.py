@@ -23,11 +23,11 @@ from tests.restore.samples import draw, encode
 def patches(
     pictures: list[Picture], degradations: dict[str, float] | None = None, **changes: object
 ) -> PatchDataset:
-    """Of one group and one phase."""
+    """Build a plan of one group and one phase."""
     settings: dict[str, object] = {"crop": 16, "seed": 5, "crops_per_image": 2} | changes
     phase = Phase(epochs=1, crop=settings.pop("crop"), batch=1, lr=1)
     group = Group(pictures, degradations or {"denoise_25": 2.0, "dejpeg_20": 1.0, "sr_x3": 1.0})
-    return PatchDataset([group], [phase], **settings)  # type: ignore[arg-type]
+    return PatchDataset([group], [phase], **settings)
 
 
 def keys(count: int) -> list[tuple[int, int]]:

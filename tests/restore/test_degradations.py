@@ -155,7 +155,7 @@ def test_generators_of_different_keys_are_independent() -> None:
 
 @pytest.mark.parametrize(("name", "expected"), [("derain_light", 28.85), ("derain_heavy", 14.23)])
 def test_rain_is_as_heavy_as_the_papers_pairs(name: str, expected: float) -> None:
-    """Rain100L and Rain100H are 27 and 13 dB from clean on photographs; pinned for the drawings here."""
+    """Rain100L and Rain100H: 27 and 13 dB from clean on photographs; pinned for drawings here."""
     degradation = parse_degradation(name)
     images = [draw(seed, 240, 240) for seed in range(6)]
     values = [

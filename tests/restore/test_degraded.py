@@ -1,4 +1,4 @@
-"""Blur, cameras and darkness; degradations one after the other; and what all of them give, pinned."""
+"""Blur, cameras, darkness and chains of degradations, with pinned results."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ GOLDEN = {
     "blur_motion_15+dejpeg_40": (136.663, 20.457, 201.000),
     "blur_disk_1-3+camera_1000+dejpeg_40+8bit": (137.263, 7.640, 210.000),
 }
-"""Mean, distance from the clean image (RMS) and one value: trainings must be repeatable by later versions."""
+"""Mean, RMS distance from the clean image and one value, so that trainings stay repeatable."""
 
 
 @pytest.mark.parametrize("name", GOLDEN)
@@ -101,7 +101,7 @@ def test_jpeg_is_as_far_from_classic5_as_in_the_literature(quality: int, expecte
 
 
 def kernel_of(name: str, *key: object) -> np.ndarray:
-    """What a point becomes."""
+    """Return the degraded image of a point."""
     return degrade(name, POINT, *key)[..., 0].astype(float) / 255
 
 
@@ -209,7 +209,7 @@ def test_a_camera_keeps_flat_colours_and_its_noise_has_grain() -> None:
 
 
 def test_a_camera_sees_one_colour_at_each_pixel() -> None:
-    """Where a colour was seen it is kept; elsewhere it is the mean of its nearest."""
+    """A measured colour stays; elsewhere it is the mean of its nearest."""
     image = np.random.default_rng(0).uniform(60, 200, (12, 12, 3)).astype(np.float32)
     taken = degrade("camera_1000000", image, 0)
     for rows, columns, channel in ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 2)):
@@ -287,11 +287,12 @@ def test_eight_bits_are_truncated_as_the_papers_code_does() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "8bit", "8bit+denoise_5", "denoise_25+", "+denoise_25", "denoise_50-10", "sr_x2-4", "denoise_-5", "derain_1-2",
+        "8bit", "8bit+denoise_5", "denoise_25+", "+denoise_25", "denoise_50-10", "sr_x2-4",
+        "denoise_-5", "derain_1-2",
         "blur_motion", "blur_shake_2.5", "blur_motion_15 + dejpeg_40", "denoise_25+unknown",
     ],
 )  # fmt: skip
-def test_names_that_will_not_do_are_told_what_would(name: str) -> None:
+def test_wrong_name_error_lists_right_forms(name: str) -> None:
     with pytest.raises(
         RestoreError,
         match=r"known: denoise_<sigma> .*may be a range \(denoise_0-50\).* joined by \+",

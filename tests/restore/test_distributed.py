@@ -65,7 +65,7 @@ def test_two_processes_train_as_one_does_with_all_of_the_batch(
             "each sample by one of them"
         )
         assert first["hashes"] == second["hashes"], "both have the same weights after every epoch"
-        assert (first["told"], second["told"]) == ([1, 2, 3, 4], [])
+        assert (first["reported"], second["reported"]) == ([1, 2, 3, 4], [])
         assert (first["leads"], second["leads"]) == (True, False)
         assert first["metrics"] == second["metrics"]
         assert sorted(path.name for path in (folder / "out").iterdir()) == [

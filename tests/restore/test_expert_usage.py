@@ -63,7 +63,7 @@ def test_shares_of_routers_count_the_pictures_of_each_expert(
     expected = np.zeros((3, 4))
     for n, size in enumerate([(24, 36), (48, 60)]):
         jpeg = parse_degradation("dejpeg_10").pair(draw(n, *size), generator(0))[1]
-        choices = model.forward_with_choices(to_tensor(jpeg)[None])[1][0]  # type: ignore[operator]
+        choices = model.forward_with_choices(to_tensor(jpeg)[None])[1][0]
         expected[np.arange(3), choices] += 0.5
     shares = found.shares()["dejpeg_10"]
     assert np.array([shares[f"decoder block {n}"] for n in (1, 2, 3)]) == pytest.approx(expected)

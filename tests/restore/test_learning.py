@@ -49,7 +49,7 @@ def test_gradient_is_the_slope_of_the_loss(family: str) -> None:
     loss = RestorationLoss({"l2": 1, "fft": 0.1})
 
     def value() -> Tensor:
-        restored, _ = model.forward_with_aux(degraded, **kwargs)  # type: ignore[operator]
+        restored, _ = model.forward_with_aux(degraded, **kwargs)
         return loss(restored, clean)[0]
 
     value().backward()
@@ -76,7 +76,7 @@ def test_small_network_learns_one_batch_of_two_tasks(family: str) -> None:
     optimiser = torch.optim.AdamW(model.parameters(), 5e-3)
     losses = []
     for _ in range(40):
-        restored, aux = model.forward_with_aux(degraded, **kwargs)  # type: ignore[operator]
+        restored, aux = model.forward_with_aux(degraded, **kwargs)
         total, _ = loss(restored, clean)
         optimiser.zero_grad()
         (total + 0.01 * aux).backward()

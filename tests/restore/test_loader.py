@@ -82,7 +82,7 @@ def test_processes_share_each_step(photos: Path) -> None:
 
 
 def test_one_pool_of_workers_serves_all_epochs_without_growing(photos: Path) -> None:
-    """Epochs of a training of 300 steps: no process is started anew, and none collects memory or open files."""
+    """A training of 300 steps starts no new process per epoch and leaks no memory or open files."""
     here = psutil.Process()
     before = {child.pid for child in here.children()}
     step = [0]

@@ -88,7 +88,7 @@ def test_the_sum_is_weighted_and_its_terms_are_not() -> None:
 
 @pytest.fixture
 def vgg_file(tmp_path: Path) -> Path:
-    """A state dict with the names of torchvision's VGG-19, random, with one layer more than the loss needs."""
+    """Random state dict with torchvision's names of VGG-19 and one layer more than needed."""
     vgg = pytest.importorskip("torchvision.models.vgg")
     layers = vgg.make_layers(vgg.cfgs["E"][:9], batch_norm=False)
     torch.save({f"features.{k}": v for k, v in layers.state_dict().items()}, tmp_path / "vgg.pth")
@@ -110,7 +110,7 @@ def test_vgg_loss_reads_a_file_and_stays_as_it_is(vgg_file: Path) -> None:
     assert loss(b, b) == 0
 
 
-def test_vgg_weights_that_cannot_be_had_name_the_offline_way(
+def test_missing_vgg_weights_error_names_offline_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models = pytest.importorskip("torchvision.models")
@@ -121,7 +121,8 @@ def test_vgg_weights_that_cannot_be_had_name_the_offline_way(
     monkeypatch.setattr(models.VGG19_Weights, "get_state_dict", offline)
     with pytest.raises(
         RestoreError,
-        match=r"no route to host\): download https://\S+ on another machine and name the file in losses.vgg_weights",
+        match=r"no route to host\): download https://\S+ on another machine and name the file in "
+        r"losses.vgg_weights",
     ):
         RestorationLoss({"l1": 1, "vgg": 0.5})
     (tmp_path / "no.pth").write_bytes(b"no weights")
@@ -184,7 +185,7 @@ def test_vgg_loss_compares_the_documents_three_layers(vgg_file: Path) -> None:
 
 
 def test_the_scale_of_the_fft_loss_is_a_setting() -> None:
-    """For white errors: 91, 136 and 181 times L1 by MoCE-IR's scale, 0.71 times by the other, at any crop."""
+    """White errors: 91, 136 and 181 times L1 by MoCE-IR's scale, 0.71 times by the other."""
     errors = torch.randn(4, 3, 128, 128, generator=torch.Generator().manual_seed(0))
     for norm, side, ratio in (
         ("backward", 128, 90.5),

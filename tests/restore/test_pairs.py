@@ -77,7 +77,7 @@ def test_the_order_of_tasks_is_for_ever() -> None:
     assert TASKS == ("sr", "derain", "denoise", "dejpeg", "deblur", "enhance")
 
 
-def test_damoe_is_for_the_papers_four_tasks_unless_told_otherwise() -> None:
+def test_damoe_defaults_to_papers_four_tasks() -> None:
     models = [build_model("damoe_hard", **SMALL, tasks=tasks) for tasks in (4, 6)]
     assert count_parameters(build_model("damoe_hard", **SMALL)) == count_parameters(models[0])
     # two more experts in each of two blocks, 12 -> 24 -> 12 with biases, and two embeddings of 12
@@ -123,7 +123,7 @@ def test_a_training_on_pairs_takes_what_they_have(tmp_path: Path) -> None:
 
 
 def find(patch: Tensor, picture: np.ndarray) -> Iterator[tuple[int, ...]]:
-    """Where, and how flipped, a picture shows a patch."""
+    """Return place and flip of a patch in a picture."""
     wanted = (patch * 255).round().byte().permute(1, 2, 0).numpy()
     for down, across in itertools.product((1, -1), repeat=2):
         windows = np.lib.stride_tricks.sliding_window_view(picture[::down, ::across], wanted.shape)[

@@ -121,7 +121,7 @@ def test_tiles_start_at_windows_and_patches_of_the_whole(
     pieces = restore_array(model, image, task="sr", tile=154, quantise=False)
     whole = restore_array(model, image, task="sr", tile=240, quantise=False)
     assert np.abs(pieces - whole).max() < 0.02
-    model.grid = 8  # type: ignore[assignment]
+    model.grid = 8
     assert (
         np.abs(restore_array(model, image, task="sr", tile=154, quantise=False) - whole).max()
         > 0.02

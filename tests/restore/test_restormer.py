@@ -39,7 +39,7 @@ def test_bias_free_norm_divides_by_the_deviation_and_keeps_the_mean() -> None:
 @pytest.mark.parametrize("norm", ["bias_free", "with_bias"])
 @pytest.mark.parametrize("size", [(8, 8), (1, 1), (3, 50), (17, 9)])
 def test_image_of_any_size_keeps_its_size(norm: str, size: tuple[int, int]) -> None:
-    model = Restormer(**SMALL, norm=norm).eval()  # type: ignore[arg-type]
+    model = Restormer(**SMALL, norm=norm).eval()
     image = torch.rand(2, 3, *size)
     with torch.no_grad():
         restored, aux = model.forward_with_aux(image)
@@ -52,7 +52,7 @@ def test_image_of_any_size_keeps_its_size(norm: str, size: tuple[int, int]) -> N
 
 @pytest.mark.parametrize("norm", ["bias_free", "with_bias"])
 def test_gradient_reaches_every_parameter(norm: str) -> None:
-    model = Restormer(**SMALL, norm=norm)  # type: ignore[arg-type]
+    model = Restormer(**SMALL, norm=norm)
     model(torch.rand(1, 3, 24, 24)).square().mean().backward()
     parameters = model.named_parameters()
     assert [name for name, p in parameters if p.grad is None or not p.grad.any()] == []

@@ -1,4 +1,4 @@
-"""A training that is killed at any instant goes on to the very weights of one that wasn't disturbed."""
+"""A training killed at any instant resumes to the weights of an undisturbed one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LONG = {
     ],
     "validation": {"images": 2, "crop": 32},
 }
-"""Steps 1 to 4, 5 to 8, and 9 and 10, which make it worse, so that the best weights aren't the last."""
+"""Steps 1 to 4, 5 to 8, and 9 and 10, which do harm, so that the best weights aren't the last."""
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def train_until(settings: TrainRecipe, manifest: Path, out: Path, step: int, whe
     written = 0
     create = atomic.create
 
-    def create_or_die(url: object):  # type: ignore[no-untyped-def]
+    def create_or_die(url: object):
         nonlocal written
         if Path(str(url)).name == when:
             written += 1
@@ -72,7 +72,7 @@ def train_until(settings: TrainRecipe, manifest: Path, out: Path, step: int, whe
                     os.kill(os.getpid(), signal.SIGKILL)
         return create(url)
 
-    atomic.create = create_or_die  # type: ignore[assignment]
+    atomic.create = create_or_die
     train(settings, [manifest], out, progress=progress)
 
 

@@ -30,7 +30,7 @@ class Stopped(Exception):  # noqa: N818 - stands for a kill
     pass
 
 
-def stop_at(step: int):  # type: ignore[no-untyped-def]
+def stop_at(step: int):
     def progress(done: int, total: int, values: Mapping[str, float]) -> None:
         if done == step:
             raise Stopped
@@ -105,7 +105,7 @@ def test_another_training_is_not_overwritten_unless_wanted(
     assert train(recipe(seed=1), [manifest], tmp_path, resume=False).trained == 3
 
 
-def test_a_checkpoint_says_what_made_it(manifest: Path, tmp_path: Path) -> None:
+def test_checkpoint_names_recipe_and_manifest(manifest: Path, tmp_path: Path) -> None:
     result = train(recipe(), [manifest], tmp_path)
     info = read_info(result.checkpoint)
     assert (info.model, info.settings, info.epoch, info.step) == ("moe_ir_30g", TINY, 2, 3)
@@ -122,11 +122,11 @@ def test_progress_tells_every_step_and_lightning_nothing(
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    told: list[tuple[int, int, Mapping[str, float]]] = []
-    train(recipe(), [photos], tmp_path, progress=lambda *args: told.append(args))
-    assert [(done, total) for done, total, _ in told] == [(1, 3), (2, 3), (3, 3)]
-    assert set(told[0][2]) == {"loss", "lr", "l1", "aux", "gradient"}
-    assert set(told[2][2]) == {"loss", "lr", "l1", "aux", "gradient", "psnr"}
+    calls: list[tuple[int, int, Mapping[str, float]]] = []
+    train(recipe(), [photos], tmp_path, progress=lambda *args: calls.append(args))
+    assert [(done, total) for done, total, _ in calls] == [(1, 3), (2, 3), (3, 3)]
+    assert set(calls[0][2]) == {"loss", "lr", "l1", "aux", "gradient"}
+    assert set(calls[2][2]) == {"loss", "lr", "l1", "aux", "gradient", "psnr"}
     assert capfd.readouterr() == ("", "")
     assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
 
@@ -313,7 +313,8 @@ def test_the_documents_pictures_are_the_documents() -> None:
     """Its table 1: repeats, and how many different pictures each dataset has."""
     shipped = TrainRecipe.load(PIPELINES / "moe_ir_30g.yaml")
     different = {
-        "BSD400": 400, "WED": 4744, "SIDD": 30608, "NIND": 710, "PolyU": 100, "GoPro": 2103, "REDS_blur": 24000,
+        "BSD400": 400, "WED": 4744, "SIDD": 30608, "NIND": 710, "PolyU": 100, "GoPro": 2103,
+        "REDS_blur": 24000,
         "REDS_blur_jpeg": 24000,
     }  # fmt: skip
     assert list(shipped.data) == list(different)
@@ -328,8 +329,8 @@ def test_an_epoch_is_a_pass_over_all_groups(manifest: Path, photos: Path, tmp_pa
         samples_per_epoch="auto",
         phases=[{"epochs": 1, "crop": 16, "batch": 2, "lr": 1e-3}],
     )
-    told: list[str] = []
-    result = train(settings, [photos, f"Kept={manifest}"], tmp_path, notice=told.append)
+    notices: list[str] = []
+    result = train(settings, [photos, f"Kept={manifest}"], tmp_path, notice=notices.append)
     assert result.steps == (6 * 3 + 6) // 2, (
         "six train rows thrice; two of eight photos are held out"
     )
@@ -337,11 +338,11 @@ def test_an_epoch_is_a_pass_over_all_groups(manifest: Path, photos: Path, tmp_pa
         ("Kept", 8),
         ("", 8),
     ]
-    assert told[0] == "trains without Other, of which no --manifest was given"
+    assert notices[0] == "trains without Other, of which no --manifest was given"
     with pytest.raises(RestoreError, match="with other pictures"):
         train(settings, [f"Other={photos}", f"Kept={manifest}"], tmp_path)
-    whole = train(settings, [photos], tmp_path / "unnamed", notice=told.append)
-    assert (whole.steps, len(told)) == (3, 1), "without names the groups are of no account"
+    whole = train(settings, [photos], tmp_path / "unnamed", notice=notices.append)
+    assert (whole.steps, len(notices)) == (3, 1), "without names the groups are of no account"
 
 
 def test_an_epoch_of_less_than_a_batch_is_refused(photos: Path, tmp_path: Path) -> None:
@@ -384,5 +385,8 @@ def test_a_path_with_an_equals_sign_is_a_path(
 
 
 def test_importing_the_room_loads_no_torch() -> None:
-    code = "import sys, curate.restore as r; r.TrainRecipe; assert 'torch' not in sys.modules; r.known_degradations()"
+    code = (
+        "import sys, curate.restore as r; r.TrainRecipe; assert 'torch' not in sys.modules; "
+        "r.known_degradations()"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=PIPELINES.parents[1])

@@ -20,11 +20,11 @@ torch.set_num_threads(1)
 rank = os.environ["RANK"]
 seen: list[int] = []
 hashes: list[str] = []
-told: list[int] = []
+reported: list[int] = []
 read = PatchDataset.__getitem__
 
 
-def read_and_note(self: PatchDataset, key: tuple[int, int]):  # type: ignore[no-untyped-def]
+def read_and_note(self: PatchDataset, key: tuple[int, int]):
     seen.append(key[1])
     return read(self, key)
 
@@ -34,19 +34,19 @@ def note_weights(self: RestorationTask) -> None:
     hashes.append(hashlib.sha256(data).hexdigest())
 
 
-PatchDataset.__getitem__ = read_and_note  # type: ignore[method-assign]
-RestorationTask.on_train_epoch_end = note_weights  # type: ignore[method-assign]
+PatchDataset.__getitem__ = read_and_note
+RestorationTask.on_train_epoch_end = note_weights
 for folder in map(Path, sys.argv[2:]):
-    for notes in (seen, hashes, told):
+    for notes in (seen, hashes, reported):
         notes.clear()
     recipe = TrainRecipe.load(folder / "recipe.yaml")
     result = train(
-        recipe, [sys.argv[1]], folder / "out", progress=lambda done, *_: told.append(done)
+        recipe, [sys.argv[1]], folder / "out", progress=lambda done, *_: reported.append(done)
     )
     note = {
         "seen": seen,
         "hashes": hashes,
-        "told": told,
+        "reported": reported,
         "leads": result.leads,
         "metrics": dict(result.metrics),
     }
