@@ -124,7 +124,12 @@ def cluster() -> Iterator[str]:
     """Address of a Dask cluster of two workers, which import heavy libraries once for all tests."""
     from distributed import LocalCluster
 
+    here = "127.0.0.1:0"
     with LocalCluster(
-        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+        n_workers=2,
+        threads_per_worker=1,
+        host="127.0.0.1",
+        dashboard_address=here,
+        worker_dashboard_address=here,
     ) as started:
         yield started.scheduler_address
