@@ -116,6 +116,8 @@ ENCODINGS: dict[str, Encoding] = {
     ),
     "gif-animated": Encoding("image/gif", ".gif", "GIF", {"save_all": True, "duration": 120}),
 }
+_DRAWINGS = 2
+"""Version of the drawings; another one makes cached pictures stale."""
 _GOOD = (
     "jpeg97", "jpeg97", "jpeg92", "jpeg92", "jpeg85", "jpeg70", "png", "png", "webp",
     "webp-lossless",
@@ -252,4 +254,5 @@ def _misbehaving() -> Iterator[Entry]:
 
 def fingerprint(picture: Picture) -> str:
     """Return the cache key of a picture's bytes: 32 hex digits."""
-    return hashlib.sha256(f"{__version__} {picture!r}".encode()).hexdigest()[:32]
+    key = f"{__version__} {_DRAWINGS} {picture!r}"
+    return hashlib.sha256(key.encode()).hexdigest()[:32]

@@ -14,7 +14,7 @@ from curate.errors import RestoreError
 from curate.restore.data.patches import Key, PatchDataset
 from curate.restore.schedule import Schedule
 
-__all__ = ["Batch", "Pace", "PatchLoader"]
+__all__ = ["Batch", "Pace", "PatchLoader", "worker_died"]
 
 Batch = tuple[Tensor, Tensor, Tensor]
 """Degraded and clean patches, (B, 3, crop, crop), and the position of each one's task, (B,)."""
@@ -127,23 +127,24 @@ class PatchLoader:
         """
         try:
             return next(batches)
-        except (RuntimeError, ConnectionError, EOFError) as error:
-            # PyTorch reports a worker that dies while it is waited for as a RuntimeError; one that
-            # dies while it returns a batch leaves a broken connection
-            died = "DataLoader worker" in str(error)
-            if not isinstance(error, RuntimeError):
-                died = self._workers > 0
-            if not died or "Original Traceback" in str(error):
+        except (ConnectionError, EOFError) as error:
+            # a worker that dies while it returns a batch leaves a broken connection
+            if not self._workers:
                 raise
-            reason, *_ = str(error).splitlines() or [type(error).__name__]
-            raise RestoreError(
-                f"a worker died ({reason.rstrip('.')}): if memory is short, lower workers or "
-                "cache_mb; the same command goes on from the last state"
-            ) from error
+            raise worker_died(error) from error
 
     def close(self) -> None:
         """End the workers."""
         self._batches = None
+
+
+def worker_died(error: Exception) -> RestoreError:
+    """Return the error that reports the death of a worker, which raised `error` in this process."""
+    reason, *_ = str(error).splitlines() or [type(error).__name__]
+    return RestoreError(
+        f"a worker died ({reason.rstrip('.')}): if memory is short, lower workers or cache_mb; the "
+        "same command goes on from the last state"
+    )
 
 
 def _keys(schedule: Schedule, step: int, rank: int, world: int) -> Iterator[list[Key]]:

@@ -21,6 +21,7 @@ from curate.manifest import Manifest
 from curate.restore.checkpoints.checkpoint import CheckpointInfo, read_info
 from curate.restore.data.degradations import parse_degradation
 from curate.restore.data.groups import open_groups
+from curate.restore.data.loader import worker_died
 from curate.restore.data.patches import Group, PatchDataset, ValidationDataset, hold_out
 from curate.restore.data.pictures import Picture
 from curate.restore.models import require_tasks
@@ -140,7 +141,13 @@ def train(
         callbacks = [writer, Routing(notify), SamplePictures(), LoaderPace(loaders, notify)]
         if progress and leads():
             callbacks.append(Report(schedule.steps, progress))
-        _fit(task, loaders, folder, callbacks, writer.state if done else None)
+        try:
+            _fit(task, loaders, folder, callbacks, writer.state if done else None)
+        except RuntimeError as error:
+            # PyTorch raises this from a signal handler, so at any place, when a worker dies
+            if not str(error).startswith("DataLoader worker (pid"):
+                raise
+            raise worker_died(error) from error
         pace = str(loaders.pace)
     final = read_info(writer.model)
     trained = 0 if finished else final.step - writer.started_at
