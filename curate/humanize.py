@@ -1,15 +1,20 @@
-"""Numbers, sizes and durations for people."""
+"""Numbers, counts, sizes and durations for people."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["bands", "number", "size", "span"]
+__all__ = ["bands", "counted", "number", "size", "span"]
 
 
 def number(value: float) -> str:
     """Format a number with two digits, or all digits before the point: 0.56, 5.6, 56, 5,612."""
     return f"{value:.2g}" if value < 9.95 else f"{value:,.0f}"
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Format a number of things: 1 image, 2 images, 1,000 copies."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
 def size(nbytes: float) -> str:

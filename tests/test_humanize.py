@@ -1,6 +1,6 @@
 import pytest
 
-from curate.humanize import number, size, span
+from curate.humanize import counted, number, size, span
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,8 @@ def test_size_has_three_digits_and_unit(nbytes: float, text: str) -> None:
 )
 def test_span_has_readable_unit(hours: float, text: str) -> None:
     assert span(hours) == text
+
+
+def test_counted_has_singular_and_plural() -> None:
+    assert [counted(n, "image") for n in (0, 1, 2000)] == ["0 images", "1 image", "2,000 images"]
+    assert counted(2, "copy", "copies") == "2 copies"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from curate.errors import Reason
+from curate.humanize import counted
 from curate.stages.names import StageName
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def _troubles(outcome: RunOutcome) -> Iterator[str]:
     for stage in outcome.stages:
         if stage.excluded:
             yield (
-                f"{_name(stage)}: {_count(len(stage.excluded), 'image')} killed a worker and "
+                f"{_name(stage)}: {counted(len(stage.excluded), 'image')} killed a worker and "
                 f"{'were' if len(stage.excluded) > 1 else 'was'} left out: {_few(stage.excluded)}"
             )
         if stage.quarantined:
@@ -39,7 +40,7 @@ def _troubles(outcome: RunOutcome) -> Iterator[str]:
         counts = {reason.value: outcome.reasons[reason] for reason in transient}
         then = "  and then the same command" if len(outcome.stages) > 1 else ""
         yield (
-            f"{_count(sum(counts.values()), 'candidate')} failed for reasons that may pass "
+            f"{counted(sum(counts.values()), 'candidate')} failed for reasons that may pass "
             f"({_listing(counts)}). To ask again:  "
             f"curate fetch {outcome.folder} --retry transient{then}"
         )
@@ -52,10 +53,10 @@ def _pins(outcome: RunOutcome) -> Iterator[str]:
         count = sum(pins["lost"].values())
         named = ", ".join(pins["few"]) + (" and more" if count > len(pins["few"]) else "")
         why = _listing(pins["lost"])
-        yield f"{_count(count, 'pin')} of select.pins could not be kept ({why}): {named}"
+        yield f"{counted(count, 'pin')} of select.pins could not be kept ({why}): {named}"
     if pins["unknown"]:
         is_ = "is" if pins["unknown"] == 1 else "are"
-        yield f"{_count(pins['unknown'], 'pin')} of select.pins {is_} of no candidate of this run"
+        yield f"{counted(pins['unknown'], 'pin')} of select.pins {is_} of no candidate of this run"
 
 
 def _shortage(outcome: RunOutcome) -> Iterator[str]:
@@ -114,10 +115,6 @@ def _next(outcome: RunOutcome) -> Iterator[str]:
 
 def _name(outcome: StageOutcome) -> StageName | None:
     return StageName.of_folder(outcome.stage)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _listing(counts: Mapping[str, int], most: int = 5) -> str:

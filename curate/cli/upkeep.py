@@ -19,6 +19,7 @@ from curate.cli.options import (
 )
 from curate.cli.run_summary import print_outcome
 from curate.errors import CurateError
+from curate.humanize import counted
 
 if TYPE_CHECKING:
     from curate.pipeline.removal import Removal
@@ -233,17 +234,13 @@ def _print_removal(removal: Removal, dry_run: bool) -> None:
     by = ", ".join(f"{removal.by[kind]:,} {how}" for kind, how in _BY.items() if removal.by[kind])
     splits = [f"{count:,} of {split}" for split, count in sorted(removal.picked.items())]
     went = "would go" if dry_run else "removed"
-    print(f"{went}: {_count(len(removal.ids), 'candidate')}{f' ({by})' if by else ''}")
+    print(f"{went}: {counted(len(removal.ids), 'candidate')}{f' ({by})' if by else ''}")
     if removal.ids:
         picked, size = " and ".join(splits) or "none", f"{removal.nbytes / 1e6:,.1f} MB of images"
-        again = f", {_count(removal.shards, 'shard')} made again" if removal.outcome else ""
+        again = f", {counted(removal.shards, 'shard')} made again" if removal.outcome else ""
         print(f"of the dataset: {picked}; {size}{again}")
     if removal.copies:
-        copies = _count(removal.copies, "copy", "copies")
+        copies = counted(removal.copies, "copy", "copies")
         print(f"{copies} among them that no list names (--keep-copies keeps such)")
     if removal.unknown:
-        print(f"{_count(removal.unknown, 'line')} of what isn't here")
-
-
-def _count(number: int, one: str, many: str | None = None) -> str:
-    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+        print(f"{counted(removal.unknown, 'line')} of what isn't here")
