@@ -9,19 +9,20 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from os import PathLike
-from pathlib import Path, PurePath
+from pathlib import PurePath
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import engine
-from curate.engine import Progress, RunFolder
+from curate.engine import Progress
 from curate.errors import InputError, RunError
 from curate.humanize import size
 from curate.manifest.query import SAVED, save
 from curate.pipeline.link_rot import LinkRot, State, judge, tally
 from curate.pipeline.published_list import fetching_recipe, read_published
 from curate.pipeline.sampling import Sample, draw_sample
+from curate.pipeline.trial import open_trial
 from curate.recipe import Recipe
 from curate.stages.chain import build_stage
 from curate.stages.names import StageName
@@ -116,33 +117,29 @@ def _fetch_and_measure(
     progress: Progress,
 ) -> pa.Table:
     """Return the rows of fetch and measure for candidates, in their order."""
-    count = 1 if scheduler == "serial" else workers or engine.local_workers()
-    # shards small enough that every worker gets one
-    rows = min(recipe.candidates.shard_size, -(-len(candidates) // count))
-    with (
-        tempfile.TemporaryDirectory(prefix="curate-verify-") as path,
-        engine.open_executor(scheduler, workers) as executor,
-    ):
-        _check_free_space(path, facts)
-        folder = RunFolder(path)
-        tables = (candidates.slice(start, rows) for start in range(0, len(candidates), rows))
-        index, _ = engine.write_source(folder, tables, dict, "", "", progress)
+    _check_free_space(facts)
+    size = recipe.candidates.shard_size
+    with open_trial("verify", candidates, size, scheduler, workers, progress) as trial:
         stages = [build_stage(name, recipe) for name in (StageName.FETCH, StageName.MEASURE)]
-        engine.run_stages(folder, stages, index.shards, index.rows, executor, progress)
-        folders = StageName.LABEL.input_folders
-        return pa.concat_tables([engine.rows_of(folder, folders, shard) for shard in index.shards])
+        engine.run_stages(trial.folder, stages, trial.shards, trial.rows, trial.executor, progress)
+        found = (
+            engine.rows_of(trial.folder, StageName.LABEL.input_folders, shard)
+            for shard in trial.shards
+        )
+        return pa.concat_tables(found)
 
 
-def _check_free_space(path: str, facts: pa.Table) -> None:
+def _check_free_space(facts: pa.Table) -> None:
     """Check that the disk can hold the whole sample at once.
 
     Raises:
         RunError: if it can't.
     """
-    needed, free = pc.sum(facts["nbytes"]).as_py() or 0, shutil.disk_usage(path).free
+    place = tempfile.gettempdir()
+    needed, free = pc.sum(facts["nbytes"]).as_py() or 0, shutil.disk_usage(place).free
     if needed > free:
         raise RunError(
-            f"these {len(facts):,} images take {size(needed)}, and {Path(path).parent} has "
+            f"these {len(facts):,} images take {size(needed)}, and {place} has "
             f"{size(free)} free: draw fewer with --sample, or name a larger disk with the "
             "environment's TMPDIR"
         )

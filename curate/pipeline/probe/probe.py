@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -22,6 +21,7 @@ from curate.errors import InputError, RunError
 from curate.pipeline.probe.diagnosis import Diagnosis, Evidence, diagnose
 from curate.pipeline.probe.forecast import PROBED, Estimate, Timing, estimate, images_seen
 from curate.pipeline.sampling import Sample, draw_sample
+from curate.pipeline.trial import open_trial
 from curate.recipe import Recipe
 from curate.stages.candidates import CandidateReader
 from curate.stages.chain import build_stage
@@ -139,24 +139,18 @@ def _try_out(
     sample: pa.Table, recipe: Recipe, scheduler: str, workers: int | None, progress: Progress
 ) -> tuple[pa.Table, Timing]:
     """Fetch, measure and filter a sample; return the columns of PROBED and the time taken."""
-    count = 1 if scheduler == "serial" else workers or engine.local_workers()
-    # shards small enough that every worker gets one
-    size = min(recipe.candidates.shard_size, -(-len(sample) // count))
     seconds: dict[str, float] = {}
-    with (
-        tempfile.TemporaryDirectory(prefix="curate-probe-") as path,
-        engine.open_executor(scheduler, workers) as executor,
-    ):
-        folder = RunFolder(path)
-        tables = (sample.slice(start, size) for start in range(0, len(sample), size))
-        index, _ = engine.write_source(folder, tables, dict, "", "", Progress())
+    size = recipe.candidates.shard_size
+    with open_trial("probe", sample, size, scheduler, workers, Progress()) as trial:
         for stage in _stages(recipe):
             start = time.monotonic()
-            engine.run_stage(folder, stage, index.shards, index.rows, executor, progress)
+            engine.run_stage(
+                trial.folder, stage, trial.shards, trial.rows, trial.executor, progress
+            )
             seconds[stage.name] = time.monotonic() - start
-        rows = pa.concat_tables([_probed(folder, shard, recipe) for shard in index.shards])
+        rows = pa.concat_tables(_probed(trial.folder, shard, recipe) for shard in trial.shards)
     fetch, measure = seconds[StageName.FETCH.folder], seconds[StageName.MEASURE.folder]
-    return rows, Timing(fetch, measure, shards=len(index.shards), workers=count)
+    return rows, Timing(fetch, measure, shards=len(trial.shards), workers=trial.workers)
 
 
 def _probed(folder: RunFolder, shard: str, recipe: Recipe) -> pa.Table:
