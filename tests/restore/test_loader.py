@@ -100,8 +100,8 @@ def test_one_pool_of_workers_serves_all_epochs_without_growing(photos: Path) -> 
     assert {frozenset(pids) for pids in seen} == {frozenset(seen[0])}
     early, late = seen[10:55], seen[55:]
     for pid in seen[0]:
-        # batches under way to this process are open files of the worker
-        assert max(each[pid][0] for each in late) <= max(each[pid][0] for each in early) + 10
+        # least numbers: batches under way to this process are open files of the worker, too
+        assert min(each[pid][0] for each in late) <= min(each[pid][0] for each in early) + 2
         assert late[-1][pid][1] - early[0][pid][1] < 8 * 2**20
     del batches
     assert {child.pid for child in here.children()} == before, "they end with it"
