@@ -206,7 +206,7 @@ def _fit(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without Lightning's advice: what it says is about settings that the recipe chose."""
+    """Silence Lightning's advice, which is about settings that the recipe chose."""
     levels = {"lightning.pytorch": logging.ERROR, "lightning.fabric": logging.ERROR}
     with log_levels(levels), warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"lightning\..*")
