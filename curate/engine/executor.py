@@ -12,7 +12,7 @@ from itertools import islice
 from multiprocessing import resource_tracker
 from typing import Any, Protocol, Self, TypeVar
 
-from curate.errors import RunError
+from curate.errors import CurateError, RunError
 from curate.runtime import log_levels
 
 __all__ = [
@@ -369,7 +369,14 @@ def _run_on_worker(function: Work[T], task: T, topic: str, index: int) -> Any:
     from distributed import get_worker
 
     worker = get_worker()  # known to this thread only; reports may come from others
-    return function(task, lambda report: worker.log_event(topic, (index, report)))
+    try:
+        return function(task, lambda report: worker.log_event(topic, (index, report)))
+    except CurateError as caught:
+        error = caught
+    # Dask pickles an error together with its causes. If one of them can't be pickled, it sends a
+    # bare Exception instead, and the run would take a full disk for a shard that failed.
+    error.__cause__ = error.__context__ = None
+    raise error
 
 
 def _workers_with(resource: str, dask_scheduler: Any) -> int:
