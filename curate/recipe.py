@@ -58,7 +58,10 @@ class Candidates(Config):
     licence: str | None = None
     """Licence of every candidate that states none itself."""
     shard_size: Annotated[int, Field(ge=1, le=10_000)] = 1000
-    """Candidates per shard: the unit of work, of resume and of distribution."""
+    """Candidates of a full shard: the unit of work, of resume and of distribution.
+
+    A list that fills less than 16 of them is split evenly into 16, of 50 candidates at least.
+    """
 
     @field_validator("keep")
     @classmethod

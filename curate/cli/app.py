@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -30,8 +33,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_RESUMABLE = {"run", *StageName, "grow", "remove", "rebuild", "train", "demo"}
-"""Commands that resume where they were stopped."""
+STDERR = 2
+"""File descriptor of standard error."""
+
+_BY_SHARD = ("run", *StageName, "grow", "remove", "rebuild", "demo")
+_RESUMES = dict.fromkeys(_BY_SHARD, "after the shards that are done") | {
+    "train": "from the last saved state"
+}
+"""Where a command that was stopped goes on."""
 _STORAGE_CLIENTS = ("botocore", "aiobotocore", "gcsfs", "google")
 """Packages whose errors mean that an object store can't be used."""
 
@@ -58,8 +67,17 @@ def _version(
         raise typer.Exit
 
 
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Answer Ctrl-C at once, since workers take a moment to stop; a second one is not announced."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.write(STDERR, b"\nstopping...\n")  # print() isn't safe in a signal handler
+    raise KeyboardInterrupt
+
+
 def main() -> None:
     """Run the command; print an error that a user can mend in a line, with exit code 1."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
     try:
         app()
     except CurateError as error:
@@ -74,6 +92,7 @@ def main() -> None:
         sys.exit(1)
     except SystemExit as end:
         if end.code == 130:  # typer's exit code for Ctrl-C
-            resumes = "; the same command goes on from here" if sys.argv[1] in _RESUMABLE else ""
-            print(f"stopped{resumes}", file=sys.stderr)
+            resumes = _RESUMES.get(sys.argv[1])
+            advice = f"; the same command goes on {resumes}" if resumes else ""
+            print(f"stopped{advice}", file=sys.stderr)
         raise

@@ -1,4 +1,6 @@
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -201,11 +203,30 @@ def test_ctrl_c_says_whether_command_resumes(
     for arguments in (("run", recipe, "-o", finished), ("measure", finished)):
         code, _, err = curate(*arguments)
         assert code == 130
-        assert err.endswith("stopped; the same command goes on from here\n")
+        advice = "the same command goes on after the shards that are done"
+        assert err.endswith(f"stopped; {advice}\n")
     for arguments in (("probe", recipe, "-i", finished), ("stats", finished)):
         code, _, err = curate(*arguments)
         assert code == 130
         assert err.endswith("stopped\n")
+
+
+def test_ctrl_c_is_answered_at_once(
+    curate, recipe: Path, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, writer = os.pipe()
+    monkeypatch.setattr(app, "STDERR", writer)
+    said: list[bytes] = []
+
+    def interrupt(*_: object, **__: object) -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        finally:  # workers are stopped before the interrupt reaches the command line
+            said.append(os.read(reader, 100))
+
+    monkeypatch.setattr("curate.pipeline.execute.run", interrupt)
+    code, *_ = curate("run", recipe, "-o", finished)
+    assert (code, said) == (130, [b"\nstopping...\n"])
 
 
 def test_corrupt_run_folder_is_an_error_of_one_line(curate, finished: Path, tmp_path: Path) -> None:

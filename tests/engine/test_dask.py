@@ -75,21 +75,21 @@ def test_map_in_order_returns_results_in_order_of_tasks(dask_workers: DaskExecut
         map_in_order(dask_workers, hurdle, [1, 99])
 
 
-class Unpicklable(Exception):
+class UnpicklableError(Exception):
     def __reduce__(self) -> str:
         raise TypeError("holds a socket")
 
 
 def _fill_disk(task: int, report: object) -> None:
     try:
-        raise Unpicklable
-    except Unpicklable as error:
+        raise UnpicklableError
+    except UnpicklableError as error:
         raise RunError("no space left on device") from error
 
 
 def test_error_with_unpicklable_cause_reaches_the_driver(dask_workers: DaskExecutor) -> None:
     """Dask sends a bare Exception otherwise, and a full disk looks like a failed shard."""
-    with pytest.raises(RunError, match="^no space left on device$"):
+    with pytest.raises(RunError, match=r"^no space left on device$"):
         map_in_order(dask_workers, _fill_disk, [0])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from math import isnan
 from pathlib import PurePosixPath
 from typing import Any
@@ -24,6 +24,11 @@ from curate.stages.candidates.lists import Row, list_columns, read_list
 from curate.storage.atomic import list_files
 
 __all__ = ["LOCAL", "CandidateReader", "schema"]
+
+EVEN_SHARDS = 16
+"""A list that fills fewer full shards is split into so many shards of even size,"""
+SMALLEST_SHARD = 50
+"""but into fewer ones where they would be smaller than this."""
 
 LOCAL = pa.schema(
     [
@@ -53,6 +58,20 @@ def schema(keep: Sequence[str]) -> pa.Schema:
     fields = [(name, pa.string()) for name in text]
     fields += [("claimed_width", pa.int32()), ("claimed_height", pa.int32())]
     return pa.schema([*fields, *LOCAL, *((name, pa.float64()) for name in keep)])
+
+
+def split(rows: Iterable[Row], most: int) -> Iterator[list[Row]]:
+    """Split candidates into shards of `most` each; a list that fills only a few is split evenly.
+
+    So a short list occupies several workers as well, and loses little when it is interrupted. The
+    shards depend on the list alone, never on the number of workers.
+    """
+    rows = iter(rows)
+    head = [*islice(rows, EVEN_SHARDS * most)]
+    size = max(-(-len(head) // EVEN_SHARDS), min(SMALLEST_SHARD, most))
+    rest = chain(head, rows)
+    while shard := [*islice(rest, size)]:
+        yield shard
 
 
 class CandidateReader:
@@ -116,7 +135,7 @@ class CandidateReader:
 
     def __iter__(self) -> Iterator[pa.Table]:
         rows = (row for _, row in self.rows())
-        while shard := [*islice(rows, self._config.shard_size)]:
+        for shard in split(rows, self._config.shard_size):
             yield pa.Table.from_pylist(shard, schema(self._config.keep))
 
     def rows(self, *, whole: bool = False) -> Iterator[tuple[Row, Row]]:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from curate.errors import InputError, Reason
 from curate.recipe import Candidates
 from curate.stages.candidates import CandidateReader, candidate_id
+from curate.stages.candidates.reader import split
 
 STEADY = settings(deadline=None, derandomize=True, max_examples=80)
 
@@ -49,6 +50,27 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 # Every line is accounted for
+
+
+@pytest.mark.parametrize(
+    ("rows", "most", "sizes"),
+    [
+        (0, 1000, []),
+        (30, 1000, [30]),
+        (51, 1000, [50, 1]),
+        (800, 1000, [50] * 16),
+        (801, 1000, [51] * 15 + [36]),
+        (15_999, 1000, [1000] * 15 + [999]),
+        (16_001, 1000, [1000] * 16 + [1]),
+        (26, 6, [6, 6, 6, 6, 2]),
+        (120, 100, [50, 50, 20]),
+    ],
+)
+def test_split_of_short_list_is_even(rows: int, most: int, sizes: list[int]) -> None:
+    shards = list(split(({"url": str(row)} for row in range(rows)), most))
+    assert [len(shard) for shard in shards] == sizes
+    numbers = [int(row["url"]) for shard in shards for row in shard]
+    assert numbers == list(range(rows))
 
 
 @STEADY
