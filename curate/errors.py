@@ -118,6 +118,7 @@ class Reason(StrEnum):
     OPTED_OUT = "opted_out", "fetch", "an X-Robots-Tag header forbids it"
     DNS = "dns", "fetch", "the host name did not resolve", True
     CONNECT = "connect", "fetch", "no connection, or it broke before an answer", True
+    BAD_RESPONSE = "bad_response", "fetch", "an answer that is no HTTP, or has endless headers"
     TLS = "tls", "fetch", "the certificate could not be verified"
     TIMEOUT = "timeout", "fetch", "not finished within the deadline", True
     REDIRECTS = "redirects", "fetch", "too many redirects, or a loop of them"
@@ -175,4 +176,9 @@ class Reason(StrEnum):
     SURPLUS = "surplus", "select", "good, but the balance had no place for it"
     RECODED = "recoded", "rebuild", "the picture that was published, in other bytes"
     CHANGED = "changed", "rebuild", "another picture than was published, as far as hashes tell"
+    INTERNAL_ERROR = (
+        "internal_error",
+        "engine",
+        "an unexpected error of this program about one candidate: please report it",
+    )
     QUARANTINED = "quarantined", "engine", "its shard failed again and again", True

@@ -1,4 +1,4 @@
-"""Runtime of a process: the device that PyTorch works on, and log levels of other packages."""
+"""Runtime of a process: PyTorch's device, log levels of other packages, unexpected errors."""
 
 from __future__ import annotations
 
@@ -7,12 +7,27 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from curate.errors import CurateError, RestoreError
+from curate.errors import CurateError, ImageError, Reason, RestoreError
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["log_levels", "pick_device"]
+__all__ = ["contain_errors", "log_levels", "pick_device"]
+
+
+@contextmanager
+def contain_errors() -> Iterator[None]:
+    """Turn any unexpected exception about one image into its ImageError.
+
+    So no other row suffers. Errors of the run or of this machine pass.
+    """
+    try:
+        yield
+    except (CurateError, MemoryError):
+        raise
+    except Exception as error:
+        detail = f"{type(error).__name__}: {error}"
+        raise ImageError(Reason.INTERNAL_ERROR, detail) from error
 
 
 @contextmanager

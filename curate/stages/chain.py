@@ -101,6 +101,7 @@ def parse_retry(names: Sequence[str]) -> tuple[str, ...]:
         RunError: if a name is none of them.
     """
     of_fetch = [reason for reason in Reason if reason.stage == StageName.FETCH]
+    of_fetch.append(Reason.INTERNAL_ERROR)  # of any stage
     transient = [reason.value for reason in of_fetch if reason.transient]
     reasons: list[str] = []
     for name in names:

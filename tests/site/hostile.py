@@ -7,6 +7,7 @@ its guard without a packet leaving the machine. It uses bare streams: HTTP libra
 from __future__ import annotations
 
 import asyncio
+import gzip
 import io
 import ssl
 import threading
@@ -382,7 +383,20 @@ async def bad_bytes(visit: Visit) -> None:
 
 @route
 async def long_header(visit: Visit) -> None:
-    await visit.answer(picture(), x_long="a" * 200_000)
+    await visit.answer(picture(), x_long="a" * 300_000)
+
+
+@route
+async def odd(visit: Visit) -> None:
+    """odd/length-twice: a picture in a response by that name of ODD."""
+    await visit.send(ODD[visit.path.rpartition("/")[2]])
+
+
+@route
+async def malformed(visit: Visit) -> None:
+    """malformed/lengths-differ: a response by that name of MALFORMED."""
+    name = visit.path.partition("?")[0].rpartition("/")[2]
+    await visit.send(MALFORMED[name])
 
 
 @route
@@ -516,6 +530,83 @@ async def redirect_with_password(visit: Visit) -> None:
 async def redirect_to(visit: Visit) -> None:
     """redirect-to?URL"""
     await visit.answer(status=302, location=visit.path.partition("?")[2])
+
+
+def _response(*lines: str, status: str = "HTTP/1.1 200 OK", body: bytes | None = None) -> bytes:
+    """Encode a response with exactly these header lines; its connection closes."""
+    head = "\r\n".join([status, *lines, "Connection: close", "", ""])
+    return head.encode("latin-1") + (picture() if body is None else body)
+
+
+def _chunks(data: bytes, extension: bytes = b"", last: bytes = b"0\r\n\r\n") -> bytes:
+    """Encode data in chunks of 500 bytes."""
+    encoded = b""
+    for start in range(0, len(data), 500):
+        chunk = data[start : start + 500]
+        encoded += b"%x%b\r\n%b\r\n" % (len(chunk), extension, chunk)
+    return encoded + last
+
+
+_LENGTH = f"Content-Length: {len(picture())}"
+_CHUNKED = "Transfer-Encoding: chunked"
+_HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n"
+
+ODD: dict[str, bytes] = {
+    "line-9k": _response("Content-Security-Policy: " + "a" * 9_000, _LENGTH),
+    "line-250k": _response("Set-Cookie: " + "a" * 250_000, _LENGTH),
+    "lines-150": _response(*(f"X-{i}: {i}" for i in range(150)), _LENGTH),
+    "lines-4000": _response(*["X-Robots-Tag: all"] * 4000, _LENGTH),
+    "length-twice": _response(_LENGTH, _LENGTH),
+    "length-list": _response(f"{_LENGTH}, {len(picture())}"),
+    "length-of-text": _response("Content-Length: unknown"),
+    "length-negative": _response("Content-Length: -1"),
+    "length-huge": _response("Content-Length: " + "9" * 30),
+    "length-empty": _response("Content-Length:"),
+    "te-identity": _response("Transfer-Encoding: identity", _LENGTH),
+    "te-unknown": _response("Transfer-Encoding: mystery", _LENGTH),
+    "te-and-length": _response(_CHUNKED, "Content-Length: 7", body=_chunks(picture())),
+    "te-list": _response("Transfer-Encoding: identity, chunked", body=_chunks(picture())),
+    "te-twice": _response(_CHUNKED, _CHUNKED, body=_chunks(picture())),
+    "te-gzip": _response(
+        "Transfer-Encoding: gzip, chunked", body=_chunks(gzip.compress(picture()))
+    ),
+    "chunk-extensions": _response(_CHUNKED, body=_chunks(picture(), extension=b' ; a="b"')),
+    "chunk-trailers": _response(_CHUNKED, body=_chunks(picture(), last=b"0\r\nA: b\r\n\r\n")),
+    "chunk-without-end": _response(_CHUNKED, body=_chunks(picture(), last=b"0\r\n")),
+    "chunk-excess": _response(_CHUNKED, body=_chunks(picture()) + b"more"),
+    "early-hints": _HINTS * 3 + _response(_LENGTH),
+    "processing": b"HTTP/1.1 102 Processing\r\n\r\n" + _response(_LENGTH),
+    "http-1.0": _response(_LENGTH, status="HTTP/1.0 200"),
+    "http-2": _response(_LENGTH, status="http/2  200"),
+    "line-feeds": _response(_LENGTH, body=b"").replace(b"\r\n", b"\n") + picture(),
+    "blank-before": b"\r\n\n" + _response(_LENGTH),
+    "names": _response("no colon", ": none", "Two Words: 1", "X@(y): 2", "\xe9: 3", _LENGTH),
+    "space-before-colon": _response("Content-Type : image/jpeg", _LENGTH),
+    "folded": _response("X-Long: a", "\tb", "  c", _LENGTH),
+    "controls": _response("Content-Type: a\0b\x01c\rd\xff", _LENGTH),
+    "cookies": _response("Set-Cookie: \xff=\x7f; expires=x", "Set-Cookie: ;;=;", _LENGTH),
+    "excess": _response(_LENGTH, body=picture() + b"more"),
+    "upgrade": _response("Upgrade: h2,h2c", "Connection: Upgrade", _LENGTH),
+}
+"""Responses with a picture that every browser shows."""
+
+MALFORMED: dict[str, bytes] = {
+    "lengths-differ": _response(_LENGTH, "Content-Length: 7"),
+    "status-2000": _response(_LENGTH, status="HTTP/1.1 2000 OK"),
+    "status-0": _response(_LENGTH, status="HTTP/1.1 000 OK"),
+    "icy": _response(_LENGTH, status="ICY 200 OK"),
+    "ssh": b"SSH-2.0-OpenSSH_9.6\r\n",
+    "no-head": picture(),
+    "lines-6000": _response(*["A: b"] * 6000, _LENGTH),
+    "hints-for-ever": _HINTS * 10_000,
+    "blank-for-ever": b"\r\n" * 150_000,
+    "chunks-of-nothing": _response(_CHUNKED, body=b"x\r\n" + picture()),
+    "chunks-that-are-none": _response(_CHUNKED),
+    "chunk-too-long": _response(_CHUNKED, body=b"5\r\n" + picture()),
+    "chunk-size-too-long": _response(_CHUNKED, body=b"5;" + b"a" * 20_000),
+    "chunks-of-a-byte": _response(_CHUNKED, body=b"1\r\n\xff\r\n" * 12_000),
+}
+"""Responses that no browser shows."""
 
 
 def _own_certificate(folder: Path) -> Path:

@@ -51,7 +51,8 @@ ENDS: dict[str, frozenset[End]] = {
         ("sized/40 drawn/20/JPEG/chunked late-size/20/45000", [Reason.TOO_SMALL]),
         ("ok?private", [Reason.ROBOTS]),
         ("tagged?noai", [Reason.OPTED_OUT]),
-        ("html unknown-encoding robots-text", [Reason.NOT_IMAGE]),
+        ("odd/length-twice odd/chunk-trailers unknown-encoding longer-than-said", [None]),
+        ("html robots-text", [Reason.NOT_IMAGE]),
         ("empty no-content", [Reason.EMPTY]),
         ("status/404 status/410", [Reason.HTTP_404]),
         ("status/403", [Reason.HTTP_4XX]),
@@ -64,12 +65,10 @@ ENDS: dict[str, frozenset[End]] = {
         ("redirect-to?{canary}", [Reason.FORBIDDEN_ADDRESS]),
         ("redirect-with-password", [Reason.CREDENTIALS]),
         ("redirect-to?http://[", [Reason.BAD_URL]),
-        ("hang-up garbage long-header", [Reason.CONNECT]),
+        ("hang-up", [Reason.CONNECT]),
+        ("garbage long-header malformed/icy broken-chunks", [Reason.BAD_RESPONSE]),
         ("truncated cut-chunks cut-gzip", [Reason.TRUNCATED]),
         (" ".join(SLOW), [Reason.TIMEOUT]),
-        # as the packets fall, see docs/fetching.md
-        ("longer-than-said", [None, Reason.CONNECT]),
-        ("broken-chunks", [Reason.TRUNCATED, Reason.CONNECT, Reason.TIMEOUT]),
         ("fuzz/{} bad-bytes", _OF_FETCH),
     )
     for path in paths.split()

@@ -34,6 +34,7 @@ _DOWN = _SILENT | {Reason.HTTP_5XX}
 _HOST_TROUBLES = (
     ("host_refuses", "refuses", _REFUSALS),
     ("host_down", "gives no answer to", _DOWN),
+    ("host_malformed", "gives no proper answer to", {Reason.BAD_RESPONSE}),
 )
 _SMALL = {Reason.TOO_SMALL, Reason.SMALLER_THAN_CLAIMED}
 

@@ -19,6 +19,8 @@ _ADVICE = {
     Reason.OPTED_OUT: "the owners do not want it, so look for other sources",
     Reason.HTTP_404: "the list is stale, so look for a newer one",
     Reason.HTTP_429: "set fetch.per_host_rate, or lower it",
+    Reason.BAD_RESPONSE: "something answers there, but not in HTTP: see whether the URLs' scheme "
+    "and port are right",
     Reason.TIMEOUT: "this machine's line may be full: lower fetch.concurrency, or raise "
     "fetch.deadline",
     Reason.TOO_LARGE: "raise fetch.max_bytes, if such files are wanted",
@@ -30,6 +32,8 @@ _ON_HOST: dict[str, str] = {
     Reason.HTTP_429: "ask more slowly, with a lower fetch.per_host_rate and fetch.per_host",
     Reason.HTTP_4XX: "see whether it wants to know who asks (fetch.user_agent), else take it out "
     "of the list",
+    Reason.BAD_RESPONSE: "it answers, but not in HTTP, so see whether the URLs' scheme and port "
+    "are right",
     Reason.ROBOTS: "its owner does not want it, so take it out of the list",
     Reason.OPTED_OUT: "its owner does not want it, so take it out of the list",
 }

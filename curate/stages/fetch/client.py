@@ -15,11 +15,18 @@ from yarl import URL
 
 from curate.errors import Reason
 from curate.stages.fetch.circuit_breaker import POLL_INTERVAL, CircuitBreaker
+from curate.stages.fetch.connection import LenientConnector, MalformedBody
 from curate.stages.fetch.context import FetchContext
 from curate.stages.fetch.guard import ForbiddenAddress, Guard, GuardedResolver
 from curate.stages.fetch.host_limits import HostLimits
-from curate.stages.fetch.http_response import check_response, next_hop, request_headers
-from curate.stages.fetch.outcome import Failure, Outcome
+from curate.stages.fetch.http_framing import MAX_HEAD_BYTES, MAX_HEADER_LINES
+from curate.stages.fetch.http_response import (
+    check_response,
+    content_encoding,
+    next_hop,
+    request_headers,
+)
+from curate.stages.fetch.outcome import Failure, Outcome, contain_failures
 from curate.stages.fetch.robots import MAX_BYTES, MAX_CACHED, MAX_REDIRECTS, Robots
 from curate.stages.fetch.spool import Spool
 
@@ -28,6 +35,10 @@ __all__ = ["HttpClient"]
 _CONNECT_TIMEOUT = 15.0
 """Seconds for TCP and TLS. An address that drops packets isn't worth the whole deadline: the host
 may have others."""
+
+
+_UNKNOWN = {Reason.BAD_RESPONSE, Reason.INTERNAL_ERROR}
+"""Lasting failures of a robots.txt after which nobody knows what it allows."""
 
 
 class HttpClient:
@@ -67,9 +78,14 @@ class HttpClient:
             Failure: if it leads to no image.
             RunError: if the file can't be written.
         """
+        with contain_failures():
+            await self._follow(text, path, outcome)
+
+    async def _follow(self, text: str, path: Path, outcome: Outcome) -> None:
+        """Request a URL and the targets of its redirects, up to a body."""
         visited = [self._guard.url(text)]
         while True:
-            async with self._host_slot(visited[-1].host or ""):
+            async with self._host_slot(visited[-1].raw_host or ""):
                 try:
                     async with self._clock(outcome):
                         with self._context.requests.track(visited[-1]):
@@ -90,7 +106,7 @@ class HttpClient:
     def _open_session(self, resolver: GuardedResolver) -> aiohttp.ClientSession:
         connect = min(_CONNECT_TIMEOUT, self._config.deadline)
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+            connector=LenientConnector(
                 resolver=resolver,
                 socket_factory=self._guard.open_socket,
                 limit=0,  # slots are taken before the clock starts, see `fetch`
@@ -100,6 +116,9 @@ class HttpClient:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
+            max_line_size=MAX_HEAD_BYTES,
+            max_field_size=MAX_HEAD_BYTES,
+            max_headers=MAX_HEADER_LINES,
             trust_env=False,
         )
 
@@ -161,30 +180,39 @@ class HttpClient:
         robots.check(url)
 
     async def _read_robots(self, origin: URL) -> Robots | Failure:
-        """Request the robots.txt of an origin; a lasting failure allows all (RFC 9309, 2.3.1)."""
-        visited, agent = [origin / "robots.txt"], self._config.user_agent
+        """Request the robots.txt of an origin.
+
+        One that isn't there allows all; one that can't be had or understood allows nothing (RFC
+        9309, 2.3.1).
+        """
         try:
             async with asyncio.timeout(self._config.deadline):
-                while True:
-                    response = await self._request(visited[-1])
-                    status, headers = response.status, response.headers
-                    try:
-                        hop = next_hop(status, headers, visited, self._guard, MAX_REDIRECTS)
-                        if hop is None:
-                            body = await _read_start(response)
-                            encoding = headers.get("Content-Encoding", "")
-                            return Robots.read(status, body, encoding, agent)
-                        visited.append(hop)
-                    finally:
-                        response.close()
+                with contain_failures():
+                    return await self._follow_robots([origin / "robots.txt"])
         except TimeoutError:
             failure = self._timeout()
         except Failure as error:
-            if not error.reason.transient:
-                return Robots(None, agent)
+            if not error.reason.transient and error.reason not in _UNKNOWN:
+                return Robots(None, self._config.user_agent)
             failure = error
-        self._robots.pop(origin, None)  # the next candidate requests it again
+        if failure.reason.transient:
+            self._robots.pop(origin, None)  # the next candidate requests it again
         return failure
+
+    async def _follow_robots(self, visited: list[URL]) -> Robots:
+        """Read a robots.txt, or the target of its redirects."""
+        while True:
+            response = await self._request(visited[-1])
+            status, headers = response.status, response.headers
+            try:
+                hop = next_hop(status, headers, visited, self._guard, MAX_REDIRECTS)
+                if hop is None:
+                    body = await _read_start(response)
+                    encoding = content_encoding(headers)
+                    return Robots.read(status, body, encoding, self._config.user_agent)
+                visited.append(hop)
+            finally:
+                response.close()
 
     async def _request(self, url: URL) -> aiohttp.ClientResponse:
         try:
@@ -210,14 +238,14 @@ class HttpClient:
     async def _read_body(
         self, response: aiohttp.ClientResponse, text: str, path: Path, outcome: Outcome
     ) -> None:
-        encoding = response.headers.get("Content-Encoding", "")
+        encoding = content_encoding(response.headers)
         check, length = self._context.filters.header_check(text), outcome.content_length
         with Spool(path, self._config.max_bytes, encoding, length, check) as spool:
             try:
                 async for chunk in response.content.iter_any():
                     spool.write(chunk)
             except aiohttp.ClientError as error:
-                raise Failure(Reason.TRUNCATED, str(error)) from error
+                raise _explain_body(error) from error
             outcome.body = spool.finish()
 
 
@@ -230,7 +258,7 @@ async def _read_start(response: aiohttp.ClientResponse) -> bytes:
             if len(body) >= MAX_BYTES:
                 break
     except aiohttp.ClientError as error:
-        raise Failure(Reason.TRUNCATED, str(error)) from error
+        raise _explain_body(error) from error
     return bytes(body)
 
 
@@ -257,4 +285,12 @@ def _explain(error: aiohttp.ClientError) -> Failure:
         return Failure(Reason.TLS, str(error))
     if isinstance(error, aiohttp.InvalidURL):
         return Failure(Reason.BAD_URL, "its host is no host name")
+    if isinstance(error, aiohttp.ClientResponseError):  # of aiohttp's parser or of our own
+        return Failure(Reason.BAD_RESPONSE, error.message)
     return Failure(Reason.CONNECT, str(error) or type(error).__name__)
+
+
+def _explain_body(error: aiohttp.ClientError) -> Failure:
+    """Return the reason why a response's body broke off."""
+    malformed = isinstance(error, MalformedBody)
+    return Failure(Reason.BAD_RESPONSE if malformed else Reason.TRUNCATED, str(error))

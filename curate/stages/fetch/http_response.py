@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -14,9 +15,11 @@ from curate.stages.fetch.guard import Guard
 from curate.stages.fetch.outcome import Failure, Outcome, clean
 from curate.stages.fetch.robots import opted_out
 
-__all__ = ["check_response", "next_hop", "request_headers"]
+__all__ = ["check_response", "content_encoding", "next_hop", "request_headers"]
 
 _REDIRECTS = {301, 302, 303, 307, 308}
+_SURROGATE = re.compile("[\udc80-\udcff]")
+"""A byte of a header that is no UTF-8, as aiohttp decodes it."""
 
 
 def request_headers(user_agent: str) -> dict[str, str]:
@@ -32,7 +35,7 @@ def next_hop(
     Raises:
         Failure: REDIRECTS for a loop or too many, or the guard's reason to refuse the target.
     """
-    location = headers.get("Location")
+    location = _SURROGATE.sub(_escape, headers.get("Location", ""))
     if status not in _REDIRECTS or not location:
         return None
     url = guard.url(location, base=visited[-1])
@@ -41,6 +44,15 @@ def next_hop(
     if len(visited) > limit:
         raise Failure(Reason.REDIRECTS, f"more than {limit}")
     return url
+
+
+def _escape(byte: re.Match[str]) -> str:
+    return f"%{ord(byte[0]) - 0xDC00:02X}"
+
+
+def content_encoding(headers: MultiMapping[str]) -> str:
+    """Return all values of Content-Encoding; some servers send one that is empty first."""
+    return ", ".join(headers.getall("Content-Encoding", ()))
 
 
 def check_response(

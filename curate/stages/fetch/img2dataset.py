@@ -15,12 +15,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from curate.errors import MissingExtra, Reason, RunError
+from curate.errors import MissingExtra, Reason
 from curate.stages.fetch.client import HttpClient
 from curate.stages.fetch.context import FetchContext
 from curate.stages.fetch.early_filters import EarlyFilters
 from curate.stages.fetch.guard import Guard
-from curate.stages.fetch.outcome import Failure, Outcome
+from curate.stages.fetch.outcome import Failure, Outcome, contain_failures
 
 __all__ = ["fetch_img2dataset"]
 
@@ -43,7 +43,10 @@ def fetch_img2dataset(urls: Sequence[str], context: FetchContext) -> list[Outcom
     claimed: dict[str, int] = {}
     for text in urls:
         try:
-            url = str(guard.url(text))  # quoted as it will be sent: img2dataset can't take a space
+            with contain_failures():
+                url = str(
+                    guard.url(text)
+                )  # quoted as it will be sent: img2dataset can't take a space
             outcomes.append(requested.setdefault(url, Outcome()))
             claimed[url] = context.filters.claimed_pixels.get(text, 0)
         except Failure as failure:
@@ -193,10 +196,8 @@ class _Rounds:
         except Failure as failure:
             outcome.fail(failure)
             return key, None, str(failure)
-        except (OSError, RunError) as error:
+        except Exception as error:  # noqa: BLE001 - an error of this machine
             self._error, self._stopped = error, True
-            return key, None, str(error)
-        except Exception as error:  # noqa: BLE001 - see above
             return key, None, str(error)
         return key, io.BytesIO(), None
 

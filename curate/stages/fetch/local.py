@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from curate.errors import Reason
 from curate.stages.fetch.context import FetchContext
-from curate.stages.fetch.outcome import Failure, Outcome
+from curate.stages.fetch.outcome import Failure, Outcome, contain_failures
 from curate.stages.fetch.spool import Spool
 
 __all__ = ["LocalBytes", "read_local"]
@@ -62,8 +62,9 @@ def read_local(sources: Sequence[LocalBytes], context: FetchContext) -> list[Out
             outcome.start_attempt()
             start = datetime.now(UTC)
             try:
-                pieces = cells.read(source) if source.column else _read_file(source)
-                _copy(_verify(pieces, source.digest), context, f"local-{i}", outcome)
+                with contain_failures():
+                    pieces = cells.read(source) if source.column else _read_file(source)
+                    _copy(_verify(pieces, source.digest), context, f"local-{i}", outcome)
             except Failure as failure:
                 outcome.fail(failure)
                 outcome.changed_on_disk = isinstance(failure, _ChangedBytes)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from curate.errors import Reason
+from curate.errors import Reason, RunError
 from curate.images.header import Header
 from curate.recipe import Fetch
 
-__all__ = ["Body", "Failure", "Outcome", "clean"]
+__all__ = ["Body", "Failure", "Outcome", "clean", "contain_failures"]
 
 
 class Failure(Exception):  # noqa: N818 - it ends a candidate, not the program
@@ -42,6 +44,21 @@ class Failure(Exception):  # noqa: N818 - it ends a candidate, not the program
         self.header, self.nbytes = header, nbytes
         self.head: int | None = None
         """Bytes of the file from which `header` was read."""
+
+
+@contextmanager
+def contain_failures() -> Iterator[None]:
+    """Turn any exception of one candidate's work into its Failure, so that no other row suffers.
+
+    Errors of this machine pass: without room or memory, no other candidate fares better.
+    """
+    try:
+        yield
+    except (Failure, RunError, MemoryError):
+        raise
+    except Exception as error:
+        detail = f"{type(error).__name__}: {error}"
+        raise Failure(Reason.INTERNAL_ERROR, detail) from error
 
 
 def clean(text: str) -> str:

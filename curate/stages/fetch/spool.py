@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -11,6 +10,7 @@ from typing import Self
 from curate.errors import Reason
 from curate.images.file_format import HEAD, sniff
 from curate.images.header import Header, read_header
+from curate.stages.fetch.content_coding import Decoder
 from curate.stages.fetch.outcome import Body, Failure
 from curate.storage import atomic
 
@@ -27,9 +27,6 @@ closed then has not begun the next one. 12 KiB hold the size of 77 % of a crawl'
 HeaderCheck = Callable[[Header, int | None], None]
 """Function of a file's header, and its length if known, that raises Failure to reject it."""
 
-_CHUNK = 1 << 18
-_GZIP_OR_ZLIB = 47  # zlib's wbits: 32 + 15, find out which from the header
-
 
 class Inspection:
     """Inspection of a file's first bytes, at fixed lengths, until they contain its size.
@@ -45,7 +42,7 @@ class Inspection:
 
     def __init__(self, check: HeaderCheck | None = None, nbytes: int | None = None) -> None:
         self._check = check
-        self._nbytes = nbytes
+        self.nbytes = nbytes
         self._head = bytearray()
         self._lengths = [HEAD, *(HEADS if check else ())]
         self._format: str | None = None
@@ -61,7 +58,7 @@ class Inspection:
             length = self._lengths.pop(0)
             if length == HEAD:
                 self._format = self._sniff()
-            elif self._check_header(length, self._nbytes).width:
+            elif self._check_header(length, self.nbytes).width:
                 self._size_found_at, self._lengths = length, []
 
     def finish(self, nbytes: int) -> str:
@@ -94,9 +91,8 @@ class Spool:
 
     Args:
         path: local file to write.
-        limit: most bytes, both as received and after undoing `encoding`.
-        encoding: the response's Content-Encoding. gzip and deflate are undone, though we never ask
-            for them.
+        limit: most bytes, both as received and decoded.
+        encoding: the response's Content-Encoding; see `Decoder`.
         nbytes: length of the body, if known.
         check: see Inspection.
 
@@ -116,13 +112,15 @@ class Spool:
     ) -> None:
         self._path = path
         self._limit = limit
-        self._inflate = _decoder(encoding)
-        self._inspection = Inspection(check, None if self._inflate else nbytes)
-        self._received = 0
+        self._decoder = Decoder(encoding, limit)
+        self._inspection = Inspection(check, nbytes)
         self._finished = False
 
     def __enter__(self) -> Self:
-        self._file = self._path.open("wb")
+        try:
+            self._file = self._path.open("wb")
+        except OSError as error:
+            raise atomic.explain(error, str(self._path.parent)) from error
         self._sink = atomic.Sink(self._file, self._path.parent)
         return self
 
@@ -134,25 +132,11 @@ class Spool:
 
     def write(self, data: bytes) -> None:
         """Take the next bytes as received."""
-        self._received += len(data)
-        self._check_limit(self._received)
-        if self._inflate is None:
-            self._append(data)
-            return
-        while data:  # in bounded steps: a bomb is caught at the limit, not in memory
-            try:
-                self._append(self._inflate.decompress(data, _CHUNK))
-            except zlib.error as error:
-                raise Failure(Reason.NOT_IMAGE, f"broken Content-Encoding: {error}") from error
-            data = self._inflate.unconsumed_tail
+        self._append(self._decoder.feed(data))
 
     def finish(self) -> Body:
         """Close the file after the last byte."""
-        if self._inflate is not None:
-            # the rest of the output; an end without the format's own end was cut off
-            self._append(self._inflate.flush())
-            if self._received and not self._inflate.eof:
-                raise Failure(Reason.TRUNCATED, "the Content-Encoding breaks off")
+        self._append(self._decoder.finish())
         if not self._sink.nbytes:
             raise Failure(Reason.EMPTY)
         format_ = self._inspection.finish(self._sink.nbytes)
@@ -163,22 +147,9 @@ class Spool:
         self._finished = True
         return Body(self._path, self._sink.nbytes, self._sink.sha256, format_)
 
-    def _append(self, data: bytes) -> None:
-        self._check_limit(self._sink.nbytes + len(data))
-        self._inspection.write(data)
-        self._sink.write(data)
-
-    def _check_limit(self, nbytes: int) -> None:
-        if nbytes > self._limit:
-            raise Failure(Reason.TOO_LARGE, f"more than {self._limit} bytes", nbytes=nbytes)
-
-
-def _decoder(encoding: str) -> zlib._Decompress | None:
-    match encoding.strip().lower():
-        case "" | "identity":
-            return None
-        case "gzip" | "x-gzip" | "deflate":
-            return zlib.decompressobj(_GZIP_OR_ZLIB)
-        case _:
-            detail = f"Content-Encoding {encoding[:40]!r}, which we didn't ask for"
-            raise Failure(Reason.NOT_IMAGE, detail)
+    def _append(self, pieces: Iterable[bytes]) -> None:
+        for data in pieces:
+            if self._decoder.is_encoded:
+                self._inspection.nbytes = None
+            self._inspection.write(data)
+            self._sink.write(data)

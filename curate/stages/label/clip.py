@@ -21,7 +21,7 @@ from curate.config import fingerprint
 from curate.errors import ImageError, InputError, LabelError, Reason
 from curate.images.decode import decode_small, to_rgb
 from curate.recipe import Label
-from curate.runtime import pick_device
+from curate.runtime import contain_errors, pick_device
 from curate.stages.label.inference import exact, load_model, map_ahead
 from curate.stages.label.taxonomy import Taxonomy, load_taxonomy
 from curate.stages.label.weights import model_name
@@ -121,7 +121,8 @@ class Labeller:
     def _preprocess(self, picture: Picture) -> torch.Tensor | ImageError:
         """Return the model's input, shape (3, side, side), or why the picture can't be decoded."""
         try:
-            image: torch.Tensor = self._transform(self._open(picture))
+            with contain_errors():
+                image: torch.Tensor = self._transform(self._open(picture))
         except ImageError as error:
             return error
         return image

@@ -12,6 +12,7 @@ import pyarrow as pa
 from curate.engine.cache import ImageCache
 from curate.errors import ImageError, RecipeError
 from curate.images.decode import decode_luma
+from curate.runtime import contain_errors
 from curate.stages.match.benchmarks import Benchmarks
 from curate.stages.match.keypoints import VERSION, find_keypoints
 from curate.stages.names import StageName
@@ -82,7 +83,9 @@ def _keypoints(images: Iterator[bytes]) -> Iterator[bytes | ImageError]:
     """Yield each image's keypoints as bytes, or why it has none."""
     for data in images:
         try:
-            yield find_keypoints(decode_luma(data)).tobytes()
+            with contain_errors():
+                keypoints = find_keypoints(decode_luma(data)).tobytes()
+            yield keypoints
         except ImageError as error:
             yield error
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 from curate.errors import ImageError
 from curate.manifest.schema import MANIFEST
 from curate.recipe import FACTS, Measure
+from curate.runtime import contain_errors
 from curate.stages.measure.image import measure_image
 from curate.storage.atomic import read_images
 
@@ -51,7 +52,8 @@ class MeasureShard:
     def _measure(self, data: bytes) -> dict[str, Any]:
         config = self.config
         try:
-            measures = measure_image(data, config.cutoffs, config.max_pixels, config.facts)
+            with contain_errors():
+                measures = measure_image(data, config.cutoffs, config.max_pixels, config.facts)
         except ImageError as error:
             return {"reason": error.reason.value}
         further = zip(map(config.column, config.cutoffs), measures.cutoffs, strict=True)

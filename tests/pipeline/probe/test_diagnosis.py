@@ -52,6 +52,13 @@ def test_diagnosis_of_one_missing_host_does_not_blame_dns() -> None:
     )
 
 
+def test_diagnosis_of_malformed_responses_does_not_call_the_host_down() -> None:
+    found = only(evidence(group(20, Reason.BAD_RESPONSE, host="odd.test"), group(20)))
+    assert found.name == "host_malformed"
+    assert found.text.startswith("odd.test gives no proper answer to 20 of the sample's 20")
+    assert "scheme and port" in found.text
+
+
 def test_diagnosis_without_connections_names_network() -> None:
     found = only(
         evidence(

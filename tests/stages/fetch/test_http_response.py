@@ -1,3 +1,4 @@
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -10,8 +11,12 @@ from yarl import URL
 from curate.errors import Reason
 from curate.recipe import Fetch
 from curate.stages.fetch.guard import Guard
-from curate.stages.fetch.http_response import check_response, next_hop
+from curate.stages.fetch.http_response import check_response, content_encoding, next_hop
 from curate.stages.fetch.outcome import Failure, Outcome
+
+ANY_HEADER = st.binary(max_size=60).map(lambda data: data.decode("utf-8", "surrogateescape"))
+"""Value of a header as aiohttp decodes any bytes."""
+NAMES = ("Location", "Content-Encoding", "Content-Length", "Content-Type", "Retry-After")
 
 
 def retry_after(value: str) -> float | None:
@@ -56,6 +61,34 @@ def test_every_status_has_one_meaning() -> None:
     assert transient == {429, *range(500, 600)}
     gone = {status for status, reason in meanings.items() if reason == Reason.HTTP_404}
     assert gone == {404, 410}
+
+
+@given(
+    st.dictionaries(st.sampled_from([*NAMES, "X-Robots-Tag"]), ANY_HEADER),
+    st.sampled_from([200, 204, 302, 429, 503]),
+)
+def test_any_headers_give_a_url_a_body_or_a_reason(headers: dict[str, str], status: int) -> None:
+    values, base = CIMultiDict(headers), URL("http://example.com/a")
+    try:
+        check_response(status, values, Fetch(max_bytes=100), Outcome())
+    except Failure as failure:
+        assert isinstance(failure.detail.encode(), bytes)
+    content_encoding(values)
+    with suppress(Failure):
+        next_hop(status, values, [base], Guard(), 5)
+
+
+@pytest.mark.parametrize(
+    ("location", "target"),
+    [
+        ("/caf\N{LATIN SMALL LETTER E WITH ACUTE}".encode("latin-1"), "/caf%E9"),
+        ("/caf\N{LATIN SMALL LETTER E WITH ACUTE}".encode(), "/caf%C3%A9"),
+    ],
+)
+def test_redirect_keeps_the_bytes_of_its_target(location: bytes, target: str) -> None:
+    headers = CIMultiDict(location=location.decode("utf-8", "surrogateescape"))
+    url = next_hop(302, headers, [URL("http://example.com/a")], Guard(), 5)
+    assert str(url) == f"http://example.com{target}"
 
 
 def test_redirects_are_followed_up_to_the_limit() -> None:

@@ -167,7 +167,7 @@ def test_malformed_responses_fit_the_tables(
     urls = [site.url("bad-bytes"), site.url("garbage"), site.url("status/999"), "http://\0/"]
     rows = [{"id": f"{i:016x}", "url": url} for i, url in enumerate(urls)]
     table, _, _ = run(stage, pa.Table.from_pylist(rows, ROWS), folder)
-    assert table.column("reason").to_pylist()[1:] == ["connect", "http_other", "bad_url"]
+    assert table.column("reason").to_pylist()[1:] == ["bad_response", "http_other", "bad_url"]
     with folder.open("log/fetch-00007.parquet") as file:
         assert pq.read_table(file).num_rows == 4
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from PIL import Image
 from safetensors.torch import save_file
 from scipy.special import softmax
 
-from curate.errors import ImageError, InputError
+from curate.errors import ImageError, InputError, Reason
+from curate.images.decode import decode_small
 from curate.recipe import Label
 from curate.stages.label.clip import label_images, load_labeller
 from curate.stages.label.inference import map_ahead
@@ -129,6 +131,19 @@ def test_damaged_file_yields_an_error_in_its_place(config, pictures):
     found = list(labeller.embed([pictures[0], io.BytesIO(b"no picture"), png(pictures[1])]))
     assert isinstance(found[1], ImageError)
     assert np.array_equal(found[2], embed(labeller, pictures[1:2])[0])
+
+
+def test_unexpected_error_of_one_picture_leaves_the_others(config, pictures, monkeypatch):
+    def decode(file, side):
+        if file is files[1]:
+            raise struct.error("as a library may raise")
+        return decode_small(file, side)
+
+    files = [png(picture) for picture in pictures[:3]]
+    monkeypatch.setattr("curate.stages.label.clip.decode_small", decode)
+    found = list(load_labeller(config).embed(files))
+    assert [isinstance(item, ImageError) for item in found] == [False, True, False]
+    assert found[1].reason == Reason.INTERNAL_ERROR
 
 
 def test_small_margins_become_others_of_the_broad_class(model_folder, pictures, tmp_path):

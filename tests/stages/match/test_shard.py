@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from curate import Recipe
 from curate.cli.app import app
 from curate.demo.draw import SCENES, paint
 from curate.engine import encode_table
-from curate.errors import InputError, RecipeError, RunError
+from curate.errors import InputError, Reason, RecipeError, RunError
 from curate.pipeline.execute import STAGES
 from curate.pipeline.recipe_changes import revise_recipe
 from curate.stages.match import shard
@@ -154,6 +155,17 @@ def test_other_lists_need_a_run_from_the_match_stage(
     rows = ledger(run)
     assert {row["contaminated_by"] for row in rows.values()} == {None}
     assert "contaminated" not in {row["reason"] for row in rows.values()}
+
+
+def test_unexpected_error_of_one_image_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def decode(data: bytes) -> np.ndarray:
+        if data == b"1":
+            raise struct.error("as a library may raise")
+        return np.zeros((64, 64), np.uint8)
+
+    monkeypatch.setattr(shard, "decode_luma", decode)
+    found = list(shard._keypoints(iter([b"0", b"1", b"2"])))
+    assert [getattr(item, "reason", None) for item in found] == [None, Reason.INTERNAL_ERROR, None]
 
 
 def test_only_images_that_pass_the_filters_get_keypoints(

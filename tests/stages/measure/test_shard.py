@@ -1,6 +1,7 @@
 import hashlib
 import io
 import pickle
+import struct
 
 import numpy as np
 import pyarrow as pa
@@ -59,6 +60,19 @@ def test_every_row_is_returned_in_order_with_measures_or_reason() -> None:
     assert out["width"].to_pylist() == [30, None, 31, None, 33]
     assert out["phash"][4].as_py() == measure_image(bodies[4]).phash
     assert files.advanced == out["reason"].to_pylist()
+
+
+def test_unexpected_error_of_one_image_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def measure(data: bytes, *args: object) -> object:
+        if data == bodies[1]:
+            raise struct.error("as a library may raise")
+        return measure_image(data)
+
+    bodies = [png(0), png(1), png(2)]
+    monkeypatch.setattr("curate.stages.measure.shard.measure_image", measure)
+    files = Files(*bodies)
+    out = MeasureShard(Measure(cutoffs=()))(files.rows, files)
+    assert out["reason"].to_pylist() == [None, Reason.INTERNAL_ERROR, None]
 
 
 def test_columns_are_those_of_the_manifest() -> None:
