@@ -23,7 +23,7 @@ class LenientConnector(aiohttp.TCPConnector):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._factory: partial[ResponseHandler] = partial(_LenientHandler, loop=self._loop)
+        self._factory = partial[ResponseHandler](_LenientHandler, loop=self._loop)
 
 
 class _LenientHandler(ResponseHandler):

@@ -160,7 +160,7 @@ class ResponseCleaner:
             self._step = self._read_chunk
             return b"%x\r\n" % self._left
         # a blank line is the end, as a rule; after trailers the connection isn't used again
-        if self._buffer in (b"\r\n", b"\n"):
+        if bytes(self._buffer[:3]) in (b"\r\n", b"\n"):
             self._buffer.clear()
         self._step = self._drop
         return b"0\r\n\r\n"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from functools import lru_cache
+from itertools import chain
 
-from protego import Protego
 from yarl import URL
 
 from curate.errors import Reason
+from curate.stages.fetch.content_coding import Decoder
 from curate.stages.fetch.outcome import Failure
+from curate.stages.fetch.robot_rules import RuleSet, applicable_names, robot_name, select_rules
 
 __all__ = ["MAX_BYTES", "MAX_CACHED", "MAX_REDIRECTS", "Robots", "opted_out"]
 
@@ -29,9 +32,10 @@ class Robots:
     """Rules of one origin for one robot."""
 
     def __init__(self, text: str | None, user_agent: str) -> None:
-        # stored unparsed: the parsed rules of a hostile site take 30 times the memory of their text
-        self._packed = zlib.compress(text.encode("utf-8", "replace"), 1) if text else b""
-        self._user_agent = product(user_agent)
+        rules = select_rules(text or "", applicable_names(user_agent))
+        lines = [f"{allows:d}{pattern}" for allows, pattern in rules]
+        # stored as text: the arranged rules of a hostile site take 30 times the memory
+        self._packed = zlib.compress("\n".join(lines).encode(), 1) if lines else b""
 
     @classmethod
     def read(cls, status: int, body: bytes, encoding: str, user_agent: str) -> Robots:
@@ -45,27 +49,30 @@ class Robots:
             raise Failure(Reason.HTTP_429 if status == 429 else Reason.HTTP_5XX, f"status {status}")
         if not 200 <= status < 300:
             return cls(None, user_agent)
-        if encoding.strip().lower() in ("gzip", "x-gzip", "deflate"):  # though we don't ask for it
-            try:
-                body = zlib.decompressobj(47).decompress(body, MAX_BYTES)
-            except zlib.error:
-                body = b""
-        return cls(body[:MAX_BYTES].decode("utf-8-sig", "replace"), user_agent)
+        text = _decode(body, encoding)[:MAX_BYTES].decode("utf-8-sig", "replace")
+        return cls(text, user_agent)
 
     def check(self, url: URL) -> None:
         """Raise Failure ROBOTS if a URL must not be requested."""
-        if self._packed and not _parse(self._packed).can_fetch(str(url), self._user_agent):
+        if self._packed and not _arrange(self._packed).allow(url.raw_path_qs):
             raise Failure(Reason.ROBOTS)
 
 
+def _decode(body: bytes, encoding: str) -> bytes:
+    """Undo content codings, as far as the text counts and the coding holds."""
+    decoder, decoded = Decoder(encoding, 2 * MAX_BYTES), bytearray()
+    with suppress(Failure):
+        for piece in chain(decoder.feed(body), decoder.finish()):
+            decoded += piece
+            if len(decoded) >= MAX_BYTES:
+                break
+    return bytes(decoded)
+
+
 @lru_cache(maxsize=8)
-def _parse(packed: bytes) -> Protego:
-    return Protego.parse(zlib.decompress(packed).decode())
-
-
-def product(user_agent: str) -> str:
-    """Return the robot's name in a User-Agent: the part before the version."""
-    return user_agent.partition("/")[0].strip()
+def _arrange(packed: bytes) -> RuleSet:
+    lines = zlib.decompress(packed).decode().split("\n")
+    return RuleSet.of((line[0] == "1", line[1:]) for line in lines)
 
 
 def opted_out(values: Iterable[str], opt_out: Iterable[str], user_agent: str) -> str | None:
@@ -77,21 +84,22 @@ def opted_out(values: Iterable[str], opt_out: Iterable[str], user_agent: str) ->
         user_agent: ours; directives for another robot are ignored.
     """
     refused = {directive.lower() for directive in opt_out}
+    names = applicable_names(user_agent)
     for value in values:
-        for directive in _directives(value.lower(), product(user_agent).lower()):
+        for directive in _directives(value.lower(), names):
             if directive in refused or (directive == "none" and "noindex" in refused):
                 return directive
     return None
 
 
-def _directives(value: str, robot: str) -> Iterator[str]:
+def _directives(value: str, names: Collection[str]) -> Iterator[str]:
     """Yield a header's directives for one robot: `noai, noindex`, or `somebot: noai, noindex`."""
     # a robot's name holds for the directives behind it, until the next name
     addressed = True
     for part in value.split(","):
         name, colon, rest = part.partition(":")
         if colon and name.strip() not in _VALUED:
-            addressed = name.strip() in (robot, "*")
+            addressed = robot_name(name) in names
             part = rest
         if addressed:
             yield part.strip()

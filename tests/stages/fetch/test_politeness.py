@@ -1,5 +1,6 @@
 """Politeness of both engines: robots.txt, X-Robots-Tag, rate limits and the circuit breaker."""
 
+import gzip
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -40,12 +41,29 @@ def test_robots_txt_that_is_switched_off_is_not_requested(
     assert set(site.hits) == {"ok"}
 
 
-def test_robots_txt_rules_for_our_name_win(fetch: FetchAll, site: HostileSite) -> None:
+@pytest.mark.parametrize("name", [b"curate-test", b"Curate-Test/1.0", b"curate"])
+def test_robots_txt_rules_for_our_name_win(fetch: FetchAll, site: HostileSite, name: bytes) -> None:
     site.robots_txt = (
-        b"User-agent: curate-test\nDisallow: /ok\n\nUser-agent: *\nDisallow: /numbered\n"
+        b"User-agent: " + name + b"\nDisallow: /ok\n\nUser-agent: *\nDisallow: /numbered\n"
     )
     outcomes = fetch([site.url("ok"), site.url("numbered/1")], robots=True, user_agent=AGENT)
     assert reasons(outcomes) == [Reason.ROBOTS, None]
+
+
+def test_robots_txt_names_the_robot_in_a_browsers_user_agent(
+    fetch: FetchAll, site: HostileSite
+) -> None:
+    site.robots_txt = b"User-agent: mozilla\nDisallow:\n\nUser-agent: MyBot\nDisallow: /\n"
+    agent = "Mozilla/5.0 (compatible; MyBot/1.0; +https://example.org/bot)"
+    assert reasons(fetch([site.url("ok")], robots=True, user_agent=agent)) == [Reason.ROBOTS]
+
+
+@pytest.mark.parametrize("encoding", ["", "gzip", "none"])
+def test_robots_txt_is_decoded_whatever_the_header_says(encoding: str) -> None:
+    text = b"User-agent: *\nDisallow: /\n"
+    for body in (text, gzip.compress(text)):
+        with pytest.raises(Failure, match="robots"):
+            Robots.read(200, body, encoding, AGENT).check(URL(f"http://{SITE}/ok"))
 
 
 def test_robots_txt_applies_to_redirect_targets(fetch: FetchAll, site: HostileSite) -> None:
@@ -211,6 +229,7 @@ def test_any_x_robots_tag_is_parsed(values: list[str]) -> None:
         (["otherbot: noai, noindex"], None),
         (["otherbot: noai, *: noindex"], "noindex"),
         (["otherbot: noai", "noimageai"], "noimageai"),
+        (["curate-test/1.0: noai"], "noai"),
         (["max-image-preview: large"], None),
         ([""], None),
     ],
