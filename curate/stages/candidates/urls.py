@@ -6,6 +6,7 @@ import re
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from curate.errors import ImageError, Reason
+from curate.manifest.host_names import ascii_host
 from curate.manifest.schema import candidate_id
 
 __all__ = ["MAX_LENGTH", "candidate_id", "normalise_url", "redact", "without_credentials"]
@@ -18,7 +19,6 @@ _PATH = "/%:@!$&'()*+,;=~"
 _ESCAPE = re.compile(r"%[0-9a-fA-F]{2}")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]", re.ASCII)
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
-_NOT_IN_HOSTS = re.compile(r"[\s<>\"'`{}|\\^%]")
 # also where urlsplit sees none: no scheme, no slashes, backslashes, a broken host or port
 _USERINFO = re.compile(r"^((?:[a-zA-Z][a-zA-Z0-9+.-]*:)?[/\\]{2,})?[^/\\?#]*@")
 _ANY_USERINFO = re.compile(r"(?:^|(?<=[/\\\s,;\"']))[^/\\\s,;\"']*@")
@@ -49,9 +49,10 @@ def normalise_url(url: str) -> str:
             return text
         if not parts.hostname:
             raise ImageError(Reason.BAD_URL, "no host")
-        host = _ascii_host(parts.hostname)
+        name = parts.hostname
+        host = f"[{name.lower()}]" if ":" in name else ascii_host(name)
         port = "" if parts.port in (None, _DEFAULT_PORTS[scheme]) else f":{parts.port}"
-    except ValueError as error:  # a port that is no number, a broken IPv6 literal
+    except ValueError as error:  # a port that is no number, a broken IPv6 literal, no host name
         raise ImageError(Reason.BAD_URL, str(error)) from error
     path, query = _requote(parts.path), _requote(parts.query)
     return urlunsplit((scheme, host + port, _without_dots(path).replace("?", "%3F"), query, ""))
@@ -88,16 +89,3 @@ def _without_dots(path: str) -> str:
             segments.append(segment)
     folder = path.rpartition("/")[2] in (".", "..")
     return "/" + "/".join([*segments, ""] if folder and segments else segments)
-
-
-def _ascii_host(host: str) -> str:
-    if ":" in host:
-        return f"[{host.lower()}]"
-    try:
-        name = host.lower().encode("ascii" if host.isascii() else "idna").decode()
-    except UnicodeError as error:
-        raise ImageError(Reason.BAD_URL, f"no host name: {host!r}") from error
-    # checked after encoding: IDNA turns wide characters into these
-    if _NOT_IN_HOSTS.search(name):
-        raise ImageError(Reason.BAD_URL, f"no host name: {host!r}")
-    return name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -23,7 +24,8 @@ class LenientConnector(aiohttp.TCPConnector):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._factory = partial[ResponseHandler](_LenientHandler, loop=self._loop)
+        handler: Callable[..., ResponseHandler] = _LenientHandler
+        self._factory = partial(handler, loop=self._loop)
 
 
 class _LenientHandler(ResponseHandler):

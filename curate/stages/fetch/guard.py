@@ -22,12 +22,14 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from curate.errors import Reason
+from curate.manifest.host_names import ascii_host
 from curate.stages.fetch.outcome import Failure
 
 __all__ = ["ForbiddenAddress", "Guard", "GuardedResolver"]
 
 # RFC 3986's characters. A URL of these alone is sent as it is: re-quoting would break signed ones
 _AS_GIVEN = re.compile(r"(?:[\w\-.~:/?#\[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})+", re.ASCII)
+_AUTHORITY = re.compile(r"^((?:[a-z][a-z0-9+.-]*:)?//)([^/?#]*)", re.ASCII | re.IGNORECASE)
 _HOST = re.compile(r"[\w.:%-]+", re.ASCII)
 
 # Public by `is_global` of some or all Python versions, and yet no place for pictures
@@ -70,9 +72,12 @@ class Guard:
                 an address itself. Its detail never quotes the URL, which may hold a password.
         """
         try:
+            text = _AUTHORITY.sub(_ascii_authority, text)
             url = URL(text, encoded=_AS_GIVEN.fullmatch(text) is not None)
             url = base.join(url) if base else url
             host, authority = url.raw_host, url.raw_authority
+            if host and ":" not in host:
+                ascii_host(host)  # refuses what stands for no name, such as xn--a
         except (ValueError, IndexError) as error:  # IndexError: yarl's, of https://[]@
             raise Failure(Reason.BAD_URL, "it can't be parsed") from error
         if not url.scheme:
@@ -168,6 +173,15 @@ def _is_public(ip: IPv4Address | IPv6Address) -> bool:
         if ip not in _GLOBAL_UNICAST:
             return False
     return ip.is_global and not ip.is_multicast and not any(ip in network for network in _NEVER)
+
+
+def _ascii_authority(match: re.Match[str]) -> str:
+    """Return a URL's start with its host in ASCII; yarl has another rule for host names."""
+    start, authority = match.groups()
+    if authority.isascii() or "@" in authority:  # with a password it is refused anyway
+        return match[0]
+    host, colon, port = authority.partition(":")
+    return f"{start}{ascii_host(host)}{colon}{port}"
 
 
 def _literal(host: str) -> str | None:

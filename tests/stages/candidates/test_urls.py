@@ -83,6 +83,13 @@ def test_candidate_id_is_the_start_of_a_hash(url: str) -> None:
         ("http://exämple.com/", "http://xn--exmple-cua.com/"),
         ("http://EXÄMPLE.com/", "http://xn--exmple-cua.com/"),
         ("http://例え.jp/", "http://xn--r8jz45g.jp/"),
+        ("http://straße.example/a", "http://xn--strae-oqa.example/a"),
+        ("http://STRASSE.example/a", "http://strasse.example/a"),
+        ("http://xn--strae-oqa.example/a", "http://xn--strae-oqa.example/a"),
+        ("http://βόλος.example/", "http://xn--nxasmm1c.example/"),
+        ("http://☃.example/", "http://xn--n3h.example/"),
+        ("http://a。b.example/", "http://a.b.example/"),
+        ("http://foo_bar.bücher.example/", "http://foo_bar.xn--bcher-kva.example/"),
         ("http://[2001:DB8::1]:80/", "http://[2001:db8::1]/"),
         ("http://example.com//double//slash", "http://example.com//double//slash"),
         ("file:pics/a b.jpg", "file:pics/a b.jpg"),
@@ -126,6 +133,10 @@ def test_candidate_ids_never_change(normal: str, id_: str) -> None:
         "http://\uff41\uff05.com/",  # wide characters that IDNA makes narrow
         "http://\u00ad/",  # a soft hyphen, which it makes nothing of
         f"http://{'ä' * 70}.com/",
+        "http://xn--a/",  # punycode of a control character
+        "http://xn--/",
+        "http://xn--straSSe-.example/",  # punycode of ASCII
+        "http://\N{ACCOUNT OF}.example/",  # mapped to a/c
         "not a url",
     ],
 )

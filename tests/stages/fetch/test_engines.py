@@ -81,6 +81,7 @@ def test_unusual_responses_are_accepted(fetch: FetchAll, site: HostileSite, path
         ("redirect-to?ftp://127.0.0.1/x", Reason.FORBIDDEN_SCHEME),
         ("redirect-with-password", Reason.CREDENTIALS),
         ("redirect-to?http://[", Reason.BAD_URL),
+        ("redirect-to?http://xn--a/", Reason.BAD_URL),
         *((f"malformed/{name}", Reason.BAD_RESPONSE) for name in MALFORMED),
     ],
 )

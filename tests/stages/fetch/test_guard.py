@@ -1,12 +1,15 @@
 from ipaddress import IPv4Address
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from yarl import URL
 
-from curate.errors import Reason
+from curate.errors import ImageError, Reason
+from curate.stages.candidates.urls import normalise_url
 from curate.stages.fetch.guard import ForbiddenAddress, Guard
+from curate.stages.fetch.open_requests import OpenRequests
 from curate.stages.fetch.outcome import Failure
 
 FORBIDDEN = """
@@ -76,6 +79,9 @@ def test_guard_refuses_a_socket_to_a_forbidden_address() -> None:
         ("http://exam ple.com/", Reason.BAD_URL),
         ("http://\0/", Reason.BAD_URL),
         (f"http://{'ä' * 70}.com/", Reason.BAD_URL),
+        ("http://xn--a/", Reason.BAD_URL),
+        ("http://\N{ACCOUNT OF}.example/", Reason.BAD_URL),
+        ("http://１２７.０.０.１/", Reason.FORBIDDEN_ADDRESS),
     ],
 )
 def test_refused_url_has_a_reason(text: str, reason: Reason) -> None:
@@ -89,6 +95,8 @@ def test_refused_url_has_a_reason(text: str, reason: Reason) -> None:
     [
         ("HTTP://Example.COM/a%2Fb;c?d=%41&e=a+b", "http://Example.COM/a%2Fb;c?d=%41&e=a+b"),
         ("https://example.com:8443/x#part", "https://example.com:8443/x"),
+        ("http://Straße.example:81/a", "http://xn--strae-oqa.example:81/a"),
+        ("http://☃.example/", "http://xn--n3h.example/"),
         ("http://münchen.de/ä b.jpg", "http://xn--mnchen-3ya.de/%C3%A4%20b.jpg"),
         ('http://example.com/a,"b".jpg', "http://example.com/a,%22b%22.jpg"),
     ],
@@ -101,6 +109,7 @@ def test_relative_redirect_is_resolved_against_its_page() -> None:
     base = URL("https://example.com/a/b")
     assert str(Guard().url("../c", base)) == "https://example.com/c"
     assert str(Guard().url("//example.org/c", base)) == "https://example.org/c"
+    assert str(Guard().url("//faß.example/c", base)) == "https://xn--fa-hia.example/c"
 
 
 @given(st.text() | st.text(alphabet="/?#[]@!:%.\\ \0aA0-xé。①v"))
@@ -113,4 +122,21 @@ def test_any_text_gives_a_url_or_a_reason(text: str) -> None:
             continue
         assert url.scheme in ("http", "https")
         assert str(url).isascii()
-        assert url.host
+        assert url.raw_host
+        # whatever a request does with its URL must not raise
+        requests = OpenRequests()
+        with requests.track(url):
+            assert requests.slowest()
+        assert (url.origin() / "robots.txt").raw_host == url.raw_host
+
+
+@given(st.text("aßςé☃.-x1", max_size=12), st.sampled_from(["", "xn--"]))
+def test_any_host_is_the_same_for_ids_and_requests(name: str, start: str) -> None:
+    text = f"http://{start}{name}.example/a"
+    try:
+        url = Guard().url(text)
+    except Failure:
+        with pytest.raises(ImageError):
+            normalise_url(text)
+    else:
+        assert (url.raw_host or "").lower() == urlsplit(normalise_url(text)).hostname
