@@ -48,7 +48,9 @@ bench-loader: $(VENV)/.dev
 
 fuzz: $(VENV)/.dev
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n 2 -k "break or noise or any" \
-	  tests/images/test_header.py tests/stages/fetch/test_politeness.py tests/stages/fetch/test_http_response.py
+	  tests/images/test_header.py tests/stages/fetch/test_politeness.py tests/stages/fetch/test_http_response.py \
+	  tests/stages/fetch/test_http_framing.py tests/stages/fetch/test_content_coding.py tests/stages/fetch/test_guard.py \
+	  tests/stages/fetch/test_robot_rules.py
 
 chaos: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.chaos
