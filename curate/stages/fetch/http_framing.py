@@ -20,13 +20,13 @@ MAX_HEADER_LINES = 5000
 _MAX_SIZE_LINE = 16 * 1024
 """Bytes of the line before a chunk, with its extensions."""
 
+_MAX_INDENT = 16
 _FREE_CHUNKS = 10_000
-_MIN_CHUNK = 64
+_MIN_CHUNK = 256
 """Bytes that chunks have on average at least, after so many of them: each chunk costs time."""
 
 _HEAD_END = re.compile(rb"\n\r?\n")
 _STATUS_LINE = re.compile(rb"http/(\d(?:\.\d)?)[ \t]+([1-9]\d\d)(?!\d)", re.IGNORECASE)
-_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROLS = re.compile(rb"[\0-\x08\x0a-\x1f\x7f]+")
 _HEX_DIGITS = b"0123456789ABCDEFabcdef"
 _CHUNK_SIZE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?", re.DOTALL)
@@ -40,7 +40,9 @@ _READ = {
     b"retry-after",
     b"x-robots-tag",
 }
-"""Headers that somebody reads, besides those of the framing. Cookies and all others are dropped."""
+"""Headers that somebody reads. Cookies and all others are dropped."""
+
+_FRAMING = {b"content-length", b"transfer-encoding"}
 
 _NO_BODY = {101, 204, 304}
 
@@ -75,6 +77,10 @@ class ResponseCleaner:
 
     def feed(self, data: bytes) -> bytes:
         """Take the next bytes; return the clean bytes that they complete, up to a fault."""
+        if len(data) < self._left and not self._buffer:  # inside a body: nothing to look for
+            self._left -= len(data)
+            self._body_bytes += len(data)
+            return data
         self._buffer += data
         clean = []
         try:
@@ -142,8 +148,8 @@ class ResponseCleaner:
         return self._take(len(self._buffer))
 
     def _read_chunk_size(self) -> bytes | None:
-        first = self._buffer.lstrip(b" \t")[:1]
-        if first and bytes(first) not in _HEX_DIGITS:
+        first = self._buffer[:_MAX_INDENT].lstrip(b" \t")[:1]
+        if bytes(first) not in _HEX_DIGITS:
             raise MalformedResponse(f"chunk size {bytes(self._buffer[:20])!r}")
         end = self._buffer.find(b"\n", 0, _MAX_SIZE_LINE)
         if end < 0 and len(self._buffer) < _MAX_SIZE_LINE:
@@ -197,7 +203,7 @@ class ResponseCleaner:
 
 
 def _headers(lines: list[bytes]) -> list[_Header]:
-    """Parse header lines: join folded ones, and leave out lines without a name."""
+    """Parse header lines that count, and join folded ones."""
     if len(lines) > MAX_HEADER_LINES:
         raise MalformedResponse(f"more than {MAX_HEADER_LINES} header lines")
     unfolded: list[list[bytes]] = []
@@ -209,8 +215,9 @@ def _headers(lines: list[bytes]) -> list[_Header]:
     headers = []
     for pieces in unfolded:
         name, _, value = b" ".join(pieces).partition(b":")
-        if _NAME.fullmatch(name.strip()):
-            headers.append((name.strip().lower(), _CONTROLS.sub(b" ", value).strip()))
+        name = name.strip().lower()
+        if name in _READ or name in _FRAMING:
+            headers.append((name, _CONTROLS.sub(b" ", value).strip()))
     return headers
 
 
