@@ -36,7 +36,6 @@ _CONNECT_TIMEOUT = 15.0
 """Seconds for TCP and TLS. An address that drops packets isn't worth the whole deadline: the host
 may have others."""
 
-
 _UNKNOWN = {Reason.BAD_RESPONSE, Reason.INTERNAL_ERROR}
 """Lasting failures of a robots.txt after which nobody knows what it allows."""
 

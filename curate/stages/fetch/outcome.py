@@ -50,11 +50,12 @@ class Failure(Exception):  # noqa: N818 - it ends a candidate, not the program
 def contain_failures() -> Iterator[None]:
     """Turn any exception of one candidate's work into its Failure, so that no other row suffers.
 
-    Errors of this machine pass: without room or memory, no other candidate fares better.
+    Errors of this machine pass: without a disk, room or memory, no other candidate fares better.
+    Those of the network come as errors of aiohttp, never as a bare OSError.
     """
     try:
         yield
-    except (Failure, RunError, MemoryError):
+    except (Failure, RunError, OSError, MemoryError):
         raise
     except Exception as error:
         detail = f"{type(error).__name__}: {error}"

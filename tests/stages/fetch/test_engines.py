@@ -1,5 +1,6 @@
 """Contract of both fetch engines: bytes as served, rows in = rows out, reasons for failures."""
 
+import errno
 import hashlib
 import socket
 import threading
@@ -169,6 +170,17 @@ def test_unexpected_error_of_one_row_leaves_the_others(
     assert [outcome.reason for outcome in outcomes] == [None, Reason.INTERNAL_ERROR, None]
     assert outcomes[1].detail == "ZeroDivisionError: as a fault of ours would"
     assert outcomes[1].attempts == 1
+
+
+def test_error_of_this_machine_ends_the_shard(
+    fetch: FetchAll, site: HostileSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("curate.stages.fetch.client.check_response", check)
+    with pytest.raises(OSError, match="Input/output"):
+        fetch([site.url("ok")])
 
 
 def test_unexpected_error_of_a_robots_txt_forbids_its_host(
