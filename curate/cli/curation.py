@@ -25,13 +25,7 @@ from curate.cli.options import (
     open_listeners,
     split_words,
 )
-from curate.cli.run_summary import (
-    print_advice,
-    print_outcome,
-    print_passed_over,
-    print_places,
-    print_reasons,
-)
+from curate.cli.run_summary import finish, print_outcome, print_places
 from curate.stages.names import StageName
 
 if TYPE_CHECKING:
@@ -66,14 +60,17 @@ def run(
     ] = False,
     log_json: LogJson = None,
 ) -> None:
-    """URLs in, manifest out. The same command again goes on where the last one stopped."""
+    """URLs in, manifest out. The same command again goes on where the last one stopped.
+
+    Exits with 3 when every candidate was rejected.
+    """
     from curate.pipeline.plan import plan_run
     from curate.recipe import Recipe
 
     resolved = Recipe.load(recipe, set_)
     options = {"scheduler": scheduler, "workers": workers, "redo_from": redo_from, "verify": verify}
     if not dry_run:
-        print_outcome(_run(resolved, input, out, log_json, **options))
+        finish(_run(resolved, input, out, log_json, **options))
         return
     print(resolved.to_yaml(), end="")
     print(f"# {out}:")
@@ -150,7 +147,7 @@ def demo(
     others = {"restorer": restored.checkpoint, "before/after": restored.comparison}
     print_places({**curated.places, **others})
     print(f"PSNR         {restored.psnr_before:.2f} dB degraded, {restored.psnr:.2f} dB restored")
-    print_reasons(curated)
+    print_outcome(curated)
 
 
 _OPTIONS: dict[str, tuple[Any, Any]] = {
@@ -177,7 +174,6 @@ def stage_commands() -> list[tuple[str, Callable[..., None]]]:
             stages.CANDIDATES,
             "Read the input into a new run folder.",
             options=("recipe", "input", "out", "set_", "log_json"),
-            finish=_print_candidates,
             scheduler="serial",
         ),
         _stage_command(
@@ -194,30 +190,24 @@ def stage_commands() -> list[tuple[str, Callable[..., None]]]:
             stages.SELECT,
             "Choose a balanced dataset; write ledger and manifests. Workers pay for more than some "
             "hundred shards.",
-            finish=print_outcome,
             scheduler="serial",
         ),
         _stage_command(
             stages.REPORT,
             "Write the report.",
             options=("run", "log_json"),
-            finish=lambda outcome: print(outcome.places["report"]),
+            show=lambda outcome: print(outcome.places["report"]),
             scheduler="serial",
         ),
     ]
     return list(zip(stages, listed, strict=True))
 
 
-def _print_candidates(outcome: RunOutcome) -> None:
-    print_passed_over(outcome)
-    print_advice(outcome)
-
-
 def _stage_command(
     stage: StageName,
     description: str,
     options: tuple[str, ...] = _COMMON,
-    finish: Callable[[RunOutcome], None] = print_advice,
+    show: Callable[[RunOutcome], None] = finish,
     scheduler: str = "local",
 ) -> Callable[..., None]:
     """Return a typer command that brings one stage up to date.
@@ -226,12 +216,12 @@ def _stage_command(
         stage: the stage.
         description: text of its `--help`.
         options: names of its options, of _OPTIONS.
-        finish: prints the outcome.
+        show: prints the outcome, and exits with its status.
         scheduler: default of `--scheduler`.
     """
 
     def command(**values: Any) -> None:
-        finish(_run_stage(stage, **{"scheduler": scheduler, **values}))
+        show(_run_stage(stage, **{"scheduler": scheduler, **values}))
 
     kinds = {name: _OPTIONS[name] for name in options}
     if "scheduler" in kinds:

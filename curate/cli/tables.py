@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
-from math import log10
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -16,7 +15,7 @@ from rich.text import Text
 
 from curate.cli.options import new_console
 from curate.errors import Reason
-from curate.humanize import bands, number, size, span
+from curate.humanize import number, size, span
 from curate.manifest.statistics import Statistics
 from curate.stages.label.evaluation import BINS, LabelEvaluation
 from curate.storage import atomic
@@ -30,7 +29,6 @@ __all__ = [
     "print_tables",
     "probe_summary",
     "reasons_table",
-    "selection_tables",
     "show",
     "statistics_table",
     "table",
@@ -64,59 +62,6 @@ def reasons_table(rows_out: Mapping[str, int], kept: str = "kept") -> Table:
             out.add_row(reason.value, str(count), share, reason.stage, reason.meaning)
     out.add_row("all", str(total), "", "", "", style="bold")
     return out
-
-
-_MOMENTS = {
-    "mean of log10": "mean",
-    "deviation": "std",
-    "skewness": "skewness",
-    "excess kurtosis": "kurtosis",
-    "Kolmogorov-Smirnov distance": "ks",
-    "1-Wasserstein distance": "wasserstein",
-}
-
-
-def selection_tables(selection: Mapping[str, Any]) -> Iterator[RenderableType]:
-    """Yield how near the training split comes to its targets, and what the pool lacks for them."""
-    shape, objective, diversity = (selection[key] for key in ("shape", "objective", "diversity"))
-    rows = []
-    for name, key in _MOMENTS.items():
-        values = [shape[split].get(key) for split in ("pool", "train", "target")]
-        rows.append((name, *("" if value is None else f"{value:.3f}" for value in values)))
-    most = log10(len(selection["categories"]) or 1)
-    entropies = (diversity["pool"], diversity["train"], most)
-    rows.append(("diversity", *map("{:.3f}".format, entropies)))
-    title = f"balance of {selection['frequency_column']}"
-    yield table(title, ("", "pool", "train", "target"), rows, right=(1, 2, 3))
-    proof = "proven to be the least"
-    if objective["gap"]:
-        proof = f"at least {objective['bound']:,} by its dual"
-    yield (
-        "weighted distance of both marginals from what the pool allows: "
-        f"{objective['value']:,} images, {proof}"
-    )
-    if lacking := selection["shopping"]["categories"]:
-        yield _shopping_table(lacking, selection["frequency_column"])
-
-
-def _shopping_table(lacking: Sequence[Mapping[str, Any]], column: str) -> Table:
-    rows = []
-    for row in lacking:
-        counts = (f"{row['train']:,}", f"{row['test']:,}", bands(row["bands"]))
-        needed = (_needed(row, "searched"), _needed(row, "as_before"))
-        rows.append((row["category"], *counts, *needed))
-    title = "what the pool lacks, and the candidates that it takes"
-    most = f"most of {column}"
-    headings = ("sub-category", "train", "test", most, "if searched for", "such as before")
-    return table(title, headings, rows, right=(1, 2, 4, 5))
-
-
-def _needed(row: Mapping[str, Any], how: str) -> str:
-    """Return the candidates needed; "over" where some of what is lacking was never seen."""
-    count = row[f"candidates_{how}"]
-    if not row[f"unknown_{how}"]:
-        return f"{count:,}"
-    return f"over {count:,}" if count else "none seen"
 
 
 def probe_summary(outcome: ProbeOutcome) -> Group:

@@ -17,7 +17,7 @@ from curate.cli.options import (
     open_listeners,
     split_words,
 )
-from curate.cli.run_summary import print_outcome
+from curate.cli.run_summary import finish, print_outcome
 from curate.errors import CurateError
 from curate.humanize import counted
 
@@ -175,8 +175,9 @@ def grow(
         growth = grow(
             run, input, settings=set_, scheduler=scheduler, workers=workers, progress=progress
         )
-    print_outcome(growth.outcome)
-    print(f"grown by {growth.added:,} candidates, in {growth.shards:,} new shards")
+    added, shards = counted(growth.added, "candidate"), counted(growth.shards, "new shard")
+    print(f"grown by {added}, in {shards}")
+    finish(growth.outcome)
 
 
 def remove(

@@ -32,32 +32,35 @@ def finished(undisturbed: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return shutil.copytree(undisturbed, tmp_path_factory.mktemp("finished") / "run")
 
 
-def test_run_command_prints_results_and_next_steps(
+def test_run_command_prints_results_and_next_step(
     curate, recipe: Path, pictures: Path, tmp_path: Path
 ) -> None:
-    code, out, _ = curate(
-        "run", recipe, "-i", pictures, "-o", tmp_path / "run", "--scheduler", "serial"
-    )
+    command = ("run", recipe, "-i", pictures, "-o", tmp_path / "run", "--scheduler", "serial")
+    code, out, _ = curate(*command)
     assert code == 0
-    printed = " ".join(out.split())
     for place in ("manifest/train.parquet", "manifest/test.parquet", "ledger", "report/index.html"):
-        assert f"{tmp_path}/run/{place}" in printed
         assert (tmp_path / "run" / place).exists()
-    for reason in (
-        "kept",
-        "low_texture",
-        "too_small",
-        "decode_failed",
-        "duplicate",
-        "not_image",
-        "empty",
-    ):
-        assert reason in printed
-    code, out, _ = curate(
-        "run", recipe, "-i", pictures, "-o", tmp_path / "run", "--scheduler", "serial"
-    )
+    summary = out.partition("report     done\n")[2].splitlines()
+    assert summary[0] == "kept      10 of 26 candidates: 9 for training, 1 for test"
+    assert len(summary) <= 15
+    assert summary[-2:] == [
+        f"report    {tmp_path}/run/report/index.html",
+        f"next      curate export {tmp_path}/run --out dataset.parquet",
+    ]
+    code, out, _ = curate(*command)
     assert code == 0
     assert out.count("there already") == 6
+
+
+def test_run_without_kept_images_exits_with_3(
+    curate, recipe: Path, pictures: Path, tmp_path: Path
+) -> None:
+    command = ("run", recipe, "-i", pictures, "-o", tmp_path / "run", "--scheduler", "serial")
+    for _ in range(2):  # resumed, too
+        code, out, err = curate(*command, "--set", "filters.min.width=9999")
+        assert (code, err) == (3, "curate: no image is left of 26 candidates\n")
+        assert "filters.min.width=9999" in out
+    assert curate("label", tmp_path / "run", "--scheduler", "serial")[0] == 3
 
 
 def test_stage_commands_continue_one_another(

@@ -1,10 +1,9 @@
 import io
-from typing import Any
 
 from rich.console import Console
 
 from curate.cli.step_bar import StepProgress
-from curate.cli.tables import reasons_table, selection_tables, table
+from curate.cli.tables import reasons_table, table
 from curate.errors import Reason
 
 
@@ -35,38 +34,3 @@ def test_table_aligns_numbers_right() -> None:
     console.print(table("title", ("name", "value"), [("a", 1.23456), ("b", 100.0)]))
     assert " 1.235 │" in text.getvalue()
     assert "   100 │" in text.getvalue()
-
-
-def test_selection_tables_list_lacking_images_with_the_candidates_needed() -> None:
-    row = {
-        "category": "Map",
-        "train": 3200,
-        "test": 2,
-        "bands": [[None, 0.01, 8], [0.01, 0.02, 3000], [0.03, None, 192]],
-    }
-    row |= {
-        "candidates_searched": 46700,
-        "unknown_searched": False,
-        "candidates_as_before": 0,
-        "unknown_as_before": True,
-    }
-    moments = dict.fromkeys(("mean", "std", "skewness", "kurtosis"), 0.1234)
-    selection: dict[str, Any] = {
-        "categories": ["Map"] * 16,
-        "frequency_column": "hf_ratio_032",
-        "shape": {
-            "pool": moments,
-            "train": moments | {"ks": None, "wasserstein": 0.5},
-            "target": moments,
-        },
-        "diversity": {"pool": 0.5, "train": 1.1},
-        "objective": {"value": 6, "bound": 6, "gap": 0},
-        "shopping": {"categories": [row]},
-    }
-    console, text = plain()
-    for part in selection_tables(selection):
-        console.print(part)
-    output = text.getvalue()
-    assert "│ diversity                   │ 0.500 │ 1.100 │  1.204 │" in output
-    assert "6 images, proven to be the least" in output
-    assert "0.01 to 0.02: 3,000, over 0.03: 192 │          46,700 │      none seen │" in output

@@ -11,21 +11,31 @@ _ADVICE = {
     Reason.BAD_URL: "look at the lines, and call a list of bare URLs .txt: a .csv is cut at its "
     "commas",
     Reason.CREDENTIALS: "find URLs without a password",
+    Reason.REMOVED: "you took them out, and they stay out",
     Reason.FORBIDDEN_SCHEME: "only http and https are asked for; for files on disk give their "
     "folder",
     Reason.FORBIDDEN_ADDRESS: "if these hosts are yours, name their network in "
     "fetch.allow_networks",
     Reason.ROBOTS: "the owners do not want it, so look for other sources",
     Reason.OPTED_OUT: "the owners do not want it, so look for other sources",
+    Reason.TLS: "see whether the hosts still exist: their certificates don't hold",
     Reason.HTTP_404: "the list is stale, so look for a newer one",
+    Reason.HTTP_4XX: "see whether the hosts want to know who asks (fetch.user_agent)",
     Reason.HTTP_429: "set fetch.per_host_rate, or lower it",
     Reason.BAD_RESPONSE: "something answers there, but not in HTTP: see whether the URLs' scheme "
     "and port are right",
     Reason.TIMEOUT: "this machine's line may be full: lower fetch.concurrency, or raise "
     "fetch.deadline",
     Reason.TOO_LARGE: "raise fetch.max_bytes, if such files are wanted",
+    Reason.NOT_IMAGE: "look at some of these URLs: they may be pages that show an image",
     Reason.UNREADABLE: "see the files' permissions",
+    Reason.FORMAT_UNSUPPORTED: "look for another format of the same images",
     Reason.TOO_MANY_PIXELS: "raise measure.max_pixels, if the memory is there",
+    Reason.DECODE_FAILED: "look at some of these files, and for a source that serves them whole",
+    Reason.DUPLICATE: "each picture is kept once; other sources bring other pictures",
+    Reason.CONTAMINATED: "they stay out, so that benchmarks stay honest; nothing to mend",
+    Reason.SURPLUS: "raise select.train, or add candidates for the scarcest categories",
+    Reason.QUARANTINED: "the same command tries them again",
 }
 
 _ON_HOST: dict[str, str] = {
@@ -40,7 +50,7 @@ _ON_HOST: dict[str, str] = {
 
 
 def advise(reason: Reason, filters: Filters) -> str:
-    """Return half a sentence for a reason that takes most of a list."""
+    """Return half a sentence for a reason that takes much of a list."""
     bounds = [bound for bound in filters.bounds if bound.reason is reason and bound.test != "in"]
     if bounds:
         settings = [f"filters.{bound.test}.{bound.column}={bound.value:g}" for bound in bounds]
@@ -50,7 +60,7 @@ def advise(reason: Reason, filters: Filters) -> str:
         )
     if reason.stage == "filter":
         return "the list is of another kind than the recipe's filters want, or they are too tight"
-    return _ADVICE.get(reason, "look at some of these URLs before the run")
+    return _ADVICE.get(reason, "look at some of these URLs, and try them by hand")
 
 
 def advise_on_host(reason: str) -> str:
