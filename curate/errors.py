@@ -152,7 +152,7 @@ class Reason(StrEnum):
     )
     TOO_FEW_BYTES = "too_few_bytes", "filter", "fewer bytes than the recipe's minimum"
     LOW_BPP = "low_bpp", "filter", "compressed harder than the recipe allows"
-    LOW_TEXTURE = "low_texture", "filter", "a high-frequency ratio under the recipe's minimum"
+    LOW_TEXTURE = "low_texture", "filter", "less fine texture than the recipe's minimum"
     UPSCALED = (
         "upscaled",
         "filter",
@@ -164,16 +164,24 @@ class Reason(StrEnum):
     BORDERED = "bordered", "filter", "more of it uniform borders than the recipe allows"
     COLOURLESS = "colourless", "filter", "less colour than the recipe's minimum: grey, or nearly"
     ANIMATED = "animated", "filter", "more than one frame"
-    BELOW_MINIMUM = "below_minimum", "filter", "under another minimum of the recipe's filters"
-    ABOVE_MAXIMUM = "above_maximum", "filter", "over a maximum of the recipe's filters"
-    NOT_ALLOWED = "not_allowed", "filter", "a value that the recipe's filters do not list"
+    BELOW_MINIMUM = (
+        "below_minimum",
+        "filter",
+        "one of its measures is under its bound in filters.min",
+    )
+    ABOVE_MAXIMUM = (
+        "above_maximum",
+        "filter",
+        "one of its measures is over its bound in filters.max",
+    )
+    NOT_ALLOWED = "not_allowed", "filter", "a value that filters.allow doesn't list"
     DUPLICATE = "duplicate", "select", "the same picture as an image that was preferred"
     CONTAMINATED = (
         "contaminated",
         "select",
         "it, or a duplicate of it, shows a part of a benchmark image",
     )
-    SURPLUS = "surplus", "select", "good, but the balance had no place for it"
+    SURPLUS = "surplus", "select", "good, but the dataset has enough of its kind"
     RECODED = "recoded", "rebuild", "the picture that was published, in other bytes"
     CHANGED = "changed", "rebuild", "another picture than was published, as far as hashes tell"
     INTERNAL_ERROR = (

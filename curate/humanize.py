@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
-__all__ = ["bands", "counted", "number", "size", "span"]
+__all__ = ["bands", "counted", "distinct", "number", "size", "span"]
 
 
 def number(value: float) -> str:
@@ -35,13 +36,23 @@ def span(hours: float) -> str:
     return f"{number(hours / 24)} days"
 
 
+def distinct(values: Sequence[float]) -> list[str]:
+    """Format rising numbers with two digits, or with as many as tell unequal neighbours apart."""
+    steps = sum(one != other for one, other in pairwise(values))
+    for digits in range(2, 18):
+        texts = [f"{value:.{digits}g}" for value in values]
+        if sum(one != other for one, other in pairwise(texts)) == steps:
+            break
+    return texts
+
+
 def bands(counts: Sequence[tuple[float | None, float | None, int]], most: int = 2) -> str:
-    """Format the largest bands of (low, high, count): 0.012 to 0.02: 31, over 0.03: 4."""
+    """Format the largest bands of (low, high, count): 31 at 0.012 to 0.02, 4 over 0.03."""
     largest = []
     for low, high, count in sorted(counts, key=lambda band: -band[2])[:most]:
-        ends = [f"{end:.2g}" for end in (low, high) if end is not None]
-        where = " to ".join(ends) or "all"
+        ends = distinct([end for end in (low, high) if end is not None])
+        where = f"at {' to '.join(dict.fromkeys(ends))}" if ends else "of any"
         if len(ends) == 1:
-            where = f"{'under' if low is None else 'over'} {where}"
-        largest.append(f"{where}: {count:,}")
+            where = f"{'under' if low is None else 'over'} {ends[0]}"
+        largest.append(f"{count:,} {where}")
     return ", ".join(largest)

@@ -1,6 +1,6 @@
 import pytest
 
-from curate.humanize import counted, number, size, span
+from curate.humanize import bands, counted, distinct, number, size, span
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,34 @@ def test_span_has_readable_unit(hours: float, text: str) -> None:
 def test_counted_has_singular_and_plural() -> None:
     assert [counted(n, "image") for n in (0, 1, 2000)] == ["0 images", "1 image", "2,000 images"]
     assert counted(2, "copy", "copies") == "2 copies"
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ([], []),
+        ([0.16], ["0.16"]),
+        ([0.0123, 0.02], ["0.012", "0.02"]),
+        ([0.16, 0.1604], ["0.16", "0.1604"]),
+        ([0.16, 0.16], ["0.16", "0.16"]),
+    ],
+)
+def test_distinct_tells_unequal_neighbours_apart(values: list[float], texts: list[str]) -> None:
+    assert distinct(values) == texts
+
+
+@pytest.mark.parametrize(
+    ("band", "text"),
+    [
+        ((0.012, 0.02, 3000), "3,000 at 0.012 to 0.02"),
+        ((0.16, 0.1604, 3), "3 at 0.16 to 0.1604"),
+        ((0.16, 0.16, 3), "3 at 0.16"),
+        ((None, 0.01, 1), "1 under 0.01"),
+        ((0.03, None, 4), "4 over 0.03"),
+        ((None, None, 2), "2 of any"),
+    ],
+)
+def test_band_says_how_many_images_are_where(
+    band: tuple[float | None, float | None, int], text: str
+) -> None:
+    assert bands([band]) == text

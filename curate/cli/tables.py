@@ -66,7 +66,7 @@ def reasons_table(rows_out: Mapping[str, int], kept: str = "kept") -> Table:
 
 def probe_summary(outcome: ProbeOutcome) -> Group:
     """Return a sample's outcome, the yield and cost of its list, and the faults found."""
-    drawn = "all of them" if outcome.drawn == outcome.listed else "drawn by a seeded lot"
+    drawn = "all of them" if outcome.drawn == outcome.listed else "drawn at random"
     lines: list[RenderableType] = [
         f"probed {outcome.drawn:,} of {outcome.listed:,} candidates, {drawn}",
         reasons_table(outcome.reasons, kept="passes"),

@@ -57,7 +57,7 @@ class RunOutcome:
             paths |= {"train": "manifest/train.parquet", "test": "manifest/test.parquet"}
             paths["ledger"] = "ledger"
             if self.selection.get("shopping", {}).get("rows"):
-                paths["lacking"] = SHOPPING
+                paths["shopping"] = SHOPPING
         if StageName.REPORT in ran:
             paths |= {"report": "report/index.html", "card": "manifest/README.md"}
         return {what: f"{self.folder}/{path}" for what, path in paths.items()}

@@ -291,4 +291,4 @@ def write_report(folder: RunFolder, progress: Progress) -> StageOutcome:
         return {}
 
     input = fingerprint(selected.outputs)
-    return engine.run_whole(folder, StageName.REPORT.folder, build, input, {"version": 3}, progress)
+    return engine.run_whole(folder, StageName.REPORT.folder, build, input, {"version": 4}, progress)

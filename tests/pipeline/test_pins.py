@@ -56,7 +56,7 @@ def test_lost_pins_are_written_to_run_folder(recipe: Path, pictures: Path, tmp_p
     run = tmp_path / "run"
     outcome = curate.run(recipe, [pictures], run, scheduler="serial", stages=STAGES[:6])
     rows = outcome.selection["shopping"]["rows"]
-    lines = Path(outcome.places["lacking"]).read_text().splitlines()
+    lines = Path(outcome.places["shopping"]).read_text().splitlines()
     assert len(lines) == 1 + len(rows) > 1
     assert sum(row["lacking"] for row in rows if row["split"] == "train") >= outcome.selection[
         "train"

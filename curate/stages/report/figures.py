@@ -22,11 +22,18 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Affine2D
 from numpy.typing import NDArray
 
-from curate.stages.report.ledger_counts import BPP_EDGES, PIXEL_EDGES, RATIO_EDGES
+from curate.stages.report.ledger_counts import (
+    BPP_EDGES,
+    PIXEL_EDGES,
+    RATIO_EDGES,
+    Bounds,
+    part_at,
+)
 
-__all__ = ["CategoryBar", "Thresholds", "category_figure", "frequency_figure", "size_figure"]
+__all__ = ["CategoryBar", "category_figure", "frequency_figure", "size_figure"]
 
 Counts = NDArray[np.int64]
+Edges = NDArray[np.float64]
 
 # placeholders that become the page's CSS variables, so that figures follow its light or dark theme
 _COLOURS = {
@@ -75,15 +82,6 @@ class CategoryBar:
         return self.train <= self.wanted - 1
 
 
-@dataclass(frozen=True)
-class Thresholds:
-    """Bounds of the recipe over size and compression; None where it has none."""
-
-    pixels: float | None
-    nbytes: float | None
-    bpp: float | None
-
-
 def frequency_figure(
     counts: dict[str, Counts], mean: float, std: float, minimum: float | None, target: bool
 ) -> Markup:
@@ -92,22 +90,26 @@ def frequency_figure(
     Shares of measured and of kept images.
 
     Args:
-        counts: images over RATIO_EDGES, "measured" and "kept".
+        counts: images over RATIO_EDGES that part at `minimum`, "measured" and "kept".
         mean: of the target, in log10 of the ratio.
         std: of the target.
         minimum: smallest ratio that the filters let pass.
         target: whether to draw the target.
     """
-    bound = log10(minimum) if minimum is not None and minimum > 0 else None
+    bound = float(np.log10(minimum)) if minimum is not None and minimum > 0 else None
+    counted = part_at(RATIO_EDGES, minimum)
+    at_bound = 0 if bound is None else int(np.searchsorted(counted, bound))
     first, last = _extent(counts["measured"], margin=5)
     # merge the counted bins: the more images, the finer
     bins = int(np.clip(4 * np.cbrt(counts["kept"].sum() or counts["measured"].sum()), 24, 64))
     merge = -(-(last - first) // bins)
     if bound is not None:  # one edge there, so that no bin mixes rejected and passing images
-        first -= (first - int(np.searchsorted(RATIO_EDGES, bound - 1e-9))) % merge
+        first -= (first - at_bound) % merge
     last = first + merge * -(-(last - first) // merge)
-    edges = RATIO_EDGES[0] + (RATIO_EDGES[1] - RATIO_EDGES[0]) * np.arange(first, last + 1, merge)
-    width = edges[1] - edges[0]
+    width = merge * (RATIO_EDGES[1] - RATIO_EDGES[0])
+    edges = RATIO_EDGES[0] + width / merge * np.arange(first, last + 1, merge)
+    if bound is not None and first <= at_bound <= min(last, len(counted) - 1):
+        edges[(at_bound - first) // merge] = counted[at_bound]
 
     def draw(figure: Figure) -> None:
         axes = figure.add_axes((0.06, 0.14, 0.92, 0.82))
@@ -180,13 +182,15 @@ def category_figure(bars: Sequence[CategoryBar]) -> Markup:
     return _svg(round(22 * (row + 0.5)), draw, "category", title)
 
 
-def size_figure(counts: dict[str, Counts], thresholds: Thresholds) -> Markup:
+def size_figure(counts: dict[str, Counts], bounds: Bounds, nbytes: float | None) -> Markup:
     """Draw pixels against bits per pixel of measured and of kept images, both logarithmic.
 
     Args:
-        counts: images over PIXEL_EDGES and BPP_EDGES, "measured" and "kept".
-        thresholds: the recipe's bounds.
+        counts: images over PIXEL_EDGES and BPP_EDGES that part at the bounds, "measured" and "kept".
+        bounds: of the recipe.
+        nbytes: its bound on the size of files.
     """
+    edges = part_at(PIXEL_EDGES, bounds.pixels), part_at(BPP_EDGES, bounds.bpp)
     left, right = PIXEL_EDGES[[*_extent(counts["measured"].sum(axis=1), margin=4)]]
     bottom, top = BPP_EDGES[[*_extent(counts["measured"].sum(axis=0), margin=4)]]
     dotted: dict[str, Any] = {"color": SOFT, "linewidth": 1, "linestyle": ":"}
@@ -194,13 +198,13 @@ def size_figure(counts: dict[str, Counts], thresholds: Thresholds) -> Markup:
     def draw(figure: Figure) -> None:
         for place, (group, colour) in enumerate((("measured", MEASURED), ("kept", KEPT))):
             axes = figure.add_axes((0.06 + 0.48 * place, 0.12, 0.44, 0.8))
-            _cells(axes, counts[group], colour)
-            if thresholds.pixels:
-                axes.axvline(log10(thresholds.pixels), **dotted)
-            if thresholds.bpp:
-                axes.axhline(log10(thresholds.bpp), **dotted)
-            if thresholds.nbytes:  # 8 nbytes / pixels: a falling line
-                at = log10(8 * thresholds.nbytes)
+            _cells(axes, counts[group], edges, colour)
+            if bounds.pixels:
+                axes.axvline(log10(bounds.pixels), **dotted)
+            if bounds.bpp:
+                axes.axhline(log10(bounds.bpp), **dotted)
+            if nbytes:  # 8 nbytes / pixels: a falling line
+                at = log10(8 * nbytes)
                 axes.plot([left, right], [at - left, at - right], **dotted)
             axes.set_xlim(left, right)
             axes.set_ylim(bottom, top)
@@ -215,14 +219,15 @@ def size_figure(counts: dict[str, Counts], thresholds: Thresholds) -> Markup:
     return _svg(420, draw, "size", "Pixels against bits per pixel of measured and of kept images")
 
 
-def _cells(axes: Axes, counts: Counts, colour: str) -> None:
+def _cells(axes: Axes, counts: Counts, edges: tuple[Edges, Edges], colour: str) -> None:
     """Draw a two-dimensional histogram in eight opacities, a compound path each."""
-    unit, width, height = Path.unit_rectangle(), np.diff(PIXEL_EDGES), np.diff(BPP_EDGES)
+    (x, y), unit = edges, Path.unit_rectangle()
+    width, height = np.diff(x), np.diff(y)
     level = np.ceil(8 * np.log1p(counts) / np.log1p(max(1, counts.max()))).astype(int)
     for opacity in range(1, 9):
         boxes = []
         for i, j in np.argwhere(level == opacity):
-            box = Affine2D().scale(width[i], height[j]).translate(PIXEL_EDGES[i], BPP_EDGES[j])
+            box = Affine2D().scale(width[i], height[j]).translate(x[i], y[j])
             boxes.append(unit.transformed(box))
         if boxes:
             path, alpha = Path.make_compound_path(*boxes), 0.12 + 0.11 * opacity

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from curate.errors import Reason
 
-__all__ = ["RARE", "STAGES", "Loss", "funnel"]
+__all__ = ["RARE", "STAGES", "Loss", "funnel", "rejecting_stage"]
 
 STAGES = {
     "candidates": "the list is read",
-    "fetch": "bytes are downloaded",
+    "fetch": "bytes are downloaded, unless claims or the file's head break a bound of the recipe",
     "measure": "images are decoded and measured",
-    "filter": "claims, heads of files and measures are held against the recipe's bounds",
+    "filter": "measures are held against the recipe's bounds",
     "label": "images get their labels",
     "select": "benchmarks' images and duplicates go, the splits are drawn",
     "rebuild": "images are held against what was published of them",
@@ -27,7 +27,7 @@ RARE = frozenset({"rebuild", "engine"})
 
 @dataclass(frozen=True)
 class Loss:
-    """Candidates rejected for one reason."""
+    """Candidates rejected in one stage for one reason."""
 
     reason: str
     stage: str
@@ -35,13 +35,29 @@ class Loss:
     meaning: str
 
 
-def funnel(counts: Mapping[str, int]) -> list[Loss]:
+def rejecting_stage(reason: Reason, fetched: bool, measured: bool) -> str:
+    """Return the stage that rejected a candidate: fetch gives reasons of the filters as well.
+
+    Args:
+        reason: of the rejection.
+        fetched: whether there are bytes of it.
+        measured: whether there are measures of it.
+    """
+    order = list(STAGES)
+    latest = "engine" if measured else "measure" if fetched else "fetch"
+    return min(reason.stage, latest, key=order.index)
+
+
+def funnel(counts: Mapping[tuple[str, str], int]) -> list[Loss]:
     """Return the losses in the order of the stages, the largest of each stage first.
 
     Args:
-        counts: candidates by reason; keys that are no reason, such as "ok", are ignored.
+        counts: candidates by the stage that rejected them and the reason.
     """
-    lost = [r for r in Reason if counts.get(r)]
     order = list(STAGES)
-    lost.sort(key=lambda r: (order.index(r.stage), -counts[r], r.value))
-    return [Loss(r.value, r.stage, counts[r], r.meaning) for r in lost]
+    losses = [
+        Loss(reason, stage, count, Reason(reason).meaning)
+        for (stage, reason), count in counts.items()
+        if count
+    ]
+    return sorted(losses, key=lambda loss: (order.index(loss.stage), -loss.count, loss.reason))

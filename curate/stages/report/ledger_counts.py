@@ -13,12 +13,22 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from curate.errors import Reason
 from curate.manifest.statistics import Statistics, diversity, natural_diversity
+from curate.stages.report.funnel import rejecting_stage
 
 if TYPE_CHECKING:
     from curate.engine.stage import Shard
 
-__all__ = ["BPP_EDGES", "PIXEL_EDGES", "RATIO_EDGES", "Tally", "count_ledger"]
+__all__ = [
+    "BPP_EDGES",
+    "PIXEL_EDGES",
+    "RATIO_EDGES",
+    "Bounds",
+    "Tally",
+    "count_ledger",
+    "part_at",
+]
 
 RATIO_EDGES = np.linspace(-8, 0, 801)
 """Edges of the counted log10 ratios: so fine that any coarser histogram can be merged from them."""
@@ -40,12 +50,23 @@ Names = dict[str, Counter[str | None]]
 """Counts of names, over "all" candidates and over those "kept"."""
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """Smallest values that pass the recipe's filters, at which bins part; None where none is."""
+
+    ratio: float | None = None
+    pixels: float | None = None
+    bpp: float | None = None
+
+
 @dataclass
 class Tally:
     """Counts over the rows seen so far."""
 
+    bounds: Bounds = Bounds()
     rows: int = 0
-    reasons: Counter[str] = field(default_factory=Counter)
+    losses: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Rejected candidates by the stage that rejected them, and the reason."""
     hosts: Names = field(default_factory=lambda: {"all": Counter(), "kept": Counter()})
     licences: Names = field(default_factory=lambda: {"all": Counter(), "kept": Counter()})
     contaminated: Counter[str] = field(default_factory=Counter)
@@ -74,6 +95,14 @@ class Tally:
         return self.cells.total()
 
     @property
+    def reasons(self) -> Counter[str]:
+        """Rejected candidates by reason."""
+        reasons: Counter[str] = Counter()
+        for (_, reason), count in self.losses.items():
+            reasons[reason] += count
+        return reasons
+
+    @property
     def statistics(self) -> Statistics:
         """Statistics of all measured images, kept or not."""
         means = {
@@ -95,7 +124,7 @@ class Tally:
         kept = table.filter(pc.equal(table["status"], "kept"))
         measured = table.filter(pc.is_valid(table["hf_ratio"]))
         self.rows += table.num_rows
-        self.reasons.update(_count(table["reason"].drop_null()))
+        self._add_losses(table)
         for column, counters in (("host", self.hosts), ("licence", self.licences)):
             counters["all"].update(_count(table[column]))
             counters["kept"].update(_count(kept[column]))
@@ -115,24 +144,49 @@ class Tally:
         for name in _MEANS:
             self.sums[name] += pc.sum(measured[name]).as_py() or 0
         self.flat += pc.sum(pc.less_equal(measured[frequency_column], 0)).as_py() or 0
+        ratio_edges = part_at(RATIO_EDGES, self.bounds.ratio)
+        edges = part_at(PIXEL_EDGES, self.bounds.pixels), part_at(BPP_EDGES, self.bounds.bpp)
         for group, rows in (("measured", measured), ("kept", kept)):
-            self.ratio[group] += np.histogram(_logs(rows[frequency_column]), RATIO_EDGES)[0]
-            pixels, bpp = _logs(rows["pixels"]), _logs(rows["bpp"])
-            histogram, *_ = np.histogram2d(pixels, bpp, (PIXEL_EDGES, BPP_EDGES))
+            self.ratio[group] += np.histogram(_logs(rows[frequency_column]), ratio_edges)[0]
+            histogram, *_ = np.histogram2d(_logs(rows["pixels"]), _logs(rows["bpp"]), edges)
             self.size[group] += histogram.astype(np.int64)
         self.kept_samples = _sample([self.kept_samples, kept], "category")
         rejected = measured.filter(pc.equal(measured["status"], "rejected"))
         self.rejected_samples = _sample([self.rejected_samples, rejected], "reason")
 
+    def _add_losses(self, table: pa.Table) -> None:
+        """Count the rejected rows of a part of the ledger."""
+        rejected = table.filter(pc.is_valid(table["reason"]))
+        facts = pa.table(
+            {
+                "reason": rejected["reason"],
+                "fetched": pc.is_valid(rejected["tar"]),
+                "measured": pc.is_valid(rejected["hf_ratio"]),
+            }
+        )
+        for row in facts.group_by(facts.column_names).aggregate([([], "count_all")]).to_pylist():
+            stage = rejecting_stage(Reason(row["reason"]), row["fetched"], row["measured"])
+            self.losses[stage, row["reason"]] += row["count_all"]
 
-def count_ledger(shard: Shard, frequency_column: str) -> Tally:
+
+def part_at(edges: NDArray[np.float64], bound: float | None) -> NDArray[np.float64]:
+    """Return edges of log10 values, the nearest one moved to a bound: no bin has both sides."""
+    if bound is None or bound <= 0 or not edges[0] < np.log10(bound) < edges[-1]:
+        return edges
+    parted = edges.copy()
+    parted[np.argmin(np.abs(edges - np.log10(bound)))] = np.log10(bound)
+    return parted
+
+
+def count_ledger(shard: Shard, frequency_column: str, bounds: Bounds = Bounds()) -> Tally:
     """Count a run's ledger, part by part.
 
     Args:
         shard: gives the run folder.
         frequency_column: the measure that was balanced.
+        bounds: of the recipe's filters.
     """
-    tally = Tally()
+    tally = Tally(bounds)
     columns = list(dict.fromkeys([*_COLUMNS, frequency_column]))
     for name in shard.folder.names("ledger", ".parquet"):
         with shard.open(name) as file:

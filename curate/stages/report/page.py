@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from curate.humanize import counted, distinct
 from curate.manifest import NAMED_CATEGORIES, Manifest, read_manifest
 from curate.manifest.paper_statistics import PUBLISHED
 from curate.manifest.statistics import summarise
 from curate.recipe import Recipe
 from curate.stages.report.card import write_card
 from curate.stages.report.funnel import RARE, STAGES, Loss, funnel
-from curate.stages.report.ledger_counts import Tally, count_ledger
+from curate.stages.report.ledger_counts import Bounds, Tally, count_ledger
 from curate.stages.report.template import render
 
 if TYPE_CHECKING:
     from curate.engine.stage import Shard
-    from curate.stages.report.figures import CategoryBar, Thresholds
+    from curate.stages.report.figures import CategoryBar
     from curate.stages.report.thumbnails import Picture
 
 __all__ = ["build_report"]
@@ -46,7 +47,7 @@ def build_report(shard: Shard) -> None:
         summary = json.load(file)
     folder = f"{shard.folder.url}/manifest"
     manifests = {split: read_manifest(f"{folder}/{split}.parquet") for split in ("train", "test")}
-    tally = count_ledger(shard, recipe.select.frequency.column)
+    tally = count_ledger(shard, recipe.select.frequency.column, _bounds(recipe))
     content = _content(shard, recipe, summary, manifests, tally)
     with shard.create("report/index.html") as sink:
         sink.write(render("page.html", content | {"recipe_text": recipe_text}).encode())
@@ -70,7 +71,7 @@ def _content(
     kept = thumbnails(chosen, "category", shard)
     chosen = choose(tally.rejected_samples, "reason", _REJECTED_PICTURES)
     rejected = thumbnails(chosen, "reason", shard)
-    losses = funnel(tally.reasons)
+    losses = funnel(tally.losses)
     names = [bar.name for bar in bars]
     meanings = {loss.reason: loss.meaning for loss in losses}
     demo_labels = any(str(model).startswith("bundled") for model in tally.label_models)
@@ -95,12 +96,12 @@ def _content(
             tally.ratio,
             summary["frequency_mean"],
             summary["frequency_std"],
-            recipe.filters.min.get(recipe.select.frequency.column),
+            tally.bounds.ratio,
             target=bool(tally.kept),
         ),
         "bars": bars,
         "categories": category_figure(bars),
-        "size": size_figure(tally.size, _thresholds(recipe)),
+        "size": size_figure(tally.size, tally.bounds, recipe.filters.min.get("nbytes")),
         "heat": _heat(bars, summary, tally),
         "shortfalls": _shortfalls(bars, summary, recipe),
         "benchmarks": benchmarks,
@@ -157,13 +158,11 @@ def _category_bars(summary: dict[str, Any], recipe: Recipe, tally: Tally) -> lis
     return bars
 
 
-def _thresholds(recipe: Recipe) -> Thresholds:
-    from curate.stages.report.figures import Thresholds
-
+def _bounds(recipe: Recipe) -> Bounds:
     least = recipe.filters.min
     sides = least.get("width", 0) * least.get("height", 0)
     pixels = max(sides, least.get("pixels", 0)) or None
-    return Thresholds(pixels, least.get("nbytes"), least.get("bpp"))
+    return Bounds(least.get(recipe.select.frequency.column), pixels, least.get("bpp"))
 
 
 @dataclass(frozen=True)
@@ -184,7 +183,7 @@ def _heat(bars: Sequence[CategoryBar], summary: dict[str, Any], tally: Tally) ->
     rows = []
     for bar in bars:
         rows.append((bar, [tally.cells["train", bar.name, b] for b in bins]))
-    edges = ["", *(f"{100 * 10**edge:.2g}" for edge in summary["frequency_edges"])]
+    edges = ["", *distinct([100 * 10**edge for edge in summary["frequency_edges"]])]
     most = max((max(counts, default=0) for _, counts in rows), default=0)
     pool = list(map(sum, zip(*summary["available"], strict=True)))
     target, taken = summary["frequency_target"], summary["frequency_taken"]
@@ -209,11 +208,11 @@ def _shortfalls(bars: Sequence[CategoryBar], summary: dict[str, Any], recipe: Re
     if short:
         sentences.append(f"Fewer training images than their share: {', '.join(short)}.")
     if train["taken"]:
-        away = f"{summary['distance']:,} images" if summary["distance"] else "no image"
+        away = counted(summary["distance"], "image") if summary["distance"] else "no image"
         gap = summary["objective"]["gap"]
-        others = "no other choice comes nearer (duality gap 0)"
+        others = "no other choice comes nearer"
         if gap:
-            others = f"another may be nearer by {gap:,}"
+            others = f"another may come nearer, by {counted(gap, 'image')} at most"
         sentences.append(
             f"Over sub-categories and frequency bins together the choice is {away} away from what "
             f"the pool allows; {others}."

@@ -71,7 +71,7 @@ def test_card_figures_equal_manifests(make_run: MakeRun) -> None:
     }
     assert sum(int(row[2]) for row in found["host"]) == len(train) + len(test)
     assert sum(int(row[1]) + int(row[2]) for row in found["format"]) == len(train) + len(test)
-    assert found["reason"][-1][-1] == f"**{len(train) + len(test)}**"
+    assert found["stage"][-1][-1] == f"**{len(train) + len(test)}**"
     (pixels,) = (row for row in found["column"] if row[0] == "`pixels`")
     values = [float(value.replace(",", "")) for value in pixels[1:6]]
     assert values == sorted(values)

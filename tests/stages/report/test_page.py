@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections import Counter
 from collections.abc import Callable
 from html.parser import HTMLParser
+from unittest import mock
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
+from matplotlib.axes import Axes
 
 from curate.engine import Shard
 from curate.errors import Reason, RunError
 from curate.manifest import read_manifest
 from curate.stages.report import build_report
 from curate.stages.report.figures import RATIO_EDGES, frequency_figure
+from curate.stages.report.ledger_counts import part_at
 
 MakeRun = Callable[..., Shard]
 
@@ -104,6 +109,43 @@ def test_page_funnel_ends_with_kept_images(make_run: MakeRun) -> None:
     kept = int(re.search(r"(\d+) images, chosen", text)[1])
     assert lost + kept == 300
     assert f"{Reason.HTTP_404} {Reason.HTTP_404.meaning}" in text
+
+
+def test_page_funnel_counts_fetched_and_measured_images(make_run: MakeRun) -> None:
+    bounded = itertools.count()
+
+    def reject_while_fetching(row: dict[str, object]) -> None:
+        # a claim or the head of a file broke a bound: no bytes, no measures
+        if row["reason"] == Reason.TOO_SMALL and next(bounded) % 2:
+            row.update(dict.fromkeys(("sha256", "tar", "offset", "nbytes", "format")))
+            row.update(dict.fromkeys(("width", "height", "pixels", "bpp", "hf_ratio")))
+            row["hf_ratio_032"] = None
+
+    shard = make_run(edit=reject_while_fetching)
+    build_report(shard)
+    ledger = pq.read_table(f"{shard.folder}/ledger", columns=["tar", "hf_ratio"])
+    fetched, measured = (len(ledger) - column.null_count for column in ledger.columns)
+    text = Page(page_of(shard)).text
+    left = dict(
+        re.findall(r"(fetch|measure) (?:bytes|images) are [^\N{MINUS SIGN}]*? (\d+)\b", text)
+    )
+    assert left == {"fetch": str(fetched), "measure": str(measured)}
+    assert text.count(f"{Reason.TOO_SMALL} {Reason.TOO_SMALL.meaning} \N{MINUS SIGN}") == 2
+
+
+@pytest.mark.parametrize("minimum", [0.002, 0.0021737, 0.01])
+def test_frequency_bins_part_at_bound_of_filter(minimum: float) -> None:
+    edges = part_at(RATIO_EDGES, minimum)
+    ratios = minimum * np.array([0.7, 0.9, 0.9999, 1.0, 1.0001, 1.4])
+    counts, _ = np.histogram(np.log10(ratios), edges)
+    above = edges[:-1] >= np.log10(minimum)
+    assert (counts[~above].sum(), counts[above].sum()) == (3, 3)
+    kept, _ = np.histogram(np.log10(ratios[3:]), edges)
+    with mock.patch.object(Axes, "stairs", autospec=True) as stairs:
+        frequency_figure({"measured": counts, "kept": kept}, -2.0, 0.4, minimum, target=False)
+    _, shares, drawn = stairs.call_args.args  # of the kept ones
+    assert not shares[drawn[:-1] < np.log10(minimum)].any()
+    assert shares.sum() == pytest.approx(100)
 
 
 def test_page_shows_pictures_of_each_category_and_measured_reject(make_run: MakeRun) -> None:
@@ -236,8 +278,8 @@ def test_page_reports_missing_images_and_needed_candidates(make_run: MakeRun) ->
     page = shard.folder.read("report/index.html").decode()
     with shard.open("select/summary.json") as file:
         summary = json.load(file)
-    assert "What is lacking" in page
+    assert "Images still missing" in page
     for row in summary["shopping"]["categories"]:
         assert f'<th scope="row">{row["category"]}</th><td class="n">{row["train"]:,}</td>' in page
     assert f"{summary['shape']['train']['ks']:.3f}" in page
-    assert "duality gap 0" in page
+    assert "no other choice comes nearer." in page
