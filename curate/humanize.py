@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-__all__ = ["bands", "counted", "distinct", "number", "size", "span"]
+__all__ = ["bands", "counted", "distinct", "duration", "number", "size", "span"]
 
 
 def number(value: float) -> str:
@@ -34,6 +34,11 @@ def span(hours: float) -> str:
         if hours * 3600 < limit:
             return f"{number(hours * 3600 / seconds)} {unit}"
     return f"{number(hours / 24)} days"
+
+
+def duration(seconds: float) -> str:
+    """Format a short duration in seconds, a long one as `span` does: 40 s, 12 minutes."""
+    return f"{seconds:.0f} s" if seconds < 90 else span(seconds / 3600)
 
 
 def distinct(values: Sequence[float]) -> list[str]:

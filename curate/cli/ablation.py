@@ -17,6 +17,7 @@ from curate.cli.options import (
     split_words,
 )
 from curate.errors import CurateError
+from curate.humanize import counted
 
 if TYPE_CHECKING:
     from curate.datasets.ablation import Subset
@@ -104,10 +105,10 @@ def _explain(subset: Subset) -> Iterator[str]:
         yield f"  {_short(value)} if {name} need not be as the reference's"
     if subset.lacking:
         few = ", ".join(f"{name} {count}" for name, count in subset.lacking.items())
-        yield f"  lacking images at {target} or under: {few}"
+        yield f"  images missing at {target} or under: {few}"
     if subset.not_fetched:
         yield (
-            f"  {subset.not_fetched:,} images were rejected for it before they were downloaded "
+            f"  {counted(subset.not_fetched, 'image')} rejected for it before download "
             "(fetch.probe)"
         )
 

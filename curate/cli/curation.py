@@ -46,7 +46,7 @@ def run(
         typer.Option(
             "--from",
             metavar="STAGE",
-            help="Make this stage and later ones anew; what is downloaded stays.",
+            help="Run this stage and later ones again; what is downloaded stays.",
         ),
     ] = None,
     verify: Annotated[
@@ -257,13 +257,19 @@ def _run_stage(
         return _run(Recipe.load(recipe, set_), input, out, log_json, **options)
     revised, redo_from = revise_recipe(run, stage, set_) if set_ else (None, None)
     options |= {"redo_from": redo_from, "retry": split_words(retry)}
-    return _run(revised, [], run, log_json, **options)
+    before = next(earlier for earlier in StageName if earlier.following is stage)
+    return _run(revised, [], run, log_json, after=(before, run), **options)
 
 
 def _run(
-    recipe: Any, inputs: list[str], out: str, log_json: str | None, **options: Any
+    recipe: Any,
+    inputs: list[str],
+    out: str,
+    log_json: str | None,
+    after: tuple[StageName, str] | None = None,
+    **options: Any,
 ) -> RunOutcome:
     from curate.pipeline.execute import run
 
-    with open_listeners(log_json) as progress:
+    with open_listeners(log_json, after=after) as progress:
         return run(recipe, inputs, out, progress=progress, **options)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from curate.cli.options import new_console
+from curate.humanize import counted
 
 __all__ = ["decontaminate_app"]
 
@@ -33,6 +34,6 @@ def build(
     path = out or f"{name}.parquet"
     with StepProgress(new_console(stderr=True), "measure") as steps:
         images, plain = build_benchmark(name, folder, path, progress=steps)
-    print(f"{images} images in {path}")
+    print(f"{counted(images, 'image')} in {path}")
     if plain:
         print(f"too plain to be recognised: {', '.join(plain)}")

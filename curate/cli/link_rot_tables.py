@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
+from curate.humanize import counted
 from curate.pipeline.link_rot import RADIUS, State
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def link_rot_tables(found: LinkRot) -> Iterator[Table | str]:
     for title, places in (("hosts", found.hosts), ("licences", found.licences)):
         if places:
             yield _places(f"{title} that have lost most", places, of_all)
-    lost, images = found.lost_images, f"of {found.listed:,} images"
+    lost, images = found.lost_images, f"of {counted(found.listed, 'image')}"
     count = f"{lost.likely:,.0f} {images}"
     if not of_all:
         count = f"about {count}, between {lost.low:,.0f} and {lost.high:,.0f} (95 %)"
@@ -42,7 +43,7 @@ def link_rot_tables(found: LinkRot) -> Iterator[Table | str]:
 
 def _states(found: LinkRot, of_all: bool) -> Table:
     sample = "" if of_all else f", by {found.asked:,} of them"
-    out = _table(f"what has become of {found.listed:,} images{sample}")
+    out = _table(f"what has become of {counted(found.listed, 'image')}{sample}")
     for column in ("", "images", "share", *(() if of_all else ("95 %", "of the dataset"))):
         out.add_column(column, justify="right" if column else "left")
     out.add_column("")

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from curate.cli.stage_tally import StageTally, TalliedProgress
 from curate.errors import Reason
-from curate.humanize import span
+from curate.humanize import counted, duration
 
 __all__ = ["LiveProgress", "PlainProgress", "run_progress"]
 
@@ -44,7 +44,9 @@ class PlainProgress(TalliedProgress):
             tally, self._tally = self._tally, None
         if tally is not None and tally.shards_done:
             of_all = f" of {tally.shards:,}" if tally.shards else ""
-            done = f"{tally.shards_done:,}{of_all} shards are done, and stay"
+            are = "is" if max(tally.shards, tally.shards_done) == 1 else "are"
+            shards = "shard" if are == "is" else "shards"
+            done = f"{tally.shards_done:,}{of_all} {shards} {are} done, and stay"
             # after Ctrl-C the app itself says how to resume
             if kind is not KeyboardInterrupt:
                 done += "; once that is mended, the same command goes on from there"
@@ -62,25 +64,28 @@ class PlainProgress(TalliedProgress):
     def _interim(self, tally: StageTally, now: float) -> None:
         parts = [_position(tally), f"{tally.rate(now):,.1f} rows/s"]
         if (left := tally.seconds_left(now)) is not None:
-            parts.append(f"{_span(left)} left")
+            parts.append(f"{duration(left)} left")
         if out := [f"{reason} {count:,}" for reason, count in tally.reasons[:3]]:
             parts.append(f"out: {' '.join(out)}")
         if waits := tally.slowest:
-            parts.append(f"open for {_span(waits[0][1])}: {waits[0][0]}")
+            parts.append(f"open for {duration(waits[0][1])}: {waits[0][0]}")
         self._print(f"{tally.stage:<10} {', '.join(parts)}")
 
     def _finished(self, tally: StageTally, seconds: float) -> None:
-        done, fresh = tally.done, tally.done - tally.resumed
+        done, fresh = tally.done, tally.work_done - tally.resumed
         if not done:
             self._print(f"{tally.stage:<10} done")
+        elif tally.is_idle:
+            self._print(f"{tally.stage:<10} skipped: no row is left")
         elif not fresh:
-            self._print(f"{tally.stage:<10} {done:,} rows, there already")
+            self._print(f"{tally.stage:<10} {counted(done, 'row')}, there already")
         else:
             ok = tally.rows_out["ok"]
             rate = f"{fresh / seconds:,.1f} rows/s" if seconds > 0.05 else "at once"
-            took = _span(seconds) if seconds >= 90 else f"{seconds:.1f} s"
+            took = duration(seconds) if seconds >= 90 else f"{seconds:.1f} s"
             self._print(
-                f"{tally.stage:<10} {done:,} rows: {ok:,} in, {done - ok:,} out   {took}, {rate}"
+                f"{tally.stage:<10} {counted(done, 'row')}: {ok:,} in, {done - ok:,} out   "
+                f"{took}, {rate}"
             )
 
     def _print(self, line: str, style: str | None = None) -> None:
@@ -138,11 +143,11 @@ def _view(tally: StageTally, now: float, width: int, height: int) -> Iterator[Re
     """Yield the parts of the view of a running stage, as far as they fit."""
     parts = [_position(tally), f"{tally.rate(now):,.0f} rows/s"]
     if (left := tally.seconds_left(now)) is not None:
-        parts.append(f"{_span(left)} left")
+        parts.append(f"{duration(left)} left")
     facts = "  ".join(parts)
     head = Table.grid(padding=(0, 1))
     bar = ProgressBar(
-        total=tally.rows or None, completed=tally.done, width=min(40, width - len(facts) - 13)
+        total=tally.work or None, completed=tally.work_done, width=min(40, width - len(facts) - 13)
     )
     if bar.width is not None and bar.width >= 8:
         head.add_row(Text(f"{tally.stage:<10}"), bar, Text(facts, no_wrap=True))
@@ -181,8 +186,6 @@ def _reasons(tally: StageTally, most: int, width: int) -> Table:
 
 def _position(tally: StageTally) -> str:
     # the length of a list is known at its end only
-    return f"{tally.done:,} of {tally.rows:,} rows" if tally.rows else f"{tally.done:,} rows"
-
-
-def _span(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else span(seconds / 3600)
+    if not tally.rows:
+        return counted(tally.done, "row")
+    return f"{tally.work_done:,} of {counted(tally.work, 'row')}"

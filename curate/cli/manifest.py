@@ -9,6 +9,7 @@ import typer
 
 from curate.cli.options import SHOWN, new_console
 from curate.errors import CurateError
+from curate.humanize import counted
 
 __all__ = ["export", "manifest_app"]
 
@@ -58,7 +59,7 @@ def export(
     for fault in exported.left_out[:SHOWN]:
         print(f"left out: {fault}", file=sys.stderr)
     left_out = f", {len(exported.left_out)} left out" if exported.left_out else ""
-    print(f"{exported.images} images in {out}{left_out}")
+    print(f"{counted(exported.images, 'image')} in {out}{left_out}")
 
 
 @manifest_app.command()
@@ -77,8 +78,8 @@ def validate(
         print(f"{path}: {fault}")
         faults += 1
     if faults:
-        raise CurateError(f"{path} breaks the schema in {faults} place{'s' if faults > 1 else ''}")
-    print(f"{path}: {len(manifest)} rows, all valid")
+        raise CurateError(f"{path} breaks the schema in {counted(faults, 'place')}")
+    print(f"{path}: {counted(len(manifest), 'row')}, all valid")
 
 
 @manifest_app.command()
@@ -101,7 +102,7 @@ def show(
         columns = ["id", "category", "width", "height", "bpp", "hf_ratio_032", "split", "url"]
         columns = [c for c in columns if c in manifest.table.column_names]
         head = manifest.table.select(columns).slice(0, rows).to_pylist()
-        title = f"first {len(head)} of {len(manifest)} rows"
+        title = f"first {len(head)} of {counted(len(manifest), 'row')}"
         console.print(table(title, columns, [row.values() for row in head]))
 
 
@@ -141,11 +142,13 @@ def merge(
     from curate.manifest import merge, open_manifests
 
     merged = merge([manifest for source in sources for manifest in open_manifests(source)], out)
-    print(f"{merged.images} images in {out}")
+    print(f"{counted(merged.images, 'image')} in {out}")
     if merged.repeated:
-        print(f"{merged.repeated} rows were there already, by id or by bytes")
+        rows = counted(merged.repeated, "repeated row")
+        print(f"{rows} left out: an image of the same id or bytes is there already")
     if merged.to_test:
-        print(f"{merged.to_test} training images are test now, as in another manifest")
+        moved = counted(merged.to_test, "training image")
+        print(f"{moved} moved to test, as in another manifest")
 
 
 @manifest_app.command()
@@ -166,7 +169,7 @@ def sample(
     drawn = sample(open_manifests(source), count, out, seed=seed, by=by)
     if by is not None:
         new_console().print(table(f"drawn by {by}", (by, "rows"), sorted(drawn.items())))
-    print(f"{drawn.total()} images in {out}")
+    print(f"{counted(drawn.total(), 'image')} in {out}")
 
 
 @manifest_app.command()
@@ -193,8 +196,8 @@ def query(
     result = query(sql, manifests, run=run, out=out or "")
     if out is None:
         rows = [row.values() for row in result.to_pylist()]
-        title = f"{len(rows)} row{'s' * (len(rows) != 1)}"
+        title = counted(len(rows), "row")
         new_console().print(table(title, result.column_names, rows))
     else:
         save(result, out, manifests)
-        print(f"{len(result)} rows in {out}")
+        print(f"{counted(len(result), 'row')} in {out}")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from curate.cli.stage_tally import Listeners
+    from curate.stages.names import StageName
 
 __all__ = [
     "SHOWN",
@@ -117,8 +118,16 @@ def new_console(*, stderr: bool = False) -> Console:
 
 
 @contextmanager
-def open_listeners(log_json: str | None, *, quiet: bool = False) -> Iterator[Listeners]:
-    """Open the listeners of a run: the terminal unless quiet, and the event log if any."""
+def open_listeners(
+    log_json: str | None, *, quiet: bool = False, after: tuple[StageName, str] | None = None
+) -> Iterator[Listeners]:
+    """Open the listeners of a run: the terminal unless quiet, and the event log if any.
+
+    Args:
+        log_json: path of the event log, if there is to be one.
+        quiet: print nothing on the terminal.
+        after: a stage that was done before, and the run folder, for the time left of the next one.
+    """
     from curate.cli.live_view import run_progress
     from curate.cli.stage_tally import Listeners
 
@@ -131,4 +140,22 @@ def open_listeners(log_json: str | None, *, quiet: bool = False) -> Iterator[Lis
             # complaints go to standard output: standard error may be what can't be written
             log = EventLog(log_json, lambda text: console.print(text, style="yellow", markup=False))
             listeners.append(stack.enter_context(log))
+        if after is not None:
+            rejected = _rejected_after(*after)
+            for listener in listeners:
+                listener.remember(after[0], rejected)
         yield Listeners(*listeners)
+
+
+def _rejected_after(stage: StageName, run: str) -> dict[str, int]:
+    """Return how many rows of each shard of a run were rejected by a stage or before it."""
+    from curate.engine import RunFolder, read_index, read_records
+
+    folder = RunFolder(run)
+    index = read_index(folder)
+    if index is None:
+        return {}
+    counts = {}
+    for record in read_records(folder, stage.folder, index.shards):
+        counts[record.shard] = record.rows_in - record.rows_out.get("ok", 0)
+    return counts

@@ -9,6 +9,7 @@ import typer
 
 from curate.cli.options import Settings, format_of_file, new_console
 from curate.errors import CurateError
+from curate.humanize import counted
 
 __all__ = ["evaluate", "restore", "train"]
 
@@ -53,7 +54,7 @@ def train(
     if not result.leads:
         return
     if not result.trained:
-        print(f"finished before, after {result.steps} steps")
+        print(f"finished before, after {counted(result.steps, 'step')}")
     if result.pace:
         print(f"patches      {result.pace}")
     print(f"weights      {result.checkpoint}")

@@ -27,18 +27,37 @@ _RECENT = 30.0
 class StageTally:
     """Counts, rate and longest waits of a running stage. Times are seconds of a monotonic clock."""
 
-    def __init__(self, stage: str, shards: int, rows: int, now: float) -> None:
+    def __init__(
+        self,
+        stage: str,
+        shards: int,
+        rows: int,
+        now: float,
+        rejected_before: Mapping[str, int] = {},
+    ) -> None:
+        """Begin to count.
+
+        Args:
+            stage: its folder.
+            shards: number of all shards.
+            rows: candidates in all shards; 0 where that shows at the stage's end.
+            now: the time.
+            rejected_before: shard -> rows that earlier stages rejected: they cost this one no time.
+        """
         self.stage = StageName.of_folder(stage) or stage
         """User's name of the stage."""
         self.shards, self.rows, self.started = shards, rows, now
         self.resumed = 0
-        """Rows that an earlier run finished."""
+        """Rows to work on that an earlier run finished."""
+        self.rejected: dict[str, int] = {}
+        """Shard -> rows that are rejected after this stage, of shards that are done."""
+        self._rejected_before = rejected_before
         self._ended: set[str] = set()
         self._counts: Counter[str] = Counter()
         self._under_way: dict[str, Mapping[str, int]] = {}
         self._waits: dict[str, Sequence[Wait]] = {}
         self._marks = deque([(now, 0)])
-        """(time, rows finished by this run), about a second apart."""
+        """(time, rows worked on by this run), about a second apart."""
 
     def advanced(
         self, shard: str, rows_out: Mapping[str, int], waits: Sequence[Wait], now: float
@@ -55,7 +74,9 @@ class StageTally:
         self.shard_failed(shard)
         self._ended.add(shard)
         self._counts.update(rows_out)
-        self.resumed += sum(rows_out.values()) if resumed else 0
+        total = sum(rows_out.values())
+        self.rejected[shard] = total - rows_out.get("ok", 0)
+        self.resumed += total - self._rejected_before.get(shard, 0) if resumed else 0
         self._mark(now)
 
     def shard_failed(self, shard: str) -> None:
@@ -82,6 +103,22 @@ class StageTally:
         return self.rows_out.total()
 
     @property
+    def work(self) -> int:
+        """Number of rows that came into the stage; 0 where that shows at its end."""
+        return max(0, self.rows - sum(self._rejected_before.values()))
+
+    @property
+    def work_done(self) -> int:
+        """Number of finished rows among them."""
+        begun = chain(self._ended, self._under_way)
+        return max(0, self.done - sum(self._rejected_before.get(shard, 0) for shard in begun))
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether earlier stages have rejected every row."""
+        return bool(self.rows) and not self.work
+
+    @property
     def reasons(self) -> list[tuple[str, int]]:
         """Reasons of rejected rows with their counts, most frequent first."""
         counts = self.rows_out
@@ -98,16 +135,17 @@ class StageTally:
     def rate(self, now: float) -> float:
         """Return rows per second in the moving window, without rows of an earlier run."""
         then, before = self._marks[0]
-        return max(0.0, (self.done - self.resumed - before) / (now - then)) if now > then else 0.0
+        worked = self.work_done - self.resumed - before
+        return max(0.0, worked / (now - then)) if now > then else 0.0
 
     def seconds_left(self, now: float) -> float | None:
         """Return the remaining seconds at the current rate; None if unknown."""
         rate = self.rate(now)
-        return max(0.0, (self.rows - self.done) / rate) if rate and self.rows else None
+        return max(0.0, (self.work - self.work_done) / rate) if rate and self.rows else None
 
     def _mark(self, now: float) -> None:
         if now - self._marks[-1][0] >= 1:
-            self._marks.append((now, self.done - self.resumed))
+            self._marks.append((now, self.work_done - self.resumed))
         while len(self._marks) > 2 and now - self._marks[1][0] >= _RECENT:
             self._marks.popleft()
 
@@ -119,6 +157,7 @@ class TalliedProgress(engine.Progress):
         self._clock = clock
         self._lock = RLock()
         self._tally: StageTally | None = None
+        self._last: tuple[StageName | None, Mapping[str, int]] = None, {}
         self._reported = clock()
 
     def __enter__(self) -> Self:
@@ -136,7 +175,14 @@ class TalliedProgress(engine.Progress):
         """See engine.Progress."""
         with self._lock:
             self._reported = self._clock()
-            self._tally = StageTally(stage, shards, rows, self._reported)
+            after, rejected = self._last
+            follows = after is not None and after.following == StageName.of_folder(stage)
+            before = rejected if follows else {}
+            self._tally = StageTally(stage, shards, rows, self._reported, before)
+
+    def remember(self, stage: StageName, rejected: Mapping[str, int]) -> None:
+        """Note how many rows of each shard are rejected after a stage that an earlier run did."""
+        self._last = stage, rejected
 
     def advanced(
         self, stage: str, shard: str, rows_out: Mapping[str, int], waits: Sequence[Wait]
@@ -166,6 +212,8 @@ class TalliedProgress(engine.Progress):
         """See engine.Progress."""
         with self._lock:
             tally, self._tally = self._tally, None
+            if tally is not None:
+                self._last = StageName.of_folder(stage), tally.rejected
         if tally is not None:
             self._finished(tally, self._clock() - tally.started)
 

@@ -6,7 +6,11 @@ import time
 from collections.abc import Mapping
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.table import Column
+from rich.text import Text
+
+from curate.humanize import duration
 
 __all__ = ["StepProgress"]
 
@@ -19,7 +23,7 @@ class StepProgress:
         self._started = self._printed = time.monotonic()
         self._first: int | None = None
         self._bars = _bars(console)
-        self._bar = self._bars.add_task(what, total=None, note="")
+        self._bar = self._bars.add_task(what, total=None, left="", note="")
 
     def __enter__(self) -> StepProgress:
         self._bars.start()
@@ -33,27 +37,45 @@ class StepProgress:
         now = time.monotonic()
         self._first = done - 1 if self._first is None else self._first
         rate = (done - self._first) / max(now - self._started, 1e-9)
-        note = "  ".join(f"{name} {value:.4g}" for name, value in (values or {}).items())
-        self._bars.update(self._bar, total=total, completed=done, note=f"{rate:.1f}/s  {note}")
+        left = f"{duration((total - done) / rate)} left" if rate and done < total else ""
+        values = "  ".join(f"{name} {value:.4g}" for name, value in (values or {}).items())
+        note = f"{rate:.1f}/s  {values}"
+        self._bars.update(self._bar, total=total, completed=done, left=left, note=note)
         if not self._console.is_terminal and (now - self._printed >= 10 or done == total):
             self._printed = now
-            left = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
-            self._console.print(f"{self._what} {done} of {total}, {rate:.1f}/s{left}  {note}")
+            parts = [f"{self._what} {done:,} of {total:,}", f"{rate:.1f}/s", left]
+            self._console.print(f"{', '.join(filter(None, parts))}  {values}".rstrip())
 
     def say(self, sentence: str) -> None:
         """Print a sentence above the bar."""
         self._console.print(sentence)
 
 
+class _Line(ProgressColumn):
+    """Column of one field in one line; what doesn't fit is cut off, and other columns stay."""
+
+    def __init__(self, field: str, *, cut: bool = False) -> None:
+        overflow = {"overflow": "ellipsis", "ratio": 1} if cut else {}
+        super().__init__(Column(no_wrap=True, **overflow))
+        self._field = field
+
+    def render(self, task: Task) -> Text:
+        return Text(task.fields[self._field])
+
+
 def _bars(console: Console) -> Progress:
-    """Create bars that vanish when done, and are drawn on terminals only."""
+    """Create bars that vanish when done, and are drawn on terminals only.
+
+    Step and time left stand before the values of a step, which a narrow terminal cuts off.
+    """
     return Progress(
-        TextColumn("{task.description:<10}"),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}"),
-        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30 if console.width >= 100 else 10),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        _Line("left"),
+        _Line("note", cut=True),
         console=console,
+        expand=True,
         transient=True,
         disable=not console.is_terminal,
     )

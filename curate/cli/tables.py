@@ -15,7 +15,7 @@ from rich.text import Text
 
 from curate.cli.options import new_console
 from curate.errors import Reason
-from curate.humanize import number, size, span
+from curate.humanize import counted, number, size, span
 from curate.manifest.statistics import Statistics
 from curate.stages.label.evaluation import BINS, LabelEvaluation
 from curate.storage import atomic
@@ -68,11 +68,11 @@ def probe_summary(outcome: ProbeOutcome) -> Group:
     """Return a sample's outcome, the yield and cost of its list, and the faults found."""
     drawn = "all of them" if outcome.drawn == outcome.listed else "drawn at random"
     lines: list[RenderableType] = [
-        f"probed {outcome.drawn:,} of {outcome.listed:,} candidates, {drawn}",
+        f"probed {outcome.drawn:,} of {counted(outcome.listed, 'candidate')}, {drawn}",
         reasons_table(outcome.reasons, kept="passes"),
     ]
     if passed_over := [f"{count:,} {kind}" for kind, count in outcome.passed_over.items() if count]:
-        lines.append(f"besides, of the list's lines: {', '.join(passed_over)}")
+        lines.append(f"skipped, of the list's lines: {', '.join(passed_over)}")
     if outcome.images:
         lines += _forecast(outcome)
     for diagnosis in outcome.diagnoses:
@@ -116,7 +116,8 @@ def _estimates(outcome: ProbeOutcome) -> list[tuple[str, str, str]]:
 
 def _verdict(e: Estimate) -> str:
     """Return whether the list is long enough for the recipe."""
-    wanted = f"{e.wanted:,} images are wanted, and "
+    are = "is" if e.wanted == 1 else "are"
+    wanted = f"{counted(e.wanted, 'image')} {are} wanted, and "
     if e.needed is None:
         return f"{wanted}none of the sample passes."
     will_pass = f"{wanted}about {e.images.likely:,.0f} will pass"
@@ -252,9 +253,10 @@ def evaluation_tables(evaluation: LabelEvaluation) -> Iterator[Table | str]:
         within = f"{b.low:.2f} to {b.high:.2f}"
         bins.append((within, b.pictures, f"{b.mean_score:.3f}", f"{b.right:.3f}"))
     yield table("how far scores can be trusted", ("score", "pictures", "mean score", "right"), bins)
+    pictures = counted(len(evaluation.pictures), "picture")
     yield (
-        f"{_percent(evaluation.top1)} of {len(evaluation.pictures)} pictures right, mean over "
-        f"categories {_percent(evaluation.mean_recall)}; broad class right "
+        f"{_percent(evaluation.top1)} of {pictures} right, mean over categories "
+        f"{_percent(evaluation.mean_recall)}; broad class right "
         f"{_percent(evaluation.broad_top1)}"
     )
     yield f"expected calibration error {evaluation.calibration_error:.3f} ({BINS} bins)"

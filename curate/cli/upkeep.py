@@ -32,7 +32,7 @@ _BY = {
     "host": "by host",
     "sha256": "by bytes",
     "pixel_sha256": "by pixels",
-    "phash": "by looks",
+    "phash": "by likeness",
 }
 Folders = Annotated[
     list[str],
@@ -152,9 +152,9 @@ def rebuild(
     console = new_console()
     console.print(*link_rot_tables(rebuilt.rot), sep="\n")
     if passed_over := [f"{count:,} {kind}" for kind, count in rebuilt.passed_over.items() if count]:
-        console.print(f"besides, of the list's lines: {', '.join(passed_over)}")
+        console.print(f"skipped, of the list's lines: {', '.join(passed_over)}")
     for split, images in rebuilt.kept.items():
-        print(f"{images:,} images in {out.rstrip('/')}/manifest/{split}.parquet")
+        print(f"{counted(images, 'image')} in {out.rstrip('/')}/manifest/{split}.parquet")
     if any(share.state == "unreachable" for share in rebuilt.rot.states):
         again = f"curate rebuild {source} --out {out} --retry transient"
         print(f"To ask again for what was unreachable:  {again}")

@@ -10,6 +10,7 @@ from os import PathLike
 from curate import engine
 from curate.engine import RunFolder, ShardIndex, Source, Stage
 from curate.errors import InputError, RunError
+from curate.humanize import counted
 from curate.pipeline.earlier_picks import named_picks
 from curate.pipeline.recipe_changes import is_redo_pending, resolve_recipe
 from curate.recipe import Recipe
@@ -66,18 +67,22 @@ class RunPlan:
             return dict.fromkeys(StageName, "to do")
         states = {stage: self._state(stage, index) for stage in StageName}
         if self.redo_from is not None and not self._is_redo_pending(self.redo_from):
-            states |= dict.fromkeys(self.redo_from.onwards, "to be made anew")
+            states |= dict.fromkeys(self.redo_from.onwards, "to be done again")
             if StageName.FETCH in self.redo_from.onwards:
-                states[StageName.FETCH] = "to be made anew from what is there"
+                states[StageName.FETCH] = "to be done again from what is there"
         return states
 
     def _state(self, stage: StageName, index: ShardIndex) -> str:
         shards = len(index.shards)
         if stage is StageName.CANDIDATES:
-            return f"{shards} shards, {index.rows} candidates"
+            return f"{counted(shards, 'shard')}, {counted(index.rows, 'candidate')}"
         if stage in SHARD_STAGES:
             committed = len(self.folder.names(stage.folder, ".json"))
-            return f"{committed} of {shards} shards, to be checked" if committed else "to do"
+            return (
+                f"{committed} of {counted(shards, 'shard')}, to be checked"
+                if committed
+                else "to do"
+            )
         is_there = self.folder.exists(f"{stage.folder}/whole.json")
         return "there, to be checked" if is_there else "to do"
 

@@ -96,7 +96,7 @@ def test_dry_run_of_finished_run_lists_done_stages(curate, recipe: Path, finishe
     _, out, _ = curate("run", recipe, "-o", finished, "--dry-run", "--from", "label")
     assert "measure    5 of 5 shards, to be checked" in out
     assert [
-        f"{stage:<10} to be made anew" in out for stage in ("label", "match", "select", "report")
+        f"{stage:<10} to be done again" in out for stage in ("label", "match", "select", "report")
     ] == [True] * 4
 
 

@@ -6,6 +6,7 @@ from rich.console import Console
 from curate.cli.live_view import LiveProgress, PlainProgress, run_progress
 from curate.cli.stage_tally import Listeners, StageTally
 from curate.errors import RunError
+from curate.stages.names import StageName
 
 SLOW = "http://[2001:db8::1]/a.jpg"
 
@@ -139,6 +140,38 @@ def test_rate_covers_recent_rows_of_this_run() -> None:
     stage.advanced("part-00002", {"ok": 60}, [], 101.0)
     assert stage.rate(101.0) == pytest.approx(60 / 30, rel=0.1)
     assert stage.seconds_left(101.0) == pytest.approx(190 / 2, rel=0.1)
+
+
+def test_time_left_leaves_out_rows_rejected_before() -> None:
+    stage = StageTally("measured", 2, 800, 0.0, {"part-00000": 350, "part-00001": 290})
+    stage.advanced("part-00000", {"ok": 0, "too_small": 350}, [], 1.0)
+    assert (stage.work, stage.work_done, stage.rate(1.0)) == (160, 0, 0.0)
+    assert stage.seconds_left(1.0) is None
+    stage.advanced("part-00000", {"ok": 10, "too_small": 350}, [], 10.0)
+    assert stage.seconds_left(10.0) == pytest.approx(150, rel=0.1)
+    stage.shard_done("part-00000", {"ok": 48, "decode_failed": 2, "too_small": 350}, False, 50.0)
+    assert stage.work_done == 50
+    assert stage.seconds_left(50.0) == pytest.approx(110, rel=0.1)
+    assert stage.rejected == {"part-00000": 352}
+
+
+def test_stage_after_another_knows_its_rejected_rows() -> None:
+    progress, text, clock = plain()
+    progress.stage_started("fetched", 1, 803)
+    progress.shard_done("fetched", "part-00000", {"ok": 0, "dns": 803}, False, 1.0)
+    progress.stage_finished("fetched")
+    progress.stage_started("measured", 1, 803)
+    progress.shard_done("measured", "part-00000", {"ok": 0, "dns": 803}, False, 1.0)
+    progress.stage_finished("measured")
+    assert text.getvalue().splitlines()[1] == "measure    skipped: no row is left"
+    # a command of one stage reads them from the run folder
+    progress.remember(StageName.FETCH, {"part-00000": 800})
+    progress.stage_started("measured", 1, 803)
+    for _ in range(11):
+        clock.now += 1
+        progress.advanced("measured", "part-00000", {"ok": 1, "dns": 800}, [])
+    progress.stage_finished("measured")
+    assert text.getvalue().splitlines()[2].startswith("measure    1 of 3 rows, ")
 
 
 def test_listeners_forward_every_event() -> None:

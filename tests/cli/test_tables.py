@@ -1,5 +1,7 @@
 import io
+import re
 
+import pytest
 from rich.console import Console
 
 from curate.cli.step_bar import StepProgress
@@ -19,6 +21,20 @@ def test_steps_end_with_their_last_values() -> None:
             steps(step, 3, {"loss": 0.5 / step})
     assert text.getvalue().startswith("train 3 of 3, ")
     assert text.getvalue().rstrip().endswith("loss 0.1667")
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_bar_of_narrow_terminal_shows_step_and_time_left(width: int) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=width, highlight=False)
+    with StepProgress(console, "train") as steps:
+        for step in (1, 2):
+            steps(step, 115_173, dict.fromkeys(("loss", "lr", "l1", "fft", "aux"), 0.07815))
+        drawn = Console(file=io.StringIO(), width=width, highlight=False)
+        drawn.print(steps._bars)
+    lines = drawn.file.getvalue().splitlines()
+    assert len(lines) == 1
+    assert "2/115173" in lines[0]
+    assert re.search(r"\d (s|minutes|hours) left", lines[0])
 
 
 def test_every_reason_has_its_line_in_the_table() -> None:

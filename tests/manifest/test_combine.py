@@ -222,6 +222,6 @@ def test_manifest_commands_print_their_results(
     )
     output = curate("manifest", "merge", one, str(pictures), "-o", two)
     assert "6 images in" in output
-    assert "2 rows were there already" in output
+    assert "2 repeated rows left out" in output
     pytest.importorskip("duckdb")
     assert "│ 6 │" in curate("manifest", "query", "SELECT count(*) AS n FROM images", two)

@@ -186,7 +186,7 @@ def size_figure(counts: dict[str, Counts], bounds: Bounds, nbytes: float | None)
     """Draw pixels against bits per pixel of measured and of kept images, both logarithmic.
 
     Args:
-        counts: images over PIXEL_EDGES and BPP_EDGES that part at the bounds, "measured" and "kept".
+        counts: images over PIXEL_EDGES and BPP_EDGES, parted at the bounds, "measured" and "kept".
         bounds: of the recipe.
         nbytes: its bound on the size of files.
     """

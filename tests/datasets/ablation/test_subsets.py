@@ -424,7 +424,7 @@ def test_command_prints_subsets_beside_the_papers(run: Path, tmp_path: Path) -> 
     assert "low_diversity (paper)" in output
     assert "resize=0.333333" in output
     assert "low_frequency: 1e-05 is out of reach, " in output
-    assert "lacking images at 1e-05 or under: Animals 6, Food 6, Map 6, Nature 6" in output
+    assert "images missing at 1e-05 or under: Animals 6, Food 6, Map 6, Nature 6" in output
     assert f"6 manifests and summary.json in {tmp_path / 'out'}" in output
 
 

@@ -137,7 +137,7 @@ def shown(outcome: ProbeOutcome) -> str:
 def test_probe_of_small_list_prints_forecast(crawl: Recipe, urls: Path) -> None:
     text = shown(curate.probe(crawl, urls, sample=20, scheduler="serial"))
     assert "probed 20 of 28 candidates, drawn at random" in text
-    assert "besides, of the list's lines: 1 blank, 1 repeated" in text
+    assert "skipped, of the list's lines: 1 blank, 1 repeated" in text
     for line in (
         "share that passes",
         "(95 %)",
