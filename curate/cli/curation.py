@@ -70,7 +70,7 @@ def run(
     resolved = Recipe.load(recipe, set_)
     options = {"scheduler": scheduler, "workers": workers, "redo_from": redo_from, "verify": verify}
     if not dry_run:
-        finish(_run(resolved, input, out, log_json, **options))
+        finish(_run(resolved, input, out, log_json, None, **options))
         return
     print(resolved.to_yaml(), end="")
     print(f"# {out}:")
@@ -271,5 +271,5 @@ def _run(
 ) -> RunOutcome:
     from curate.pipeline.execute import run
 
-    with open_listeners(log_json, after=after) as progress:
+    with open_listeners(log_json, recipe=recipe, after=after) as progress:
         return run(recipe, inputs, out, progress=progress, **options)

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
+from curate.errors import Reason
 from curate.humanize import counted
 from curate.pipeline.link_rot import RADIUS, State
+from curate.pipeline.probe.remedies import advise
+from curate.recipe import Filters
 
 if TYPE_CHECKING:
     from curate.pipeline.link_rot import LinkRot, Place
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["link_rot_tables"]
 
+_UNKNOWN = (State.UNCHECKED, State.UNREACHABLE)
 _MEANINGS = {state.value: state.meaning for state in State}
 
 
@@ -27,11 +31,7 @@ def link_rot_tables(found: LinkRot) -> Iterator[Table | str]:
     for title, places in (("hosts", found.hosts), ("licences", found.licences)):
         if places:
             yield _places(f"{title} that have lost most", places, of_all)
-    lost, images = found.lost_images, f"of {counted(found.listed, 'image')}"
-    count = f"{lost.likely:,.0f} {images}"
-    if not of_all:
-        count = f"about {count}, between {lost.low:,.0f} and {lost.high:,.0f} (95 %)"
-    yield f"{found.lost.likely:.1%} of the dataset is lost, gone or changed: {count}"
+    yield _losses(found, of_all)
     states = {share.state for share in found.states}
     if State.UNPROVEN in states:
         yield "where no SHA-256 was published, whether an image is the same can't be told"
@@ -39,6 +39,23 @@ def link_rot_tables(found: LinkRot) -> Iterator[Table | str]:
         yield "the list has hashes of bytes alone: a re-encoded copy counts as changed"
     if State.UNREACHABLE in states:
         yield "what was unreachable may be there at another time, and doesn't count as lost"
+    unchecked = [share.reasons for share in found.states if share.state == State.UNCHECKED]
+    for reason in Reason:
+        if any(reason in reasons for reasons in unchecked):
+            yield f"{reason}: {advise(reason, Filters())}"
+
+
+def _losses(found: LinkRot, of_all: bool) -> str:
+    """Return the share of the dataset that is lost, as far as it could be checked."""
+    if not any(share.state not in _UNKNOWN for share in found.states):
+        asked = counted(found.asked, "image")
+        return f"whether anything is lost can't be told: none of {asked} could be checked"
+    which = "the dataset" if found.checked == found.asked else "what could be checked"
+    lost = found.lost_images
+    count = f"{lost.likely:,.0f} of {counted(found.listed, 'image')}"
+    if not of_all:
+        count = f"about {count}, between {lost.low:,.0f} and {lost.high:,.0f} (95 %)"
+    return f"{found.lost.likely:.1%} of {which} is lost, gone or changed: {count}"
 
 
 def _states(found: LinkRot, of_all: bool) -> Table:

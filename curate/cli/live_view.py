@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -13,10 +14,14 @@ from rich.table import Table
 from rich.text import Text
 
 from curate.cli.stage_tally import StageTally, TalliedProgress
+from curate.engine import Progress
 from curate.errors import Reason
 from curate.humanize import counted, duration
 
-__all__ = ["LiveProgress", "PlainProgress", "run_progress"]
+if TYPE_CHECKING:
+    from curate.recipe import Recipe
+
+__all__ = ["LiveProgress", "PlainProgress", "RecipeNotice", "run_progress"]
 
 _MEANINGS = {reason.value: reason.meaning for reason in Reason} | {"ok": "still in"}
 
@@ -24,6 +29,21 @@ _MEANINGS = {reason.value: reason.meaning for reason in Reason} | {"ok": "still 
 def run_progress(console: Console) -> LiveProgress | PlainProgress:
     """Return a live view for a terminal, plain lines for anything else."""
     return LiveProgress(console) if console.is_terminal else PlainProgress(console)
+
+
+class RecipeNotice(Progress):
+    """Progress that says how a run changes the recipe in its folder, before it does."""
+
+    def __init__(self, console: Console, recipe: Recipe) -> None:
+        self._console, self._recipe = console, recipe
+
+    def run_started(self, folder: str, recipe: str, fingerprint: str) -> None:
+        """See engine.Progress."""
+        from curate.pipeline.recipe_changes import RECIPE, changed_settings
+
+        if changes := changed_settings(folder, self._recipe):
+            line = f"{'recipe':<10} {'; '.join(changes)} (now in {folder}/{RECIPE})"
+            self._console.print(line, style="yellow", markup=False, soft_wrap=True)
 
 
 class PlainProgress(TalliedProgress):

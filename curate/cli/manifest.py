@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from curate.cli.options import SHOWN, new_console
 from curate.errors import CurateError
 from curate.humanize import counted
+
+if TYPE_CHECKING:
+    from curate.manifest import Manifest
 
 __all__ = ["export", "manifest_app"]
 
@@ -62,39 +65,49 @@ def export(
     print(f"{counted(exported.images, 'image')} in {out}{left_out}")
 
 
+Source = Annotated[str, typer.Argument(metavar="SOURCE", help="Manifest or run folder.")]
+
+
 @manifest_app.command()
 def validate(
-    path: Annotated[str, typer.Argument(help="Manifest.")],
+    path: Source,
     check_bytes: Annotated[
         bool, typer.Option("--bytes", help="Also read every image and check its hash.")
     ] = False,
 ) -> None:
     """Name every row and column that breaks the schema."""
-    from curate.manifest import find_faults, read_manifest
+    from curate.manifest import find_faults, open_manifests
 
-    manifest = read_manifest(path)
     faults = 0
-    for fault in find_faults(manifest, check_bytes=check_bytes):
-        print(f"{path}: {fault}")
-        faults += 1
+    for manifest in open_manifests(path):
+        before = faults
+        for fault in find_faults(manifest, check_bytes=check_bytes):
+            print(f"{manifest.path}: {fault}")
+            faults += 1
+        if faults == before:
+            print(f"{manifest.path}: {counted(len(manifest), 'row')}, all valid")
     if faults:
         raise CurateError(f"{path} breaks the schema in {counted(faults, 'place')}")
-    print(f"{path}: {counted(len(manifest), 'row')}, all valid")
 
 
 @manifest_app.command()
 def show(
-    path: Annotated[str, typer.Argument(help="Manifest.")],
+    path: Source,
     rows: Annotated[int, typer.Option("--rows", "-n", min=0, help="Rows to show.")] = 5,
 ) -> None:
     """Say what a manifest holds and how it was made."""
+    from curate.manifest import open_manifests
+
+    for manifest in open_manifests(path):
+        _show(manifest, rows)
+
+
+def _show(manifest: Manifest, rows: int) -> None:
     from curate.cli.tables import statistics_table, table
-    from curate.manifest import read_manifest
     from curate.manifest.statistics import summarise
 
-    manifest = read_manifest(path)
     console = new_console()
-    console.print(statistics_table(path, summarise(manifest.table)))
+    console.print(statistics_table(manifest.path, summarise(manifest.table)))
     origin = {**manifest.metadata, "fingerprint": manifest.fingerprint}
     origin.pop("recipe", None)
     console.print(table("how it was made", ("", ""), sorted(origin.items())))
@@ -108,13 +121,13 @@ def show(
 
 @manifest_app.command()
 def diff(
-    first: Annotated[str, typer.Argument(help="Manifest.")],
-    second: Annotated[str, typer.Argument(help="Another.")],
+    first: Source,
+    second: Annotated[str, typer.Argument(metavar="OTHER", help="Another.")],
 ) -> None:
-    """Say what one manifest has that another hasn't. Exits with 1 when they differ."""
-    from curate.manifest import compare, read_manifest
+    """Say what one dataset has that another hasn't. Exits with 1 when they differ."""
+    from curate.manifest import compare, open_manifests
 
-    difference = compare(read_manifest(first), read_manifest(second))
+    difference = compare(open_manifests(first), open_manifests(second))
     for id_ in difference.removed:
         print(f"- {id_}")
     for id_ in difference.added:

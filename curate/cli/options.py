@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from curate.cli.stage_tally import Listeners
+    from curate.recipe import Recipe
     from curate.stages.names import StageName
 
 __all__ = [
@@ -119,16 +120,21 @@ def new_console(*, stderr: bool = False) -> Console:
 
 @contextmanager
 def open_listeners(
-    log_json: str | None, *, quiet: bool = False, after: tuple[StageName, str] | None = None
+    log_json: str | None,
+    *,
+    quiet: bool = False,
+    recipe: Recipe | None = None,
+    after: tuple[StageName, str] | None = None,
 ) -> Iterator[Listeners]:
     """Open the listeners of a run: the terminal unless quiet, and the event log if any.
 
     Args:
         log_json: path of the event log, if there is to be one.
         quiet: print nothing on the terminal.
+        recipe: of the run; what it changes in the run's own is said.
         after: a stage that was done before, and the run folder, for the time left of the next one.
     """
-    from curate.cli.live_view import run_progress
+    from curate.cli.live_view import RecipeNotice, run_progress
     from curate.cli.stage_tally import Listeners
 
     console = new_console()
@@ -144,6 +150,8 @@ def open_listeners(
             rejected = _rejected_after(*after)
             for listener in listeners:
                 listener.remember(after[0], rejected)
+        if recipe is not None:
+            listeners.append(RecipeNotice(console, recipe))
         yield Listeners(*listeners)
 
 

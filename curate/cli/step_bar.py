@@ -38,13 +38,13 @@ class StepProgress:
         self._first = done - 1 if self._first is None else self._first
         rate = (done - self._first) / max(now - self._started, 1e-9)
         left = f"{duration((total - done) / rate)} left" if rate and done < total else ""
-        values = "  ".join(f"{name} {value:.4g}" for name, value in (values or {}).items())
-        note = f"{rate:.1f}/s  {values}"
+        texts = "  ".join(f"{name} {value:.4g}" for name, value in (values or {}).items())
+        note = f"{rate:.1f}/s  {texts}"
         self._bars.update(self._bar, total=total, completed=done, left=left, note=note)
         if not self._console.is_terminal and (now - self._printed >= 10 or done == total):
             self._printed = now
             parts = [f"{self._what} {done:,} of {total:,}", f"{rate:.1f}/s", left]
-            self._console.print(f"{', '.join(filter(None, parts))}  {values}".rstrip())
+            self._console.print(f"{', '.join(filter(None, parts))}  {texts}".rstrip())
 
     def say(self, sentence: str) -> None:
         """Print a sentence above the bar."""
@@ -55,8 +55,7 @@ class _Line(ProgressColumn):
     """Column of one field in one line; what doesn't fit is cut off, and other columns stay."""
 
     def __init__(self, field: str, *, cut: bool = False) -> None:
-        overflow = {"overflow": "ellipsis", "ratio": 1} if cut else {}
-        super().__init__(Column(no_wrap=True, **overflow))
+        super().__init__(Column(no_wrap=True, overflow="ellipsis", ratio=1 if cut else None))
         self._field = field
 
     def render(self, task: Task) -> Text:

@@ -17,7 +17,7 @@ from curate.cli.options import (
     open_listeners,
     split_words,
 )
-from curate.cli.run_summary import finish, print_outcome
+from curate.cli.run_summary import NOTHING_KEPT, finish, print_outcome
 from curate.errors import CurateError
 from curate.humanize import counted
 
@@ -128,7 +128,7 @@ def rebuild(
 ) -> None:
     """Fetch a published dataset again, and compare each image with its published hash.
 
-    The same command goes on where it stopped.
+    The same command goes on where it stopped. Exits with 3 when no image is as published.
     """
     from curate.cli.link_rot_tables import link_rot_tables
     from curate.pipeline import rebuild
@@ -158,6 +158,8 @@ def rebuild(
     if any(share.state == "unreachable" for share in rebuilt.rot.states):
         again = f"curate rebuild {source} --out {out} --retry transient"
         print(f"To ask again for what was unreachable:  {again}")
+    if not sum(rebuilt.kept.values()):
+        raise typer.Exit(NOTHING_KEPT)
 
 
 def grow(
@@ -170,8 +172,10 @@ def grow(
 ) -> None:
     """Add candidates to a finished run: only new ones are fetched and measured, and picks stay."""
     from curate.pipeline import grow
+    from curate.pipeline.recipe_changes import open_run
 
-    with open_listeners(log_json) as progress:
+    recipe = open_run(run)[1].override(set_)
+    with open_listeners(log_json, recipe=recipe) as progress:
         growth = grow(
             run, input, settings=set_, scheduler=scheduler, workers=workers, progress=progress
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import filterfalse
 from typing import Any
 
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from curate.errors import ManifestError
 from curate.manifest.schema import MANIFEST, PAIRED, arrow_schema
-from curate.manifest.table import PLACES, Manifest
+from curate.manifest.table import PLACES, Manifest, concat_rows
 
 __all__ = ["Difference", "Fault", "compare", "find_faults"]
 
@@ -178,12 +178,19 @@ def _find_changed_partners(manifest: Manifest) -> Iterator[Fault]:
                 yield Fault(row, "degraded_tar", str(error))
 
 
-def compare(first: Manifest, second: Manifest) -> Difference:
+def compare(
+    first: Manifest | Sequence[Manifest], second: Manifest | Sequence[Manifest]
+) -> Difference:
     """Return what was added, removed and changed between two manifests; rows are matched by id.
+
+    Args:
+        first: a manifest, or several of one dataset, such as its splits.
+        second: likewise.
 
     Raises:
         ManifestError: if one has no ids.
     """
+    first, second = _joined(first), _joined(second)
     both = (first, second)
     old, new = (dict(zip(m.column("id"), m.table.to_pylist(), strict=True)) for m in both)
     columns = {*first.table.column_names, *second.table.column_names}
@@ -202,6 +209,13 @@ def compare(first: Manifest, second: Manifest) -> Difference:
     added = tuple(filterfalse(old.__contains__, new))
     removed = tuple(filterfalse(new.__contains__, old))
     return Difference(added, removed, changed, len(common) - len(changed), metadata)
+
+
+def _joined(manifests: Manifest | Sequence[Manifest]) -> Manifest:
+    """Return one manifest with the rows of several."""
+    if isinstance(manifests, Manifest):
+        return manifests
+    return replace(manifests[0], table=concat_rows(manifests))
 
 
 def _differing(old: Row, new: Row, keys: Iterable[str]) -> tuple[str, ...]:

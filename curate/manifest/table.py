@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import filterfalse
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 import fsspec
@@ -176,12 +176,12 @@ def read_manifest(path: str | PurePath) -> Manifest:
 
 
 def open_manifests(source: str) -> list[Manifest]:
-    """Read the manifest at a `.parquet` path, or training and test split of a run folder.
+    """Read the manifest at a file's path, or training and test split of a run folder.
 
     Raises:
         ManifestError: see `read_manifest`.
     """
-    if source.endswith(".parquet"):
+    if source.endswith(".parquet") or Path(source).is_file():
         return [read_manifest(source)]
     folder = f"{source.rstrip('/')}/manifest"
     return [read_manifest(f"{folder}/train.parquet"), read_manifest(f"{folder}/test.parquet")]

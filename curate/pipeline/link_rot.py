@@ -44,6 +44,7 @@ class State(StrEnum):
     CHANGED = "changed", "another picture, as far as the published hashes tell"
     UNPROVEN = "unproven", "a picture, and no SHA-256 was published to hold it against"
     GONE = "gone", "no picture is to be had any more, for a reason that stays"
+    UNCHECKED = "unchecked", "not judged: a rule or limit of ours forbids it, see the reasons"
     UNREACHABLE = "unreachable", "no picture is to be had for now, for a reason that may pass"
 
 
@@ -74,6 +75,23 @@ VERDICTS = pa.schema(
 of the 64-bit perceptual hashes. Columns `..._now` describe the downloaded image.
 """
 
+_OURS = pa.array(
+    [
+        reason.value
+        for reason in (
+            Reason.FORBIDDEN_SCHEME,
+            Reason.FORBIDDEN_ADDRESS,
+            Reason.CREDENTIALS,
+            Reason.TOO_LARGE,
+            Reason.TOO_MANY_PIXELS,
+            Reason.FORMAT_UNSUPPORTED,
+            Reason.CRASHED,
+        )
+    ]
+)
+"""Reasons by which we didn't ask, or can't look: the image may well be there.
+
+What its owner forbids, by robots.txt or an opt-out, is gone."""
 _TRANSIENT = pa.array([reason.value for reason in Reason if reason.transient])
 
 
@@ -93,6 +111,7 @@ def judge(published: pa.Table, found: pa.Table) -> pa.Table:
     # the first rule that holds decides; equal bytes count even where they can't be decoded here
     rules = [
         (State.SAME, same),
+        (State.UNCHECKED, _mask(pc.is_in(found["reason"], _OURS))),
         (State.UNREACHABLE, _mask(pc.is_in(found["reason"], _TRANSIENT))),
         (State.GONE, _mask(pc.is_valid(found["reason"]))),
         (State.UNPROVEN, ~proof & (alike | unknown)),
@@ -158,10 +177,12 @@ class LinkRot:
     """Requested images."""
     states: tuple[Share, ...]
     """States that occur, in the order of `State`."""
+    checked: int
+    """Requested images that our rules and limits let us judge."""
     lost: Range
-    """Share of the dataset that is gone or changed."""
+    """Share that is gone or changed of the images that can be checked; 0 to 1 if none can be."""
     lost_images: Range
-    """Images of the whole dataset that are gone or changed, estimated."""
+    """Number of such images in the whole dataset, estimated."""
     hosts: tuple[Place, ...]
     """Hosts with the largest losses by the interval's lower end; empty if there is only one."""
     licences: tuple[Place, ...]
@@ -187,14 +208,18 @@ def tally(verdicts: pa.Table, published: pa.Table) -> LinkRot:
             share = wilson_interval(count, asked, listed)
             why = {reason: n for (of, reason), n in pairs.most_common() if of == state and reason}
             shares.append(Share(state.value, count, share, share.times(listed), why))
-    lost = wilson_interval(by_state[State.GONE] + by_state[State.CHANGED], asked, listed)
+    checked = asked - by_state[State.UNCHECKED]
+    of_all = round(listed * checked / asked)
+    gone = by_state[State.GONE] + by_state[State.CHANGED]
+    lost = wilson_interval(gone, checked, of_all) if checked else Range(0.0, 0.0, 1.0)
     hashes = (published["phash"], published["pixel_sha256"])
     return LinkRot(
         listed=listed,
         asked=asked,
         states=tuple(shares),
+        checked=checked,
         lost=lost,
-        lost_images=lost.times(listed),
+        lost_images=lost.times(of_all if checked else listed),
         hosts=_worst(verdicts, published, "host"),
         licences=_worst(verdicts, published, "licence"),
         pictures_known=any(column.null_count < listed for column in hashes),

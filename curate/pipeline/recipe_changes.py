@@ -20,6 +20,7 @@ from curate.stages.names import StageName
 __all__ = [
     "RECIPE",
     "begin_redo",
+    "changed_settings",
     "end_redo",
     "is_redo_pending",
     "open_run",
@@ -89,6 +90,22 @@ def revise_recipe(
     return recipe, first
 
 
+def changed_settings(out: str | PathLike[str], recipe: Recipe) -> list[str]:
+    """Return each setting of a run's recipe that another recipe changes: `select.train: 9 -> 3`.
+
+    Args:
+        out: the run folder; without a recipe there are no changes.
+        recipe: the other recipe.
+
+    Raises:
+        RunError: if the run's recipe is damaged.
+    """
+    if not RunFolder(out).exists(RECIPE):
+        return []
+    known = open_run(out)[1]
+    return _listed(_changes(known.model_dump(mode="json"), recipe.model_dump(mode="json")))
+
+
 def resolve_recipe(
     folder: RunFolder, recipe: Recipe | str | PathLike[str] | None, redo_from: StageName | None
 ) -> Recipe:
@@ -117,8 +134,7 @@ def _refuse_change(
     first = _first_changed_stage(known, recipe)
     if first is None or (redo_from is not None and redo_from.position <= first.position):
         return
-    changes = _changes(known.essence(), recipe.essence())
-    listed = "; ".join(f"{key}: {old} -> {new}" for key, (old, new) in changes.items())
+    listed = "; ".join(_listed(_changes(known.essence(), recipe.essence())))
     raise RunError(
         f"the recipe differs from the one {folder} was made with ({listed}): add --from {first} to "
         "make that stage and all later ones anew (bytes that are there need no download), or "
@@ -190,6 +206,10 @@ def _first_changed_stage(old: Recipe, new: Recipe) -> StageName | None:
         section = _FIRST_STAGE.get(key.split(".")[0], StageName.CANDIDATES)
         stages.append(_FIRST_STAGE.get(key, section))
     return min(stages, key=lambda stage: stage.position, default=None)
+
+
+def _listed(changes: dict[str, tuple[Any, Any]]) -> list[str]:
+    return [f"{key}: {old} -> {new}" for key, (old, new) in changes.items()]
 
 
 def _changes(

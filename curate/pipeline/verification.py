@@ -42,7 +42,7 @@ class Verification:
     @property
     def reached(self) -> int:
         """Images of the sample that were downloaded, changed ones included."""
-        away = (State.GONE, State.UNREACHABLE)
+        away = (State.GONE, State.UNCHECKED, State.UNREACHABLE)
         missing = sum(share.images for share in self.rot.states if share.state in away)
         return self.rot.asked - missing
 

@@ -74,9 +74,11 @@ def test_stage_commands_continue_one_another(
     code, out, _ = curate("report", run)
     assert code == 0
     assert f"{run}/report/index.html" in out
-    # a setting of that stage may be changed on the way
+    # a setting of that stage may be changed on the way, and the command says so
     code, out, _ = curate("select", run, "--set", "select.train=3")
     assert code == 0
+    assert out.startswith(f"recipe     select.train: 9 -> 3 (now in {run}/recipe.yaml)\n")
+    assert "recipe  " not in curate("select", run, "--set", "select.train=3")[1]
     assert "train: 3" in (run / "recipe.yaml").read_text()
 
 
@@ -131,6 +133,18 @@ def test_manifest_commands_show_validate_and_diff(curate, finished: Path, tmp_pa
     code, out, _ = curate("manifest", "diff", train, test)
     assert code == 1
     assert "9 removed" in out
+    # a run folder has both
+    code, out, _ = curate("manifest", "validate", finished)
+    assert (code, out) == (0, f"{train}: 9 rows, all valid\n{test}: 1 row, all valid\n")
+    code, out, _ = curate("manifest", "show", finished, "-n", 0)
+    assert code == 0
+    assert out.count("how it was made") == 2
+    assert curate("manifest", "diff", finished, f"{finished}/")[:2] == (
+        0,
+        "0 added, 0 removed, 0 changed, 10 the same\n",
+    )
+    code, out, _ = curate("manifest", "diff", finished, train)
+    assert (code, out.splitlines()[-1]) == (1, "0 added, 1 removed, 0 changed, 9 the same")
     code, out, _ = curate("export", finished, "-o", tmp_path / "published.parquet")
     assert code == 0
     assert curate("manifest", "validate", tmp_path / "published.parquet")[0] == 0

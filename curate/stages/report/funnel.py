@@ -55,8 +55,9 @@ def funnel(counts: Mapping[tuple[str, str], int]) -> list[Loss]:
         counts: candidates by the stage that rejected them and the reason.
     """
     order = list(STAGES)
+    meanings = {str(reason): reason.meaning for reason in Reason}
     losses = [
-        Loss(reason, stage, count, Reason(reason).meaning)
+        Loss(reason, stage, count, meanings[reason])
         for (stage, reason), count in counts.items()
         if count
     ]

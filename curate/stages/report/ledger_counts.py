@@ -164,8 +164,9 @@ class Tally:
                 "measured": pc.is_valid(rejected["hf_ratio"]),
             }
         )
+        reasons = {str(reason): reason for reason in Reason}
         for row in facts.group_by(facts.column_names).aggregate([([], "count_all")]).to_pylist():
-            stage = rejecting_stage(Reason(row["reason"]), row["fetched"], row["measured"])
+            stage = rejecting_stage(reasons[row["reason"]], row["fetched"], row["measured"])
             self.losses[stage, row["reason"]] += row["count_all"]
 
 

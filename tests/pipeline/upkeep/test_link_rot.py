@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from curate.cli.link_rot_tables import link_rot_tables
 from curate.errors import Reason
 from curate.manifest import MANIFEST
 from curate.pipeline.link_rot import RADIUS, VERDICTS, State, judge, tally
@@ -82,15 +83,6 @@ def test_state_follows_from_hashes(was: dict, came: dict, state: State) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "reason", [r for r in Reason if r.stage in ("candidates", "fetch", "engine")]
-)
-def test_state_of_failed_download_follows_from_reason(reason: Reason) -> None:
-    (verdict,) = judge(published({}), found({"reason": reason.value})).to_pylist()
-    assert verdict["state"] == (State.UNREACHABLE if reason.transient else State.GONE)
-    assert verdict["reason"] == reason.value
-
-
 def test_judge_keeps_every_row_with_known_state() -> None:
     rng = np.random.default_rng(0)
     choices = {
@@ -130,6 +122,26 @@ def test_tally_scales_shares_with_wilson_interval() -> None:
     # every lost image was on one host; with one licence there is nothing to compare
     assert [(place.name, place.images, place.lost) for place in counts.hosts] == [("b", 50, 10)]
     assert counts.licences == ()
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_image_that_we_refuse_or_miss_for_now_is_not_lost(reason: Reason) -> None:
+    verdicts = judge(published({}), found({"reason": reason.value}))
+    refusals = {"forbidden_address", "forbidden_scheme", "credentials"}
+    refusals |= {"too_large", "too_many_pixels", "format_unsupported", "crashed"}
+    state = State.UNREACHABLE if reason.transient else State.GONE
+    assert verdicts["state"].to_pylist() == [State.UNCHECKED if reason in refusals else state]
+    assert verdicts["reason"].to_pylist() == [reason.value]
+
+
+def test_tally_shares_losses_among_images_that_can_be_checked() -> None:
+    came = [{"reason": "too_large"}] * 6 + [{"reason": "http_404"}] + [{"sha256": A}] * 3
+    whole = published(*({} for _ in came))
+    counts = tally(judge(whole, found(*came)), whole)
+    assert (counts.checked, counts.lost.likely, counts.lost_images.likely) == (4, 0.25, 1)
+    *_, lost, remedy = link_rot_tables(counts)
+    assert lost == "25.0% of what could be checked is lost, gone or changed: 1 of 10 images"
+    assert remedy == "too_large: raise fetch.max_bytes, if such files are wanted"
 
 
 def test_tally_orders_hosts_by_lower_end_of_loss() -> None:

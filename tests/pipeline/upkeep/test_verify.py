@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import curate
+from curate.cli.link_rot_tables import link_rot_tables
 from curate.errors import CurateError
 from curate.manifest import export_manifest
 from curate.pipeline.link_rot import State
@@ -54,7 +55,13 @@ def test_verify_of_manifest_uses_users_recipe(dataset: Path, tmp_path: Path) -> 
     export_manifest(str(dataset), tmp_path / "m.parquet")
     guarded = curate.verify(tmp_path / "m.parquet", sample="all", scheduler="serial")
     assert [(share.state, share.reasons) for share in guarded.rot.states] == [
-        ("gone", {"forbidden_address": len(FATES)})
+        ("unchecked", {"forbidden_address": len(FATES)})
+    ]
+    assert (guarded.reached, guarded.rot.checked) == (0, 0)
+    lines = [part for part in link_rot_tables(guarded.rot) if isinstance(part, str)]
+    assert lines == [
+        f"whether anything is lost can't be told: none of {len(FATES)} images could be checked",
+        "forbidden_address: if these hosts are yours, name their network in fetch.allow_networks",
     ]
     found = curate.verify(
         tmp_path / "m.parquet", sample="all", settings=SETTINGS, scheduler="serial"
