@@ -17,7 +17,18 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from curate.errors import RecipeError
 
-__all__ = ["Config", "find_recipe", "fingerprint", "override_key", "shipped_files"]
+__all__ = ["KINDS", "Config", "find_recipe", "fingerprint", "override_key", "shipped_files"]
+
+
+KINDS = {
+    "curate run RECIPE --input URLS": frozenset(
+        {"candidates", "fetch", "measure", "filters", "label", "select"}
+    ),
+    "curate train RECIPE --manifest FILE": frozenset(
+        {"model", "settings", "degradations", "data", "phases", "losses", "optimiser"}
+    ),
+}
+"""Command -> settings that only its recipes have."""
 
 
 class Config(BaseModel):
@@ -50,9 +61,19 @@ class Config(BaseModel):
             ) from error
         if not isinstance(data, dict):
             raise RecipeError(f"{source} must hold `key: value` pairs, not a {type(data).__name__}")
+        cls._refuse_other_kind(data, str(source))
         for override in overrides:
             override_key(data, override)
         return cls.parse(data, where=str(source))
+
+    @classmethod
+    def _refuse_other_kind(cls, data: Mapping[str, Any], where: str) -> None:
+        """Refuse a recipe that is for another command, in one line instead of one for each key."""
+        if any(keys & data.keys() & cls.model_fields.keys() for keys in KINDS.values()):
+            return
+        for command, keys in KINDS.items():
+            if keys & data.keys():
+                raise RecipeError(f"{where} is a recipe for another command: {command}")
 
     def override(self, overrides: Iterable[str]) -> Self:
         """Return the settings with `a.b=c` overrides applied.

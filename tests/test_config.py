@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field
 
-from curate.config import Config, find_recipe, fingerprint
+from curate.config import KINDS, Config, find_recipe, fingerprint
 from curate.errors import RecipeError
 from curate.recipe import Candidates, Filters, Measure, Recipe
+from curate.restore.recipe import TrainRecipe
 from tests import ROOT
 
 PIPELINES = ROOT / "pipelines"
@@ -419,3 +420,9 @@ def test_every_setting_has_description(group: type[Config]) -> None:
     }
     bare = {name for name, field in group.model_fields.items() if not field.description} - groups
     assert bare == set()
+
+
+def test_kinds_of_recipes_have_settings_of_their_own() -> None:
+    run, train = KINDS.values()
+    assert run <= Recipe.model_fields.keys() - TrainRecipe.model_fields.keys()
+    assert train <= TrainRecipe.model_fields.keys() - Recipe.model_fields.keys()

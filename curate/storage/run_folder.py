@@ -7,8 +7,8 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, cast
@@ -162,8 +162,11 @@ class RunFolder:
             return
         import fcntl
 
+        folder = Path(self._path)
+        # innermost first
+        created = [path for path in (folder, *folder.parents) if not path.exists()]
         try:
-            Path(self._path).mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             file = Path(self._path, ".lock").open("a")  # noqa: SIM115 - closed by the block below
         except OSError as error:
             raise atomic.explain(error, self.url) from error
@@ -179,6 +182,7 @@ class RunFolder:
                 yield
             finally:
                 self._remove_temporaries()
+                _remove_unused(folder, created)
 
     def _remove_temporaries(self) -> None:
         for pattern in (f"{atomic.TEMPORARY}*", f"*/{atomic.TEMPORARY}*"):
@@ -187,6 +191,15 @@ class RunFolder:
                     shutil.rmtree(path, ignore_errors=True)
                 else:
                     path.unlink(missing_ok=True)
+
+
+def _remove_unused(folder: Path, created: Iterable[Path]) -> None:
+    """Remove the lock, and the folders that were made for it, where nothing else was written."""
+    with suppress(OSError):
+        if [path.name for path in folder.iterdir()] == [".lock"]:
+            Path(folder, ".lock").unlink()
+            for path in created:
+                path.rmdir()
 
 
 def _local_stamp(stat: os.stat_result) -> str | None:

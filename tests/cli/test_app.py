@@ -185,6 +185,14 @@ def test_manifest_commands_show_validate_and_diff(curate, finished: Path, tmp_pa
             "no manifest at {tmp}/nowhere/manifest/train.parquet",
         ),
         (("train", "nosuch", "-m", "{file}"), "no recipe 'nosuch'"),
+        (
+            ("run", "train/demo", "-i", "{urls}", "-o", "{tmp}/run"),
+            "demo.yaml is a recipe for another command: curate train RECIPE --manifest FILE",
+        ),
+        (
+            ("train", "hq50k", "-m", "{file}"),
+            "hq50k.yaml is a recipe for another command: curate run RECIPE --input URLS",
+        ),
         (("train", "train/demo", "-m", "{tmp}/none.parquet"), "none.parquet"),
         (
             ("restore", "{file}", "-o", "{tmp}/o", "-c", "{tmp}/none.safetensors"),
@@ -207,6 +215,7 @@ def test_user_error_is_one_line_with_remedy(
     assert err.startswith("curate: ")
     assert message.format(**places) in err
     assert err.count("\n") == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "urls.txt"}
 
 
 def test_ctrl_c_says_whether_command_resumes(

@@ -99,3 +99,18 @@ def test_scratch_goes_away(anywhere: RunFolder) -> None:
     with anywhere.scratch() as scratch:
         (scratch / "spool").write_bytes(b"bytes")
     assert not scratch.exists()
+
+
+def test_lock_of_failed_command_leaves_nothing(tmp_path: Path) -> None:
+    def fail(place: Path) -> None:
+        with pytest.raises(ValueError), RunFolder(place).lock():
+            raise ValueError
+
+    fail(tmp_path / "runs" / "mine")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "kept").mkdir()
+    fail(tmp_path / "kept")
+    assert [path.name for path in tmp_path.rglob("*")] == ["kept"]
+    (tmp_path / "kept" / "recipe.yaml").write_text("")
+    fail(tmp_path / "kept")
+    assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == [".lock", "recipe.yaml"]
