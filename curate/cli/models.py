@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from curate.cli.options import Format, Settings, check_format
+from curate.cli.options import Format, Settings, check_format, new_console
 from curate.storage.text_table import TextColumn, TextTable
 
 __all__ = ["models_app"]
@@ -45,11 +45,17 @@ def list_(
     `curate models` does it, too.
     """
     from curate import restore
+    from curate.cli.step_bar import StepProgress
     from curate.cli.tables import show
     from curate.restore.models import MODELS
 
     form = check_format("json" if json else form)
-    entries = [asdict(restore.describe_model(name, height, width)) for name in MODELS]
+    entries = []
+    # each is counted on a network without memory, which takes seconds
+    with StepProgress(new_console(stderr=True), "count models") as steps:
+        for name in MODELS:
+            entries.append(asdict(restore.describe_model(name, height, width)))
+            steps(len(entries), len(MODELS))
     columns = (
         TextColumn("model", ("name",), left=True),
         TextColumn("parameters", ("parameters",), "{:,}".format),

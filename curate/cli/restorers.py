@@ -278,9 +278,11 @@ def restore(
     """
     from curate import restore as restorers
     from curate.cli.step_bar import StepProgress
+    from curate.restore.inference.tiles import watching_pieces
     from curate.stages.measure.restoration_task import find_task
 
-    with StepProgress(new_console(stderr=True), "restore") as steps:
+    progress = StepProgress(new_console(stderr=True), "restore")
+    with progress as steps, watching_pieces(steps.piece):
         results = restorers.restore_files(
             checkpoint,
             inputs,

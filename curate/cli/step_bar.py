@@ -20,7 +20,7 @@ class StepProgress:
 
     def __init__(self, console: Console, what: str) -> None:
         self._console, self._what = console, what
-        self._started = self._printed = time.monotonic()
+        self._started = self._printed = self._piece_started = time.monotonic()
         self._first: int | None = None
         self._bars = _bars(console)
         self._bar = self._bars.add_task(what, total=None, left="", note="")
@@ -45,6 +45,19 @@ class StepProgress:
             self._printed = now
             parts = [f"{self._what} {done:,} of {total:,}", f"{rate:.1f}/s", left]
             self._console.print(f"{', '.join(filter(None, parts))}  {texts}".rstrip())
+
+    def piece(self, done: int, total: int) -> None:
+        """Show that `done` of `total` pieces of the step under way are done."""
+        now = time.monotonic()
+        if done == 0:
+            self._piece_started = now
+        spent = now - self._piece_started
+        left = f"{duration(spent / done * (total - done))} left" if 0 < done < total else ""
+        pieces = f"piece {done:,} of {total:,}"
+        self._bars.update(self._bar, left=left, note=pieces)
+        if not self._console.is_terminal and now - self._printed >= 10 and done:
+            self._printed = now
+            self._console.print(", ".join(filter(None, [f"{self._what}: {pieces}", left])))
 
     def say(self, sentence: str) -> None:
         """Print a sentence above the bar."""

@@ -37,6 +37,19 @@ def test_bar_of_narrow_terminal_shows_step_and_time_left(width: int) -> None:
     assert re.search(r"\d (s|minutes|hours) left", lines[0])
 
 
+def test_pieces_of_long_step_are_shown_every_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    console, text = plain()
+    now = iter(range(0, 999, 6))
+    monkeypatch.setattr("time.monotonic", lambda: float(next(now)))
+    steps = StepProgress(console, "restore")
+    for done in range(5):
+        steps.piece(done, 20)
+    assert text.getvalue().splitlines() == [
+        "restore: piece 1 of 20, 1.9 minutes left",
+        "restore: piece 3 of 20, 1.7 minutes left",
+    ]
+
+
 def test_every_reason_has_its_line_in_the_table() -> None:
     console, text = plain()
     console.print(reasons_table({"ok": 5} | {reason.value: 1 for reason in Reason}))

@@ -18,7 +18,7 @@ from curate.restore.data.patches import to_tensor
 from curate.restore.inference.before_after import before_and_after
 from curate.restore.inference.bilateral import bilateral_filter
 from curate.restore.inference.restore_image import restore_array
-from curate.restore.inference.tiles import OVERLAP, cover, sample_sheet
+from curate.restore.inference.tiles import OVERLAP, cover, sample_sheet, watching_pieces
 from curate.restore.metrics import psnr
 from curate.restore.models import build_model
 from curate.restore.models.complexity_experts import MixtureOfComplexityExperts
@@ -46,6 +46,14 @@ def test_tiles_show_no_seams(tile: int, size: tuple[int, int]) -> None:
     image = draw(1, *size)
     whole = restore_array(Blur(), image, tile=1000, quantise=False)
     assert restore_array(Blur(), image, tile=tile, quantise=False) == pytest.approx(whole, abs=1e-3)
+
+
+def test_watcher_sees_every_piece_of_a_picture_while_its_block_runs() -> None:
+    seen: list[tuple[int, int]] = []
+    with watching_pieces(lambda done, total: seen.append((done, total))):
+        restore_array(Blur(), draw(1, 100, 170), tile=100)
+    restore_array(Blur(), draw(1, 100, 170), tile=100)
+    assert seen == [(0, 3), (1, 3), (2, 3), (3, 3)]
 
 
 @given(st.integers(1, 3000), st.sampled_from([80, 96, 200, 512, 1024]), st.sampled_from([1, 7, 8]))

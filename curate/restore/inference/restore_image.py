@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from curate.restore.checkpoints.checkpoint import load_model
 from curate.restore.data.degradations import TASKS, parse_task
 from curate.restore.data.patches import to_tensor
 from curate.restore.inference.bilateral import bilateral_filter
-from curate.restore.inference.tiles import cover, sample_sheet
+from curate.restore.inference.tiles import cover, report_piece, sample_sheet
 from curate.restore.models import task_arguments
 
 __all__ = ["model_arguments", "restore_array", "restore_image"]
@@ -99,10 +100,12 @@ def restore_array(
         arguments |= _pick_route(model, sample_sheet(image_HWC, tile))
     # sum of the pieces, weighted so that the weights of all pieces at a pixel sum to 1
     restored_HWC = np.zeros(image_HWC.shape, np.float32)
-    for row, weight_h in rows:
-        for column, weight_w in columns:
-            piece_HWC = _restore_piece(model, image_HWC[row, column], arguments)
-            restored_HWC[row, column] += piece_HWC * (weight_h[:, None] * weight_w)[..., None]
+    pieces = len(rows) * len(columns)
+    report_piece(0, pieces)
+    for number, ((row, weight_h), (column, weight_w)) in enumerate(product(rows, columns), 1):
+        piece_HWC = _restore_piece(model, image_HWC[row, column], arguments)
+        restored_HWC[row, column] += piece_HWC * (weight_h[:, None] * weight_w)[..., None]
+        report_piece(number, pieces)
     result_HWC: NDArray[Any] = restored_HWC.clip(0, 255)
     if grey:
         result_HWC = result_HWC.mean(axis=2, keepdims=True)

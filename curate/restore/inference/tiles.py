@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import RestoreError
 
-__all__ = ["OVERLAP", "cover", "sample_sheet"]
+__all__ = ["OVERLAP", "cover", "report_piece", "sample_sheet", "watching_pieces"]
 
 OVERLAP = 64
 """Pixels that neighbouring pieces share, at least.
@@ -19,6 +22,23 @@ neighbour.
 """
 
 _STRIPS = 4
+_WATCHER: ContextVar[Callable[[int, int], None] | None] = ContextVar("_WATCHER", default=None)
+
+
+@contextmanager
+def watching_pieces(watcher: Callable[[int, int], None]) -> Iterator[None]:
+    """Call `watcher(done, total)` before and after each piece of a picture while a block runs."""
+    token = _WATCHER.set(watcher)
+    try:
+        yield
+    finally:
+        _WATCHER.reset(token)
+
+
+def report_piece(done: int, total: int) -> None:
+    """Tell the watcher, if there is one, how many pieces of a picture are done."""
+    if watcher := _WATCHER.get():
+        watcher(done, total)
 
 
 def cover(length: int, tile: int, grid: int) -> list[tuple[slice, NDArray[np.float32]]]:
