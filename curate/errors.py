@@ -142,6 +142,11 @@ class Reason(StrEnum):
         "measure",
         "more pixels than the recipe's limit, or a side over 65,535",
     )
+    TOO_COSTLY = (
+        "too_costly",
+        "measure",
+        "decoding it takes more time or memory than any picture of its size needs",
+    )
     DECODE_FAILED = "decode_failed", "measure", "the image is damaged"
     CRASHED = "crashed", "measure", "decoding it killed a worker, again and again"
     TOO_SMALL = "too_small", "filter", "a side shorter than the recipe's minimum"

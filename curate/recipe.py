@@ -22,6 +22,7 @@ from curate.manifest.schema import LEDGER, MANIFEST, PAIRED
 
 __all__ = [
     "FACTS",
+    "LOSS_FACTS",
     "THUMBNAIL_SHARE",
     "Bound",
     "Candidates",
@@ -141,6 +142,8 @@ Fact = Literal[
 """Column that is measured on request only."""
 
 FACTS: tuple[Fact, ...] = get_args(Fact)
+LOSS_FACTS: tuple[Fact, ...] = ("blockiness", "spectral_cutoff")
+"""Facts that are always measured."""
 
 
 class Measure(Config):
@@ -150,7 +153,8 @@ class Measure(Config):
     """Further cut-offs of the high-frequency ratio, as shares of the half-diagonal; 0.25 becomes
     column hf_ratio_025."""
     facts: tuple[Fact, ...] = ()
-    """Further facts to measure, each a column; columns of the others are null."""
+    """Further facts to measure, each a column; columns of the others are null. `blockiness` and
+    `spectral_cutoff` are always measured: they tell which copy of a picture has lost the least."""
     max_pixels: Annotated[int, Field(gt=0, le=178_000_000)] = 100_000_000
     """Images with more pixels are rejected before decoding; measuring takes 8 to 16 bytes of memory
     a pixel, WebP the most, and up to 20 with facts of colours."""
@@ -171,7 +175,9 @@ class Measure(Config):
         return f"hf_ratio_{str(cutoff).replace('.', '')}"
 
 
-_HEADER_COLUMNS = frozenset({"format", "animated", "width", "height", "pixels", "nbytes", "bpp"})
+_AT_MOST = frozenset({"coded_nbytes", "bpp"})
+"""Columns of which a file's length shows the largest possible value."""
+_HEADER_COLUMNS = frozenset({"format", "animated", "width", "height", "pixels", "nbytes"})
 """Measured columns that a file's header shows."""
 
 _NEVER_BOUND = (
@@ -187,6 +193,7 @@ _MINIMUM_REASONS = {
     "height": Reason.TOO_SMALL,
     "pixels": Reason.TOO_SMALL,
     "nbytes": Reason.TOO_FEW_BYTES,
+    "coded_nbytes": Reason.TOO_FEW_BYTES,
     "bpp": Reason.LOW_BPP,
     "spectral_cutoff": Reason.UPSCALED,
     "colourfulness": Reason.COLOURLESS,
@@ -309,7 +316,7 @@ class TestSplit(Config):
 
 
 class Dedup(Config):
-    """Rules for duplicates: of each cluster the image with the most pixels, then bpp, stays."""
+    """Rules for duplicates: of each cluster the image that has lost the least stays."""
 
     exact: bool = True
     """Whether equal bytes, or equal pixels, make two images the same."""
@@ -378,7 +385,12 @@ class Recipe(Config):
             return ()
         known = {"source", "licence", "caption", "host", "claimed_width", "claimed_height"}
         known |= {*self.candidates.keep, *_HEADER_COLUMNS}
-        return tuple(bound for bound in self.filters.bounds if bound.column in known)
+        minima = {("min", column) for column in _AT_MOST}
+        return tuple(
+            bound
+            for bound in self.filters.bounds
+            if bound.column in known or (bound.test, bound.column) in minima
+        )
 
     @model_validator(mode="after")
     def _embeddings_are_kept(self) -> Recipe:
@@ -396,7 +408,7 @@ class Recipe(Config):
         for name in ratios.intersection(self.candidates.keep):
             raise ValueError(f"candidates.keep names {name}, which measure.cutoffs makes")
         numbers |= {"claimed_width", "claimed_height", *self.candidates.keep, *ratios}
-        unmeasured = set(FACTS) - set(self.measure.facts)
+        unmeasured = set(FACTS) - {*self.measure.facts, *LOSS_FACTS}
         preferred = [self.select.prefer.removeprefix("-")] if self.select.prefer else []
         named: list[tuple[str, Iterable[str], set[str], str]] = [
             ("filters.min", self.filters.min, numbers, "of numbers"),

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import io
-import re
-import struct
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import cache
-from typing import IO
+from typing import IO, Any
 
+import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from curate.errors import ImageError, Reason
+from curate.errors import CurateError, ImageError, Reason
+from curate.images.coded_picture import CodedPicture, coded_picture, first_gif_frame
+from curate.images.decoder_errors import DECODER_ERRORS, as_image_error
 from curate.images.file_format import HEAD, sniff
 from curate.images.header import read_header
+from curate.images.jpeg_stream import JpegStream, open_jpeg
+from curate.images.png_chunks import PngChunks, open_png
+from curate.images.samples import DeepImage, image_of
+from curate.images.tiff_pages import TiffPages, open_tiff
 
 __all__ = [
     "FORMATS",
@@ -27,6 +32,7 @@ __all__ = [
     "decode_small",
     "installed",
     "open_image",
+    "open_picture",
     "orientation",
     "to_luma",
     "to_rgb",
@@ -36,21 +42,12 @@ __all__ = [
 MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 2**27)
 """Pillow's own limit on what it opens."""
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "HEIF", "JXL")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "HEIF", "JXL", "PPM")
 """Formats of the web, decoded where Pillow or a plugin can; none is as dangerous as PostScript.
 HEIF and JXL need plugins, `pip install 'curate[formats]'`."""
 
-_MAX_SCANS = 500
-_SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
-_MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")
-"""Markers of JPEG except those between coded bytes."""
-
-_DAMAGED = (
-    OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, AttributeError, EOFError,
-    OverflowError, ArithmeticError, AssertionError, NotImplementedError, RuntimeError, struct.error,
-    zlib.error,
-)  # fmt: skip
-"""Errors that Pillow's decoders were seen to raise for damaged or hostile files."""
+_XMP = ("xmp", "XML:com.adobe.xmp")
+"""Pillow's names of XMP data."""
 
 _TURNS = "FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_270 TRANSVERSE ROTATE_90"
 _UPRIGHT = {value: Image.Transpose[turn] for value, turn in enumerate(_TURNS.split(), start=2)}
@@ -58,45 +55,118 @@ _UPRIGHT = {value: Image.Transpose[turn] for value, turn in enumerate(_TURNS.spl
 
 
 @contextmanager
-def open_image(source: IO[bytes]) -> Iterator[Image.Image]:
-    """Open an image file; pixels are decoded on their first use within the block.
+def open_picture(data: bytes) -> Iterator[tuple[Image.Image, CodedPicture]]:
+    """Open an image file, and tell how it codes its picture.
+
+    Pixels are decoded on their first use within the block.
 
     Raises:
-        ImageError: if it is no image, damaged, over MAX_PIXELS, or its format isn't installed.
+        ImageError: if it is no image, damaged, over MAX_PIXELS, or of a kind that isn't read here.
     """
     with warnings.catch_warnings():
         # the caller judges the size; odd EXIF or TIFF tags don't make an image unusable
         warnings.simplefilter("ignore")
         try:
-            with Image.open(source, formats=[_format(source)]) as image:
-                yield image
+            image, coded = _open(data, _format(data))
+            with image:
+                if image.width * image.height > MAX_PIXELS:
+                    detail = f"{image.width} x {image.height}"
+                    raise ImageError(Reason.TOO_MANY_PIXELS, detail)
+                _read_exif(image)
+                yield image, coded
+        except CurateError:
+            raise
         except UnidentifiedImageError as error:
             raise ImageError(Reason.DECODE_FAILED, "its header is damaged") from error
-        except Image.DecompressionBombError as error:
-            raise ImageError(Reason.TOO_MANY_PIXELS, str(error)) from error
-        except _DAMAGED as error:
-            raise ImageError(Reason.DECODE_FAILED, str(error) or type(error).__name__) from error
+        except DECODER_ERRORS as error:
+            raise as_image_error(error) from error
 
 
-def _format(source: IO[bytes]) -> str:
-    """Return the format by the first bytes; Pillow then tries no other.
+@contextmanager
+def open_image(source: IO[bytes]) -> Iterator[Image.Image]:
+    """Open an image file; see `open_picture`."""
+    source.seek(0)
+    with open_picture(source.read()) as (image, _):
+        yield image
+
+
+def _format(data: bytes) -> str:
+    """Return the format by the first bytes; no other is tried.
 
     Raises:
-        ImageError: if there is no decoder for it, or decoding would take too long.
+        ImageError: if there is no decoder for it.
     """
-    source.seek(0)
-    found = sniff(source.read(HEAD))
+    found = sniff(data[:HEAD])
     if found is None:
         raise ImageError(Reason.FORMAT_UNSUPPORTED, "it begins like no image")
     if found not in installed():
         extra = ": run  pip install 'curate[formats]'" if found in ("HEIF", "JXL") else ""
         raise ImageError(Reason.FORMAT_UNSUPPORTED, f"no decoder for {found} is installed{extra}")
-    source.seek(0)
-    if found in ("JXL", "JPEG"):
-        data = source.read()
-        source.seek(0)
-        _refuse_bomb(data) if found == "JXL" else _refuse_scans(data)
     return found
+
+
+def _open(data: bytes, format_: str) -> tuple[Image.Image, CodedPicture]:
+    """Open a file of a format, and return the facts of its coded picture."""
+    match format_:
+        case "JPEG":
+            stream = JpegStream.read(data)
+            nbytes = min(len(stream.coded), len(data))
+            return open_jpeg(data, stream), CodedPicture(nbytes, stream.precision, animated=False)
+        case "PNG":
+            chunks = PngChunks.read(data)
+            image = open_png(chunks)
+            animated = getattr(image, "is_animated", False)
+            return image, CodedPicture(chunks.coded_nbytes, chunks.bit_depth, animated)
+        case "TIFF":
+            pages = TiffPages.read(data)
+            page = pages.picture
+            nbytes = min(page.coded_nbytes, len(data))
+            return open_tiff(data, pages), CodedPicture(nbytes, page.bit_depth, pages.animated)
+        case "GIF":
+            frame, animated = first_gif_frame(data)
+            coded = CodedPicture(len(data) if animated else len(frame), None, animated)
+            return Image.open(io.BytesIO(frame), formats=["GIF"]), coded
+    coded = coded_picture(data, format_)
+    if format_ == "JXL":
+        _refuse_bomb(data)
+    image = Image.open(io.BytesIO(data), formats=[format_])
+    if format_ == "JPEG2000" and (coded.bit_depth or 8) > 8 and image.mode in _DEEP:
+        image = _deep_jpeg2000(data, image, coded.bit_depth or 8)
+    if coded.animated is None:
+        coded = replace(coded, animated=getattr(image, "is_animated", False))
+    return image, coded
+
+
+_DEEP = {"I;16": "I;16", "L": "I;16", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA"}
+"""Modes of Pillow whose JPEG 2000 samples may have been deeper -> modes that keep their range."""
+
+
+def _deep_jpeg2000(data: bytes, shallow: Image.Image, bit_depth: int) -> DeepImage:
+    """Return the image of a JPEG 2000 of more than 8 bits, which Pillow rounds differently."""
+    mode = _DEEP[shallow.mode]
+
+    def decode() -> Image.Image:
+        samples = imagecodecs.jpeg2k_decode(data)
+        samples_HWC = samples if samples.ndim == 3 else samples[..., None]
+        low = -(2 ** (bit_depth - 1)) if samples.dtype.kind == "i" else 0
+        return image_of(samples_HWC, mode, low, low + 2**bit_depth - 1)
+
+    image = DeepImage("JPEG2000", mode, shallow.size, decode)
+    image.info = shallow.info
+    return image
+
+
+def _read_exif(image: Image.Image) -> None:
+    """Have Pillow parse the EXIF data now, without the orientation of XMP.
+
+    Viewers turn by EXIF alone. Data that can't be parsed count as none.
+    """
+    xmp: dict[str | tuple[int, int], Any] = {
+        key: image.info.pop(key) for key in _XMP if key in image.info
+    }
+    with suppress(*DECODER_ERRORS):
+        Image.Image.getexif(image)
+    image.info |= xmp
 
 
 @cache
@@ -125,24 +195,6 @@ def _refuse_bomb(data: bytes) -> None:
         raise ImageError(Reason.TOO_MANY_PIXELS, f"{header.width} x {header.height}")
 
 
-def _refuse_scans(data: bytes) -> None:
-    """Raise ImageError for a JPEG of too many scans.
-
-    Each scan of a progressive JPEG is decoded over all of its pixels, and empty scans take no
-    bytes. So a small file can take hours. Encoders write some ten scans; the format has a use for
-    hundreds at most.
-    """
-    at, scans = 2, 0
-    # jump from segment to segment by their lengths, and over coded bytes by the search
-    while (marker := _MARKER.search(data, at)) and marker[0][1] != _EOI:
-        at = marker.end()
-        scans += marker[0][1] == _SOS
-        if scans > _MAX_SCANS:
-            raise ImageError(Reason.DECODE_FAILED, f"it has more than {_MAX_SCANS} scans")
-        if marker[0][1] != _SOI:
-            at += int.from_bytes(data[at : at + 2])
-
-
 def orientation(image: Image.Image) -> int:
     """Return the EXIF orientation, 1 to 8; 1 if there is none, or a senseless one.
 
@@ -151,7 +203,8 @@ def orientation(image: Image.Image) -> int:
     """
     if image.format == "JXL" and not getattr(image, "jpeg", False):
         return 1
-    value = image.getexif().get(0x0112, 1)
+    # not the override for PNG, which decodes the pixels
+    value = Image.Image.getexif(image).get(0x0112, 1)
     return int(value) if value in _UPRIGHT else 1  # a damaged header can hold a fraction
 
 
@@ -217,6 +270,8 @@ def _flat(image: Image.Image) -> Image.Image:
         samples = np.asarray(image, dtype=np.float32) / 257
         return Image.fromarray(samples.clip(0, 255).round().astype(np.uint8))
     if image.has_transparency_data:
+        if image.mode == "La":  # Pillow converts it to its own kind only
+            image = image.convert("LA")
         # paste over white
         colours = image.convert("RGBA")
         white = Image.new("RGB", image.size, "white")

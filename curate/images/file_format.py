@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 __all__ = ["EXTENSIONS", "HEAD", "sniff"]
 
 HEAD = 64
@@ -18,6 +20,7 @@ EXTENSIONS = {
     "HEIF": "heic",
     "JXL": "jxl",
     "JPEG2000": "jp2",
+    "PPM": "ppm",
 }
 """Format -> extension of file names."""
 
@@ -36,6 +39,8 @@ _MAGIC = (
     (b"\xff\x4f\xff\x51", "JPEG2000"),
 )
 _BMP_HEADERS = {12, 40, 52, 56, 64, 108, 124}
+_PNM = re.compile(rb"P[1-6][ \t\r\n]+[0-9#]")
+"""PBM, PGM and PPM: the kind, then the width or a comment."""
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
 
@@ -53,6 +58,8 @@ def sniff(head: bytes) -> str | None:
     # "BM" alone begins many a text: ask for the size of a known info header too
     if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
         return "BMP"
+    if _PNM.match(head):
+        return "PPM"
     return _heif(head) if head[4:8] == b"ftyp" else None
 
 

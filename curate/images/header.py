@@ -6,10 +6,12 @@ and leaves out facts that are uncertain. Sizes are those of stored pixels, befor
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
+from curate.images.boxes import EndOfHead, HeadBits, HeadBytes, box, boxes, properties_of
 from curate.images.file_format import sniff
 
 __all__ = ["Header", "read_header"]
@@ -31,8 +33,8 @@ def read_header(head: bytes) -> Header:
     facts: dict[str, int] = {}
     if format_ in _READERS:
         # dict.update keeps the facts that it read before the end
-        with suppress(_EndOfHead):
-            facts.update(_READERS[format_](_Bytes(head)))
+        with suppress(EndOfHead):
+            facts.update(_READERS[format_](HeadBytes(head)))
     width, height, animated = map(facts.get, ("width", "height", "animated"))
     # no image has a side of 0: it is damaged, or means "see below"
     if not width or not height:
@@ -40,30 +42,8 @@ def read_header(head: bytes) -> Header:
     return Header(format_, width, height, None if animated is None else bool(animated))
 
 
-class _EndOfHead(Exception):  # noqa: N818 - no error
-    """The head ends, or stops making sense, before the next fact."""
-
-
 Facts = Iterator[tuple[str, int]]
 """(name of a field of Header, value), each as soon as it is known."""
-
-
-@dataclass
-class _Bytes:
-    """First bytes of a file; reading beyond them by a method raises _EndOfHead."""
-
-    data: bytes
-
-    def at(self, start: int, length: int) -> bytes:
-        if start + length > len(self.data):
-            raise _EndOfHead
-        return self.data[start : start + length]
-
-    def big(self, start: int, length: int) -> int:
-        return int.from_bytes(self.at(start, length), "big")
-
-    def little(self, start: int, length: int) -> int:
-        return int.from_bytes(self.at(start, length), "little")
 
 
 def _size(width: int, height: int) -> Facts:
@@ -71,7 +51,7 @@ def _size(width: int, height: int) -> Facts:
     yield "height", height
 
 
-def _jpeg(head: _Bytes) -> Facts:
+def _jpeg(head: HeadBytes) -> Facts:
     """ITU-T T.81, annex B: marker segments up to the start of a frame."""
     yield "animated", False
     at = 2
@@ -90,7 +70,7 @@ def _jpeg(head: _Bytes) -> Facts:
             at += 2 + max(2, head.big(at + 2, 2))
 
 
-def _png(head: _Bytes) -> Facts:
+def _png(head: HeadBytes) -> Facts:
     """W3C PNG, third edition: IHDR comes first, acTL before the first IDAT."""
     if head.at(12, 4) != b"IHDR":
         return
@@ -105,7 +85,7 @@ def _png(head: _Bytes) -> Facts:
     yield "animated", False
 
 
-def _webp(head: _Bytes) -> Facts:
+def _webp(head: HeadBytes) -> Facts:
     """RFC 9649."""
     match head.at(12, 4):
         case b"VP8 " if head.at(23, 3) == b"\x9d\x01\x2a":
@@ -127,7 +107,7 @@ def _webp(head: _Bytes) -> Facts:
     yield "animated", False
 
 
-def _gif(head: _Bytes) -> Facts:
+def _gif(head: HeadBytes) -> Facts:
     """GIF89a: the first frame may be larger than the screen that it is on."""
     width, height = head.little(6, 2), head.little(8, 2)
     at, frames = 13 + _colour_table(head, 10), 0
@@ -150,13 +130,16 @@ def _gif(head: _Bytes) -> Facts:
     yield "animated", False
 
 
-def _colour_table(head: _Bytes, flags_at: int) -> int:
+def _colour_table(head: HeadBytes, flags_at: int) -> int:
     """Return the bytes of the table that a GIF's flags announce."""
     flags = head.big(flags_at, 1)
     return 6 << (flags & 7) if flags & 0x80 else 0
 
 
-def _bmp(head: _Bytes) -> Facts:
+_PNM = re.compile(rb"P[1-6](?:\s|#[^\n]*\n)+(\d{1,9})(?:\s|#[^\n]*\n)+(\d{1,9})\s")
+
+
+def _bmp(head: HeadBytes) -> Facts:
     yield "animated", False
     if head.little(14, 4) == 12:  # OS/2
         yield from _size(head.little(18, 2), head.little(20, 2))
@@ -166,7 +149,14 @@ def _bmp(head: _Bytes) -> Facts:
         yield from _size(width, min(height, (1 << 32) - height))
 
 
-def _tiff(head: _Bytes) -> Facts:
+def _pnm(head: HeadBytes) -> Facts:
+    """Netpbm: the kind, width and height as text, with comments between."""
+    yield "animated", False
+    if found := _PNM.match(head.data):
+        yield from _size(int(found[1]), int(found[2]))
+
+
+def _tiff(head: HeadBytes) -> Facts:
     """TIFF 6.0 and BigTIFF: the first directory, if it is within the head."""
     number = head.little if head.data.startswith(b"II") else head.big
     big = number(2, 2) == 43
@@ -186,18 +176,18 @@ def _tiff(head: _Bytes) -> Facts:
         yield "animated", following != 0
 
 
-def _heif(head: _Bytes) -> Facts:
+def _heif(head: HeadBytes) -> Facts:
     """ISO/IEC 23008-12: the ispe property of the primary item."""
     brands = head.at(8, min(head.big(0, 4), len(head.data)) - 8) if head.big(0, 4) > 8 else b""
     if sniff(head.data) == "AVIF" and b"avis" not in brands:
         yield "animated", False
-    start, end = _box(head, b"meta", 0, len(head.data))
-    at, _ = _box(head, b"pitm", start + 4, end)
+    start, end = box(head, b"meta", 0, len(head.data))
+    at, _ = box(head, b"pitm", start + 4, end)
     item = head.big(at + 4, 4 if head.big(at, 1) else 2)
-    properties = _box(head, b"iprp", start + 4, end)
-    own = _properties_of(head, item, *_box(head, b"ipma", *properties))
-    boxes = list(_boxes(head, *_box(head, b"ipco", *properties)))
-    wanted = [boxes[i - 1] for i in own if 0 < i <= len(boxes)]
+    properties = box(head, b"iprp", start + 4, end)
+    own = properties_of(head, item, *box(head, b"ipma", *properties))
+    listed = list(boxes(head, *box(head, b"ipco", *properties)))
+    wanted = [listed[i - 1] for i in own if 0 < i <= len(listed)]
     if any(kind == b"clap" for kind, *_ in wanted):  # cropped by fractions
         return
     for kind, start, _ in wanted:
@@ -205,25 +195,11 @@ def _heif(head: _Bytes) -> Facts:
             yield from _size(head.big(start + 4, 4), head.big(start + 8, 4))
 
 
-def _properties_of(head: _Bytes, item: int, start: int, end: int) -> list[int]:
-    """Return the numbers of an item's properties, from 1, by an ipma box."""
-    id_length, wide = 4 if head.big(start, 1) else 2, head.big(start + 3, 1) & 1
-    size, mask = (2, 0x7FFF) if wide else (1, 0x7F)
-    at = start + 8
-    while at < end:
-        id_, count = head.big(at, id_length), head.big(at + id_length, 1)
-        at += id_length + 1
-        if id_ == item:
-            return [head.big(at + i * size, size) & mask for i in range(count)]
-        at += count * size
-    return []
-
-
-def _jxl(head: _Bytes) -> Facts:
+def _jxl(head: HeadBytes) -> Facts:
     """ISO/IEC 18181-1: a bare codestream, or the first piece of one in boxes."""
     start = 0
     if head.at(0, 2) != b"\xff\x0a":
-        for kind, start, _ in _boxes(head, 0, len(head.data)):
+        for kind, start, _ in boxes(head, 0, len(head.data)):
             if kind in (b"jxlc", b"jxlp"):
                 start += 4 * (kind == b"jxlp")
                 break
@@ -231,7 +207,7 @@ def _jxl(head: _Bytes) -> Facts:
             return
         if head.at(start, 2) != b"\xff\x0a":
             return
-    bits = _Bits(head, start + 2)
+    bits = HeadBits(head, start + 2)
     small = bits.take(1)
     height = bits.side(small)
     ratio = bits.take(3)
@@ -241,51 +217,13 @@ def _jxl(head: _Bytes) -> Facts:
         yield "animated", False
 
 
-class _Bits:
-    """Bits of a JPEG XL codestream; the lowest of a byte comes first."""
-
-    def __init__(self, head: _Bytes, start: int) -> None:
-        self._head, self._at = head, 8 * start
-
-    def take(self, count: int) -> int:
-        start, shift = divmod(self._at, 8)
-        self._at += count
-        return self._head.little(start, (shift + count + 7) // 8) >> shift & ((1 << count) - 1)
-
-    def side(self, small: int) -> int:
-        return 8 * (self.take(5) + 1) if small else self.take((9, 13, 18, 30)[self.take(2)]) + 1
-
-
-def _boxes(head: _Bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield type, start and end of the contents of each box (ISO/IEC 14496-12).
-
-    The last box may reach beyond the head.
-    """
-    while at + 8 <= min(end, len(head.data)):
-        length, kind, start = head.big(at, 4), head.at(at + 4, 4), at + 8
-        if length == 1:
-            length, start = head.big(at + 8, 8), at + 16
-        after = end if length == 0 else at + length
-        if after < start:
-            raise _EndOfHead
-        yield kind, start, min(after, end)
-        at = after
-
-
-def _box(head: _Bytes, kind: bytes, at: int, end: int) -> tuple[int, int]:
-    """Return start and end of the contents of the first box of a kind."""
-    for found, start, stop in _boxes(head, at, end):
-        if found == kind:
-            return start, stop
-    raise _EndOfHead
-
-
-_READERS: dict[str | None, Callable[[_Bytes], Facts]] = {
+_READERS: dict[str | None, Callable[[HeadBytes], Facts]] = {
     "JPEG": _jpeg,
     "PNG": _png,
     "WEBP": _webp,
     "GIF": _gif,
     "BMP": _bmp,
+    "PPM": _pnm,
     "TIFF": _tiff,
     "AVIF": _heif,
     "HEIF": _heif,

@@ -72,7 +72,11 @@ _RULES: tuple[tuple[Sequence[str], str, Test], ...] = (
     (["id"], "not 16 hex digits", _hex_digits(16)),
     (["sha256", "pixel_sha256", "degraded_sha256"], "not 64 hex digits", _hex_digits(64)),
     (["split"], "neither train nor test", lambda v: pc.is_in(v, pa.array(["train", "test"]))),
-    (["width", "height", "nbytes", "degraded_nbytes"], "not positive", lambda v: pc.greater(v, 0)),
+    (
+        ["width", "height", "nbytes", "coded_nbytes", "degraded_nbytes"],
+        "not positive",
+        lambda v: pc.greater(v, 0),
+    ),
     (["offset", "degraded_offset"], "negative", lambda v: pc.greater_equal(v, 0)),
     (["orientation"], "outside 1 to 8", _between(1, 8)),
     (["jpeg_quality"], "outside 1 to 100", _between(1, 100)),
@@ -134,11 +138,14 @@ def _find_broken_values(table: pa.Table, sound: set[str]) -> Iterator[Fault]:
         differs = pc.not_equal(product, table["pixels"])
         yield from _faults("pixels", "not width x height", differs)
     if {"nbytes", "pixels", "bpp"} <= sound:
-        bits = pc.multiply(table["nbytes"].cast(pa.float64()), 8.0)
+        nbytes = table["nbytes"]
+        if "coded_nbytes" in sound:
+            nbytes = pc.coalesce(table["coded_nbytes"], nbytes)
+        bits = pc.multiply(nbytes.cast(pa.float64()), 8.0)
         bpp = pc.divide(bits, table["pixels"].cast(pa.float64()))
         error = pc.abs(pc.subtract(bpp, table["bpp"]))
         right = pc.less_equal(error, pc.multiply(bpp, 1e-9))
-        yield from _faults("bpp", "not 8 x nbytes / pixels", pc.invert(right))
+        yield from _faults("bpp", "not 8 x coded_nbytes / pixels", pc.invert(right))
 
 
 def _find_half_pairs(table: pa.Table) -> Iterator[Fault]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-SCHEMA_VERSION = "1.2"
+SCHEMA_VERSION = "1.3"
 
 _OTHER_STAGES = {
     "candidates": "id url host source licence caption",
@@ -71,6 +71,11 @@ MANIFEST: tuple[Column, ...] = (
     _text("tar", "tar that holds the bytes, relative to the manifest's root; null when published"),
     _int64("offset", "where the bytes start in the tar; null when published", "bytes"),
     _int64("nbytes", "length of the bytes as served", "bytes", required=True),
+    _int64(
+        "coded_nbytes",
+        "bytes of the coded picture alone, without metadata, previews and whatever lies behind it",
+        "bytes",
+    ),
     _text("format", "true format by content: JPEG, PNG, WEBP, ...", required=True),
     _text("mode", "Pillow mode as decoded: L, RGB, RGBA, CMYK, I;16, ..."),
     _int8("bit_depth", "bits a sample", "bits"),
@@ -80,7 +85,12 @@ MANIFEST: tuple[Column, ...] = (
     _int32("width", "width after EXIF orientation", "pixels", required=True),
     _int32("height", "height after EXIF orientation", "pixels", required=True),
     _int64("pixels", "width x height", "pixels", required=True),
-    _double("bpp", "8 x nbytes / pixels, of the bytes as served", "bits/pixel", required=True),
+    _double(
+        "bpp",
+        "8 x coded_nbytes / pixels; of nbytes where coded_nbytes is null",
+        "bits/pixel",
+        required=True,
+    ),
     _int8(
         "jpeg_quality", "IJG quality nearest to the luma quantisation table; null for other formats"
     ),

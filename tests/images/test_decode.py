@@ -58,12 +58,9 @@ def test_luma_is_that_of_the_rgb(mode: str) -> None:
 
 def test_sixteen_bits_become_eight() -> None:
     eight = noise(channels=1)
-    for sixteen in (
-        Image.fromarray(eight.astype(np.uint16) * 257),
-        Image.fromarray(eight.astype(np.int32) * 257),
-    ):
-        assert np.array_equal(luma_of(sixteen, "TIFF"), eight)
-        assert np.array_equal(rgb_of(sixteen, "TIFF"), np.stack([eight] * 3, axis=2))
+    sixteen = Image.fromarray(eight.astype(np.uint16) * 257)
+    assert np.array_equal(luma_of(sixteen, "TIFF"), eight)
+    assert np.array_equal(rgb_of(sixteen, "TIFF"), np.stack([eight] * 3, axis=2))
     grey = Image.fromarray(np.array([[0, 128, 129, 65535]], np.uint16))
     assert luma_of(grey).tolist() == [[0, 0, 1, 255]]
 
@@ -169,14 +166,14 @@ def test_jpeg_of_too_many_scans_is_refused() -> None:
     comment = b"\xff\xfe\x10\x02" + b"\xff\xda" * 0x800  # what looks like scans, and is a comment
     with open_image(io.BytesIO(data[:2] + comment + data[2:] + b"\xff\xda" * 600)) as image:
         assert to_luma(image).shape == (256, 256)
-    with open_image(io.BytesIO(lead + last * 100 + b"\xff\xd9")) as image:
+    with open_image(io.BytesIO(lead + last * 50 + b"\xff\xd9")) as image:
         image.load()
     with (
-        pytest.raises(ImageError, match="more than 500 scans") as refused,
+        pytest.raises(ImageError, match="scans of 256 x 256 pixels") as refused,
         open_image(io.BytesIO(lead + last * 600)),
     ):
         pass
-    assert refused.value.reason == Reason.DECODE_FAILED
+    assert refused.value.reason == Reason.TOO_COSTLY
 
 
 def test_an_image_error_within_the_block_keeps_its_reason() -> None:

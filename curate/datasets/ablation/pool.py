@@ -37,8 +37,8 @@ MEASURES = {"resolution": "pixels", "bpp": "bpp", "frequency": "hf_ratio_032"}
 """Aspect -> the measure whose mean it is."""
 
 _MINIMA = {
-    "resolution": ("width", "height", "pixels", "nbytes"),
-    "bpp": ("bpp", "nbytes"),
+    "resolution": ("width", "height", "pixels", "nbytes", "coded_nbytes"),
+    "bpp": ("bpp", "nbytes", "coded_nbytes"),
     "frequency": ("hf_ratio", "hf_ratio_032"),
 }
 """Aspect -> columns whose minima reject images of little of it; small images have small files."""

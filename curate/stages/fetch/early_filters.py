@@ -66,7 +66,8 @@ class EarlyFilters:
         """
         width, height = header.width, header.height
         facts: dict[str, Any] = {"format": header.format, "animated": header.animated}
-        facts["nbytes"] = nbytes
+        # the coded picture has no more bytes than its file
+        facts["nbytes"] = facts["coded_nbytes"] = nbytes
         pixels = width * height if width and height else None
         if pixels and nbytes is not None:
             facts["bpp"] = 8 * nbytes / pixels

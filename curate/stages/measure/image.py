@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,10 +10,11 @@ from typing import Any
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
-from PIL import Image, TiffImagePlugin
+from PIL import Image
 
 from curate.errors import ImageError, Reason
-from curate.images.decode import MAX_PIXELS, open_image, orientation, to_luma, to_rgb
+from curate.images.coded_picture import CodedPicture
+from curate.images.decode import MAX_PIXELS, open_picture, orientation, to_luma, to_rgb
 from curate.recipe import Fact
 from curate.stages.measure.facts import COLOUR_FACTS, Decoded, measure_facts
 from curate.stages.measure.frequency import PAPER_CUTOFF, PUBLISHED_CUTOFF, ratios_and_spectrum
@@ -31,6 +31,7 @@ takes far more memory than the line."""
 class Measures:
     """Measures of an image from its bytes alone; curate.manifest.schema has them as columns."""
 
+    coded_nbytes: int
     format: str
     mode: str
     bit_depth: int
@@ -70,13 +71,13 @@ def measure_image(
     Raises:
         ImageError: if it can't be measured; `reason` says why.
     """
-    with open_image(io.BytesIO(data)) as image:
+    with open_picture(data) as (image, coded):
         if image.width * image.height > max_pixels or max(image.size) > MAX_SIDE:
             raise ImageError(
                 Reason.TOO_MANY_PIXELS,
                 f"{image.width} x {image.height}, over {max_pixels} pixels or {MAX_SIDE} a side",
             )
-        header = _header_facts(image, data)
+        header = _header_facts(image, coded)
         colours = None if COLOUR_FACTS.isdisjoint(facts) else to_rgb(image)
         luma_HW = to_luma(image) if colours is None else np.asarray(colours.convert("L"))
         rgb_HWC = None if colours is None else np.asarray(colours)
@@ -88,7 +89,7 @@ def measure_image(
         width=luma_HW.shape[1],
         height=luma_HW.shape[0],
         pixels=luma_HW.size,
-        bpp=bits_per_pixel(len(data), luma_HW.size),
+        bpp=bits_per_pixel(coded.nbytes, luma_HW.size),
         hf_ratio=ratios[0],
         hf_ratio_032=ratios[1],
         pixel_sha256=_pixel_sha256(luma_HW),
@@ -99,7 +100,7 @@ def measure_image(
 
 
 def bits_per_pixel(nbytes: int, pixels: int) -> float:
-    """Return 8 x bytes as served / pixels: the paper's bpp, where more means less compression."""
+    """Return 8 x bytes of the coded picture / pixels: more means less compression."""
     return 8 * nbytes / pixels
 
 
@@ -115,18 +116,16 @@ def perceptual_hash(luma_HW: NDArray[np.uint8]) -> int:
     return int.from_bytes(np.packbits(low > np.median(low)).tobytes())
 
 
-def _header_facts(image: Image.Image, data: bytes) -> dict[str, Any]:
+def _header_facts(image: Image.Image, coded: CodedPicture) -> dict[str, Any]:
     """Return the measures that need no pixels."""
-    # an MPO is a JPEG with previews behind it, no animation
-    is_mpo = image.format == "MPO"
     return {
-        "format": "JPEG" if is_mpo else str(image.format),
+        "coded_nbytes": coded.nbytes,
+        "format": str(image.format),
         "mode": image.mode,
-        "bit_depth": _bit_depth(image, data),
+        "bit_depth": _bit_depth(image, coded),
         "icc": bool(image.info.get("icc_profile")),
         "orientation": orientation(image),
-        # frames are not counted: Pillow takes hours for a TIFF that has half a million
-        "animated": not is_mpo and getattr(image, "is_animated", False),
+        "animated": bool(coded.animated),
         "jpeg_quality": jpeg_quality(image),
         "chroma_subsampling": chroma_subsampling(image),
     }
@@ -138,12 +137,8 @@ def _pixel_sha256(luma_HW: NDArray[np.uint8]) -> str:
     return digest.hexdigest()
 
 
-def _bit_depth(image: Image.Image, data: bytes) -> int:
-    """Return the bits per sample of the header, or of the decoded mode where it has none."""
-    if image.format == "PNG" and len(data) > 24:
-        return data[24]  # IHDR
-    if image.format == "HEIF":
-        return int(image.info.get("bit_depth", 8))
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
-        return int(image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (1,))[0])
+def _bit_depth(image: Image.Image, coded: CodedPicture) -> int:
+    """Return the bits per sample as coded, or of the decoded mode where the file has none."""
+    if coded.bit_depth is not None:
+        return coded.bit_depth
     return {"1": 1, "I": 32, "F": 32}.get(image.mode, 16 if image.mode.startswith("I;16") else 8)

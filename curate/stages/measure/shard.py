@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from curate.errors import ImageError
 from curate.manifest.schema import MANIFEST
-from curate.recipe import FACTS, Measure
+from curate.recipe import FACTS, LOSS_FACTS, Measure
 from curate.runtime import contain_errors
 from curate.stages.measure.image import measure_image
 from curate.storage.atomic import read_images
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["MeasureShard"]
 
 _COLUMNS = (
-    "format", "mode", "bit_depth", "icc", "orientation", "animated", "width", "height", "pixels",
-    "bpp", "jpeg_quality", "chroma_subsampling", "hf_ratio", "hf_ratio_032", *FACTS, "pixel_sha256",
-    "phash",
+    "coded_nbytes", "format", "mode", "bit_depth", "icc", "orientation", "animated", "width",
+    "height", "pixels", "bpp", "jpeg_quality", "chroma_subsampling", "hf_ratio", "hf_ratio_032",
+    *FACTS, "pixel_sha256", "phash",
 )  # fmt: skip
 
 
@@ -52,8 +52,9 @@ class MeasureShard:
     def _measure(self, data: bytes) -> dict[str, Any]:
         config = self.config
         try:
+            facts = {*config.facts, *LOSS_FACTS}
             with contain_errors():
-                measures = measure_image(data, config.cutoffs, config.max_pixels, config.facts)
+                measures = measure_image(data, config.cutoffs, config.max_pixels, facts)
         except ImageError as error:
             return {"reason": error.reason.value}
         further = zip(map(config.column, config.cutoffs), measures.cutoffs, strict=True)
