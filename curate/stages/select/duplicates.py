@@ -15,11 +15,17 @@ from curate.stages.select.seeded_order import id_numbers
 
 __all__ = ["DUPLICATE_COLUMNS", "Clusters", "find_clusters", "match_hashes", "mirror_hash"]
 
-DUPLICATE_COLUMNS = ("id", "sha256", "pixel_sha256", "phash", "pixels", "bpp")
-"""Columns that `find_clusters` reads."""
+_LOSS_COLUMNS = ("spectral_cutoff", "blockiness", "jpeg_quality")
+DUPLICATE_COLUMNS = ("id", "sha256", "pixel_sha256", "phash", "pixels", "bpp", *_LOSS_COLUMNS)
+"""Columns that `find_clusters` reads; those of _LOSS_COLUMNS may be missing."""
 
 _PLAIN = 16
 """Bits that a usable hash has set; plain pictures have fewer, as their coefficients are alike."""
+_AS_MUCH_DETAIL = 0.8
+_FULL_SPECTRUM = 0.75
+"""Share of the Nyquist frequency above which `spectral_cutoff` finds no end."""
+_BLOCKINESS_OF_QUALITY = ((10, 2.6), (50, 1.6), (90, 1.2), (100, 1.0))
+"""JPEG quality and mean blockiness (docs/science.md)."""
 _BLOCK = 4096
 """Embeddings, or hashes, that are compared at once."""
 
@@ -46,8 +52,8 @@ def find_clusters(
 ) -> Clusters:
     """Put rows that show the same picture into one cluster; so do rows that a third row links.
 
-    Best is the one with the highest rank; of those, with the most pixels; of those, with the most
-    bits per pixel; of those, with the smallest id.
+    Best is the one with the highest rank; of those, with the least loss (see `_loss_order`); of
+    those, with the smallest id.
 
     Args:
         rows: with the columns of DUPLICATE_COLUMNS; nulls match nothing.
@@ -65,10 +71,40 @@ def find_clusters(
     label_N = components(np.concatenate(links), len(rows))
     # sort by quality, best first: the first row of each label stands for its cluster
     rank_N = np.zeros(len(rows), np.int8) if rank_N is None else rank_N
-    keys = (id_numbers(rows["id"]), -_numbers(rows["bpp"]), -_numbers(rows["pixels"]), -rank_N)
-    order = np.lexsort(keys)
+    order = np.lexsort((id_numbers(rows["id"]), *_loss_order(rows, label_N), -rank_N))
     _, first = np.unique(label_N[order], return_index=True)
     return Clusters(label_N, order[first][label_N])
+
+
+def _loss_order(rows: pa.Table, label_N: NDArray[np.int32]) -> list[NDArray[np.float64]]:
+    """Return keys that sort copies of a picture by their loss; the last key decides first.
+
+    - Detail: pixels x (`spectral_cutoff` / `blockiness`)^2, where enlarging adds none. An end of
+      the spectrum may lie a quarter lower than it was found. Copies count as equal down to 4/5 of
+      the most in their cluster.
+    - Of those, one whose spectrum is full: no enlarged copy.
+    - Of those, one that shows no more blocks than its own JPEG quality leaves: no re-save.
+    - Of those, the one with the most pixels, then with the most bits per pixel.
+    """
+    pixels_N, bpp_N = _numbers(rows, "pixels"), _numbers(rows, "bpp")
+    cutoff_N = _numbers(rows, "spectral_cutoff", 1.0)
+    blocks_N = np.maximum(_numbers(rows, "blockiness", 1.0), 1.0)
+    quality_N = _numbers(rows, "jpeg_quality", 100.0)
+    enlarged_N = cutoff_N < _FULL_SPECTRUM
+    cutoff_N = np.where(enlarged_N, _FULL_SPECTRUM * cutoff_N, cutoff_N)
+    detail_N = pixels_N * (cutoff_N / blocks_N) ** 2
+    most_L = np.zeros(int(label_N.max(initial=-1)) + 1)
+    np.maximum.at(most_L, label_N, detail_N)
+    poorer_N = detail_N < _AS_MUCH_DETAIL * most_L[label_N]
+    # in steps of a tenth, so that noise of the measure decides nothing
+    excess_N = np.floor(10 * np.maximum(blocks_N / _expected_blockiness(quality_N) - 1, 0))
+    return [-bpp_N, -pixels_N, excess_N, enlarged_N.astype(float), poorer_N.astype(float)]
+
+
+def _expected_blockiness(quality_N: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the blockiness that one compression as JPEG leaves in photographs."""
+    qualities, blockiness = zip(*_BLOCKINESS_OF_QUALITY, strict=True)
+    return np.asarray(np.interp(quality_N, qualities, blockiness))
 
 
 def match_hashes(
@@ -146,5 +182,8 @@ def _links(one_M: NDArray[np.int64], two_M: NDArray[np.int64]) -> NDArray[np.int
     return np.stack([one_M, two_M], axis=1)[one_M != two_M]
 
 
-def _numbers(values: pa.ChunkedArray) -> NDArray[np.float64]:
-    return pc.fill_null(values.cast(pa.float64()), 0.0).to_numpy()
+def _numbers(rows: pa.Table, name: str, default: float = 0.0) -> NDArray[np.float64]:
+    """Return a column, or the default where a row or the table has no value."""
+    if name not in rows.column_names:
+        return np.full(len(rows), default)
+    return pc.fill_null(rows[name].cast(pa.float64()), default).to_numpy()

@@ -189,3 +189,77 @@ def test_each_criterion_finds_its_copies(copy: dict[str, Any], same_by: str | No
             None: [],
         }[same_by]
     )
+
+
+# --- copies of one picture
+
+
+def natural(seed: int, side: int = 256) -> Image.Image:
+    """Return noise with a photograph's falling spectrum, and an edge: grey."""
+    rng = np.random.default_rng(seed)
+    frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(side), np.fft.fftfreq(side)))
+    spectrum = np.fft.fft2(rng.normal(size=(side, side))) / np.maximum(frequency, 1 / side) ** 1.4
+    waves = np.fft.ifft2(spectrum).real
+    waves = 40 * waves / waves.std() + 30 * (np.indices((side, side)).sum(axis=0) > side)
+    return Image.fromarray((110 + waves).clip(0, 255).astype(np.uint8))
+
+
+def saved(image: Image.Image, format_: str = "JPEG", **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, format_, **options)
+    return file.getvalue()
+
+
+def loaded(data: bytes) -> Image.Image:
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+        return image
+
+
+def best_of(rows: dict[str, dict[str, Any]]) -> str:
+    """Return the name of the copy that stays, whatever the order of the rows."""
+    facts = [("blockiness", pa.float64()), ("spectral_cutoff", pa.float64())]
+    schema = pa.schema([*SCHEMA, ("jpeg_quality", pa.int8()), *facts])
+    found = set()
+    for names in ([*rows], [*rows][::-1]):
+        numbered = [{"id": f"{n:016x}"} | rows[name] for n, name in enumerate(names)]
+        best = find_clusters(pa.Table.from_pylist(numbered, schema), Dedup()).best_N[0]
+        found.add(names[best])
+    assert len(found) == 1
+    return found.pop()
+
+
+def measured(data: bytes) -> dict[str, Any]:
+    measures = measure_image(data, facts=("blockiness", "spectral_cutoff"))
+    row = {"sha256": "1" * 64, "pixels": measures.pixels, "bpp": measures.bpp}
+    return row | {"jpeg_quality": measures.jpeg_quality} | dict(measures.facts)
+
+
+@pytest.mark.parametrize("options", [("PNG", {}), ("JPEG", {"quality": 92})])
+def test_original_stays_before_its_copies(options: tuple[str, dict[str, Any]]) -> None:
+    first = saved(natural(0), options[0], **options[1])
+    shown = loaded(first)
+    copies = {"half": saved(shown.resize((128, 128), Image.Resampling.LANCZOS), "PNG")}
+    for quality in (20, 40, 60):
+        worse = saved(shown, quality=quality)
+        copies[f"{quality}"] = worse
+        copies[f"{quality} as PNG"] = saved(loaded(worse), "PNG")
+        copies[f"{quality} saved at 95"] = saved(loaded(worse), quality=95)
+        copies[f"{quality} with a video"] = worse + bytes(500_000)
+    for times in (2, 3):
+        larger = shown.resize((256 * times,) * 2, Image.Resampling.BICUBIC)
+        copies[f"{times} x"] = saved(larger, "PNG")
+        copies[f"{times} x at 90"] = saved(larger, quality=90)
+    rows = {name: measured(data) for name, data in copies.items()}
+    original = {"original": measured(first)}
+    assert best_of(original | rows) == "original"
+    for name, row in rows.items():
+        assert best_of(original | {name: row}) == "original", name
+
+
+@pytest.mark.parametrize("quality", [30, 50])
+def test_first_lossy_copy_stays_before_its_re_saves(quality: int) -> None:
+    worse = saved(natural(1), quality=quality)
+    again = {"PNG": saved(loaded(worse), "PNG"), "98": saved(loaded(worse), quality=98)}
+    rows = {name: measured(data) for name, data in ({"first": worse} | again).items()}
+    assert best_of(rows) == "first"
