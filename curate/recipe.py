@@ -155,7 +155,7 @@ class Measure(Config):
     facts: tuple[Fact, ...] = ()
     """Further facts to measure, each a column; columns of the others are null. `blockiness` and
     `spectral_cutoff` are always measured: they tell which copy of a picture has lost the least."""
-    max_pixels: Annotated[int, Field(gt=0, le=178_000_000)] = 100_000_000
+    max_pixels: Annotated[int, Field(gt=0, le=178_000_000)] = 64_000_000
     """Images with more pixels are rejected before decoding; measuring takes 8 to 16 bytes of memory
     a pixel, WebP the most, and up to 20 with facts of colours."""
 

@@ -12,7 +12,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
 from curate.errors import ImageError, Reason
-from curate.images.samples import DeepImage, image_of
+from curate.images.samples import DeepImage, image_of, refuse_costly
 
 __all__ = ["PngChunks", "open_png"]
 
@@ -106,7 +106,7 @@ class PngChunks:
         for chunk in self.chunks:
             is_text = chunk.kind in _TEXTS
             texts += is_text
-            if not self._is_readable(chunk) or (is_text and texts > _MAX_TEXTS):
+            if (is_text and texts > _MAX_TEXTS) or not self._is_readable(chunk):
                 parts.append(self.data[at : chunk.start])
                 at = chunk.end
         return b"".join([*parts, self.data[at:]]) if parts else self.data
@@ -184,6 +184,7 @@ def open_png(chunks: PngChunks) -> Image.Image:
 def _deep(chunks: PngChunks, shallow: Image.Image) -> DeepImage:
     """Return the image of 16 bits a sample, of which Pillow keeps the upper 8 or loses alpha."""
     alpha = bool(chunks.colour_type & _ALPHA) or "transparency" in shallow.info
+    refuse_costly(shallow.size, 8)
     mode = ("RGBA" if alpha else "RGB") if chunks.colour_type & _COLOUR else "LA"
 
     def decode() -> Image.Image:

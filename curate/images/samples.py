@@ -9,10 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["DeepImage", "image_of"]
+from curate.errors import ImageError, Reason
 
+__all__ = ["DeepImage", "image_of", "refuse_costly"]
+
+_MOST_BYTES = 2**29
+"""Bytes of deep samples that are decoded; the picture itself takes as much again at most."""
 _BAND = 2**22
 """Samples converted at once."""
+
+
+def refuse_costly(size: tuple[int, int], nbytes: int) -> None:
+    """Raise ImageError if pixels of `nbytes` each would take too much memory."""
+    width, height = size
+    if width * height * nbytes > _MOST_BYTES:
+        detail = f"{width} x {height} pixels of {nbytes} bytes take too much memory"
+        raise ImageError(Reason.TOO_COSTLY, detail)
 
 
 class DeepImage(Image.Image):

@@ -21,7 +21,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from curate.errors import ImageError, Reason
 from curate.images.decoder_errors import DECODER_ERRORS
-from curate.images.samples import DeepImage, image_of
+from curate.images.samples import DeepImage, image_of, refuse_costly
 
 __all__ = ["TiffPages", "open_tiff"]
 
@@ -29,11 +29,13 @@ _SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = (
     254, 255, 256, 257, 258, 259, 262,
 )  # fmt: skip
 _STRIP_OFFSETS, _ORIENTATION, _SAMPLES, _STRIP_NBYTES, _PLANAR = 273, 274, 277, 279, 284
-_TILE_OFFSETS, _TILE_NBYTES, _SUB_IFDS, _EXTRA, _SAMPLE_FORMAT = 324, 325, 330, 338, 339
+_TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_NBYTES = 322, 323, 324, 325
+_SUB_IFDS, _EXTRA, _SAMPLE_FORMAT = 330, 338, 339
 _LEAST, _MOST, _PROFILE = 340, 341, 34675
 _TAGS = frozenset((
     _SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIP_OFFSETS,
-    _ORIENTATION, _SAMPLES, _STRIP_NBYTES, _PLANAR, _TILE_OFFSETS, _TILE_NBYTES, _SUB_IFDS, _EXTRA,
+    _ORIENTATION, _SAMPLES, _STRIP_NBYTES, _PLANAR, _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS,
+    _TILE_NBYTES, _SUB_IFDS, _EXTRA,
     _SAMPLE_FORMAT, _LEAST, _MOST, _PROFILE,
 ))  # fmt: skip
 
@@ -267,6 +269,11 @@ def _deep(data: bytes, page: TiffPage) -> DeepImage:
     if page.photometric not in _COLOURS or not all(page.size):
         detail = f"TIFF of {page.bit_depth} bits and photometric interpretation {page.photometric}"
         raise ImageError(Reason.FORMAT_UNSUPPORTED, detail)
+    samples = max(1, page.number(_SAMPLES, 1))
+    refuse_costly(page.size, samples * max(1, page.bit_depth // 8))
+    # a tile is decoded whole, however little of it lies in the picture
+    tile = page.number(_TILE_WIDTH), page.number(_TILE_HEIGHT)
+    refuse_costly(tile, samples * max(1, page.bit_depth // 8))
     colours, extra = _COLOURS[page.photometric], page.number(_EXTRA)
     has_alpha = extra in (1, 2) and page.number(_SAMPLES, 1) > colours
     channels = colours + (has_alpha and colours < 4)

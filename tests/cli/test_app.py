@@ -267,7 +267,7 @@ def test_corrupt_run_folder_is_an_error_of_one_line(curate, finished: Path, tmp_
 def test_changed_recipe_is_an_error_with_its_remedy(curate, recipe: Path, finished: Path) -> None:
     code, _, err = curate("run", recipe, "-o", finished, "--set", "measure.max_pixels=1000")
     assert code == 1
-    assert "measure.max_pixels: 100000000 -> 1000): add --from measure" in err
+    assert "measure.max_pixels: 64000000 -> 1000): add --from measure" in err
 
 
 def test_help_and_import_load_no_heavy_library() -> None:

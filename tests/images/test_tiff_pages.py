@@ -164,6 +164,15 @@ def test_tiff_of_an_unknown_compression_is_unsupported() -> None:
     assert np.abs(decode(data) - picture()).max() <= 1
 
 
+def test_deep_samples_beyond_the_budget_are_refused_before_decoding() -> None:
+    data = one(deep(16), tile=(32, 32), compression="zlib")
+    for tag in (322, 323):  # sides of a tile
+        entry = struct.pack("<HHI", tag, 4, 1)
+        at = data.index(entry) + len(entry)
+        data = data[:at] + struct.pack("<I", 2**15) + data[at + 4 :]
+    assert reason_of(data) is Reason.TOO_COSTLY
+
+
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("compression", [None, "zlib"])
 def test_tiff_that_breaks_off_is_damaged(bits: int, compression: str | None) -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 from curate.errors import ImageError, Reason
 from curate.images.coded_picture import CodedPicture
 from curate.images.decode import MAX_PIXELS, open_picture, orientation, to_luma, to_rgb
+from curate.images.header import read_header
 from curate.recipe import Fact
 from curate.stages.measure.facts import COLOUR_FACTS, Decoded, measure_facts
 from curate.stages.measure.frequency import PAPER_CUTOFF, PUBLISHED_CUTOFF, ratios_and_spectrum
@@ -25,6 +26,10 @@ __all__ = ["Measures", "bits_per_pixel", "measure_image", "perceptual_hash"]
 MAX_SIDE = 2**16 - 1
 """Pixels of the longest side that is measured: JPEG's limit. The transform of a single long line
 takes far more memory than the line."""
+
+_LARGE, _LEAST_BITS = 2**24, 0.02
+"""Pixels above which a picture must have so many bits for each. Flat ones take less, and then a few
+bytes would cost seconds and a gigabyte."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +76,11 @@ def measure_image(
     Raises:
         ImageError: if it can't be measured; `reason` says why.
     """
+    # some decoders work on opening a file already
+    head = read_header(data)
+    _check_size(head.width or 0, head.height or 0, len(data), max_pixels)
     with open_picture(data) as (image, coded):
-        if image.width * image.height > max_pixels or max(image.size) > MAX_SIDE:
-            raise ImageError(
-                Reason.TOO_MANY_PIXELS,
-                f"{image.width} x {image.height}, over {max_pixels} pixels or {MAX_SIDE} a side",
-            )
+        _check_size(*image.size, coded.nbytes, max_pixels)
         header = _header_facts(image, coded)
         colours = None if COLOUR_FACTS.isdisjoint(facts) else to_rgb(image)
         luma_HW = to_luma(image) if colours is None else np.asarray(colours.convert("L"))
@@ -97,6 +101,17 @@ def measure_image(
         cutoffs=tuple(ratios[2:]),
         facts=measure_facts(Decoded(luma_HW, spectrum, rgb_HWC), facts),
     )
+
+
+def _check_size(width: int, height: int, nbytes: int, max_pixels: int) -> None:
+    """Raise ImageError for a picture that is too large, or large for its number of coded bytes."""
+    pixels = width * height
+    if pixels > max_pixels or max(width, height) > MAX_SIDE:
+        detail = f"{width} x {height}, over {max_pixels} pixels or {MAX_SIDE} a side"
+        raise ImageError(Reason.TOO_MANY_PIXELS, detail)
+    if pixels > _LARGE and bits_per_pixel(nbytes, pixels) < _LEAST_BITS:
+        detail = f"{width} x {height} pixels of {nbytes} bytes: next to nothing"
+        raise ImageError(Reason.TOO_COSTLY, detail)
 
 
 def bits_per_pixel(nbytes: int, pixels: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -71,7 +72,8 @@ def find_clusters(
     label_N = components(np.concatenate(links), len(rows))
     # sort by quality, best first: the first row of each label stands for its cluster
     rank_N = np.zeros(len(rows), np.int8) if rank_N is None else rank_N
-    order = np.lexsort((id_numbers(rows["id"]), *_loss_order(rows, label_N), -rank_N))
+    keys: list[NDArray[Any]] = [id_numbers(rows["id"]), *_loss_order(rows, label_N), -rank_N]
+    order = np.lexsort(keys)
     _, first = np.unique(label_N[order], return_index=True)
     return Clusters(label_N, order[first][label_N])
 
