@@ -204,7 +204,7 @@ def natural(seed: int, side: int = 256) -> Image.Image:
     return Image.fromarray((110 + waves).clip(0, 255).astype(np.uint8))
 
 
-def saved(image: Image.Image, format_: str = "JPEG", **options: Any) -> bytes:
+def file_of(image: Image.Image, format_: str = "JPEG", **options: Any) -> bytes:
     file = io.BytesIO()
     image.save(file, format_, **options)
     return file.getvalue()
@@ -237,19 +237,19 @@ def measured(data: bytes) -> dict[str, Any]:
 
 @pytest.mark.parametrize("options", [("PNG", {}), ("JPEG", {"quality": 92})])
 def test_original_stays_before_its_copies(options: tuple[str, dict[str, Any]]) -> None:
-    first = saved(natural(0), options[0], **options[1])
+    first = file_of(natural(0), options[0], **options[1])
     shown = loaded(first)
-    copies = {"half": saved(shown.resize((128, 128), Image.Resampling.LANCZOS), "PNG")}
+    copies = {"half": file_of(shown.resize((128, 128), Image.Resampling.LANCZOS), "PNG")}
     for quality in (20, 40, 60):
-        worse = saved(shown, quality=quality)
+        worse = file_of(shown, quality=quality)
         copies[f"{quality}"] = worse
-        copies[f"{quality} as PNG"] = saved(loaded(worse), "PNG")
-        copies[f"{quality} saved at 95"] = saved(loaded(worse), quality=95)
+        copies[f"{quality} as PNG"] = file_of(loaded(worse), "PNG")
+        copies[f"{quality} saved at 95"] = file_of(loaded(worse), quality=95)
         copies[f"{quality} with a video"] = worse + bytes(500_000)
     for times in (2, 3):
         larger = shown.resize((256 * times,) * 2, Image.Resampling.BICUBIC)
-        copies[f"{times} x"] = saved(larger, "PNG")
-        copies[f"{times} x at 90"] = saved(larger, quality=90)
+        copies[f"{times} x"] = file_of(larger, "PNG")
+        copies[f"{times} x at 90"] = file_of(larger, quality=90)
     rows = {name: measured(data) for name, data in copies.items()}
     original = {"original": measured(first)}
     assert best_of(original | rows) == "original"
@@ -259,7 +259,7 @@ def test_original_stays_before_its_copies(options: tuple[str, dict[str, Any]]) -
 
 @pytest.mark.parametrize("quality", [30, 50])
 def test_first_lossy_copy_stays_before_its_re_saves(quality: int) -> None:
-    worse = saved(natural(1), quality=quality)
-    again = {"PNG": saved(loaded(worse), "PNG"), "98": saved(loaded(worse), quality=98)}
+    worse = file_of(natural(1), quality=quality)
+    again = {"PNG": file_of(loaded(worse), "PNG"), "98": file_of(loaded(worse), quality=98)}
     rows = {name: measured(data) for name, data in ({"first": worse} | again).items()}
     assert best_of(rows) == "first"
