@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,6 @@ from os import PathLike, fspath
 from pathlib import PurePosixPath
 from typing import Any
 
-import fsspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -23,6 +23,7 @@ from curate.manifest import MANIFEST, PAIRED, arrow_schema, encode_manifest
 from curate.manifest.combine import relative_folder
 from curate.manifest.export.output_folder import Folder, new_folder
 from curate.storage.atomic import list_files
+from curate.storage.places import locate, remember
 
 __all__ = ["Ingested", "ingest"]
 
@@ -81,16 +82,16 @@ def ingest(
     """
     known, layout = find_layout(name)
     source, target = fspath(folder), fspath(out)
-    fs, root = fsspec.core.url_to_fs(source)
     paths = [path for path, _ in list_files(source)]
+    place = locate(source)
+    root = place.path
     pairing = pair_files(known, layout, PurePosixPath(root).name, paths, split)
     _check(known, source, pairing.faults, skip_mispaired)
     # pictures that are cut go into new tars, the others are pointed at
     relative = "" if layout.crop else _relative_folder(source, target)
     with new_folder(target) as staging, open_executor(scheduler, workers) as executor:
-        url = fs.unstrip_protocol(root)
         tasks = [
-            GroupTask(number, group, url, relative, staging.url, known, layout)
+            GroupTask(number, group, place.url, relative, staging.url, known, layout)
             for number, group in enumerate(pairing.groups)
         ]
         # collect the results in the order of the groups, whichever worker is done first
@@ -154,6 +155,8 @@ def _write(
     counts: dict[Split, int] = {}
     for split in SPLITS:
         part = table.filter(pc.equal(table["split"], split))
-        staging.write(f"manifest/{split}.parquet", encode_manifest(part, metadata))
+        data = encode_manifest(part, metadata)
+        staging.write(f"manifest/{split}.parquet", data)
+        remember(hashlib.sha256(data).hexdigest())  # it points at the user's folder, out of its own
         counts[split] = len(part)
     return counts

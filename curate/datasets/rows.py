@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import fsspec
 from PIL import Image
 
 from curate.datasets.layouts import Crop, Layout
@@ -21,6 +20,7 @@ from curate.manifest.export.images import to_png
 from curate.manifest.schema import candidate_id
 from curate.stages.measure import measure_image
 from curate.storage import atomic
+from curate.storage.places import open_file
 from curate.storage.tar import TarWriter
 
 __all__ = ["GroupRows", "GroupTask", "make_rows"]
@@ -97,7 +97,7 @@ def make_rows(task: GroupTask, report: Any = None) -> GroupRows:
 
 def _read(task: GroupTask, path: str) -> _File:
     try:
-        with fsspec.open(f"{task.folder}/{path}", "rb") as file:
+        with open_file(f"{task.folder}/{path}") as file:
             data = file.read()
     except OSError as error:
         raise InputError(f"{task.folder}/{path} can't be read: {error}") from error

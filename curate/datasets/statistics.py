@@ -8,10 +8,8 @@ from dataclasses import asdict, dataclass
 from os import PathLike
 from typing import Any
 
-import fsspec
 import numpy as np
 import pyarrow as pa
-from fsspec.implementations.local import LocalFileSystem
 
 from curate.engine import Executor, open_executor
 from curate.engine.executor import WorkerDied, map_files
@@ -23,6 +21,7 @@ from curate.manifest.statistics import Statistics, summarise
 from curate.recipe import Label, Measure
 from curate.stages.measure import measure_image
 from curate.storage.atomic import list_files
+from curate.storage.places import locate, open_file
 from curate.storage.text_table import TextColumn, TextTable
 
 __all__ = ["BadFile", "Survey", "stats", "survey_table"]
@@ -129,14 +128,14 @@ def _manifests(source: str) -> list[str]:
     if source.endswith(".parquet"):
         return [source]
     try:
-        fs, root = fsspec.core.url_to_fs(source)
+        place = locate(source)
     except (ImportError, ValueError) as error:
         raise InputError(f"can't read {source}: {error}") from error
-    if fs.isfile(root):
+    if place.fs.isfile(place.path):
         raise InputError(
             f"{source} is one file: name the folder that it is in, or a manifest (.parquet)"
         )
-    if not fs.exists(f"{root}/recipe.yaml"):
+    if not place.fs.exists(f"{place.path}/recipe.yaml"):
         return []
     return [f"{source.rstrip('/')}/manifest/{split}.parquet" for split in ("train", "test")]
 
@@ -158,8 +157,8 @@ def _survey(
     executor: Executor | None,
     advance: Callable[..., None],
 ) -> Survey:
-    fs, root = fsspec.core.url_to_fs(folder)
-    tasks = [(i, fs.unstrip_protocol(f"{root}/{path}")) for i, path in enumerate(paths)]
+    place = locate(folder)
+    tasks = [(i, f"{place.url.rstrip('/')}/{path}") for i, path in enumerate(paths)]
     # a row for each file, in the order of their names, whatever the order of results
     measures = np.full((len(tasks), len(_MEASURES)), np.nan)
     bad: dict[int, BadFile] = {}
@@ -176,7 +175,7 @@ def _survey(
     good = np.delete(measures, list(bad), axis=0)
     columns: dict[str, Any] = {name: good[:, column] for column, name in enumerate(_MEASURES)}
     if label is not None:
-        files = [f"{root}/{path}" for i, path in enumerate(paths) if i not in bad]
+        files = [f"{place.path}/{path}" for i, path in enumerate(paths) if i not in bad]
         columns |= _label(files, label, advance)
         advance(len(bad))
     bad_files = tuple(bad[i] for i in sorted(bad))
@@ -188,7 +187,7 @@ def _check_labels(config: Label, folders: Iterable[str]) -> None:
     from curate.stages.label.clip import label_images
 
     for folder in folders:
-        if not isinstance(fsspec.core.url_to_fs(folder)[0], LocalFileSystem):
+        if not locate(folder).is_local:
             raise InputError(
                 f"{folder} is on no local disk, and labels are of local files: "
                 "make a run of it instead"
@@ -212,7 +211,7 @@ def _measure_file(task: tuple[int, str], report: Callable[[int], None]) -> tuple
     """Measure one file, on a worker."""
     _, url = task
     try:
-        with fsspec.open(url, "rb") as file:
+        with open_file(url) as file:
             head = file.read(HEAD)
             if not head:
                 raise ImageError(Reason.EMPTY, "no bytes")

@@ -10,12 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 
-import fsspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.errors import ManifestError
-from curate.manifest.table import Manifest, concat_rows, replace_column, write_manifest
+from curate.manifest.table import (
+    Manifest,
+    concat_rows,
+    place_of,
+    replace_column,
+    write_own_manifest,
+)
+from curate.storage import places
 
 __all__ = ["Merged", "gather", "merge", "relative_folder", "sample"]
 
@@ -66,7 +72,7 @@ def merge(manifests: Sequence[Manifest], out: str | PurePath) -> Merged:
     merged = replace_column(table, "split", pa.array(splits, pa.string()))
     merged = merged.take(pa.array(kept, pa.int64()))
     fingerprints = " ".join(manifest.fingerprint for manifest in manifests)
-    write_manifest(out, merged, _shared(manifests) | {"merged": fingerprints}, root=".")
+    write_own_manifest(out, merged, _shared(manifests) | {"merged": fingerprints})
     return Merged(len(kept), len(table) - len(kept), to_test)
 
 
@@ -113,7 +119,7 @@ def sample(
     drawn = sorted(heapq.nsmallest(count, rows, key=lambda row: (ranks[row], hashes[row])))
     description = f"{count} of {len(table)}, seed {seed}" + (f", by {by}" if by else "")
     metadata = _shared(manifests) | {"sample": description}
-    write_manifest(out, table.take(pa.array(drawn, pa.int64())), metadata, root=".")
+    write_own_manifest(out, table.take(pa.array(drawn, pa.int64())), metadata)
     return Counter(groups[row] for row in drawn)
 
 
@@ -121,7 +127,8 @@ def gather(manifests: Sequence[Manifest], out: str | PurePath) -> pa.Table:
     """Return the rows of manifests one after another, their tars relative to the folder of `out`.
 
     Raises:
-        ManifestError: if images lie on another storage than `out`.
+        ManifestError: if images lie on another storage than `out`, or where a manifest mustn't
+            point.
     """
     try:
         return concat_rows([_relocate(manifest, str(out)) for manifest in manifests])
@@ -135,12 +142,12 @@ def relative_folder(folder: str, out: str) -> str:
     Raises:
         ManifestError: if they are on different storages.
     """
-    (fs, path), (own_fs, own) = fsspec.core.url_to_fs(folder), fsspec.core.url_to_fs(out)
-    if fs != own_fs:
+    place, own = places.locate(folder), places.locate(out)
+    if place.fs != own.fs:
         advice = "leave the images out with curate export --to manifest  first"
         fault = f"the images in {folder} lie on another storage than {out}"
         raise ManifestError(f"{fault}: write to that one, or {advice}")
-    return posixpath.relpath(path, posixpath.dirname(own))
+    return posixpath.relpath(place.path, posixpath.dirname(own.path))
 
 
 def _relocate(manifest: Manifest, out: str) -> Manifest:
@@ -152,7 +159,10 @@ def _relocate(manifest: Manifest, out: str) -> Manifest:
         # rename each tar once, then spread the new names over the rows
         folder = relative_folder(manifest.root, out)
         names = table[column].unique().drop_null()
-        moved = [posixpath.normpath(posixpath.join(folder, name)) for name in names.to_pylist()]
+        moved = []
+        for name in names.to_pylist():
+            place_of(manifest, name)  # what leads out mustn't seem to be the user's own afterwards
+            moved.append(posixpath.normpath(posixpath.join(folder, name)))
         index = pc.index_in(table[column], names).combine_chunks()
         table = replace_column(table, column, pa.array(moved, pa.string()).take(index))
     return replace(manifest, table=table)

@@ -6,15 +6,14 @@ import json
 from collections.abc import Sequence
 from pathlib import PurePath
 
-import fsspec
 import pyarrow as pa
 import pyarrow.dataset as ds
 
 from curate.errors import ManifestError, MissingExtra
 from curate.manifest.combine import gather, relative_folder
 from curate.manifest.schema import REQUIRED
-from curate.manifest.table import Manifest, write_manifest
-from curate.storage import atomic
+from curate.manifest.table import Manifest, write_own_manifest
+from curate.storage import atomic, places
 from curate.storage.parquet import encode_table
 
 __all__ = ["SAVED", "query", "save"]
@@ -54,8 +53,9 @@ def query(
         tables = ["images"]
         if run is not None:
             # DuckDB reads the ledger through pyarrow, and sees its tars relative to the result
-            fs, path = fsspec.core.url_to_fs(f"{run}/ledger")
-            connection.register("ledger_of_run", ds.dataset(path, filesystem=fs, format="parquet"))
+            ledger = places.locate(f"{run}/ledger")
+            rows = ds.dataset(ledger.path, filesystem=ledger.fs, format="parquet")
+            connection.register("ledger_of_run", rows)
             folder = relative_folder(run, target).replace("'", "''")
             connection.sql(
                 "CREATE VIEW ledger AS "
@@ -91,7 +91,7 @@ def save(result: pa.Table, out: str | PurePath, manifests: Sequence[Manifest]) -
             text = "".join(f"{encode(row)}\n" for row in result.to_pylist())
             atomic.write(out, text.encode())
         case ".parquet" if _is_manifest(result):
-            write_manifest(out, result, manifests[0].metadata, root=".")
+            write_own_manifest(out, result, manifests[0].metadata)
         case ".parquet":
             atomic.write(out, encode_table(result, checksums=False))
         case _:

@@ -11,11 +11,10 @@ from itertools import filterfalse
 from pathlib import Path, PurePath
 from typing import Any
 
-import fsspec
 import pyarrow as pa
 
 from curate._version import __version__
-from curate.errors import ManifestError
+from curate.errors import InputError, ManifestError
 from curate.manifest.schema import (
     MANIFEST,
     PAIRED,
@@ -23,12 +22,13 @@ from curate.manifest.schema import (
     SCHEMA_VERSION,
     huggingface_features,
 )
-from curate.storage import atomic
+from curate.storage import atomic, places
 from curate.storage.parquet import DamagedTable, encode_table, read_table
 
 __all__ = [
-    "PLACES", "Manifest", "concat_rows", "drop_places", "encode_manifest", "encode_published",
-    "open_manifests", "read_manifest", "replace_column", "write_manifest",
+    "PLACES", "Manifest", "check_names", "concat_rows", "drop_places", "encode_manifest",
+    "encode_published", "open_manifests", "place_of", "read_manifest", "replace_column",
+    "write_manifest", "write_own_manifest",
 ]  # fmt: skip
 
 PLACES = {
@@ -38,6 +38,9 @@ PLACES = {
     "degraded_offset": pa.int64(),
 }
 """Columns that mean nothing on another machine; null in what is published."""
+
+_MAX_NBYTES = 2**31
+"""Most bytes of an image: a manifest of others mustn't claim all memory."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +68,19 @@ class Manifest:
 
     @cached_property
     def root(self) -> str:
-        """Path or URL that the `tar` column is relative to."""
+        """Path or URL that the `tar` column is relative to, and that it can't leave.
+
+        Raises:
+            ManifestError: if it is neither the manifest's own folder nor, of one called `manifest`,
+                the folder around it.
+        """
         folder = posixpath.dirname(self.path.replace("\\", "/"))
-        return _join(folder, self.metadata.get("root", "."))
+        root = self.metadata.get("root", ".")
+        within = posixpath.basename(posixpath.abspath(folder)) == "manifest"
+        if root != "." and not (root == ".." and within):
+            fault = f"has its images in {root!r}, which is not its own folder"
+            raise ManifestError(f"{self.path} {fault}: keep the manifest in its run folder")
+        return places.join(folder, root)
 
     @cached_property
     def is_paired(self) -> bool:
@@ -95,8 +108,8 @@ class Manifest:
             raise ManifestError(f"{self.path} row {row} {fault}")
         data = self._read(row, "degraded_")
         if hashlib.sha256(data).hexdigest() != sha256:
-            file = _join(self.root, self.column("degraded_tar")[row])
-            fault = f"{file} isn't what was paired any more; ingest it again"
+            file = place_of(self, self.column("degraded_tar")[row])
+            fault = f"{file.path} isn't what was paired any more; ingest it again"
             raise ManifestError(f"{self.path} row {row}: {fault}")
         return data
 
@@ -106,11 +119,13 @@ class Manifest:
         if tar is None:
             fault = "is a published manifest, without images: fetch them with  curate run"
             raise ManifestError(f"{self.path} {fault}")
-        url, where = _join(self.root, tar), f"{self.path} row {row}"
+        where = f"{self.path} row {row}"
+        if not _is_range(offset, nbytes):
+            raise ManifestError(f"{where}: {nbytes} bytes from {offset} can't be an image's")
+        place = place_of(self, tar)
+        url = place.path if place.is_local else place.url
         try:
-            fs, path = fsspec.core.url_to_fs(url)
-            # an object store sends these bytes only
-            data: bytes = fs.cat_file(path, start=offset, end=offset + nbytes)
+            data = place.read(offset, nbytes)  # an object store sends these bytes only
         except FileNotFoundError as error:
             advice = "keep the manifest in its run folder"
             raise ManifestError(f"{where}: {url} is not there; {advice}") from error
@@ -135,14 +150,67 @@ class Manifest:
         return self._columns[name]
 
     @cached_property
+    def _is_own(self) -> bool:
+        """Whether a command of this user wrote the file."""
+        try:
+            with places.open_file(self.path) as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError:
+            return False
+        return places.is_remembered(digest)
+
+    @cached_property
     def _columns(self) -> dict[str, list[Any]]:
         return {}
 
+    @cached_property
+    def _places(self) -> dict[str, places.Place]:
+        return {}
 
-def _join(folder: str, path: str) -> str:
-    """Join a path to a folder and resolve "..", which an object store takes for a name."""
-    scheme, separator, rest = folder.rpartition("://")
-    return f"{scheme}{separator}{posixpath.normpath(posixpath.join(rest, path))}"
+
+def place_of(manifest: Manifest, name: str) -> places.Place:
+    """Return the place that `tar` or `degraded_tar` names.
+
+    Raises:
+        ManifestError: if it leads out of the root, unless a command of the user wrote the manifest.
+    """
+    known = manifest._places
+    if name not in known:
+        if not isinstance(name, str):
+            raise ManifestError(f"{manifest.path}: {name!r} is no path")
+        try:
+            known[name] = places.resolve(manifest.root, name, lambda: manifest._is_own)
+        except (InputError, ImportError, ValueError) as error:
+            raise ManifestError(f"{manifest.path}: {error}") from error
+    return known[name]
+
+
+def check_names(manifest: Manifest) -> None:
+    """Refuse values that would become names of files, and can't be.
+
+    Raises:
+        ManifestError: for an id with more than letters, digits, "-", "_" and ".", another split
+            than train and test, or a column that holds no text.
+    """
+    for name in ("id", "split", "category", "format"):
+        if name in manifest.table.column_names and not _is_text(manifest.table[name].type):
+            raise ManifestError(f"{manifest.path}: column {name} holds no text")
+    for row, (id_, split) in enumerate(
+        zip(manifest.column("id"), manifest.column("split"), strict=True)
+    ):
+        if not places.is_plain_name(id_):
+            raise ManifestError(f"{manifest.path} row {row}: {id_!r} can't be an image's id")
+        if split not in ("train", "test"):
+            raise ManifestError(f"{manifest.path} row {row}: no split {split!r}: train or test")
+
+
+def _is_text(type_: pa.DataType) -> bool:
+    return bool(pa.types.is_string(type_) or pa.types.is_large_string(type_))
+
+
+def _is_range(offset: Any, nbytes: Any) -> bool:
+    whole = isinstance(offset, int) and isinstance(nbytes, int)
+    return whole and offset >= 0 and 0 < nbytes <= _MAX_NBYTES
 
 
 def read_manifest(path: str | PurePath) -> Manifest:
@@ -153,8 +221,9 @@ def read_manifest(path: str | PurePath) -> Manifest:
     """
     url = str(path)
     try:
-        with fsspec.open(url, "rb") as file:
+        with places.open_file(url) as file:
             table = read_table(file)
+        table.validate(full=True)  # text that is no text, say
     except FileNotFoundError as error:
         raise ManifestError(f"no manifest at {url}") from error
     except (DamagedTable, ImportError, OSError, ValueError) as error:
@@ -244,3 +313,11 @@ def write_manifest(
 ) -> None:
     """Write a manifest to a path or fsspec URL; see `encode_manifest`."""
     atomic.write(path, encode_manifest(table, metadata, root=root))
+
+
+def write_own_manifest(path: str | PurePath, table: pa.Table, metadata: Mapping[str, str]) -> None:
+    """Write a manifest that may point out of its own folder, since the user's command says where.
+
+    Its root is its own folder.
+    """
+    places.remember(atomic.write(path, encode_manifest(table, metadata, root=".")))

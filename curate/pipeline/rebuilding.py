@@ -18,7 +18,7 @@ from curate.errors import Reason, RunError
 from curate.manifest import LEDGER, MANIFEST, Manifest, encode_manifest
 from curate.pipeline.link_rot import LinkRot, State, judge, tally
 from curate.pipeline.published_list import Published, fetching_recipe, read_published
-from curate.pipeline.recipe_changes import RECIPE
+from curate.pipeline.recipe_changes import write_recipe
 from curate.recipe import Recipe
 from curate.stages.candidates.reader import schema
 from curate.stages.chain import build_stage, parse_retry
@@ -111,7 +111,7 @@ def rebuild(
         _check_folder(folder, published, form)
         progress.run_started(folder.url, recipe.name, fingerprint(recipe.essence()))
         stages = [build_stage(name, recipe, retried) for name in _STAGES]
-        folder.write(RECIPE, recipe.to_yaml().encode())
+        write_recipe(folder, recipe)
         tables = published.tables(recipe.candidates.shard_size)
         notes = dict(published.passed_over)
         index, _ = engine.write_source(

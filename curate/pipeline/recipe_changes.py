@@ -16,6 +16,7 @@ from curate.pipeline.earlier_picks import PICKS
 from curate.recipe import Recipe, TestSplit
 from curate.stages.label.taxonomy import load_taxonomy
 from curate.stages.names import StageName
+from curate.storage import places
 
 __all__ = [
     "RECIPE",
@@ -26,6 +27,7 @@ __all__ = [
     "open_run",
     "resolve_recipe",
     "revise_recipe",
+    "write_recipe",
 ]
 
 RECIPE = "recipe.yaml"
@@ -50,15 +52,38 @@ def open_run(out: str | PathLike[str]) -> tuple[RunFolder, Recipe]:
     """Open an existing run folder, and read its recipe.
 
     Raises:
-        RunError: if there is none.
+        RunError: if there is none, or others wrote it and it names servers.
     """
     folder = RunFolder(out)
+    recipe = _read_recipe(folder)
+    if not _is_own(folder):
+        _refuse_addresses(folder, recipe)
+    return folder, recipe
+
+
+def write_recipe(folder: RunFolder, recipe: Recipe) -> None:
+    """Write a run's recipe, and note that it is the user's own."""
+    places.remember(folder.write(RECIPE, recipe.to_yaml().encode()))
+
+
+def _read_recipe(folder: RunFolder) -> Recipe:
     if not folder.exists(RECIPE):
         raise RunError(f"{folder} is no run folder: it has no {RECIPE}")
     try:
-        return folder, Recipe.parse(yaml.safe_load(folder.read(RECIPE)), where=f"{folder}/{RECIPE}")
+        return Recipe.parse(yaml.safe_load(folder.read(RECIPE)), where=f"{folder}/{RECIPE}")
     except yaml.YAMLError as error:
         raise RunError(f"{folder}/{RECIPE} is damaged: {' '.join(str(error).split())}") from error
+
+
+def _is_own(folder: RunFolder) -> bool:
+    return places.is_allowed(folder.url) or places.is_remembered(folder.sha256(RECIPE) or "")
+
+
+def _refuse_addresses(folder: RunFolder, recipe: Recipe) -> None:
+    """Refuse a recipe of others that names files on servers of its choice."""
+    where = f"{folder}/{RECIPE}"
+    for url in (*recipe.select.benchmarks, *recipe.select.pins):
+        places.check_recorded(url, where)
 
 
 def revise_recipe(
@@ -115,11 +140,9 @@ def resolve_recipe(
         RunError: if a stage before `redo_from` depends on a setting that differs from the run's.
         RecipeError: if it names a category that its taxonomy doesn't have.
     """
-    known = open_run(folder.url)[1] if folder.exists(RECIPE) else None
+    known = _read_recipe(folder) if folder.exists(RECIPE) else None
     if recipe is None:
-        if known is None:
-            raise RunError(f"{folder} is no run folder: it has no {RECIPE}")
-        recipe = known
+        recipe = open_run(folder.url)[1]
     if not isinstance(recipe, Recipe):
         recipe = Recipe.load(str(recipe))
     if known is not None:
@@ -169,7 +192,7 @@ def begin_redo(
         source: fingerprint of the input, if candidates are read.
         redo_from: the first stage to redo, if any.
     """
-    folder.write(RECIPE, recipe.to_yaml().encode())
+    write_recipe(folder, recipe)
     if redo_from is None or is_redo_pending(folder, recipe, source, redo_from):
         return
     if redo_from is StageName.CANDIDATES:

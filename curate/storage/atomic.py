@@ -12,10 +12,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
-
 from curate.errors import InputError, RunError
+from curate.storage import places
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -74,11 +72,10 @@ def create(url: str | os.PathLike[str]) -> Iterator[Sink]:
         RunError: if the place can't be written or the disk is full.
     """
     try:
-        fs, path = fsspec.core.url_to_fs(str(url))
+        place = places.locate(url)
     except (ImportError, ValueError) as error:
         raise RunError(f"can't write {url}: {error}") from error
-    local = isinstance(fs, LocalFileSystem)
-    folder = Path(path).parent if local else Path(tempfile.gettempdir())
+    folder = Path(place.path).parent if place.is_local else Path(tempfile.gettempdir())
     spool = folder / f"{TEMPORARY}{uuid.uuid4().hex}"
     with _explained(url):
         folder.mkdir(parents=True, exist_ok=True)
@@ -89,12 +86,12 @@ def create(url: str | os.PathLike[str]) -> Iterator[Sink]:
             file.flush()
             os.fsync(file.fileno())
             file.close()
-            if local:
-                spool.replace(path)
+            if place.is_local:
+                spool.replace(place.path)
                 _sync(folder)
             else:
-                fs.put_file(str(spool), path)
-                fs.invalidate_cache()
+                place.fs.put_file(str(spool), place.path)
+                place.fs.invalidate_cache()
     finally:
         with suppress(OSError):  # the disk is full, and that has been said
             file.close()
@@ -140,13 +137,9 @@ def read_lines(path: str) -> Iterator[tuple[int, str]]:
         InputError: if it can't be read, or is no text.
     """
     try:
-        with fsspec.open(path, "rt", encoding="utf-8-sig") as file:
-            lines = file.read().splitlines()
-    except (
-        OSError,
-        ImportError,
-        ValueError,
-    ) as error:  # ValueError: no text, or no such file system
+        with places.open_file(path) as file:
+            lines = file.read().decode("utf-8-sig").splitlines()
+    except (OSError, ImportError, ValueError) as error:  # ValueError: no text, or no file system
         raise InputError(
             f"can't read {path}: {getattr(error, 'strerror', None) or error}"
         ) from error
@@ -183,12 +176,24 @@ def _sync(folder: Path) -> None:
 def list_files(path: str) -> list[tuple[str, int]]:
     """Return the sorted (path below the folder, bytes) of every file that isn't hidden.
 
+    On a disk, links are followed; see `places.walk`.
+
     Raises:
-        InputError: if there is no such folder.
+        InputError: if there is no such folder, or a part of it can't be listed.
     """
-    fs, root = fsspec.core.url_to_fs(path)
+    try:
+        place = places.locate(path)
+    except (ImportError, ValueError) as error:
+        raise InputError(f"can't open {path}: {error}") from error
+    fs, root = place.fs, place.path
     if not fs.isdir(root):
         raise InputError(f"no folder at {path}")
+    if place.is_local:
+        try:
+            return sorted(places.walk(root))
+        except OSError as error:
+            fault = f"can't list {error.filename or path}: {error.strerror or error}"
+            raise InputError(f"{fault}; mend that, or name the folders beside it") from error
     files = fs.find(root, detail=True)
     listed = []
     for name, info in files.items():

@@ -11,13 +11,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
-
-from curate.errors import RunError
-from curate.storage import atomic
+from curate.errors import InputError, RunError
+from curate.storage import atomic, places
 
 __all__ = ["RunFolder"]
 
@@ -31,12 +28,12 @@ class RunFolder:
     def __init__(self, url: str | os.PathLike[str]) -> None:
         self.url = str(url).rstrip("/") or "/"
         try:
-            fs, path = fsspec.core.url_to_fs(self.url)
+            place = places.locate(self.url)
         except (ImportError, ValueError) as error:
             raise RunError(f"can't open run folder {self.url}: {error}") from error
-        self._fs: fsspec.AbstractFileSystem = fs
-        self._path: str = path.rstrip("/")
-        self.is_local = isinstance(self._fs, LocalFileSystem)
+        self._fs = place.fs
+        self._path: str = place.path.rstrip("/")
+        self.is_local = place.is_local
         if self.is_local:
             self.url = self._path
 
@@ -53,7 +50,7 @@ class RunFolder:
 
     def exists(self, name: str) -> bool:
         """Return whether there is such a file."""
-        return bool(self._fs.exists(f"{self._path}/{name}"))
+        return bool(self._fs.exists(self._place(name).path))
 
     def names(self, folder: str, suffix: str) -> list[str]:
         """Return the sorted names of a folder's whole files that end in `suffix`.
@@ -61,10 +58,11 @@ class RunFolder:
         Names are paths in the run folder, such as `candidates/part-00000.parquet`.
         """
         self._fs.invalidate_cache()
-        if not self._fs.isdir(f"{self._path}/{folder}"):
+        place = self._place(folder).path
+        if not self._fs.isdir(place):
             return []
         names = []
-        for path in self._fs.ls(f"{self._path}/{folder}", detail=False):
+        for path in self._fs.ls(place, detail=False):
             name = str(path).rsplit("/", 1)[-1]
             if name.endswith(suffix) and not name.startswith(atomic.TEMPORARY):
                 names.append(f"{folder}/{name}")
@@ -74,10 +72,10 @@ class RunFolder:
         """Open a file for reading.
 
         Raises:
-            RunError: if it isn't there.
+            RunError: if it isn't there, or can't be a file of the run.
         """
         try:
-            return cast(BufferedReader, self._fs.open(f"{self._path}/{name}", "rb"))
+            return self._place(name).open()
         except FileNotFoundError as error:
             raise RunError(
                 f"{self.url} has no {name}: run the stage that makes it first"
@@ -103,8 +101,8 @@ class RunFolder:
         self._fs.invalidate_cache()
         try:
             if self.is_local:
-                return _local_stamp(Path(self._path, name).stat())
-            info = self._fs.info(f"{self._path}/{name}")
+                return _local_stamp(Path(self._place(name).path).stat())
+            info = self._fs.info(self._place(name).path)
         except FileNotFoundError:
             return None
         tag = next((info[key] for key in ("ETag", "etag") if info.get(key)), None)
@@ -112,16 +110,27 @@ class RunFolder:
 
     def create(self, name: str) -> AbstractContextManager[atomic.Sink]:
         """Write a file that appears only when the block ends without an error; see `atomic`."""
+        self._place(name)
         return atomic.create(f"{self.url}/{name}")
 
     def write(self, name: str, data: bytes) -> str:
         """Write a whole file atomically, and return its SHA-256."""
+        self._place(name)
         return atomic.write(f"{self.url}/{name}", data)
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
         if self.exists(name):
-            self._fs.rm_file(f"{self._path}/{name}")
+            self._fs.rm_file(self._place(name).path)
+
+    def _place(self, name: str) -> places.Place:
+        """Return the place of a file, whose name may come from a record that others wrote."""
+        try:
+            if not places.is_plain_path(name):
+                raise InputError(f"{name!r} is no path inside {self.url}")
+            return places.resolve(self.url, name)
+        except InputError as error:
+            raise RunError(f"{error}: this can be no file of a run") from error
 
     @property
     def common(self) -> Path:
@@ -167,7 +176,9 @@ class RunFolder:
         created = [path for path in (folder, *folder.parents) if not path.exists()]
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            file = Path(self._path, ".lock").open("a")  # noqa: SIM115 - closed by the block below
+            # neither through a link nor to a FIFO, which would wait for a reader
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+            file = os.fdopen(os.open(folder / ".lock", flags, 0o666), "rb")
         except OSError as error:
             raise atomic.explain(error, self.url) from error
         with file:

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Protocol
 
+from curate.errors import RunError
 from curate.storage.atomic import Sink
+from curate.storage.places import is_plain_name, is_plain_path
 
 __all__ = ["TarWriter", "WritesBytes", "recover"]
 
@@ -67,6 +69,8 @@ class TarWriter:
         self._pad(tarfile.RECORDSIZE)
 
     def _begin(self, name: str, nbytes: int) -> int:
+        if not is_plain_path(name):  # whoever unpacks the tar would write elsewhere
+            raise RunError(f"{name!r} can't be the name of a file in a tar")
         header = tarfile.TarInfo(name)  # mtime 0, mode 0644, uid and gid 0 by default
         header.size = nbytes
         self._write(header.tobuf(tarfile.USTAR_FORMAT))
@@ -104,7 +108,7 @@ def recover(file: IO[bytes], digests: Mapping[str, tuple[str, int]], folder: Pat
         name = member.name.partition(".")[0]
         digest, nbytes = digests.get(name, ("", -1))
         # after a damaged member the next header may be anywhere, even within its supposed bytes
-        if name in found or member.size != nbytes:
+        if name in found or member.size != nbytes or not is_plain_name(name):
             continue
         if _copy(file, nbytes, folder / name) == digest:
             found.add(name)

@@ -9,7 +9,6 @@ from dataclasses import dataclass, fields
 from functools import cache, partial
 from typing import Any
 
-import fsspec
 from PIL import Image
 
 from curate.engine import Executor
@@ -19,6 +18,7 @@ from curate.images.decode import open_image, to_rgb
 from curate.manifest.export.images import to_png
 from curate.recipe import Fact
 from curate.stages.measure import measure_image
+from curate.storage.places import locate
 
 __all__ = ["Change", "Copy", "CopyWorkers", "StoredImage", "compress", "resize"]
 
@@ -45,8 +45,7 @@ class StoredImage:
             RunError: if the bytes aren't there, were changed since the fetch, or can't be decoded.
         """
         try:
-            fs, path = fsspec.core.url_to_fs(self.url)
-            data = fs.cat_file(path, start=self.offset, end=self.offset + self.nbytes)
+            data = locate(self.url).read(self.offset, self.nbytes)
         except OSError as error:
             raise RunError(f"can't read {self.url}: {error}") from error
         if hashlib.sha256(data).hexdigest() != self.sha256:

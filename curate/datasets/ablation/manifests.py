@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ from curate.manifest.combine import gather
 from curate.manifest.derived import derived_row
 from curate.manifest.export.images import name_of
 from curate.manifest.export.output_folder import Folder
+from curate.storage.places import remember, resolve
 from curate.storage.tar import TarWriter
 
 __all__ = ["Writer", "lossless_bpp"]
@@ -82,7 +84,7 @@ class Writer:
         columns = pool.table.select(["id", "tar", "offset", "nbytes", "sha256", "pixels"])
         images = []
         for id_, tar, *rest in zip(*columns.to_pydict().values(), strict=True):
-            images.append(StoredImage(id_, f"{self._folder}/{tar}", *rest))
+            images.append(StoredImage(id_, resolve(self._folder.url, tar).url, *rest))
         return images
 
     def with_lossless(self, pool: Pool) -> pa.Table:
@@ -98,7 +100,9 @@ class Writer:
 
     def _encode(self, name: str, table: pa.Table, change: str) -> None:
         metadata = {**self._metadata, "ablation": name, "ablation_made": change}
-        self._place.write(f"{name}.parquet", encode_manifest(table, metadata, root="."))
+        data = encode_manifest(table, metadata, root=".")
+        self._place.write(f"{name}.parquet", data)
+        remember(hashlib.sha256(data).hexdigest())  # it points at the run, out of its own folder
 
 
 def lossless_bpp(table: pa.Table) -> float:

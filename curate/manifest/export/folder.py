@@ -12,6 +12,8 @@ __all__ = ["write_folder"]
 
 _UNSAFE = re.compile(r'[\x00-\x1f<>:"/\\|?*]|^\.+|[. ]+$')
 """Characters that some file system refuses; category names may come from anyone's taxonomy."""
+_LONGEST = 60
+"""Characters of a folder's name, which may take four bytes each, of 255."""
 
 
 def write_folder(images: Images, folder: Folder, options: ExportOptions) -> None:
@@ -25,4 +27,5 @@ def write_folder(images: Images, folder: Folder, options: ExportOptions) -> None
 def _subfolder(row: dict[str, Any]) -> str:
     if row["split"] == "train":
         return "train"
-    return f"val/{_UNSAFE.sub('_', row.get('category') or '') or 'unlabelled'}"
+    name = _UNSAFE.sub("_", row.get("category") or "")[:_LONGEST]
+    return f"val/{name or 'unlabelled'}"

@@ -5,17 +5,18 @@ from __future__ import annotations
 import io
 import json
 import posixpath
+import re
 from collections.abc import Iterable
 from typing import Any
 
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curate.errors import InputError
 from curate.manifest.export.images import ExportOptions, Images, name_of
 from curate.manifest.export.output_folder import Folder
 from curate.manifest.schema import huggingface_features
-from curate.storage import atomic
+from curate.storage import atomic, places
 
 __all__ = ["front_matter", "write_huggingface"]
 
@@ -23,6 +24,9 @@ _GROUP_ROWS, _GROUP_BYTES = 100, 2**26
 """Limits of a row group, which has to fit into memory, and which the Hub's viewer reads at once."""
 _IMAGE = pa.field("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+_FIGURE = re.compile(r"[\w-]+\.svg")
+_MAX_NBYTES = 2**24
+"""Most bytes of a card, and of a figure."""
 _ORIGIN = ("recipe_name", "recipe_fingerprint", "seed", "code", "schema")
 """Metadata that the plain dataset card shows."""
 
@@ -117,15 +121,32 @@ def _card(images: Images) -> tuple[str, dict[str, bytes]]:
     It is the run's own card if there is one, otherwise the little that manifests alone say.
     """
     folder = posixpath.dirname(images.manifests[0].path.replace("\\", "/")) or "."
-    fs, path = fsspec.core.url_to_fs(folder)
-    if fs.exists(f"{path}/README.md"):
-        text: str = fs.cat_file(f"{path}/README.md").decode(errors="replace")
+    if data := _read_beside(folder, "README.md"):
+        text = data.decode(errors="replace")
         # any README.md may lie beside a manifest: the card is the one with these fingerprints
         if all(manifest.fingerprint in text for manifest in images.manifests):
             body = text.split("\n---\n", 1)[1].lstrip("\n") if text.startswith("---\n") else text
-            names = sorted(map(str, fs.glob(f"{path}/figures/*.svg")))
-            return body, {f"figures/{posixpath.basename(n)}": fs.cat_file(n) for n in names}
+            figures = {name: _read_beside(folder, name) for name in _figures(folder)}
+            return body, {name: data for name, data in figures.items() if data is not None}
     name = images.metadata.get("recipe_name", "Dataset")
     known = sorted(images.metadata.keys() & set(_ORIGIN))
     lines = "\n".join(f"- {key}: `{images.metadata[key]}`" for key in known)
     return f"# {name}\n\nImages selected for training restorers.\n\n{lines}\n", {}
+
+
+def _figures(folder: str) -> list[str]:
+    """Return the names of a card's figures, relative to its folder."""
+    place = places.locate(f"{folder}/figures")
+    if not place.fs.isdir(place.path):
+        return []
+    names = [posixpath.basename(str(path)) for path in place.fs.ls(place.path, detail=False)]
+    return [f"figures/{name}" for name in sorted(names) if _FIGURE.fullmatch(name)]
+
+
+def _read_beside(folder: str, name: str) -> bytes | None:
+    """Return the bytes of a file in a manifest's folder; None if it isn't there, or leads out."""
+    try:
+        with places.resolve(folder, name).open() as file:
+            return file.read(_MAX_NBYTES)
+    except (InputError, OSError):
+        return None

@@ -18,7 +18,7 @@ from PIL import Image
 from curate.errors import ImageError, ManifestError
 from curate.images.decode import open_image, to_rgb
 from curate.images.file_format import EXTENSIONS
-from curate.manifest.table import Manifest, concat_rows, drop_places, encode_published
+from curate.manifest.table import Manifest, check_names, concat_rows, drop_places, encode_published
 
 __all__ = ["PNG_LEVEL", "ExportOptions", "Images", "name_of", "to_png"]
 
@@ -69,6 +69,7 @@ class Images:
 
     def __post_init__(self) -> None:
         for manifest in self.manifests:
+            check_names(manifest)
             if manifest.is_paired:
                 raise ManifestError(
                     f"{manifest.path} is of pairs, and such an export would hold the clean images "

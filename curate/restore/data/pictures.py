@@ -7,14 +7,16 @@ import os
 from dataclasses import dataclass
 from pathlib import PurePath
 
-import fsspec
 import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import ImageError, ManifestError, RestoreError
 from curate.images.decode import open_image, to_rgb
 from curate.manifest import Manifest, read_manifest
+from curate.manifest.table import check_names
 from curate.restore.data.degradations import TASKS
+from curate.storage.atomic import list_files
+from curate.storage.places import locate, open_file
 
 __all__ = ["SUFFIXES", "Picture", "decode", "open_pictures", "open_source"]
 
@@ -68,7 +70,7 @@ class Picture:
         """Read and decode it; see `decode`."""
         if isinstance(self.source, Manifest):
             return decode(self.source.read_bytes(self.row), self._place)
-        with fsspec.open(self.source, "rb") as file:
+        with open_file(self.source) as file:
             return decode(file.read(), self._place)
 
     def read_pair(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -115,6 +117,7 @@ def open_pictures(where: str | os.PathLike[str] | Manifest) -> list[Picture]:
     """
     source = open_source(where)
     if isinstance(source, Manifest):
+        check_names(source)
         place = source.path
         if source.is_paired and (unknown := set(source.column("task")) - {*TASKS, None}):
             known = f"the tasks are {', '.join(TASKS)}"
@@ -133,14 +136,14 @@ def open_pictures(where: str | os.PathLike[str] | Manifest) -> list[Picture]:
 
 
 def _find(place: str) -> list[Picture]:
-    fs, root = fsspec.core.url_to_fs(place)
-    if fs.isfile(root):
-        return [Picture(PurePath(root).name, "train", place)]
+    folder = locate(place)
+    if not folder.fs.isdir(folder.path):
+        there = folder.fs.exists(folder.path)
+        return [Picture(PurePath(folder.path).name, "train", place)] if there else []
     pictures = []
-    for path in sorted(fs.find(root)):
-        if PurePath(path).suffix.lower() in SUFFIXES:
-            id_, url = os.path.relpath(path, root), fs.unstrip_protocol(path)
-            pictures.append(Picture(id_, "train", url))
+    for name, _ in list_files(place):
+        if PurePath(name).suffix.lower() in SUFFIXES:
+            pictures.append(Picture(name, "train", f"{folder.url.rstrip('/')}/{name}"))
     return pictures
 
 

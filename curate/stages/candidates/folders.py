@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import fsspec
-
 from curate.stages.candidates.lists import Row
 from curate.storage.atomic import list_files
+from curate.storage.places import is_recordable, locate, remember
 
 __all__ = ["read_folder"]
 
@@ -17,6 +16,8 @@ def read_folder(path: str, source: str) -> Iterator[Row]:
 
     The URL is the same wherever the folder is.
     """
-    fs, root = fsspec.core.url_to_fs(path)
+    folder = locate(path).url.rstrip("/")
+    if not is_recordable(folder):
+        remember(folder)
     for name, _ in list_files(path):
-        yield {"url": f"file:{source}/{name}", "local_path": fs.unstrip_protocol(f"{root}/{name}")}
+        yield {"url": f"file:{source}/{name}", "local_path": f"{folder}/{name}"}

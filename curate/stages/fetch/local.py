@@ -11,14 +11,14 @@ from datetime import UTC, datetime
 from itertools import accumulate
 from typing import Any, Self
 
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate.errors import Reason
+from curate.errors import InputError, Reason
 from curate.stages.fetch.context import FetchContext
 from curate.stages.fetch.outcome import Failure, Outcome, contain_failures
 from curate.stages.fetch.spool import Spool
+from curate.storage.places import check_recorded, open_file
 
 __all__ = ["LocalBytes", "read_local"]
 
@@ -62,6 +62,7 @@ def read_local(sources: Sequence[LocalBytes], context: FetchContext) -> list[Out
             outcome.start_attempt()
             start = datetime.now(UTC)
             try:
+                _check(source)
                 with contain_failures():
                     pieces = cells.read(source) if source.column else _read_file(source)
                     _copy(_verify(pieces, source.digest), context, f"local-{i}", outcome)
@@ -73,6 +74,13 @@ def read_local(sources: Sequence[LocalBytes], context: FetchContext) -> list[Out
             if not outcome.changed_on_disk:
                 context.requests.finish(outcome)
     return outcomes
+
+
+def _check(source: LocalBytes) -> None:
+    try:
+        check_recorded(source.path, "a candidate")
+    except InputError as error:
+        raise Failure(Reason.UNREADABLE, str(error)) from error
 
 
 def _copy(pieces: Iterator[bytes], context: FetchContext, name: str, outcome: Outcome) -> None:
@@ -102,7 +110,7 @@ def _verify(pieces: Iterator[bytes], digest: str | None) -> Iterator[bytes]:
 def _read_file(source: LocalBytes) -> Iterator[bytes]:
     left = source.nbytes
     try:
-        with fsspec.open(source.path, "rb") as file:
+        with open_file(source.path) as file:
             file.seek(source.offset or 0)
             while data := file.read(_CHUNK if left is None else min(left, _CHUNK)):
                 left = None if left is None else left - len(data)
@@ -145,7 +153,7 @@ class _CellReader:
 
     def _open(self, source: LocalBytes) -> None:
         self._stack.close()
-        file = self._stack.enter_context(fsspec.open(source.path, "rb"))
+        file = self._stack.enter_context(open_file(source.path))
         parquet = self._stack.enter_context(pq.ParquetFile(file, buffer_size=_CHUNK))
         if parquet.schema_arrow.field(source.column).type != pa.binary():
             raise KeyError(f"{source.column} holds no bytes")

@@ -11,6 +11,7 @@ import yaml
 
 from curate.config import fingerprint
 from curate.errors import LabelError
+from curate.storage.places import open_file
 
 __all__ = ["Category", "Taxonomy", "load_taxonomy"]
 
@@ -61,7 +62,8 @@ def load_taxonomy(path: str | Path | None = None) -> Taxonomy:
     """
     source = Path(path) if path is not None else DEFAULT
     try:
-        root = yaml.compose(source.read_text(encoding="utf-8"), yaml.SafeLoader)
+        with open_file(source) as file:
+            root = yaml.compose(file.read().decode(), yaml.SafeLoader)
         return Taxonomy(tuple(_categories(root)))
     except _Fault as fault:
         raise LabelError(f"taxonomy {source}, {fault}") from fault

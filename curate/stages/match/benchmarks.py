@@ -12,7 +12,6 @@ from functools import cached_property
 from itertools import combinations
 from typing import Any
 
-import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from curate.config import shipped_files
 from curate.errors import RecipeError
 from curate.stages.match.keypoints import KEYPOINT
+from curate.storage.places import open_file
 
 __all__ = ["BENCHMARK", "MIN_AGREEING", "USUAL", "Benchmarks"]
 
@@ -294,7 +294,7 @@ def _read(names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
                 yield str(file), file.read_bytes()
             continue
         try:
-            with fsspec.open(name, "rb") as stream:
+            with open_file(name) as stream:
                 yield name, stream.read()
         except (OSError, ImportError, ValueError) as error:
             raise RecipeError(

@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable
 from pathlib import PurePosixPath
 
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -16,6 +15,7 @@ from curate.images.decode import decode_luma
 from curate.stages.match.benchmarks import BENCHMARK, MIN_AGREEING
 from curate.stages.match.keypoints import KEYPOINT, find_keypoints
 from curate.storage import atomic
+from curate.storage.places import open_file
 
 __all__ = ["KEYPOINTS", "build_benchmark"]
 
@@ -47,8 +47,12 @@ def build_benchmark(
     paths = [path for path, _ in atomic.list_files(folder)]
     rows = []
     for number, path in enumerate(paths, start=1):
-        with fsspec.open(f"{folder.rstrip('/')}/{path}", "rb") as file:
-            data = file.read()
+        try:
+            with open_file(f"{folder.rstrip('/')}/{path}") as file:
+                data = file.read()
+        except OSError as error:
+            fault = error.strerror or type(error).__name__
+            raise InputError(f"{folder}/{path} can't be read: {fault}") from error
         try:
             luma_HW = decode_luma(data)
         except ImageError as error:
