@@ -101,7 +101,11 @@ class Reason(StrEnum):
         member.transient = transient
         return member
 
-    BAD_URL = "bad_url", "candidates", "the line is no absolute URL"
+    BAD_URL = (
+        "bad_url",
+        "candidates",
+        "the line is no absolute URL, or has more fields than the list's header",
+    )
     FORBIDDEN_SCHEME = "forbidden_scheme", "fetch", "neither http nor https"
     FORBIDDEN_ADDRESS = (
         "forbidden_address",

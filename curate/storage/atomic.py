@@ -34,7 +34,7 @@ TEMPORARY = ".tmp-"
 
 _FATAL = {
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR,
-    errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOENT, errno.EFBIG,
+    errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOENT, errno.EFBIG, errno.ELOOP,
 }  # fmt: skip
 
 
@@ -173,10 +173,14 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-def list_files(path: str) -> list[tuple[str, int]]:
+def list_files(path: str, *, inside: bool = False) -> list[tuple[str, int]]:
     """Return the sorted (path below the folder, bytes) of every file that isn't hidden.
 
     On a disk, links are followed; see `places.walk`.
+
+    Args:
+        path: of the folder.
+        inside: refuse links that lead out of it, since others have made it.
 
     Raises:
         InputError: if there is no such folder, or a part of it can't be listed.
@@ -190,7 +194,7 @@ def list_files(path: str) -> list[tuple[str, int]]:
         raise InputError(f"no folder at {path}")
     if place.is_local:
         try:
-            return sorted(places.walk(root))
+            return sorted(places.walk(root, inside=inside))
         except OSError as error:
             fault = f"can't list {error.filename or path}: {error.strerror or error}"
             raise InputError(f"{fault}; mend that, or name the folders beside it") from error

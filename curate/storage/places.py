@@ -224,14 +224,19 @@ def join(folder: str, path: str) -> str:
     return f"{scheme}{separator}{posixpath.normpath(posixpath.join(rest, path))}"
 
 
-def walk(folder: str) -> Iterator[tuple[str, int]]:
+def walk(folder: str, *, inside: bool = False) -> Iterator[tuple[str, int]]:
     """Yield (path below, bytes) of everything in a local folder but hidden things and folders.
 
     Links are followed. A folder that has several names is read once: under its real name where
     that is below the folder, too.
 
+    Args:
+        folder: its path.
+        inside: refuse links that lead out of it.
+
     Raises:
         OSError: if a folder can't be listed.
+        InputError: if a link leads out, and none may.
     """
     seen: set[tuple[int, int]] = set()
     real, linked = deque([""]), deque[str]()
@@ -243,6 +248,8 @@ def walk(folder: str) -> Iterator[tuple[str, int]]:
         seen.add(identity)
         for entry in entries:
             path = posixpath.join(below, entry.name)
+            if inside and entry.is_link:
+                resolve(folder, path)
             if not entry.is_folder:
                 yield path, entry.nbytes
             elif entry.is_link:

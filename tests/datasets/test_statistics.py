@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -280,3 +281,11 @@ def test_an_unknown_format_is_refused_before_anything_is_measured(
     ):
         _, err = stats(tmp_path / "nowhere", *arguments)
         assert "--format takes csv, json, md" in err
+
+
+def test_folder_with_a_fifo_is_measured_without_it(tmp_path: Path) -> None:
+    Image.new("L", (8, 8), 9).save(tmp_path / "a::b.png", "PNG")
+    os.mkfifo(tmp_path / "pipe.png")
+    (survey,) = curate.stats(tmp_path, scheduler="serial")
+    assert survey.statistics.number == 1
+    assert [(bad.path, bad.reason) for bad in survey.bad_files] == [("pipe.png", Reason.UNREADABLE)]

@@ -103,9 +103,9 @@ def places_of(address: str) -> list[str]:
         "../outside/secret.tar", "images/../../outside/secret.tar", "images/link.tar",
         "images/away/secret.tar", "/etc/passwd", "/dev/zero", "images/zero.tar", "images/pipe.tar",
         f"http://{address}/x", f"reference::http://{address}/x.json",
-        f"simplecache::http://{address}", f"zip://x::http://{address}/x.zip", "file:///etc/passwd", "local:///etc/passwd",
-        "reference::../reference.json", "images", "", "images/part-00000.tar\0", "data:,x",
-        "~root/x", "memory://x/y",
+        f"simplecache::http://{address}", f"zip://x::http://{address}/x.zip", "file:///etc/passwd",
+        "local:///etc/passwd", "reference::../reference.json", "images", "", "images/part-00000.tar\0",
+        "data:,x", "~root/x", "memory://x/y",
     ]  # fmt: skip
 
 
@@ -196,7 +196,7 @@ def test_text_that_is_no_text_is_refused(foreign: Path) -> None:
         read_manifest(path)
 
 
-def test_card_beside_a_foreign_manifest_is_no_way_out(foreign: Path, tmp_path: Path) -> None:
+def test_card_beside_a_foreign_manifest_leads_nowhere(foreign: Path, tmp_path: Path) -> None:
     path = rewrite(foreign)
     manifest, folder = read_manifest(path), foreign / "set/manifest"
     (foreign / "outside/card.md").write_text(f"{manifest.fingerprint} secret")

@@ -1,11 +1,13 @@
+import os
 import pickle
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from curate.engine import RunFolder
+from curate.engine import CommitRecord, RunFolder, forget
 from curate.errors import RunError
 
 FOLDERS = ["local", "memory"]
@@ -114,3 +116,46 @@ def test_lock_of_failed_command_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "kept" / "recipe.yaml").write_text("")
     fail(tmp_path / "kept")
     assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == [".lock", "recipe.yaml"]
+
+
+HOSTILE = ["../x", "a/../../x", "/etc/x", "", ".", "a//b", "x\0", "reference::x", "memory://x/y"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_name_that_is_no_file_of_the_run_touches_nothing(anywhere: RunFolder, name: str) -> None:
+    anywhere.write("a/b.txt", b"hello")
+    for act in (anywhere.remove, anywhere.read, anywhere.sha256, anywhere.stamp):
+        with pytest.raises(RunError, match=r"can be no file of a run|has no reference::x"):
+            act(name)
+        if "::" in name:  # a plain name, that isn't there
+            return
+    with pytest.raises(RunError, match="can be no file of a run"):
+        anywhere.write(name, b"x")
+
+
+def test_record_of_others_removes_no_file_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/mine.txt").write_bytes(b"mine")
+    folder = RunFolder(tmp_path / "run")
+    folder.write("label/x", b"x")
+    (tmp_path / "run/away").symlink_to(tmp_path / "outside")
+    for name in ("../outside/mine.txt", "away/mine.txt", str(tmp_path / "outside/mine.txt")):
+        CommitRecord("label", "part-00000", "", "", 0, {}, {name: "0" * 64}).announce(folder)
+        with pytest.raises(RunError, match="can be no file of a run"):
+            forget(folder, "label")
+    assert (tmp_path / "outside/mine.txt").exists()
+    with pytest.raises(RunError, match="can be no file of a run"):
+        folder.write("away/new.txt", b"x")
+    assert [path.name for path in (tmp_path / "outside").iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link"])
+def test_lock_of_others_neither_waits_nor_writes_elsewhere(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "run").mkdir()
+    if kind == "fifo":
+        os.mkfifo(tmp_path / "run/.lock")
+    else:
+        (tmp_path / "run/.lock").symlink_to(tmp_path / "elsewhere")
+    with suppress(RunError), RunFolder(tmp_path / "run").lock():
+        pass
+    assert not (tmp_path / "elsewhere").exists()

@@ -1,3 +1,4 @@
+import hashlib
 import io
 import tarfile
 from pathlib import Path
@@ -6,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.storage.tar import TarWriter
+from curate.errors import RunError
+from curate.storage.tar import TarWriter, recover
 
 
 def write(folder: Path, contents: list[bytes]) -> tuple[bytes, list[int]]:
@@ -72,3 +74,23 @@ def test_a_file_of_another_length_is_refused(tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(b"four")
     with pytest.raises(OSError, match="4 bytes, not 5"):
         TarWriter(io.BytesIO()).add("x.jpg", tmp_path / "source", 5)
+
+
+@pytest.mark.parametrize("name", ["../x.jpg", "/x.jpg", "a/../../x", "", "a//b", "x\0"])
+def test_tar_takes_no_name_that_leads_out_of_its_folder(name: str) -> None:
+    with pytest.raises(RunError, match="can't be the name of a file in a tar"):
+        TarWriter(io.BytesIO()).add_bytes(name, b"x")
+
+
+def test_recovery_writes_no_file_outside_of_its_folder(tmp_path: Path) -> None:
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as tar:
+        for name in ("..", "../x", str(tmp_path / "y"), "good"):
+            member = tarfile.TarInfo(f"{name}.jpg" if name != ".." else "../z")
+            member.size = 1
+            tar.addfile(member, io.BytesIO(b"x"))
+    digest = hashlib.sha256(b"x").hexdigest(), 1
+    (tmp_path / "in").mkdir()
+    names = ("", "../x", str(tmp_path / "y"), "good")
+    assert recover(data, dict.fromkeys(names, digest), tmp_path / "in") == {"good"}
+    assert [path.name for path in tmp_path.rglob("*")] == ["in", "good"]

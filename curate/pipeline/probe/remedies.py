@@ -8,8 +8,8 @@ from curate.recipe import Filters
 __all__ = ["advise", "advise_on_host"]
 
 _ADVICE = {
-    Reason.BAD_URL: "look at the lines, and call a list of bare URLs .txt: a .csv is cut at its "
-    "commas",
+    Reason.BAD_URL: "look at the lines: quote fields of a .csv that hold commas, and call a list "
+    "of bare URLs .txt",
     Reason.CREDENTIALS: "find URLs without a password",
     Reason.REMOVED: "you took them out, and they stay out",
     Reason.FORBIDDEN_SCHEME: "only http and https are asked for; for files on disk give their "

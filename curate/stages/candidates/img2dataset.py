@@ -18,13 +18,13 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import PurePosixPath
 
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.errors import InputError
 from curate.stages.candidates.lists import Row, Wanted, choose_columns, to_rows, wanted_columns
 from curate.storage.atomic import list_files
+from curate.storage.places import locate, open_file
 
 __all__ = ["is_img2dataset", "read_img2dataset"]
 
@@ -114,9 +114,8 @@ def read_img2dataset(
 
 def _shards(path: str) -> list[_Shard]:
     shards: dict[int, _Shard] = {}
-    fs, root = fsspec.core.url_to_fs(path)
-    folder = str(fs.unstrip_protocol(root)).rstrip("/")
-    for name, size in list_files(path):
+    folder = locate(path).url.rstrip("/")
+    for name, size in list_files(path, inside=True):
         match = _SHARD_FILE.fullmatch(name) or _FEATHER.fullmatch(name)
         if match is None:
             continue
@@ -218,7 +217,7 @@ def _read_table(shard: _Shard, wanted: Wanted) -> list[Row] | None:
         return None
     url = shard.url(".parquet")
     try:
-        with fsspec.open(url, "rb") as file, pq.ParquetFile(file) as parquet:
+        with open_file(url) as file, pq.ParquetFile(file) as parquet:
             schema = parquet.schema_arrow
             if not {"url", "key", "status"} <= set(schema.names):
                 raise InputError(f"{url} has no columns url, key and status: is it img2dataset's?")
@@ -245,7 +244,7 @@ def _find_images(shard: _Shard) -> None:
     """Add the places of images and JSON rows in the shard's tar, up to its damage, or folder."""
     if "tar" in shard.kinds:
         url = shard.url(".tar")
-        with fsspec.open(url, "rb") as file:
+        with open_file(url) as file:
             nbytes = file.seek(0, 2)
             file.seek(0)
             with suppress(*_TAR_ERRORS), tarfile.open(fileobj=file, mode="r:") as tar:
@@ -265,7 +264,7 @@ def _read_json(places: Mapping[str, Row]) -> list[Row]:
     """Read the rows beside images, given their places by key."""
     records = []
     for path, group in groupby(places.items(), key=lambda item: item[1]["local_path"]):
-        with fsspec.open(path, "rb") as file:
+        with open_file(path) as file:
             for key, place in group:
                 file.seek(place.get("local_offset", 0))
                 try:
@@ -282,7 +281,7 @@ def _read_feather(shard: _Shard, known: set[str]) -> list[Row]:
     if shard.feather is None:
         return []
     try:
-        with fsspec.open(shard.feather, "rb") as file, pa.ipc.open_file(file) as reader:
+        with open_file(shard.feather) as file, pa.ipc.open_file(file) as reader:
             rows = to_rows(reader.read_all())
     except (pa.ArrowException, ValueError, OSError):
         return []  # img2dataset was killed while it wrote the file
@@ -293,7 +292,7 @@ def _read_stats(shard: _Shard) -> tuple[int, int] | None:
     """Read img2dataset's numbers of rows and of images; None if the shard is unfinished."""
     if "stats" not in shard.kinds:
         return None
-    with fsspec.open(shard.url("_stats.json"), "rb") as file:
+    with open_file(shard.url("_stats.json")) as file:
         text = file.read()
     try:
         stats = json.loads(text)

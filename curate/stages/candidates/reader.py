@@ -11,7 +11,6 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-import fsspec
 import pyarrow as pa
 
 from curate.config import fingerprint
@@ -22,6 +21,7 @@ from curate.stages.candidates.folders import read_folder
 from curate.stages.candidates.img2dataset import is_img2dataset, read_img2dataset
 from curate.stages.candidates.lists import Row, list_columns, read_list
 from curate.storage.atomic import list_files
+from curate.storage.places import Place, locate, open_file
 
 __all__ = ["LOCAL", "CandidateReader", "schema"]
 
@@ -49,7 +49,7 @@ that the bytes must have, as `sha256:...`.
 _SUFFIXES = {f".{form}": form for form in ("txt", "csv", "tsv", "jsonl", "parquet")}
 _SUFFIXES |= {".lst": "txt", ".ndjson": "jsonl", ".json": "jsonl"}
 _FOLDERS = ("folder", "img2dataset")
-_COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zstd")
 
 
 def schema(keep: Sequence[str]) -> pa.Schema:
@@ -99,7 +99,7 @@ class CandidateReader:
         """Path, form and source of each input."""
         for path in inputs:
             form = _form(path) if config.format == "auto" else config.format
-            name = PurePosixPath(_open(path)[1]).name
+            name = PurePosixPath(_open(path).path).name
             self._inputs.append((path, form, config.source or name))
         folders = Counter(source for _, form, source in self._inputs if form == "folder")
         for name, count in folders.items():
@@ -179,16 +179,16 @@ class CandidateReader:
                     yield row
 
     def _candidate(self, raw: Row, source: str) -> Row:
-        line = raw["url"].strip()
+        # in the URL of a local file, an "@" and blanks at the end belong to the file's name
+        is_file = raw.get("local_path") and raw["url"].startswith("file:")
+        line = raw["url"] if is_file else raw["url"].strip()
         text = _text(line) or ""
-        # in the URL of a local file, an "@" belongs to the file's name
-        is_file = raw.get("local_path") and text.startswith("file:")
         url = text if is_file else urls.without_credentials(text)
         reason, normalised = None, ""
         try:
             if raw.get("malformed") or text != line:
                 raise ImageError(Reason.BAD_URL, "the line can't be understood")
-            key = normalised = urls.normalise_url(url)
+            key = normalised = url if is_file else urls.normalise_url(url)
             if url != text:
                 # a secret stays out of every file, and so does a hash of it: the same address
                 # with another secret is the same candidate
@@ -214,17 +214,17 @@ class CandidateReader:
         }
 
 
-def _open(path: str) -> tuple[fsspec.AbstractFileSystem, str]:
+def _open(path: str) -> Place:
     try:
-        fs, root = fsspec.core.url_to_fs(path)
+        return locate(path)
     except (ImportError, ValueError) as error:
         raise InputError(f"can't open {path}: {error}") from error
-    return fs, root
 
 
 def _form(path: str) -> str:
     """Return the form of an input by its path, and by a folder's file names."""
-    fs, root = _open(path)
+    place = _open(path)
+    fs, root = place.fs, place.path
     if fs.isdir(root):
         names = [PurePosixPath(name) for name, _ in list_files(path)]
         if not names:
@@ -232,16 +232,14 @@ def _form(path: str) -> str:
         if is_img2dataset(map(str, names)):
             return "img2dataset"
         # a list in several files may have marks such as Hadoop's _SUCCESS beside them
-        suffixes = {name.suffix.lower() for name in names if not name.name.startswith("_")}
+        suffixes = {_suffix(name) for name in names if not name.name.startswith("_")}
         return _SUFFIXES.get(suffixes.pop(), "folder") if len(suffixes) == 1 else "folder"
     if not fs.exists(root):
         raise InputError(
             f"no input at {path}: --input takes a list of URLs (txt, csv, tsv, jsonl, parquet) "
             "or a folder"
         )
-    # list.csv.gz is a csv
-    name = PurePosixPath(root)
-    suffix = (name.with_suffix("") if name.suffix in _COMPRESSED else name).suffix.lower()
+    suffix = _suffix(PurePosixPath(root))
     if suffix not in _SUFFIXES:
         raise InputError(
             f"can't tell what {path} is: name its form with --set candidates.format=txt "
@@ -250,14 +248,20 @@ def _form(path: str) -> str:
     return _SUFFIXES[suffix]
 
 
+def _suffix(name: PurePosixPath) -> str:
+    """Return the suffix that tells a list's form: list.csv.gz is a csv."""
+    packed = name.suffix.lower() in _COMPRESSED
+    return (name.with_suffix("") if packed else name).suffix.lower()
+
+
 def _list_files(path: str, form: str) -> list[str]:
     """Return the files of a list, which may be a folder of them, as LAION's is."""
-    fs, root = fsspec.core.url_to_fs(path)
-    if not fs.isdir(root):
+    place = _open(path)
+    if not place.fs.isdir(place.path):
         return [path]
     files = []
     for name, _ in list_files(path):
-        if _SUFFIXES.get(PurePosixPath(name).suffix.lower()) == form:
+        if _SUFFIXES.get(_suffix(PurePosixPath(name))) == form:
             files.append(f"{path.rstrip('/')}/{name}")
     return files
 
@@ -268,7 +272,7 @@ def _digest(path: str, form: str) -> Any:
     digest = hashlib.sha256()
     for file in _list_files(path, form):
         try:
-            with fsspec.open(file, "rb") as opened:
+            with open_file(file) as opened:
                 while piece := opened.read(2**20):
                     digest.update(piece)
         except OSError as error:
@@ -296,4 +300,5 @@ def _number(value: Any) -> float | None:
 
 def _whole(value: Any) -> int | None:
     number = _number(value)
-    return int(number) if number is not None and 0 <= number < 2**31 else None
+    # no image has a side of 0: lists write it where they don't know
+    return int(number) if number is not None and 1 <= number < 2**31 else None

@@ -8,6 +8,7 @@ import pytest
 from curate.errors import InputError, Reason
 from curate.recipe import Candidates
 from curate.stages.candidates import CandidateReader, candidate_id
+from curate.storage.places import open_file
 
 
 def read(*inputs: Path | str, **settings: object) -> list[dict]:
@@ -89,3 +90,35 @@ def test_file_names_that_are_no_text_are_rejected_not_lost(pics: Path) -> None:
 def test_missing_folder_raises(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no folder at"):
         read(tmp_path / "nowhere", format="folder")
+
+
+NAMES = ("a::b.jpg", "zip::c.jpg", "x.jpg ", " x.jpg", "x.jpg", "d#1?*[x].jpg", "e%20.jpg")
+
+
+def test_odd_names_are_candidates_of_their_own(tmp_path: Path) -> None:
+    folder = tmp_path / "odd::pics"
+    folder.mkdir()
+    for name in NAMES:
+        (folder / name).write_bytes(name.encode())
+    rows = read(folder)
+    assert {row["url"] for row in rows} == {f"file:odd::pics/{name}" for name in NAMES}
+    assert len({row["id"] for row in rows}) == len(NAMES)
+    for row in rows:
+        assert row["reason"] is None
+        with open_file(row["local_path"]) as file:
+            assert row["url"] == f"file:odd::pics/{file.read().decode()}"
+
+
+def test_everything_in_a_folder_is_a_candidate_without_being_opened(pics: Path) -> None:
+    os.mkfifo(pics / "pipe.jpg")
+    (pics / "gone.jpg").symlink_to("nowhere")
+    (pics / "zero.jpg").symlink_to("/dev/zero")
+    (pics.parent / "album").mkdir()
+    (pics.parent / "album/x.jpg").write_bytes(b"x")
+    (pics / "album").symlink_to(pics.parent / "album")
+    (pics / "album/again").symlink_to(pics)
+    rows = read(pics)
+    names = {row["url"].removeprefix("file:pics/") for row in rows}
+    assert names >= {"pipe.jpg", "gone.jpg", "zero.jpg", "album/x.jpg"}
+    assert len(names) == 9
+    assert CandidateReader([str(pics)], Candidates()).fingerprint()

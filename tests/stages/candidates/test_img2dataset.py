@@ -423,3 +423,14 @@ def test_output_without_any_url_names_the_remedy(tmp_path: Path) -> None:
     (folder / "00000.parquet").write_bytes(b"PAR1")
     with pytest.raises(InputError, match=r"tells no URL .*: give the list of URLs instead"):
         read(folder)
+
+
+@pytest.mark.parametrize("name", ["00000.tar", "00000.parquet", "00000_stats.json", "00000/x.jpg"])
+def test_link_out_of_an_output_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "secret").write_bytes(b"secret")
+    path = tmp_path / "out" / name
+    path.parent.mkdir(parents=True)
+    (tmp_path / "out/00001_stats.json").write_text("{}")
+    path.symlink_to(tmp_path / "secret")
+    with pytest.raises(InputError, match="leads out of"):
+        list(CandidateReader([str(tmp_path / "out")], Candidates()))

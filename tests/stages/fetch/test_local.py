@@ -1,5 +1,6 @@
 import hashlib
 import io
+import os
 import tarfile
 import tracemalloc
 from collections.abc import Sequence
@@ -199,3 +200,19 @@ def test_changed_bytes_are_not_reported_as_finished(scratch: Path, tmp_path: Pat
     requests = OpenRequests(lambda rows, reason: reasons.append(reason))
     read_local(sources, FetchContext(Fetch(), scratch, requests))
     assert reasons == [None]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["pipe.jpg", "zero.jpg", "gone.jpg", "folder", "http://127.0.0.1:9/x", "reference::x.json"],
+)
+def test_what_is_no_regular_file_is_unreadable_at_once(
+    scratch: Path, tmp_path: Path, name: str
+) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "zero.jpg").symlink_to("/dev/zero")
+    (tmp_path / "folder").mkdir()
+    path = name if ":" in name else str(tmp_path / name)
+    (outcome,) = read(scratch, LocalBytes(path))
+    assert outcome.reason is Reason.UNREADABLE
+    assert outcome.body is None
