@@ -51,7 +51,8 @@ class Candidates(Config):
     """Form of the input; `auto` goes by what the path is."""
     columns: dict[str, str] = {}
     """Our column -> the input's, for url, caption, licence, claimed_width and claimed_height; by
-    default LAION's names and ours, whatever their case."""
+    default LAION's names and ours, whatever their case. A nested column is named `image.url`, and a
+    column of a csv or tsv without a header by its number from 1."""
     keep: tuple[str, ...] = ("similarity", "punsafe", "pwatermark")
     """Further columns to carry along when the input has them; numbers, usable in `filters`."""
     source: str | None = None
@@ -63,6 +64,14 @@ class Candidates(Config):
 
     A list that fills less than 16 of them is split evenly into 16, of 50 candidates at least.
     """
+
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _are_names(cls, columns: Any) -> Any:
+        if not isinstance(columns, dict):
+            return columns
+        whole = (name for name, value in columns.items() if type(value) is int)
+        return columns | {name: str(columns[name]) for name in whole}
 
     @field_validator("keep")
     @classmethod

@@ -2,13 +2,15 @@
 
 import hashlib
 import io
+import json
 import shutil
+import tarfile
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from curate.errors import ManifestError, RunError
 from curate.images.decode import open_image, to_rgb
@@ -164,7 +166,7 @@ def test_folder_export_is_read_by_torchvision(pictures: Path, tmp_path: Path) ->
     names = {
         path.stem: path
         for path in (tmp_path / "out").rglob("*.*")
-        if path.name != "manifest.parquet"
+        if path.name not in ("manifest.parquet", "metadata.jsonl")
     }
     assert names.keys() == known.keys()
     for id_, path in names.items():
@@ -178,6 +180,39 @@ def test_folder_export_is_read_by_torchvision(pictures: Path, tmp_path: Path) ->
     )
 
 
+def test_folder_export_is_an_image_folder_with_its_rows(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_OFFLINE", True)
+    export_manifest(str(pictures), tmp_path / "out", "folder")
+    cache = str(tmp_path / "cache")
+    found = datasets.load_dataset("imagefolder", data_dir=str(tmp_path / "out"), cache_dir=cache)
+    known = rows_of(pictures)
+    assert sum(map(len, found.values())) == len(known)
+    for sample in (*found["train"], *found["validation"]):
+        row = known[sample["id"]][0]
+        assert (sample["url"], sample["sha256"]) == (row["url"], row["sha256"])
+        assert (sample["width"], sample["height"]) == (row["width"], row["height"])
+        assert sample["phash"] == str(row["phash"])
+
+
+def test_row_of_a_turned_image_has_the_size_that_it_is_seen_in(
+    pictures: Path, tmp_path: Path
+) -> None:
+    """The table in docs/how-to/export-images.md: bytes as served are turned by their reader."""
+    export_manifest(str(pictures), tmp_path / "out", "webdataset")
+    with tarfile.open(tmp_path / "out/test-00000.tar") as tar:
+        contents = {name: tar.extractfile(name).read() for name in tar.getnames()}
+    rows = {name[:16]: json.loads(data) for name, data in contents.items() if "json" in name}
+    turned = {id_: row for id_, row in rows.items() if row["orientation"] != 1}
+    assert len(turned) == 1
+    for id_, row in turned.items():
+        with Image.open(io.BytesIO(contents[f"{id_}.jpg"])) as image:
+            assert image.size == (row["height"], row["width"])
+            assert ImageOps.exif_transpose(image).size == (row["width"], row["height"])
+
+
 def test_folder_export_with_unsafe_category_names_stays_inside(
     pictures: Path, tmp_path: Path
 ) -> None:
@@ -186,7 +221,7 @@ def test_folder_export_with_unsafe_category_names_stays_inside(
         manifest.table.column_names.index("category"), "category", [["../../out: of here", None]]
     )
     export_manifest(Manifest(manifest.path, table, manifest.metadata), tmp_path / "out", "folder")
-    assert sorted(path.name for path in (tmp_path / "out/val").iterdir()) == [
+    assert sorted(path.name for path in (tmp_path / "out/val").iterdir() if path.is_dir()) == [
         "__.._out_ of here",
         "unlabelled",
     ]

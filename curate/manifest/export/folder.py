@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
+
+import pyarrow as pa
 
 from curate.manifest.export.images import ExportOptions, Images, name_of
 from curate.manifest.export.output_folder import Folder
 
 __all__ = ["write_folder"]
 
+_FOLDERS = {"train": "train", "test": "val"}
 _UNSAFE = re.compile(r'[\x00-\x1f<>:"/\\|?*]|^\.+|[. ]+$')
 """Characters that some file system refuses; category names may come from anyone's taxonomy."""
 _LONGEST = 60
@@ -17,15 +21,27 @@ _LONGEST = 60
 
 
 def write_folder(images: Images, folder: Folder, options: ExportOptions) -> None:
-    """Write HQ-50K's layout: `train/<id>.jpg` and `val/<category>/<id>.jpg`."""
-    for rows in images.splits.values():
-        for row, data in images.read(rows):
-            folder.write(f"{_subfolder(row)}/{name_of(row)}", data)
+    """Write HQ-50K's layout: `train/<id>.jpg` and `val/<category>/<id>.jpg`.
+
+    Beside them, `train/metadata.jsonl` and `val/metadata.jsonl` hold the rows, as the image folders
+    of `datasets` have it.
+    """
+    wide = [field.name for field in images.schema if field.type == pa.uint64()]
+    for split, rows in images.splits.items():
+        top = _FOLDERS[split]
+        with folder.create(f"{top}/metadata.jsonl") as sink:
+            for row, data in images.read(rows):
+                name = f"{_subfolder(row)}{name_of(row)}"
+                folder.write(f"{top}/{name}", data)
+                # many readers of JSON take a number of 64 bits for a float
+                row |= {column: row[column] and str(row[column]) for column in wide}
+                line = json.dumps({"file_name": name, **row}, ensure_ascii=False)
+                sink.write(f"{line}\n".encode())
     folder.write_manifest(images)
 
 
 def _subfolder(row: dict[str, Any]) -> str:
     if row["split"] == "train":
-        return "train"
+        return ""
     name = _UNSAFE.sub("_", row.get("category") or "")[:_LONGEST]
-    return f"val/{name or 'unlabelled'}"
+    return f"{name or 'unlabelled'}/"

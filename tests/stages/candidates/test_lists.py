@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from curate.errors import InputError
-from curate.recipe import Candidates
+from curate.recipe import Candidates, Recipe
 from curate.stages.candidates import CandidateReader
 
 
@@ -77,6 +77,8 @@ def test_list_without_a_header_loses_no_row_to_the_remedy(tmp_path: Path, form: 
     rows = read(path, columns={"url": "1", "caption": "2"})
     found = [(row["url"], row["caption"]) for row in rows]
     assert found == [("http://a/1", "one"), ("http://a/2", "two")]
+    recipe = Recipe.load("hq50k").override(["candidates.columns.url=1"])
+    assert len(next(iter(CandidateReader([str(path)], recipe.candidates)))) == 2
 
 
 def test_column_of_urls_that_is_not_the_first_is_named_by_its_number(tmp_path: Path) -> None:
