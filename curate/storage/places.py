@@ -149,9 +149,10 @@ def resolve(root: str, name: str, is_own: Callable[[], bool] = lambda: False) ->
     if not name or "\0" in name or _is_chain(name) or name.startswith(("/", "~")):
         raise InputError(f"{name!r} is no path inside {root}")
     if "://" in name:
-        if folder.is_local or _server(name) != _server(root):
+        url = join(name, ".")  # its ".." may lead to another bucket
+        if folder.is_local or _server(url) != _server(root):
             raise InputError(f"{name!r} is no path inside {root}")
-        return Place(folder.fs, folder.fs._strip_protocol(join(name, ".")))
+        return Place(folder.fs, folder.fs._strip_protocol(url))
     place = Place(folder.fs, join(folder.path, name))
     target = _address(place)
     known = chain([_address(folder)], _allowed())
@@ -164,7 +165,7 @@ def resolve(root: str, name: str, is_own: Callable[[], bool] = lambda: False) ->
 
 
 def remember(name: str) -> None:
-    """Note that it is this user's own: the SHA-256 of a manifest, or a URL of theirs.
+    """Note that it is this user's own: the SHA-256 of a manifest, or a folder's URL.
 
     The notes are in `~/.local/state/curate/own`, or `$XDG_STATE_HOME`.
     """
@@ -188,7 +189,8 @@ def check_recorded(url: str, where: str) -> None:
     Raises:
         InputError: unless the user has allowed it.
     """
-    if is_recordable(url) or is_remembered(url) or is_allowed(url):
+    own = (known for known in _remembered() if "://" in known)
+    if is_recordable(url) or is_allowed(url) or any(_is_within(url, known) for known in own):
         return
     raise InputError(
         f"{where} names {url}: if you trust whoever made it, put that address into the "
@@ -272,12 +274,12 @@ def _scan(folder: Path) -> tuple[tuple[int, int], list[_Entry]]:
     entries = []
     with os.scandir(folder) as found:
         for entry in found:
-            if entry.name.startswith("."):
+            if entry.name.startswith(".") or entry.name == "lost+found":  # the disk's own
                 continue
-            nbytes = 0
-            with suppress(OSError):  # a link to nothing: whoever opens it will say so
-                nbytes = entry.stat().st_size
-            entries.append(_Entry(entry.name, entry.is_dir(), entry.is_symlink(), nbytes))
+            is_folder, nbytes = False, 0
+            with suppress(OSError):  # a link to nothing, or to itself: whoever opens it will say so
+                is_folder, nbytes = entry.is_dir(), entry.stat().st_size
+            entries.append(_Entry(entry.name, is_folder, entry.is_symlink(), nbytes))
     entries.sort(key=lambda entry: entry.name)
     return (status.st_dev, status.st_ino), entries
 
@@ -411,12 +413,14 @@ def _allowed() -> Iterator[str]:
 
 def _remembered() -> frozenset[str]:
     with suppress(OSError, RuntimeError):
-        return _read_notes(_notes(), _notes().stat().st_mtime_ns)
+        status = _notes().stat()
+        # with the size, since two changes may have one time
+        return _read_notes(_notes(), status.st_mtime_ns, status.st_size)
     return frozenset()
 
 
 @functools.lru_cache(maxsize=4)
-def _read_notes(notes: Path, mtime_ns: int) -> frozenset[str]:
+def _read_notes(notes: Path, mtime_ns: int, nbytes: int) -> frozenset[str]:
     return frozenset(notes.read_text(encoding="utf-8", errors="surrogateescape").splitlines())
 
 
