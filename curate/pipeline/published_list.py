@@ -11,7 +11,6 @@ from itertools import islice
 from os import PathLike
 from typing import Any
 
-import fsspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -27,6 +26,7 @@ from curate.recipe import Candidates, Filters, Measure, Recipe
 from curate.stages.candidates import CandidateReader
 from curate.stages.candidates.lists import COLUMN_NAMES
 from curate.stages.candidates.reader import LOCAL, schema
+from curate.storage.places import locate, open_file
 
 __all__ = ["Published", "fetching_recipe", "read_published"]
 
@@ -83,8 +83,8 @@ def read_published(source: str, folders: Sequence[str] = ()) -> Published:
     """
     manifests = [f"{source.rstrip('/')}/manifest/{split}.parquet" for split in ("train", "test")]
     is_run = RunFolder(source).exists("manifest/train.parquet")
-    fs, path = fsspec.core.url_to_fs(source)
-    if not fs.exists(path):
+    place = locate(source)
+    if not place.fs.exists(place.path):
         raise InputError(
             f"there is nothing at {source}: name a manifest, a list of URLs, or a run folder"
         )
@@ -164,7 +164,7 @@ def _metadata(path: str) -> Mapping[str, str]:
     if not path.endswith(".parquet"):
         return {}
     try:
-        with fsspec.open(path, "rb") as file:
+        with open_file(path) as file:
             metadata = pq.read_schema(file).metadata or {}
     except (OSError, ImportError, ValueError, pa.ArrowException) as error:
         raise InputError(f"can't read {path}: {error}") from error
@@ -205,11 +205,11 @@ def _local_file_finder(
     for folder in folders:
         name, named, path = folder.partition("=")
         path = path if named else folder
-        fs, root = fsspec.core.url_to_fs(path)
-        if not fs.isdir(root):
+        place = locate(path)
+        if not place.fs.isdir(place.path):
             raise InputError(f"no folder at {path}: --folder takes PATH, or NAME=PATH")
-        name = name if named else posixpath.basename(root)
-        roots[f"file:{name}/"] = str(fs.unstrip_protocol(root)).rstrip("/")
+        name = name if named else posixpath.basename(place.path)
+        roots[f"file:{name}/"] = place.url.rstrip("/")
 
     def find(url: str) -> str | None:
         for prefix, root in roots.items():

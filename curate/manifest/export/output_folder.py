@@ -8,12 +8,10 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path, PurePath
 
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
-
 from curate.errors import RunError
 from curate.manifest.export.images import Images
 from curate.storage import atomic
+from curate.storage.places import locate
 
 __all__ = ["Folder", "new_folder"]
 
@@ -63,12 +61,13 @@ def new_folder(out: str | PurePath) -> Iterator[Folder]:
         RunError: if `out` holds something, can't be written, or another process is writing it.
     """
     try:
-        fs, path = fsspec.core.url_to_fs(str(out))
+        place = locate(out)
     except (ImportError, ValueError) as error:
         raise RunError(f"can't write {out}: {error}") from error
+    fs, path = place.fs, place.path
     if fs.exists(path) and (not fs.isdir(path) or fs.ls(path)):
         raise RunError(f"{out} is there already: remove it, or choose another --out")
-    if not isinstance(fs, LocalFileSystem):
+    if not place.is_local:
         yield Folder(str(out).rstrip("/"))
         return
     final = Path(path)
