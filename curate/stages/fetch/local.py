@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 
 from curate.errors import InputError, Reason
 from curate.stages.fetch.context import FetchContext
-from curate.stages.fetch.outcome import Failure, Outcome, contain_failures
-from curate.stages.fetch.spool import Spool
+from curate.stages.fetch.outcome import Body, Failure, Outcome, contain_failures
+from curate.stages.fetch.spool import HeaderCheck, Spool
 from curate.storage.places import check_recorded, open_file
 
 __all__ = ["LocalBytes", "read_local"]
@@ -48,7 +48,9 @@ class _ChangedBytes(Failure):
     """Failure of bytes on a disk that are not, or no longer, those that the list means."""
 
 
-def read_local(sources: Sequence[LocalBytes], context: FetchContext) -> list[Outcome]:
+def read_local(
+    sources: Sequence[LocalBytes], checks: Sequence[HeaderCheck | None], context: FetchContext
+) -> list[Outcome]:
     """Read every source, with the checks of downloaded bytes; return one outcome each, in order.
 
     Outcomes are `changed_on_disk` where bytes were damaged or changed since they were served. The
@@ -57,7 +59,7 @@ def read_local(sources: Sequence[LocalBytes], context: FetchContext) -> list[Out
     outcomes = []
     with ExitStack() as stack:
         cells = _CellReader(stack)
-        for i, source in enumerate(sources):
+        for i, (source, check) in enumerate(zip(sources, checks, strict=True)):
             outcome = Outcome()
             outcome.start_attempt()
             start = datetime.now(UTC)
@@ -65,7 +67,9 @@ def read_local(sources: Sequence[LocalBytes], context: FetchContext) -> list[Out
                 _check(source)
                 with contain_failures():
                     pieces = cells.read(source) if source.column else _read_file(source)
-                    _copy(_verify(pieces, source.digest), context, f"local-{i}", outcome)
+                    place = context.scratch / f"local-{i}"
+                    spool = Spool(place, context.config.max_bytes, check=check)
+                    outcome.body = _copy(_verify(pieces, source.digest), spool)
             except Failure as failure:
                 outcome.fail(failure)
                 outcome.changed_on_disk = isinstance(failure, _ChangedBytes)
@@ -83,12 +87,12 @@ def _check(source: LocalBytes) -> None:
         raise Failure(Reason.UNREADABLE, str(error)) from error
 
 
-def _copy(pieces: Iterator[bytes], context: FetchContext, name: str, outcome: Outcome) -> None:
+def _copy(pieces: Iterator[bytes], to: Spool) -> Body:
     try:
-        with Spool(context.scratch / name, context.config.max_bytes) as spool:
+        with to as spool:
             for data in pieces:
                 spool.write(data)
-            outcome.body = spool.finish()
+            return spool.finish()
     except Failure:
         for _ in pieces:  # to the end, where the hash shows whether the bytes have changed
             pass

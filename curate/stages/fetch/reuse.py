@@ -115,7 +115,7 @@ def _check(
 ) -> Outcome | None:
     """Check earlier results against bounds, in the order of a fetch; return None to fetch again."""
     is_local = row["local_path"] is not None and old.http_status is None
-    check = None if is_local else filters.header_check(row["url"])
+    check = filters.header_check(row["url"])
     # the outcome if the claims reject: a fresh fetch would not have sent a request
     outcome = replace(old, rejected_by_claims=True) if body else Outcome()
     try:

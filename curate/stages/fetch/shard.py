@@ -131,7 +131,8 @@ class FetchShard:
             for i, row in enumerate(candidates)
             if row["local_path"] is not None
         }
-        outcomes = dict(zip(local, read_local([*local.values()], context), strict=True))
+        checks = [context.filters.header_check(candidates[i]["url"]) for i in local]
+        outcomes = dict(zip(local, read_local([*local.values()], checks, context), strict=True))
         changed = {i: o.detail for i, o in outcomes.items() if o.changed_on_disk}
         # claims may spare the request for the others
         urls: dict[int, str] = {}

@@ -22,7 +22,8 @@ from tests.site.hostile import picture
 
 
 def read(scratch: Path, *sources: LocalBytes, **settings: int) -> list[Outcome]:
-    return read_local(sources, FetchContext(Fetch(**settings), scratch))
+    checks = [None] * len(sources)
+    return read_local(sources, checks, FetchContext(Fetch(**settings), scratch))
 
 
 def contents(outcomes: list[Outcome]) -> list[bytes | None]:
@@ -198,7 +199,7 @@ def test_changed_bytes_are_not_reported_as_finished(scratch: Path, tmp_path: Pat
     (tmp_path / "x").write_bytes(picture())
     sources = [LocalBytes(str(tmp_path / "x"), digest="md5:0"), LocalBytes(str(tmp_path / "x"))]
     requests = OpenRequests(lambda rows, reason: reasons.append(reason))
-    read_local(sources, FetchContext(Fetch(), scratch, requests))
+    read_local(sources, [None, None], FetchContext(Fetch(), scratch, requests))
     assert reasons == [None]
 
 

@@ -205,7 +205,8 @@ def test_claims_out_of_bounds_spare_the_request(
         Bound("width", "min", 100, Reason.TOO_SMALL),
         Bound("punsafe", "max", 0.5, Reason.ABOVE_MAXIMUM),
     )
-    (tmp_path / "own.png").write_bytes(picture("PNG"))
+    (tmp_path / "own.png").write_bytes(picture("PNG", 100))
+    (tmp_path / "small.png").write_bytes(picture("PNG"))
     claims = [(99, 50, 0.0), (1000, 1000, 0.6), (1000, 1000, 0.1), (None, None, None)]
     rows = []
     for i, (width, height, unsafe) in enumerate(claims):
@@ -213,12 +214,15 @@ def test_claims_out_of_bounds_spare_the_request(
         rows.append({**row, "claimed_width": width, "claimed_height": height})
     own = {"id": "f" * 16, "url": "file:own.png", "local_path": str(tmp_path / "own.png")}
     rows.append({**own, "claimed_width": 1, "punsafe": 1.0})
+    own |= {"id": "e" * 16, "local_path": str(tmp_path / "small.png")}
+    rows.append({**own, "claimed_width": 1000})
     table = pa.Table.from_pylist(rows, ROWS_WITH_CLAIMS)
     result, _, advanced = run(FetchShard(stage.config, bounds), table, RunFolder(tmp_path / "run"))
-    # the claims of local files are ignored: their bytes cost nothing
+    # claims of local files are ignored, since their bytes cost nothing; their headers are not
     expected = ["too_small", "above_maximum", "smaller_than_claimed", "too_small", None]
+    expected.append("too_small")
     assert result.column("reason").to_pylist() == expected
-    assert result.column("http_status").to_pylist() == [None, None, 200, 200, None]
+    assert result.column("http_status").to_pylist() == [None, None, 200, 200, None, None]
     assert result.column("nbytes").to_pylist()[:4] == [None] * 4
     assert advanced == count_reasons(result)
     assert set(site.hits) == {"ok?2", "ok?3"}
