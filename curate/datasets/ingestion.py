@@ -13,12 +13,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.batch import describe_failure
 from curate.datasets.layouts import SPLITS, Layout, Split, find_layout
 from curate.datasets.pairing import pair_files
 from curate.datasets.rows import GroupRows, GroupTask, make_rows
 from curate.engine import Executor, open_executor
 from curate.engine.executor import WorkerDied, map_files
-from curate.errors import InputError, ManifestError
+from curate.errors import InputError, ManifestError, RunError
 from curate.manifest import MANIFEST, PAIRED, arrow_schema, encode_manifest
 from curate.manifest.combine import relative_folder
 from curate.manifest.export.output_folder import Folder, new_folder
@@ -69,15 +70,16 @@ def ingest(
         folder: the dataset's, a path or fsspec URL.
         out: folder for the manifests; new or empty.
         split: split of all images, overriding the dataset's and that of folder names.
-        skip_mispaired: leave out images without a partner of their size, instead of failing.
+        skip_mispaired: leave out images that are damaged, or without a partner of their size,
+            instead of failing.
         scheduler: who reads and measures: `local` (Dask workers on this machine), `serial`, or
             the address of a Dask scheduler.
         workers: number of local workers, one per core by default.
         progress: called with the number of clean images done and of all.
 
     Raises:
-        InputError: if the dataset isn't known or isn't there, images don't pair up, or one can't
-            be read; names them.
+        InputError: if the dataset isn't known or isn't there, images don't pair up, or some can't
+            be read; names them after all were tried.
         RunError: if `out` holds something or can't be written, or the scheduler can't be reached.
     """
     known, layout = find_layout(name)
@@ -111,7 +113,7 @@ def ingest(
 def _check(name: str, folder: str, faults: Sequence[str], skip: bool) -> None:
     if faults and not skip:
         more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
-        shown = f"{name} in {folder} doesn't pair up: {'; '.join(faults[:_SHOWN])}{more}"
+        shown = f"{name} in {folder} isn't whole: {'; '.join(faults[:_SHOWN])}{more}"
         advice = "mend the download, or leave such images out with --skip-mispaired"
         raise InputError(f"{shown}: {advice}")
 
@@ -132,10 +134,13 @@ def _run(
     results: dict[int, GroupRows] = {}
     for task, result in map_files(executor, make_rows, tasks):
         if isinstance(result, WorkerDied):
-            path = f"{task.folder}/{task.group.clean}"
-            raise InputError(f"{path}, or a partner of it, takes down who decodes it")
-        if isinstance(result, Exception):
+            fault = "it, or a partner of it, takes down who decodes it"
+            result = GroupRows((), 0, (f"{task.group.clean}: {fault}",))
+        elif isinstance(result, RunError):
             raise result
+        elif isinstance(result, Exception):
+            fault = f"{task.group.clean}: {describe_failure(result)}"
+            result = GroupRows((), 0, (fault,))
         results[task.number] = result
         if progress is not None:
             progress(len(results), len(tasks))

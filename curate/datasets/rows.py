@@ -10,6 +10,7 @@ from typing import Any
 
 from PIL import Image
 
+from curate.batch import isolated
 from curate.datasets.layouts import Crop, Layout
 from curate.datasets.pairing import Group
 from curate.errors import ImageError, InputError
@@ -55,7 +56,7 @@ class GroupRows:
     images: int
     """Pairs, or clean images."""
     faults: tuple[str, ...] = ()
-    """Faults of degraded images that are no partners after all."""
+    """Faults of degraded images that are damaged, or no partners after all."""
 
 
 @dataclass(frozen=True)
@@ -74,24 +75,27 @@ def make_rows(task: GroupTask, report: Any = None) -> GroupRows:
     """Read, measure and pair a group of images.
 
     Raises:
-        InputError: if one can't be read, or is damaged.
+        InputError: if the clean one can't be read, or is damaged.
     """
     clean = _read(task, task.group.clean)
     crop = task.layout.crop
-    measures = {} if crop and task.group.degraded else _measures(clean.data, clean.path)
+    measures = {} if crop and task.group.degraded else _measures(clean.data)
     if not task.group.degraded:
         return GroupRows((_row(task, clean, None, measures),), 1)
     rows: list[Row] = []
     faults: list[str] = []
     for path in task.group.degraded:
-        degraded = _read(task, path)
-        if degraded.size != clean.size:
-            sizes = "{}x{}".format(*degraded.size), "{}x{}".format(*clean.size)
-            faults.append(f"{path} is {sizes[0]}, and {clean.path} {sizes[1]}")
-        elif crop:
-            rows += _write_crops(task, crop, clean, degraded)
-        else:
-            rows.append(_row(task, clean, degraded, measures))
+        failures: list[str] = []
+        with isolated(failures.append):
+            degraded = _read(task, path)
+            if degraded.size != clean.size:
+                sizes = "{}x{}".format(*degraded.size), "{}x{}".format(*clean.size)
+                raise InputError(f"it is {sizes[0]}, and {clean.path} {sizes[1]}")
+            if crop:
+                rows += list(_write_crops(task, crop, clean, degraded))
+            else:
+                rows.append(_row(task, clean, degraded, measures))
+        faults += [f"{path}: {failure}" for failure in failures]
     return GroupRows(tuple(rows), len(task.group.degraded) - len(faults), tuple(faults))
 
 
@@ -100,12 +104,12 @@ def _read(task: GroupTask, path: str) -> _File:
         with open_file(f"{task.folder}/{path}") as file:
             data = file.read()
     except OSError as error:
-        raise InputError(f"{task.folder}/{path} can't be read: {error}") from error
+        raise InputError(f"it can't be read: {error.strerror or error}") from error
     try:
         with open_image(io.BytesIO(data)) as image:
             height, width = to_luma(image).shape  # decodes all of it, so that damage shows now
     except ImageError as error:
-        raise InputError(f"{task.folder}/{path}: {error}; mend the download") from error
+        raise InputError(str(error)) from error
     return _File(f"file:{task.name}/{path}", path, data, (width, height))
 
 
@@ -131,7 +135,7 @@ def _write_crops(task: GroupTask, crop: Crop, clean: _File, degraded: _File) -> 
             parts = [to_png(image.crop(box)) for image in images]
             place = fragment(box)
             names = _identity(task, f"{clean.url}#{place}", f"{degraded.url}#{place}")
-            row = _measures(parts[0], clean.path) | names
+            row = _measures(parts[0]) | names
             for kind, part in zip(("clean", "degraded"), parts, strict=True):
                 offset = tar.add_bytes(f"{row['id']}.{kind}.png", part)
                 row |= _place("" if kind == "clean" else "degraded_", name, offset, part)
@@ -144,11 +148,11 @@ def _decode(data: bytes) -> Image.Image:
         return to_rgb(image)
 
 
-def _measures(data: bytes, path: str) -> Row:
+def _measures(data: bytes) -> Row:
     try:
         measures = asdict(measure_image(data))
     except ImageError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise InputError(str(error)) from error
     return {name: value for name, value in measures.items() if name in _COLUMNS}
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from curate.batch import describe_failure
 from curate.engine import Executor, open_executor
 from curate.engine.executor import WorkerDied, map_files
 from curate.errors import ImageError, InputError, Reason
@@ -168,7 +169,7 @@ def _survey(
         elif isinstance(result, ImageError):
             bad[i] = BadFile(paths[i], result.reason, str(result.args[1]))
         elif isinstance(result, Exception):
-            raise result
+            bad[i] = BadFile(paths[i], Reason.UNREADABLE, describe_failure(result))
         else:
             measures[i] = result
         advance()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
+import struct
 from pathlib import Path
 
 import fsspec
@@ -136,7 +137,7 @@ def test_ingest_of_mispaired_images_names_them_and_leaves_nothing(
     for path in GOPRO[1::2]:
         (folder / path).unlink()
     with pytest.raises(
-        InputError, match=r"GoPro in .* doesn't pair up: test/B/sharp/000001.png has no degraded"
+        InputError, match=r"GoPro in .* isn't whole: test/B/sharp/000001.png has no degraded"
     ):
         ingest(folder, "GoPro", tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -149,7 +150,7 @@ def test_ingest_of_partner_of_another_size_is_refused(pack: Pack, tmp_path: Path
     folder = pack("PolyU", ["a_mean.png", "a_real.png", "b_mean.png"])
     pack("PolyU", ["b_real.png"], size=(24, 17))
     with pytest.raises(
-        InputError, match=r"doesn't pair up: b_real.png is 24x17, and b_mean.png 24x16: mend"
+        InputError, match=r"isn't whole: b_real.png: it is 24x17, and b_mean.png 24x16: mend"
     ):
         ingest(folder, "PolyU", tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -164,8 +165,30 @@ def test_ingest_of_partner_of_another_size_is_refused(pack: Pack, tmp_path: Path
 def test_ingest_of_damaged_image_names_it(pack: Pack, tmp_path: Path, name: str) -> None:
     folder = pack("PolyU", ["a_mean.png", "a_real.png"])
     (folder / name).write_bytes(picture(name)[:200])
-    with pytest.raises(InputError, match=rf"PolyU/{name}: .*; mend the download"):
+    pack("PolyU", ["b_mean.png", "b_real.png"])
+    with pytest.raises(InputError, match=rf"whole: {name[:2]}.*: decode_failed: .*: mend the down"):
         ingest(folder, "PolyU", tmp_path / "out")
+    found = ingest(folder, "PolyU", tmp_path / "out", skip_mispaired=True)
+    assert (found.found, len(found.left_out)) == ({"train": 1}, 1)
+
+
+def test_ingest_with_unforeseen_error_names_the_image_and_takes_the_others(
+    pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = pack("Set5", ["baby.png", "bird.png"])
+    broken = (folder / "baby.png").read_bytes()
+
+    def measure(data: bytes) -> object:
+        if data == broken:
+            raise struct.error("unpack requires a buffer of 4 bytes")
+        return measure_image(data)
+
+    monkeypatch.setattr("curate.datasets.rows.measure_image", measure)
+    with pytest.raises(InputError, match=r"Set5 in .* isn't whole: baby\.png: unexpected error"):
+        ingest(folder, "Set5", tmp_path / "out")
+    found = ingest(folder, "Set5", tmp_path / "out", skip_mispaired=True)
+    assert found.found == {"test": 1}
+    assert found.left_out == ("baby.png: unexpected error: unpack requires a buffer of 4 bytes",)
 
 
 def test_ingest_from_or_to_impossible_places_is_refused(pack: Pack, tmp_path: Path) -> None:
@@ -224,7 +247,7 @@ def test_ingest_of_image_that_kills_workers_names_it(
 ) -> None:
     monkeypatch.setattr("curate.datasets.ingestion.open_executor", lambda *_: Deadly())
     with pytest.raises(
-        InputError, match=r"Set5/baby\.png, or a partner of it, takes down who decodes it"
+        InputError, match=r"Set5 .* baby\.png: it, or a partner of it, takes down who decodes it"
     ):
         ingest(pack("Set5", ["baby.png"]), "Set5", tmp_path / "out")
 

@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import os
+import struct
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +18,7 @@ import pytest
 from PIL import Image
 
 import curate
+from curate.batch import describe_failure
 from curate.cli import app
 from curate.datasets import statistics
 from curate.engine.executor import SerialExecutor, WorkerDied
@@ -26,6 +28,7 @@ from curate.manifest import read_manifest
 from curate.manifest.paper_statistics import PUBLISHED
 from curate.manifest.statistics import diversity, natural_diversity, summarise
 from curate.recipe import Label
+from curate.stages.measure import measure_image
 
 
 @pytest.fixture(scope="module")
@@ -289,3 +292,25 @@ def test_folder_with_a_fifo_is_measured_without_it(tmp_path: Path) -> None:
     (survey,) = curate.stats(tmp_path, scheduler="serial")
     assert survey.statistics.number == 1
     assert [(bad.path, bad.reason) for bad in survey.bad_files] == [("pipe.png", Reason.UNREADABLE)]
+
+
+@pytest.mark.parametrize("error", [struct.error("short"), MemoryError(), RecursionError("deep")])
+def test_stats_with_unforeseen_error_names_the_file_and_counts_the_others(
+    by_hand: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    broken = (by_hand / "board.png").read_bytes()
+
+    def measure(data: bytes, **options: object) -> object:
+        if data == broken:
+            raise error
+        return measure_image(data, **options)
+
+    monkeypatch.setattr(statistics, "measure_image", measure)
+    (found,) = curate.stats(by_hand, scheduler="serial")
+    assert found.statistics.number == 1
+    (bad,) = found.bad_files
+    assert (bad.path, bad.reason, bad.detail) == (
+        "board.png",
+        Reason.UNREADABLE,
+        describe_failure(error),
+    )

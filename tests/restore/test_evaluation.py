@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from itertools import product
 from pathlib import Path
 
@@ -161,3 +162,19 @@ def test_evaluate_of_impossible_requests_is_refused_at_once(
     blurred = pair_manifest(tmp_path / "run", [draw(0)], task="deblur")
     with pytest.raises(RestoreError, match="not for deblur"):
         evaluate(checkpoints["damoe"], blurred)
+
+
+def test_evaluate_with_unforeseen_error_names_the_picture_and_judges_the_others(
+    checkpoints: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(2):
+        (tmp_path / f"{n}.png").write_bytes(encode(draw(n)))
+
+    def measure(luma: np.ndarray) -> float:
+        if np.array_equal(luma, np.asarray(Image.fromarray(draw(0)).convert("L"))):
+            raise struct.error("short")
+        return 0.5
+
+    found = evaluate(checkpoints["one"], {"set": tmp_path}, ["denoise_25"], ratio_of=measure)
+    assert {score.image for score in found.scores} == {"1.png"}
+    assert found.failures == {"set/0.png, denoise_25": "unexpected error: short"}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import sys
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from curate.batch import describe_failure
 from curate.cli import app
 from curate.errors import RestoreError
 from curate.restore import Restored, restore_files, restore_image
@@ -40,6 +42,37 @@ def test_one_broken_file_does_not_stop_the_others(checkpoint: Path, tmp_path: Pa
     assert np.array_equal(
         np.asarray(Image.open(out / "a.png")), np.asarray(restore_image(checkpoint, draw(0)))
     )
+
+
+@pytest.mark.parametrize("error", [struct.error("short"), MemoryError(), RecursionError("deep")])
+def test_restore_with_unforeseen_error_names_the_picture_and_does_the_others(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    for n in range(3):
+        (tmp_path / f"{n}.png").write_bytes(encode(draw(n)))
+
+    def restore(model: object, image: np.ndarray, **options: object) -> np.ndarray:
+        if np.array_equal(image, draw(1)):
+            raise error
+        return image
+
+    monkeypatch.setattr("curate.restore.inference.restore_files.restore_array", restore)
+    results = restore_files(checkpoint, [tmp_path], tmp_path / "out")
+    assert [result.output is None for result in results] == [False, True, False]
+    assert results[1].error == describe_failure(error)
+
+
+def test_restore_interrupted_stops(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.png").write_bytes(encode(draw(0)))
+
+    def restore(*_: object, **__: object) -> np.ndarray:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("curate.restore.inference.restore_files.restore_array", restore)
+    with pytest.raises(KeyboardInterrupt):
+        restore_files(checkpoint, [tmp_path], tmp_path / "out")
 
 
 def test_exif_colour_profile_and_transparency_stay(checkpoint: Path, tmp_path: Path) -> None:

@@ -256,3 +256,17 @@ def test_before_and_after_need_no_clean_picture(tmp_path: Path) -> None:
         assert strip.width == 2 * 480 + 3 * 12
         array = np.asarray(strip)
     assert not np.array_equal(array[40:, 12:492], array[40:, 504:984])
+
+
+@pytest.mark.parametrize(
+    "message", ["DefaultCPUAllocator: can't allocate memory", "std::bad_alloc"]
+)
+def test_piece_too_large_for_the_memory_of_any_device_gets_advice(message: str) -> None:
+    class Hungry(torch.nn.Conv2d):
+        def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError(message)
+
+    with pytest.raises(
+        RestoreError, match=r"memory of cpu is too small .* 72x60 pixels: lower tile"
+    ):
+        restore_array(Hungry(3, 3, 1), draw(0))

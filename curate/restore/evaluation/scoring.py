@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from curate.errors import CurateError, RestoreError
+from curate.batch import isolated
+from curate.errors import RestoreError
 from curate.manifest import Manifest
 from curate.restore.checkpoints.checkpoint import load_model
 from curate.restore.data.degradations import Degradation, generator, parse_degradation
@@ -165,7 +166,8 @@ def evaluate(
     scores: list[Score] = []
     failures: dict[str, str] = {}
     for done, (benchmark, picture, degradation) in enumerate(cases, 1):
-        try:
+        name = degradation.name if degradation else picture.degradation
+        with isolated(partial(failures.__setitem__, f"{benchmark}/{picture.id}, {name}")):
             if degradation is None:
                 pair = _read_pair(picture)
             else:
@@ -173,18 +175,14 @@ def evaluate(
                 rng = generator(seed, degradation.name, picture.id)
                 pair = _degrade(read(picture), degradation, rng, floats)
             compared = _compare(models, pair, restore, routes)
-        except (CurateError, OSError) as error:
-            name = degradation.name if degradation else picture.degradation
-            failures[f"{benchmark}/{picture.id}, {name}"] = str(error)
-        else:
             # one score for the input and each model, with what the manifest says of the picture
             ratio = _from_manifest(picture, "hf_ratio_032")
             if ratio is None and ratio_of is not None:
                 ratio = ratio_of(np.asarray(Image.fromarray(pair.clean_HWC).convert("L")))
             category, broad = _from_manifest(picture, "category"), _from_manifest(picture, "broad")
             labels = (pair.degradation, pair.task, picture.id, category, broad, ratio, pair.drawn)
-            for name, values in compared.items():
-                scores.append(Score(name, benchmark, *labels, **values))
+            for model_name, values in compared.items():
+                scores.append(Score(model_name, benchmark, *labels, **values))
         if progress:
             progress(done, len(cases))
     if not scores:

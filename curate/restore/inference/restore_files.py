@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from curate.errors import CurateError, ImageError, RestoreError
+from curate.batch import isolated
+from curate.errors import ImageError, RestoreError
 from curate.images.decode import installed, open_image, to_rgb, upright
 from curate.restore.checkpoints.checkpoint import load_model
 from curate.restore.data.degradations import Degradation, generator, parse_degradation
@@ -126,11 +127,11 @@ def restore_files(
     restore = partial(restore_array, model, tile=tile, bilateral=bilateral)
     results = []
     for source, files in jobs:
-        try:
+        failures: list[str] = []
+        with isolated(failures.append):
             done = _restore_file(restore, source, files, degradation, task)
             results.append(Restored(source, files[0], task=done))
-        except CurateError as error:
-            results.append(Restored(source, None, str(error)))
+        results += [Restored(source, None, failure) for failure in failures]
         if progress:
             progress(len(results), len(jobs), results[-1])
     return results

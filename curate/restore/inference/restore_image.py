@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
+from curate.batch import is_out_of_memory
 from curate.errors import RestoreError
 from curate.images.decode import to_rgb
 from curate.restore.checkpoints.checkpoint import load_model
@@ -82,7 +83,7 @@ def restore_array(
 
     Raises:
         RestoreError: if the array has another shape, the model needs a task or isn't for this one,
-            the tile is too small, or the GPU's memory is.
+            the tile is too small, or the memory is.
     """
     arguments = model_arguments(model, task)
     if image_HWC.ndim != 3 or image_HWC.shape[2] != 3 or not image_HWC.size:
@@ -122,10 +123,12 @@ def _restore_piece(
         with torch.inference_mode():
             out_3HW = model(to_tensor(piece_HWC)[None].to(device), **arguments)[0]
             out_HWC: NDArray[np.float32] = (out_3HW.float() * 255).permute(1, 2, 0).cpu().numpy()
-    except torch.cuda.OutOfMemoryError as error:
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
         sides = "x".join(map(str, piece_HWC.shape[1::-1]))
         raise RestoreError(
-            f"the GPU's memory is too small for pieces of {sides} pixels: lower tile"
+            f"the memory of {device} is too small for pieces of {sides} pixels: lower tile"
         ) from error
     return out_HWC
 

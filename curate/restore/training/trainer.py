@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import lightning as L
-import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from curate.batch import is_out_of_memory
 from curate.errors import CurateError, RestoreError
 from curate.manifest import Manifest
 from curate.restore.checkpoints.checkpoint import CheckpointInfo, read_info
@@ -197,9 +197,11 @@ def _fit(
             # on Ctrl-C Lightning ignores further ones and leaves the process
             signal.signal(signal.SIGINT, on_interrupt)
             raise KeyboardInterrupt from end
-        except torch.cuda.OutOfMemoryError as error:
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
             advice = "lower the batch or crop of the recipe's phases"
-            raise RestoreError(f"the GPU's memory is too small: {advice}") from error
+            raise RestoreError(f"the memory is too small: {advice}") from error
         except OSError as error:
             raise atomic.explain(error, str(folder)) from error
 
