@@ -31,7 +31,7 @@ def isolated(report: Callable[[str], None]) -> Iterator[None]:
         yield
     except (KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
-    except BaseException as error:  # noqa: BLE001 - the point of it
+    except BaseException as error:
         if _is_hopeless(error):
             raise
         report(describe_failure(error))
@@ -50,7 +50,7 @@ def describe_failure(error: BaseException) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error of Python, NumPy or PyTorch, on any device, means too little memory."""
+    """Return whether an error of Python, NumPy or PyTorch means that memory ran out."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     message = str(error).lower()

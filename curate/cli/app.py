@@ -38,7 +38,8 @@ STDERR = 2
 
 _BY_SHARD = ("run", *StageName, "grow", "remove", "rebuild", "demo")
 _RESUMES = dict.fromkeys(_BY_SHARD, "after the shards that are done") | {
-    "train": "from the last saved state"
+    "train": "from the last saved state",
+    "restore": "after the pictures that are done",
 }
 """Where a command that was stopped goes on."""
 _STORAGE_CLIENTS = ("botocore", "aiobotocore", "gcsfs", "google")

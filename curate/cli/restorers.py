@@ -269,12 +269,13 @@ def restore(
         ),
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace outputs that are there already.")
+        bool, typer.Option("--overwrite", help="Restore all again, and replace what is there.")
     ] = False,
 ) -> None:
     """Restore pictures.
 
-    A broken file is reported, and the others are restored; then the exit code is 1.
+    A broken file is reported, and the others are restored; then the exit code is 1. The same
+    command again goes on where the last one stopped.
     """
     from curate import restore as restorers
     from curate.cli.step_bar import StepProgress
@@ -300,6 +301,8 @@ def restore(
         if result.task and not task:
             print(f"{result.source}: {result.task}")
     failed = [result for result in results if result.output is None]
-    print(f"{len(results) - len(failed)} of {len(results)} restored, in {out}")
+    kept = sum(result.kept for result in results)
+    earlier = f", {kept} of them earlier" if kept else ""
+    print(f"{len(results) - len(failed)} of {len(results)} restored{earlier}, in {out}")
     if failed:
         raise CurateError("\n".join(f"{result.source}: {result.error}" for result in failed))

@@ -12,6 +12,7 @@ from PIL import Image, ImageCms
 from curate.batch import describe_failure
 from curate.cli import app
 from curate.errors import RestoreError
+from curate.images.decode import to_rgb
 from curate.restore import Restored, restore_files, restore_image
 from curate.restore.checkpoints.checkpoint import load_model
 from curate.restore.data.degradations import generator, parse_degradation
@@ -37,7 +38,7 @@ def test_one_broken_file_does_not_stop_the_others(checkpoint: Path, tmp_path: Pa
         ("d.gif", out / "deep/d.png"),
     ]
     assert results[1].error.startswith("can't be read: decode_failed")
-    assert sorted(p.name for p in out.rglob("*") if p.is_file()) == ["a.png", "c.webp", "d.png"]
+    assert sorted(p.name for p in out.rglob("[!.]*.*")) == ["a.png", "c.webp", "d.png"]
     assert [(done, total) for done, total, _ in seen] == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert np.array_equal(
         np.asarray(Image.open(out / "a.png")), np.asarray(restore_image(checkpoint, draw(0)))
@@ -118,7 +119,7 @@ def test_grey_comes_out_grey_and_in_8_bits(checkpoint: Path, tmp_path: Path, mod
     else:
         image = Image.fromarray(grey).convert(mode)
         if mode == "LA":
-            image.putalpha(Image.fromarray(draw(1)[..., 0]))
+            image.putalpha(Image.fromarray(draw(1)[..., 0].clip(1)))
         image.save(tmp_path / "in.png")
         grey = np.asarray(image.convert("L"))
     restore_files(checkpoint, [tmp_path / "in.png"], tmp_path / "out")
@@ -128,7 +129,7 @@ def test_grey_comes_out_grey_and_in_8_bits(checkpoint: Path, tmp_path: Path, mod
         assert out.mode == ("LA" if mode == "LA" else "L")
         assert np.array_equal(np.asarray(out.getchannel(0)), expected)
         if mode == "LA":
-            assert np.array_equal(np.asarray(out.getchannel("A")), draw(1)[..., 0])
+            assert np.array_equal(np.asarray(out.getchannel("A")), draw(1)[..., 0].clip(1))
 
 
 def test_transparency_becomes_white_where_the_format_has_none(
@@ -193,14 +194,43 @@ def test_outputs_are_not_replaced_without_overwrite(checkpoint: Path, tmp_path: 
     (tmp_path / "out/a.png").write_bytes(b"mine")
     with pytest.raises(
         RestoreError,
-        match=r"a\.png and 1 more are there already: choose another output, or say --overwrite",
+        match=r"a\.png is there already, .*: choose another output, or say --overwrite",
     ):
         restore_files(checkpoint, [tmp_path / "in"], tmp_path / "out")
     assert (tmp_path / "out/a.png").read_bytes() == b"mine"
     restore_files(checkpoint, [tmp_path / "in"], tmp_path / "out", overwrite=True)
     assert (tmp_path / "out/a.png").read_bytes() == (tmp_path / "out/b.png").read_bytes()
+    with pytest.raises(
+        RestoreError, match=r"a\.png and 1 more are there already, .* other settings"
+    ):
+        restore_files(checkpoint, [tmp_path / "in"], tmp_path / "out", bilateral=True)
     with pytest.raises(RestoreError, match="would be overwritten"):
         restore_files(checkpoint, [tmp_path / "in"], tmp_path / "in", overwrite=True)
+
+
+def test_restore_stopped_midway_goes_on_with_the_same_command(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    (source / "deep").mkdir(parents=True)
+    for name in ("a.png", "b.png", "deep/c.png"):
+        (source / name).write_bytes(encode(draw(ord(Path(name).stem))))
+
+    def stop(done: int, total: int, _: Restored) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        restore_files(checkpoint, [source], out, progress=stop)
+    with (out / ".restored.jsonl").open("a") as log:
+        log.write('\n{"output": "deep/c.png", "sha')  # as a kill leaves it
+    before = {name: (out / name).stat().st_mtime_ns for name in ("a.png", "b.png")}
+    results = restore_files(checkpoint, [source], out)
+    assert [result.kept for result in results] == [True, True, False]
+    assert {name: (out / name).stat().st_mtime_ns for name in before} == before
+    results = restore_files(checkpoint, [source], out, compare=True)
+    assert [result.kept for result in results] == [False] * 3, "strips are new"
+    assert all(result.kept for result in restore_files(checkpoint, [source], out, compare=True))
 
 
 def test_files_in_the_output_folder_are_no_inputs(checkpoint: Path, tmp_path: Path) -> None:
@@ -210,7 +240,8 @@ def test_files_in_the_output_folder_are_no_inputs(checkpoint: Path, tmp_path: Pa
             checkpoint, [tmp_path], tmp_path / "restored", overwrite=True, compare=True
         )
         assert [r.source.name for r in results] == ["a.png"]
-    assert sorted(p.name for p in (tmp_path / "restored").iterdir()) == ["a.compare.png", "a.png"]
+    outputs = (tmp_path / "restored").glob("[!.]*")
+    assert sorted(path.name for path in outputs) == ["a.compare.png", "a.png"]
 
 
 def test_a_strip_shows_before_and_after(checkpoint: Path, tmp_path: Path) -> None:
@@ -305,3 +336,95 @@ def test_command_names_broken_files(
     assert f"1 of 2 restored, in {out}" in said.out
     assert "b.png: can't be read: format_unsupported" in said.err
     assert (tmp_path / "out/a.png").exists()
+
+
+def test_restore_of_hidden_colours_keeps_them_out_of_their_neighbours(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    shown = Image.fromarray(np.full((60, 72), 255, np.uint8))
+    shown.paste(0, (36, 0, 72, 60))
+    outputs = []
+    for name, colour in (("black", 0), ("magenta", (255, 0, 255))):
+        image = Image.fromarray(draw(0))
+        image.paste(Image.new("RGB", image.size, colour), mask=Image.eval(shown, lambda a: 255 - a))
+        image.putalpha(shown)
+        image.save(tmp_path / f"{name}.png")
+        (result,) = restore_files(checkpoint, [tmp_path / f"{name}.png"], tmp_path / "out")
+        assert result.output, result.error
+        outputs.append(np.asarray(Image.open(result.output)))
+    assert np.array_equal(*outputs)
+    assert np.array_equal(outputs[0][..., 3], np.asarray(shown))
+
+
+def test_restore_of_grey_stored_as_colours_comes_out_without_colour(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    grey = np.repeat(draw(0)[..., :1], 3, axis=2)
+    (tmp_path / "in.png").write_bytes(encode(grey))
+    for degrade in (None, "denoise_50"):
+        out = tmp_path / f"out {degrade}"
+        restore_files(checkpoint, [tmp_path / "in.png"], out, degrade=degrade)
+        with Image.open(out / "in.png") as image:
+            assert image.mode == "RGB"
+            assert np.ptp(np.asarray(image), axis=2).max() == 0
+    assert np.ptp(np.asarray(restore_image(checkpoint, grey)), axis=2).max() == 0
+
+
+def test_restore_of_16_bit_grey_with_a_transparent_value_keeps_its_levels(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    grey = draw(0)[..., 0].astype(np.uint16) * 257
+    grey[:10] = 1234
+    Image.fromarray(grey).save(tmp_path / "in.png", transparency=1234)
+    (result,) = restore_files(checkpoint, [tmp_path / "in.png"], tmp_path / "out")
+    assert result.output, result.error
+    with Image.open(result.output) as out:
+        assert out.mode == "LA"
+        levels, alpha = (np.asarray(out.getchannel(n)) for n in range(2))
+    assert alpha[:10].max() == 0 and alpha[10:].min() == 255
+    assert abs(levels[10:].mean() - draw(0)[10:, :, 0].mean()) < 40
+
+
+def planar_tiff(image: np.ndarray) -> bytes:
+    """A TIFF with one plane after the other, described and with its resolution."""
+    height, width, _ = image.shape
+    plane = height * width
+    long, short = 4, 3
+    tags = {256: (long, width), 257: (long, height), 258: (short, 8, 8, 8), 259: (short, 1)}
+    tags |= {262: (short, 2), 273: (long, 8, 8 + plane, 8 + 2 * plane), 277: (short, 3)}
+    tags |= {278: (long, height), 279: (long, plane, plane, plane), 284: (short, 2)}
+    pixels = image.transpose(2, 0, 1).tobytes()
+    start = 8 + len(pixels)
+    further, entries = b"", b""
+    for tag, (kind, *values) in tags.items():
+        body = struct.pack(f"<{len(values)}{'IH'[kind == short]}", *values)
+        if len(body) > 4:
+            place = start + 2 + 12 * len(tags) + 4 + len(further)
+            body, further = struct.pack("<I", place), further + body
+        entries += struct.pack("<HHI4s", tag, kind, len(values), body)
+    directory = struct.pack("<H", len(tags)) + entries + bytes(4) + further
+    return struct.pack("<2sHI", b"II", 42, start) + pixels + directory
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "P", "1", "planar", "float"])
+def test_restore_of_tiff_of_any_layout_gives_a_tiff_of_its_own_layout(
+    checkpoint: Path, tmp_path: Path, mode: str
+) -> None:
+    if mode == "planar":
+        (tmp_path / "in.tif").write_bytes(planar_tiff(draw(0)))
+    elif mode == "float":
+        Image.fromarray(draw(0)[..., 0].astype(np.float32)).save(tmp_path / "in.tif")
+    else:
+        Image.fromarray(draw(0)).convert(mode).save(tmp_path / "in.tif")
+    with Image.open(tmp_path / "in.tif") as opened:
+        expected = to_rgb(opened)
+    (result,) = restore_files(checkpoint, [tmp_path / "in.tif"], tmp_path / "out")
+    assert result.output, result.error
+    with Image.open(result.output) as out:
+        assert out.mode in ("L", "RGB")
+        tags = out.tag_v2
+        assert tags[262] == (2 if out.mode == "RGB" else 1), "photometric interpretation"
+        assert tags.get(277, 1) == len(out.getbands()), "samples a pixel"
+        assert tags.get(284, 1) == 1, "contiguous"
+        restored = np.asarray(restore_image(checkpoint, expected))
+        assert np.array_equal(np.asarray(out.convert("RGB")), restored)

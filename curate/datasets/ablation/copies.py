@@ -15,6 +15,8 @@ from curate.engine import Executor
 from curate.engine.executor import WorkerDied
 from curate.errors import ImageError, RunError
 from curate.images.decode import open_image, to_rgb
+from curate.images.encode import encode_picture
+from curate.images.picture_facts import PictureFacts
 from curate.manifest.export.images import to_png
 from curate.recipe import Fact
 from curate.stages.measure import measure_image
@@ -89,9 +91,8 @@ def compress(quality: int) -> Change:
 
 
 def _compress(quality: int, image: Image.Image) -> bytes:
-    sink = io.BytesIO()
-    image.save(sink, "JPEG", quality=quality, subsampling="4:2:0")
-    return sink.getvalue()
+    facts = PictureFacts(profile=image.info.get("icc_profile") or b"")
+    return encode_picture(image, "JPEG", facts, quality=quality, subsampling="4:2:0")
 
 
 @dataclass(frozen=True)

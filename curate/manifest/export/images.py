@@ -17,7 +17,9 @@ from PIL import Image
 
 from curate.errors import ImageError, ManifestError
 from curate.images.decode import open_image, to_rgb
+from curate.images.encode import encode_picture
 from curate.images.file_format import EXTENSIONS
+from curate.images.picture_facts import PictureFacts
 from curate.manifest.table import Manifest, check_names, concat_rows, drop_places, encode_published
 
 __all__ = ["PNG_LEVEL", "ExportOptions", "Images", "name_of", "to_png"]
@@ -160,10 +162,9 @@ def name_of(row: Row) -> str:
 
 
 def to_png(image: Image.Image) -> bytes:
-    """Encode pixels as a PNG file, at the compression level that OpenCV writes."""
-    sink = io.BytesIO()
-    image.save(sink, "PNG", compress_level=PNG_LEVEL)
-    return sink.getvalue()
+    """Encode pixels as a PNG file, with a profile that fits them, at OpenCV's compression level."""
+    facts = PictureFacts(profile=image.info.get("icc_profile") or b"")
+    return encode_picture(image, "PNG", facts, compress_level=PNG_LEVEL)
 
 
 def _decode(data: bytes, where: str) -> Image.Image:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import ImageError, ManifestError, RestoreError
-from curate.images.decode import open_image, to_rgb
+from curate.images.decode import FORMATS, open_image, to_rgb
 from curate.manifest import Manifest, read_manifest
 from curate.manifest.table import check_names
 from curate.restore.data.degradations import TASKS
@@ -20,10 +20,12 @@ from curate.storage.places import locate, open_file
 
 __all__ = ["SUFFIXES", "Picture", "decode", "open_pictures", "open_source"]
 
-SUFFIXES = frozenset(
-    {".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".jxl", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-)
-"""Suffixes by which a folder's files count as pictures."""
+_ENDINGS = {
+    ".avif": "AVIF", ".bmp": "BMP", ".gif": "GIF", ".jpeg": "JPEG", ".jpg": "JPEG", ".jxl": "JXL",
+    ".png": "PNG", ".ppm": "PPM", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP",
+}  # fmt: skip
+SUFFIXES = frozenset(ending for ending, format_ in _ENDINGS.items() if format_ in FORMATS)
+"""Suffixes by which a folder's files count as pictures: endings of formats that are decoded."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

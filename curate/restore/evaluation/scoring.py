@@ -20,7 +20,13 @@ from curate.batch import isolated
 from curate.errors import RestoreError
 from curate.manifest import Manifest
 from curate.restore.checkpoints.checkpoint import load_model
-from curate.restore.data.degradations import Degradation, generator, parse_degradation
+from curate.restore.data.degradations import (
+    Degradation,
+    degrade_picture,
+    generator,
+    is_grey,
+    parse_degradation,
+)
 from curate.restore.data.pictures import Picture, open_pictures
 from curate.restore.evaluation.expert_usage import Routes
 from curate.restore.inference.restore_image import model_arguments, restore_array
@@ -219,9 +225,7 @@ def _degrade(
     image_HWC: Pixels, degradation: Degradation, rng: np.random.Generator, floats: bool
 ) -> _Pair:
     source_HWC = image_HWC.astype(np.float32) if floats else image_HWC
-    clean_HWC, degraded_HWC = degradation.pair(source_HWC, rng)
-    if _is_grey(clean_HWC):  # one noise for all channels, as a grey camera's
-        degraded_HWC = np.repeat(degraded_HWC[..., :1], 3, axis=2)
+    clean_HWC, degraded_HWC = degrade_picture(source_HWC, degradation, rng)
     clean_HWC, border = clean_HWC.astype(np.uint8), _border(degradation)
     return _Pair(degradation.name, degradation.task, clean_HWC, degraded_HWC, border, drawn=True)
 
@@ -234,7 +238,7 @@ def _compare(
     models: Mapping[str, nn.Module], pair: _Pair, restore: Restore, routes: Mapping[str, Routes]
 ) -> dict[str, dict[str, Any]]:
     """Return the metrics of the input and of each model's output, by name."""
-    grey = _is_grey(pair.clean_HWC) and _is_grey(pair.degraded_HWC)
+    grey = is_grey(pair.clean_HWC) and is_grey(pair.degraded_HWC)
     # restore with every model; routed models count their picks meanwhile
     outputs = {INPUT: pair.degraded_HWC}
     for name, model in models.items():
@@ -252,10 +256,6 @@ def _compare(
     for name, output_HWC in outputs.items():
         values[name] = {m: f(output_HWC[inner], clean_HWC) for m, f in METRICS.items()}
     return values
-
-
-def _is_grey(image_HWC: NDArray[Any]) -> bool:
-    return bool((image_HWC == image_HWC[..., :1]).all())
 
 
 def _from_manifest(picture: Picture, column: str) -> Any:

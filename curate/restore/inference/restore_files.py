@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-import io
 import os
-import struct
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.ndimage import distance_transform_edt
 
 from curate.batch import isolated
 from curate.errors import ImageError, RestoreError
-from curate.images.decode import installed, open_image, to_rgb, upright
+from curate.images.decode import open_image, to_rgb, upright
+from curate.images.encode import encode_picture, holds_alpha, writable_format
+from curate.images.picture_facts import PictureFacts, read_facts
 from curate.restore.checkpoints.checkpoint import load_model
-from curate.restore.data.degradations import Degradation, generator, parse_degradation
+from curate.restore.data.degradations import (
+    Degradation,
+    degrade_picture,
+    generator,
+    is_grey,
+    parse_degradation,
+)
 from curate.restore.data.pictures import SUFFIXES
 from curate.restore.inference.before_after import before_and_after
 from curate.restore.inference.restore_image import model_arguments, restore_array
-from curate.storage import atomic
+from curate.restore.inference.restore_log import RestoreLog
 
 __all__ = ["FindTask", "Restored", "restore_files"]
 
@@ -33,15 +38,7 @@ FindTask = Callable[[NDArray[np.uint8]], str]
 
 _SUFFIXES = SUFFIXES | {".heic", ".heif", ".jfif", ".jp2"}
 """Endings of the files that are restored; a missing plugin for one is reported as an error."""
-_ALPHA = {"PNG", "WEBP", "TIFF", "AVIF"}
-_OPTIONS: dict[str, dict[str, Any]] = {
-    "JPEG": {"quality": 95, "subsampling": "4:4:4"},
-    "WEBP": {"quality": 95},
-    "AVIF": {"quality": 90},
-}
 _GREY = ("1", "L", "LA", "La", "I", "F")
-_PROFILES = {"RGB": b"RGB ", "RGBA": b"RGB ", "L": b"GRAY", "LA": b"GRAY"}
-"""Mode -> colour space of the profiles that fit it, which is in their bytes 16 to 19."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +52,8 @@ class Restored:
     """Reason of a failure."""
     task: str | None = None
     """Task that was done, for a model that needs one."""
+    kept: bool = False
+    """Whether an earlier call with the same settings had restored it."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +62,10 @@ class _Decoded:
 
     image_HWC: NDArray[np.uint8]
     """RGB; grey in three equal channels."""
-    grey: bool
+    one_channel: bool
+    """Whether the file holds grey as one channel."""
     alpha: Image.Image | None
-    profile: bytes
-    exif: bytes
+    facts: PictureFacts
 
 
 def restore_files(
@@ -85,9 +84,9 @@ def restore_files(
 ) -> list[Restored]:
     """Restore files and whole folders; a broken file is reported, and the others are restored.
 
-    Pictures come out upright, with their EXIF data, a colour profile that fits, and transparency
-    where the format has it. Grey pictures come out grey, 16-bit samples as 8-bit ones, and of an
-    animation the first frame.
+    Pictures come out upright, with the facts of `curate.images.picture_facts` and transparency
+    where the format has them. Grey pictures come out grey, 16-bit samples as 8-bit ones, and of an
+    animation the first frame. Outputs of an earlier call with the same settings stay.
 
     Args:
         checkpoint: a `model.safetensors` of `curate train`.
@@ -102,24 +101,23 @@ def restore_files(
         bilateral: see `restore_image`.
         compare: whether to write a strip of before and after beside each output, as
             NAME.compare.png.
-        overwrite: whether to replace outputs that exist.
+        overwrite: whether to restore everything again and replace outputs that exist.
         progress: called after every file with the number of files done, that of all files, and the
             last outcome.
 
     Raises:
-        RestoreError: if an input doesn't exist, two outputs have one name, an output exists, the
-            format can't be written, the checkpoint can't be loaded, or its model needs a task.
+        RestoreError: if an input doesn't exist, two outputs have one name, an output exists that
+            isn't of such a call, the format can't be written, the checkpoint can't be loaded, or
+            its model needs a task.
     """
     degradation = parse_degradation(degrade) if degrade else None
     task = task if degrade is None or isinstance(task, str) else degrade
     jobs = _plan([Path(i) for i in inputs], Path(out), format, compare)
-    existing = [path for _, files in jobs for path in files if path.exists()]
-    if existing and not overwrite:
-        others = f" and {len(existing) - 1} more are" if len(existing) > 1 else " is"
-        raise RestoreError(
-            f"{existing[0]}{others} there already: choose another output, or say --overwrite"
-        )
     model = load_model(checkpoint)
+    settings = {"degrade": degrade, "tile": tile, "bilateral": bilateral}
+    settings |= {"task": task if isinstance(task, str) else None}
+    log = RestoreLog(Path(out), checkpoint, settings)
+    finished = set() if overwrite else log.finished(jobs)
     if not callable(task):
         model_arguments(model, task)  # refuses a wrong task before anything is restored
     if not hasattr(model, "tasks"):
@@ -129,8 +127,11 @@ def restore_files(
     for source, files in jobs:
         failures: list[str] = []
         with isolated(failures.append):
-            done = _restore_file(restore, source, files, degradation, task)
-            results.append(Restored(source, files[0], task=done))
+            if files[0] in finished:
+                results.append(Restored(source, files[0], kept=True))
+            else:
+                done = _restore_file(restore, source, files, degradation, task, log)
+                results.append(Restored(source, files[0], task=done))
         results += [Restored(source, None, failure) for failure in failures]
         if progress:
             progress(len(results), len(jobs), results[-1])
@@ -144,16 +145,15 @@ def _plan(
 
     Jobs that would overwrite an input, or each other's files, are refused.
     """
-    installed()  # registers the plugins' formats too
     ending = None if format_ is None else f".{format_.lower().removeprefix('.')}"
-    if ending and _format_of(Path("x" + ending)) is None:
+    if ending and writable_format(Path("x" + ending)) is None:
         raise RestoreError(
             f"no format {format_!r} that can be written: say png, jpg, webp, tif, avif or the like"
         )
     jobs, sources = [], dict[Path, Path]()
     for source, output in _pairs(inputs, out):
         output = output.with_suffix(ending) if ending else output
-        if _format_of(output) is None:
+        if writable_format(output) is None:
             output = output.with_suffix(".png")
         files = [output, output.with_suffix(".compare.png")] if compare else [output]
         for path in files:
@@ -181,7 +181,8 @@ def _pairs(inputs: list[Path], out: Path) -> list[tuple[Path, Path]]:
                 if inner is None or not path.resolve().is_relative_to(inner):
                     pairs.append((path, out / path.relative_to(given)))
         elif given.is_file():
-            single = len(inputs) == 1 and out.suffix.lower() in _SUFFIXES and not out.is_dir()
+            known = out.suffix.lower() in _SUFFIXES or writable_format(out)
+            single = len(inputs) == 1 and known and not out.is_dir()
             pairs.append((given, out if single else out / given.name))
         else:
             raise RestoreError(f"no picture or folder {given}")
@@ -199,70 +200,69 @@ def _restore_file(
     files: list[Path],
     degradation: Degradation | None,
     task: str | FindTask | None,
+    log: RestoreLog,
 ) -> str | None:
     """Restore one file and return the task."""
     output, *strips = files
-    picture = _read(source, keep_alpha=_format_of(output) in _ALPHA)
+    format_ = writable_format(output)
+    assert format_
+    picture = _read(source, keep_alpha=holds_alpha(format_))
     clean_HWC = image_HWC = picture.image_HWC
     if degradation:
         rng = generator(0, degradation.name, source.name)
-        clean_HWC, image_HWC = degradation.pair(clean_HWC, rng)
+        clean_HWC, image_HWC = degrade_picture(clean_HWC, degradation, rng)
     if callable(task):
         task = task(image_HWC)
-    restored_HWC = restore(image_HWC, task=task, grey=picture.grey)
-    atomic.write(output, _encode(restored_HWC, picture, output))
+    restored_HWC = restore(image_HWC, task=task, grey=is_grey(image_HWC))
+    shown_HWC = np.broadcast_to(restored_HWC, image_HWC.shape)
+    data = _encode(shown_HWC, picture, format_)
     for strip in strips:
-        shown_HWC = np.broadcast_to(restored_HWC, image_HWC.shape)
         before_and_after(image_HWC, shown_HWC, strip, clean=clean_HWC if degradation else None)
+    # last, since a picture that is there counts as done
+    log.write(output, data)
     return task
 
 
 def _read(source: Path, *, keep_alpha: bool) -> _Decoded:
     try:
         with source.open("rb") as file, open_image(file) as image:
-            grey = image.mode in _GREY or image.mode.startswith("I;16")
-            alpha = None
+            facts = read_facts(image)
+            one_channel = image.mode in _GREY or image.mode.startswith("I;16")
             if keep_alpha and image.has_transparency_data:
-                rgba = upright(image.convert("RGBA"), image)
-                colours, alpha = rgba.convert("RGB"), rgba.getchannel("A")
-            else:
-                colours = to_rgb(image)
-            profile = image.info.get("icc_profile") or b""
-            return _Decoded(np.asarray(colours), grey, alpha, profile, _exif_of(image))
+                colours_HWC, alpha = _visible_colours(image)
+                return _Decoded(colours_HWC, one_channel, alpha, facts)
+            return _Decoded(np.asarray(to_rgb(image)), one_channel, None, facts)
     except (OSError, ImageError) as error:
         raise RestoreError(f"can't be read: {error}") from error
 
 
-def _exif_of(image: Image.Image) -> bytes:
-    """Return EXIF data without the orientation, which was applied; none if they are damaged."""
-    pillow = (OSError, ValueError, TypeError, LookupError, AttributeError, SyntaxError)
-    with suppress(*pillow, struct.error):
-        exif = image.getexif()
-        exif.pop(0x0112, None)
-        return exif.tobytes() if len(exif) else b""
-    return b""
+def _visible_colours(image: Image.Image) -> tuple[NDArray[np.uint8], Image.Image]:
+    """Return upright colours and transparency.
+
+    Pixels that can't be seen get the colour of the nearest that can: a network mixes neighbours.
+    """
+    if image.mode.startswith("I"):  # grey of 16 bits, one value of which is transparent
+        shown_HW = np.asarray(image) != image.info["transparency"]
+        alpha = upright(Image.fromarray(shown_HW.astype(np.uint8) * 255), image)
+        colours_HWC = np.asarray(to_rgb(image))
+    else:
+        rgba = upright(image.convert("RGBA"), image)
+        alpha = rgba.getchannel("A")
+        colours_HWC = np.asarray(rgba)[..., :3]
+    hidden_HW = np.asarray(alpha) == 0
+    if hidden_HW.all():
+        return np.full_like(colours_HWC, 255), alpha
+    if hidden_HW.any():
+        nearest = distance_transform_edt(hidden_HW, return_distances=False, return_indices=True)
+        colours_HWC = colours_HWC[tuple(nearest)]
+    return np.ascontiguousarray(colours_HWC), alpha
 
 
-def _encode(restored_HWC: NDArray[np.uint8], picture: _Decoded, output: Path) -> bytes:
-    restored = Image.fromarray(restored_HWC[..., 0] if picture.grey else restored_HWC)
+def _encode(restored_HWC: NDArray[np.uint8], picture: _Decoded, format_: str) -> bytes:
+    one_channel = picture.one_channel and is_grey(restored_HWC)
+    restored = Image.fromarray(np.ascontiguousarray(restored_HWC))
+    if one_channel:
+        restored = restored.getchannel(0)
     if picture.alpha:
         restored.putalpha(picture.alpha.crop((0, 0, *restored.size)))
-    format_ = _format_of(output)
-    assert format_
-    options = dict(_OPTIONS.get(format_, {}))
-    if picture.exif:
-        options["exif"] = picture.exif
-    if picture.profile[16:20] == _PROFILES[restored.mode]:
-        options["icc_profile"] = picture.profile
-    buffer = io.BytesIO()
-    try:
-        restored.save(buffer, format_, **options)
-    except (OSError, ValueError) as error:
-        raise RestoreError(f"{output} can't be written as {format_}: {error}") from error
-    return buffer.getvalue()
-
-
-def _format_of(path: Path) -> str | None:
-    """Return Pillow's name of the format that a file's ending stands for; None if not writable."""
-    format_ = Image.registered_extensions().get(path.suffix.lower())
-    return format_ if format_ in Image.SAVE and format_ != "GIF" else None
+    return encode_picture(restored, format_, picture.facts)

@@ -17,7 +17,7 @@ from curate.batch import is_out_of_memory
 from curate.errors import RestoreError
 from curate.images.decode import to_rgb
 from curate.restore.checkpoints.checkpoint import load_model
-from curate.restore.data.degradations import TASKS, parse_task
+from curate.restore.data.degradations import TASKS, is_grey, parse_task
 from curate.restore.data.patches import to_tensor
 from curate.restore.inference.bilateral import bilateral_filter
 from curate.restore.inference.tiles import cover, report_piece, sample_sheet
@@ -54,12 +54,15 @@ def restore_image(
         bilateral: whether to apply the filter of MOE-IR_30G's document (section 5.2) at the end.
 
     Returns:
-        An RGB image of the same size, upright.
+        An RGB image of the same size, upright; grey if the picture is.
     """
     if not isinstance(model, nn.Module):
         model = load_model(model)
     array = np.asarray(to_rgb(image)) if isinstance(image, Image.Image) else image
-    return Image.fromarray(restore_array(model, array, task=task, tile=tile, bilateral=bilateral))
+    restored_HWC = restore_array(
+        model, array, task=task, tile=tile, bilateral=bilateral, grey=is_grey(array)
+    )
+    return Image.fromarray(np.ascontiguousarray(np.broadcast_to(restored_HWC, array.shape)))
 
 
 def restore_array(

@@ -51,7 +51,9 @@ __all__ = [
     "TASKS",
     "Degradation",
     "Image",
+    "degrade_picture",
     "generator",
+    "is_grey",
     "known_degradations",
     "parse_degradation",
     "parse_task",
@@ -201,6 +203,21 @@ def _parse_one(name: str) -> Degradation:
         f"no degradation {name!r}; known: {', '.join(known_degradations())}; "
         "a number may be a range (denoise_0-50), and several may be joined by +"
     )
+
+
+def degrade_picture(
+    image: Image, degradation: Degradation, rng: np.random.Generator
+) -> tuple[Image, Image]:
+    """Return a whole picture, clean and degraded; a grey one gets one noise for all channels."""
+    clean, degraded = degradation.pair(image, rng)
+    if is_grey(clean):  # as a grey camera's
+        degraded = np.repeat(degraded[..., :1], 3, axis=2)
+    return clean, degraded
+
+
+def is_grey(image_HWC: Image) -> bool:
+    """Return whether the three channels are equal."""
+    return bool((image_HWC == image_HWC[..., :1]).all())
 
 
 def parse_task(name: str) -> str:
