@@ -38,10 +38,15 @@ def train(
     restart: Annotated[
         bool, typer.Option("--restart", help="Start from scratch, whatever is there.")
     ] = False,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Checkpoint to begin with, as of `curate models convert`; to fine-tune."),
+    ] = None,
 ) -> None:
     """Train a restorer from manifests.
 
-    The same command again goes on where the last one stopped.
+    The same command again goes on where the last one stopped. More epochs, other learning rates,
+    clipping, precision and validation may be set then, and there may be fewer pictures.
     """
     from curate import restore
     from curate.cli.step_bar import StepProgress
@@ -49,7 +54,13 @@ def train(
     with StepProgress(new_console(), "train") as steps:
         settings = restore.TrainRecipe.load(recipe, set_)
         result = restore.train(
-            settings, manifest, out, resume=not restart, progress=steps, notice=steps.say
+            settings,
+            manifest,
+            out,
+            resume=not restart,
+            weights=weights,
+            progress=steps,
+            notice=steps.say,
         )
     if not result.leads:
         return

@@ -90,7 +90,7 @@ class Validation(Config):
 class TrainRecipe(Config):
     """Everything that a training needs except the pictures; nothing is hidden in code."""
 
-    incidental = frozenset({"workers", "cache_mb", "devices", "save_every"})
+    incidental = frozenset({"workers", "cache_mb", "devices", "save_every", "unreadable"})
 
     name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
     """Name of the recipe, recorded in the checkpoint."""
@@ -124,6 +124,9 @@ class TrainRecipe(Config):
     """GPUs (without any: processes) that share each step; `torchrun` brings its own number."""
     save_every: PositiveInt = 500
     """Steps between saved states to resume from; each epoch ends with one too."""
+    unreadable: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Share of the pictures, and over 0 at least one, that may turn out unreadable: each is named
+    and left out; more stop the training."""
     validation: Validation = Validation()
 
     @pydantic.field_validator("degradations")

@@ -97,7 +97,8 @@ def test_another_training_is_not_overwritten_unless_wanted(
 ) -> None:
     train(recipe(), [manifest], tmp_path)
     with pytest.raises(
-        RestoreError, match=r"another recipe \(changed: seed\): choose another .*--restart"
+        RestoreError,
+        match=r"another recipe \(changed: seed; later .*\): choose another .*--restart",
     ):
         train(recipe(seed=1), [manifest], tmp_path)
     with pytest.raises(RestoreError, match="with other pictures"):
@@ -190,14 +191,140 @@ def test_a_recipe_may_be_named(tmp_path: Path) -> None:
         train("nosuch", [tmp_path], tmp_path / "out")
 
 
-def test_a_damaged_picture_stops_training_by_its_name(tmp_path: Path, photos: Path) -> None:
-    folder = tmp_path / "photos"
+def copy_damaged(photos: Path, folder: Path, names: set[str]) -> Path:
+    """Copy pictures into a folder, and cut those of some names off."""
     folder.mkdir()
     for path in photos.iterdir():
-        (folder / path.name).write_bytes(path.read_bytes()[:300])
-    for workers in (0, 1):
-        with pytest.raises(RestoreError, match=r"^\S+.png can't be decoded: decode_failed[^\n]+$"):
-            train(recipe(workers=workers), [folder], tmp_path / f"out{workers}")
+        data = path.read_bytes()
+        (folder / path.name).write_bytes(data[:300] if path.name in names else data)
+    return folder
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_training_with_a_broken_picture_names_it_once_and_does_without(
+    tmp_path: Path, photos: Path, workers: int
+) -> None:
+    for name in ("3.png", "5.png"):  # one of them is held out
+        folder = copy_damaged(photos, tmp_path / name, {name})
+        notices: list[str] = []
+        settings = recipe(workers=workers, samples_per_epoch=16)
+        result = train(settings, [folder], tmp_path / f"out {name}", notice=notices.append)
+        assert result.trained == result.steps
+        (named,) = (notice for notice in notices if name in notice)
+        assert "can't be decoded: decode_failed" in named
+        assert named.endswith("; the training does without it")
+
+
+def test_training_with_too_many_broken_pictures_stops_by_their_names(
+    tmp_path: Path, photos: Path
+) -> None:
+    broken = {f"{n}.png" for n in range(4)}
+    folder = copy_damaged(photos, tmp_path / "photos", broken)
+    limit = r"and the limit is 1: mend them or take them out, or raise unreadable"
+    with pytest.raises(RestoreError, match=rf"^\S+.png can't be decoded: decode_failed.*{limit}"):
+        train(recipe(), [folder], tmp_path / "out")
+    with pytest.raises(RestoreError, match="and the limit is 0"):
+        train(recipe(unreadable=0), [folder], tmp_path / "out")
+    assert train(recipe(unreadable=1), [folder], tmp_path / "out").trained == 3
+
+
+def test_training_with_a_broken_picture_resumes_to_the_same_weights(
+    tmp_path: Path, photos: Path
+) -> None:
+    folder = copy_damaged(photos, tmp_path / "photos", {"5.png"})
+    whole = train(recipe(samples_per_epoch=16), [folder], tmp_path / "whole")
+    with pytest.raises(Stopped):
+        settings = recipe(samples_per_epoch=16, save_every=2)
+        train(settings, [folder], tmp_path / "stopped", progress=stop_at(5))
+    resumed = train(recipe(samples_per_epoch=16), [folder], tmp_path / "stopped")
+    assert 0 < resumed.trained < resumed.steps
+    assert resumed.checkpoint.read_bytes() == whole.checkpoint.read_bytes()
+
+
+def test_resume_without_the_broken_picture_goes_on(tmp_path: Path, photos: Path) -> None:
+    folder = copy_damaged(photos, tmp_path / "photos", {"3.png", "4.png", "5.png"})
+    settings = recipe(samples_per_epoch="auto", unreadable=1, save_every=1)
+    with pytest.raises(Stopped):
+        train(settings, [folder], tmp_path / "out", progress=stop_at(2))
+    before = read_info(tmp_path / "out/model.safetensors")
+    (folder / "4.png").unlink()
+    result = train(settings, [folder], tmp_path / "out")
+    after = read_info(result.checkpoint)
+    assert result.trained == result.steps - 1, "from the last state"
+    assert before.samples_per_epoch == after.samples_per_epoch, "steps that are done stay"
+    (change,) = after.changes
+    assert (change.step, change.setting) == (1, "pictures of photos")
+    assert (change.before, change.after) == (8, 7)
+
+
+def test_resume_of_a_finished_training_with_more_epochs_trains_these(
+    manifest: Path, tmp_path: Path
+) -> None:
+    phase = {"crop": 16, "batch": 2, "lr": 1e-3}
+    notices: list[str] = []
+
+    def train_for(epochs: int, **changes: object):
+        settings = recipe(phases=[{"epochs": epochs, **phase, **changes}])
+        return train(settings, [manifest], tmp_path, notice=notices.append)
+
+    assert (train_for(2).steps, train_for(2).trained) == (4, 0)
+    longer = train_for(3)
+    assert (longer.steps, longer.trained) == (6, 2)
+    (change,) = read_info(longer.checkpoint).changes
+    assert (change.step, change.setting) == (4, "phases")
+    assert [phases[0]["epochs"] for phases in (change.before, change.after)] == [2, 3]
+    assert any(notice.startswith("goes on with phases: ") for notice in notices)
+    with pytest.raises(RestoreError, match=r"phases, with another batch in epochs that are begun"):
+        train_for(4, batch=4)
+    with pytest.raises(RestoreError, match="with 1 epochs where 3 are begun"):
+        train_for(1)
+    assert train_for(4, lr=1e-4).trained == 2
+    assert [change.step for change in read_info(longer.checkpoint).changes] == [4, 6]
+    (tmp_path / "state.ckpt").unlink()
+    with pytest.raises(RestoreError, match=r"state\.ckpt is gone"):
+        train_for(5)
+
+
+def test_resume_after_an_exploded_loss_takes_the_advice(photos: Path, tmp_path: Path) -> None:
+    phases = [{"epochs": 2, "crop": 16, "batch": 2, "lr": 1e-3}]
+    with pytest.raises(Stopped):
+        train(recipe(phases=phases, save_every=1), [photos], tmp_path, progress=stop_at(2))
+    phases[0]["lr"] = 1e-5
+    rates = []
+    calmer = recipe(
+        phases=phases,
+        optimiser={"clip": 1},
+        precision="bf16-mixed",
+        validation={"images": 1, "crop": 16},
+        workers=1,
+    )
+    result = train(calmer, [photos], tmp_path, progress=lambda *args: rates.append(args[2]["lr"]))
+    assert result.trained == 3
+    assert max(rates) <= 1e-5, "from the first step on"
+    changed = {change.setting for change in read_info(result.checkpoint).changes}
+    assert changed == {
+        "phases", "optimiser.clip", "precision", "validation.images", "validation.crop",
+    }  # fmt: skip
+
+
+def test_training_begins_with_given_weights(
+    photos: Path, tmp_path: Path, checkpoint: Path, checkpoints: dict[str, Path]
+) -> None:
+    phases = [{"epochs": 1, "crop": 16, "batch": 2, "lr": 1e-12}]
+    settings = recipe(phases=phases)
+    result = train(settings, [photos], tmp_path / "out", weights=checkpoint)
+    given, trained = load_file(checkpoint), load_file(result.checkpoint)
+    for name in given:
+        torch.testing.assert_close(trained[name], given[name], rtol=0, atol=1e-6)
+    assert len(read_info(result.checkpoint).initial) == 64
+    assert train(settings, [photos], tmp_path / "out", weights=checkpoint).trained == 0
+    assert train(settings, [photos], tmp_path / "out").trained == 0
+    with pytest.raises(RestoreError, match="began with other weights: choose another"):
+        train(settings, [photos], tmp_path / "out", weights=checkpoints["one"])
+    with pytest.raises(RestoreError, match="of damoe, don't fit"):
+        train(settings, [photos], tmp_path / "others", weights=checkpoints["damoe"])
+    with pytest.raises(RestoreError, match="can't read checkpoint"):
+        train(settings, [photos], tmp_path / "none", weights=tmp_path / "nowhere")
 
 
 def test_checkpoints_come_back_as_they_were(tmp_path: Path) -> None:
@@ -223,7 +350,7 @@ def test_checkpoints_that_cannot_be_used_say_why(tmp_path: Path) -> None:
     with pytest.raises(RestoreError, match=r"can't read checkpoint .*m.safetensors"):
         load_model(path)
     save_model(path, {"a": torch.zeros(1)}, CheckpointInfo(model="moe_ir_30g"))
-    with pytest.raises(RestoreError, match="don't fit model moe_ir_30g"):
+    with pytest.raises(RestoreError, match="of moe_ir_30g, don't fit"):
         load_model(path)
     save_model(path, load_file(path), CheckpointInfo(model="unknown"))
     with pytest.raises(RestoreError, match="no model 'unknown'"):

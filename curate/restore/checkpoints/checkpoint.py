@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import safetensors
@@ -19,9 +21,30 @@ from curate.restore.models import build_model
 from curate.runtime import pick_device
 from curate.storage import atomic
 
-__all__ = ["CheckpointInfo", "load_model", "read_info", "save_model"]
+__all__ = [
+    "Change",
+    "CheckpointInfo",
+    "fingerprint_of",
+    "load_model",
+    "load_weights",
+    "read_info",
+    "save_model",
+]
 
 _KEY = "curate"
+
+
+class Change(BaseModel, frozen=True):
+    """Setting that was changed while a training went on."""
+
+    step: int
+    """Steps that were done before."""
+    setting: str
+    before: Any
+    after: Any
+
+    def __str__(self) -> str:
+        return f"{self.setting}: {self.before} -> {self.after}"
 
 
 class CheckpointInfo(BaseModel, frozen=True):
@@ -35,7 +58,13 @@ class CheckpointInfo(BaseModel, frozen=True):
     """The training recipe, every default spelled out."""
     origin: str = ""
     """Name and SHA-256 of the published file that was converted; empty for trained weights."""
+    initial: str = ""
+    """SHA-256 of the weights that the training began with; empty for random ones."""
     manifests: Sequence[TrainedOn] = ()
+    samples_per_epoch: int = 0
+    """Samples of an epoch; 0 where an earlier version didn't record them."""
+    changes: Sequence[Change] = ()
+    """Settings that were changed at a resume, in that order."""
     epoch: int = 0
     """Epochs done."""
     step: int = 0
@@ -85,6 +114,16 @@ def read_info(path: str | os.PathLike[str]) -> CheckpointInfo:
         ) from error
 
 
+def fingerprint_of(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a checkpoint's file.
+
+    Raises:
+        RestoreError: if it can't be read or isn't one of ours.
+    """
+    read_info(path)
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
 def load_model(path: str | os.PathLike[str], device: str = "auto") -> nn.Module:
     """Load a checkpoint's model, in evaluation mode.
 
@@ -97,10 +136,18 @@ def load_model(path: str | os.PathLike[str], device: str = "auto") -> nn.Module:
     """
     info = read_info(path)
     model = build_model(info.model, **info.settings)
+    load_weights(model, path)
+    return model.to(pick_device(device)).eval()
+
+
+def load_weights(model: nn.Module, path: str | os.PathLike[str]) -> None:
+    """Give a model the weights of a checkpoint.
+
+    Raises:
+        RestoreError: if the checkpoint can't be read, or is of another model.
+    """
+    info = read_info(path)
     try:
         model.load_state_dict(safetensors.torch.load_file(path))
     except (RuntimeError, safetensors.SafetensorError) as error:
-        raise RestoreError(
-            f"the weights in {path} don't fit model {info.model}: {error}"
-        ) from error
-    return model.to(pick_device(device)).eval()
+        raise RestoreError(f"the weights in {path}, of {info.model}, don't fit: {error}") from error

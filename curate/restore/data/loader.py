@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from curate.batch import isolated
 from curate.errors import RestoreError
 from curate.restore.data.patches import Key, PatchDataset
+from curate.restore.data.pictures import Picture
 from curate.restore.schedule import Schedule
 
-__all__ = ["Batch", "Pace", "PatchLoader", "worker_died"]
+__all__ = ["Batch", "Pace", "PatchLoader", "Unreadable", "worker_died"]
 
-Batch = tuple[Tensor, Tensor, Tensor]
+Batch = Sequence[Tensor]
 """Degraded and clean patches, (B, 3, crop, crop), and the position of each one's task, (B,)."""
 
 _STARVED = 0.1  # share of its time that a training may wait for patches
@@ -60,6 +63,42 @@ class Pace:
         return f"the loader keeps up with the {needed} that a step uses"
 
 
+@dataclass
+class Unreadable:
+    """Pictures that can't be read, and that a training does without."""
+
+    limit: int
+    """Number of them that it does without; more stop it."""
+    notice: Callable[[str], None] = lambda _: None
+    """Called with a sentence about each."""
+    found: set[str] = field(default_factory=set)
+    """The failure of each."""
+
+    def can_read(self, picture: Picture) -> bool:
+        """Return whether a picture can be read; add it if not."""
+        with isolated(self.add):
+            picture.read_all()
+            return True
+        return False
+
+    def add(self, failure: str) -> None:
+        """Note a failure, if there is one, and report it once.
+
+        Raises:
+            RestoreError: if there are too many.
+        """
+        if not failure or failure in self.found:
+            return
+        self.found.add(failure)
+        if len(self.found) > self.limit:
+            raise RestoreError(
+                f"{failure}; with it, {len(self.found)} pictures can't be read, and the limit is "
+                f"{self.limit}: mend them or take them out, or raise unreadable; the same command "
+                "goes on from the last state"
+            )
+        self.notice(f"{failure}; the training does without it")
+
+
 class PatchLoader:
     """Iterable over the steps of an epoch, from the training's current step on.
 
@@ -73,6 +112,7 @@ class PatchLoader:
         workers: processes that cut patches; 0 cuts them in this one.
         rank: number of this process, which takes that share of each step's samples.
         world: processes that share them.
+        unreadable: pictures that the training does without; none by default.
     """
 
     def __init__(
@@ -84,11 +124,13 @@ class PatchLoader:
         workers: int = 0,
         rank: int = 0,
         world: int = 1,
+        unreadable: Unreadable | None = None,
     ) -> None:
         self.pace = Pace()
+        self._unreadable = unreadable or Unreadable(0)
         self._patches, self._schedule, self._step = patches, schedule, step
         self._workers, self._rank, self._world = workers, rank, world
-        self._batches: Iterator[Batch] | None = None
+        self._batches: Iterator[Any] | None = None
         self._next = 0
 
     def __len__(self) -> int:
@@ -119,19 +161,22 @@ class PatchLoader:
             step = self._next = step + 1
             yield batch
 
-    def _take(self, batches: Iterator[Batch]) -> Batch:
+    def _take(self, batches: Iterator[Any]) -> Batch:
         """Return the next batch.
 
         Raises:
-            RestoreError: if a worker died.
+            RestoreError: if a worker died, or too many pictures can't be read.
         """
         try:
-            return next(batches)
+            *batch, failures_B = next(batches)
         except (ConnectionError, EOFError) as error:
             # a worker that dies while it returns a batch leaves a broken connection
             if not self._workers:
                 raise
             raise worker_died(error) from error
+        for failure in failures_B:
+            self._unreadable.add(failure)
+        return batch
 
     def close(self) -> None:
         """End the workers."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,6 +27,9 @@ __all__ = [
     "hold_out",
     "to_tensor",
 ]
+
+_ATTEMPTS = 20
+"""Pictures that are tried for a sample."""
 
 Key = tuple[int, int]
 """Position of a sample's phase, and the sample's number in the whole training."""
@@ -71,7 +74,8 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):
     Samples are numbered through the training. They go over all groups in shuffled passes, one after
     the other, whatever the epochs. Each picture gives `crops_per_image` samples in a row, and is
     decoded once for them. Each sample draws from a generator seeded with (seed, number), so the
-    number and order of workers change nothing, and a training can resume anywhere.
+    number and order of workers change nothing, and a training can resume anywhere. A picture that
+    can't be read is replaced by another one, drawn by the sample's number.
 
     Args:
         groups: pictures to cut from.
@@ -98,6 +102,7 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):
         self.groups, self.phases, self.views = groups, phases, views
         self.seed, self.crops_per_image = seed, crops_per_image
         self.cache = _Cache(cache_bytes)
+        self._failures: dict[Picture, str] = {}
         self.draws = {}
         entries: list[tuple[int, int]] = []
         for number, group in enumerate(groups):
@@ -117,17 +122,43 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):
         return Sample(*self._entries_N2[self._pass[1][position]].tolist())
 
     def __getitem__(self, key: Key) -> tuple[Tensor, Tensor, Tensor]:
+        return self._cut(key)[:3]
+
+    def __getitems__(self, keys: Sequence[Key]) -> list[tuple[Tensor, Tensor, Tensor, str]]:
+        """Return the samples of a batch, each with the failure of a picture that it stands for."""
+        return [self._cut(key) for key in keys]
+
+    def _cut(self, key: Key) -> tuple[Tensor, Tensor, Tensor, str]:
         phase, number = key
-        sample = self.sample(number)
+        sample, images, failure = self._read(number)
         picture = self.groups[sample.group].pictures[sample.picture]
         rng = generator(self.seed, "sample", number)
-        images, crop = self.cache.read(picture), self.phases[phase].crop
+        crop = self.phases[phase].crop
         degradation = self.draws[phase, sample.group](rng) if picture.task is None else None
         pairs = [_patch(images, crop, degradation, rng) for _ in range(self.views)]
         degraded = [to_tensor(image) for _, image in pairs]
         task = degradation.task if degradation else picture.task
         patches = torch.stack(degraded) if self.views > 1 else degraded[0]
-        return patches, to_tensor(pairs[0][0]), torch.tensor(TASKS.index(task or ""))
+        task_number = torch.tensor(TASKS.index(task or ""))
+        return patches, to_tensor(pairs[0][0]), task_number, failure
+
+    def _read(self, number: int) -> tuple[Sample, Sequence[Image], str]:
+        """Return the picture of a sample; where it can't be read, another one and the failure."""
+        first_failure = ""
+        for attempt in range(_ATTEMPTS):
+            sample = self.sample(number)
+            if attempt:
+                place = generator(self.seed, "instead", number, attempt)
+                entry = place.integers(len(self._entries_N2))
+                sample = Sample(*self._entries_N2[entry].tolist())
+            picture = self.groups[sample.group].pictures[sample.picture]
+            if picture not in self._failures:
+                try:
+                    return sample, self.cache.read(picture), first_failure
+                except RestoreError as error:
+                    self._failures[picture] = str(error)
+            first_failure = first_failure or self._failures[picture]
+        raise RestoreError(first_failure)
 
 
 @dataclass(frozen=True)
@@ -207,10 +238,15 @@ class ValidationDataset(Dataset[tuple[Tensor, Tensor, str, str, bool]]):
         return to_tensor(degraded), to_tensor(clean), name, task, counts
 
 
-def hold_out(group: Group, count: int, seed: int) -> tuple[Group, list[Picture]]:
+def hold_out(
+    group: Group,
+    count: int,
+    seed: int,
+    can_read: Callable[[Picture], bool] = lambda picture: True,
+) -> tuple[Group, list[Picture]]:
     """Return the group to train on, and `count` of its pictures to validate on.
 
-    These are of the test split, or of the others where it is empty.
+    These are of the test split, or of the others where it is empty, and can be read.
 
     Raises:
         RestoreError: if no pictures are left to train on.
@@ -219,9 +255,16 @@ def hold_out(group: Group, count: int, seed: int) -> tuple[Group, list[Picture]]
     test = [picture for picture in group.pictures if picture.split == "test"]
     # in an order that depends on the seed and the ids alone
     ranked = sorted(test or train, key=lambda p: generator(seed, "validation", p.id).random())
-    chosen = ranked[:count]
+    chosen: list[Picture] = []
+    left_out = set()
+    for picture in ranked:
+        if len(chosen) == count:
+            break
+        left_out.add(picture)
+        if can_read(picture):
+            chosen.append(picture)
     if not test:
-        held = set(chosen)
+        held = left_out
         train = [picture for picture in train if picture not in held]
     if not train:
         raise RestoreError(
@@ -278,7 +321,7 @@ class _Cache:
         if picture in self._images:
             self._images.move_to_end(picture)
             return self._images[picture]
-        images = picture.read_pair() if picture.is_paired else [picture.read()]
+        images = picture.read_all()
         self._images[picture] = images
         self._used += sum(image.nbytes for image in images)
         while self._used > self._limit and len(self._images) > 1:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.batch import isolated
 from curate.errors import ImageError, ManifestError, RestoreError
 from curate.images.decode import FORMATS, open_image, to_rgb
 from curate.manifest import Manifest, read_manifest
@@ -74,6 +76,18 @@ class Picture:
             return decode(self.source.read_bytes(self.row), self._place)
         with open_file(self.source) as file:
             return decode(file.read(), self._place)
+
+    def read_all(self) -> Sequence[NDArray[np.uint8]]:
+        """Read and decode the clean picture, then the degraded one if there is one.
+
+        Raises:
+            RestoreError: if one can't be read or decoded; names it.
+        """
+        failures: list[str] = []
+        with isolated(failures.append):
+            return self.read_pair() if self.is_paired else [self.read()]
+        place = "" if self._place in failures[0] else f"{self._place}: "
+        raise RestoreError(f"{place}{failures[0]}")
 
     def read_pair(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Read and decode the clean and the degraded image, which have one size; see `decode`.

@@ -11,6 +11,7 @@ from typing import Any
 
 from curate.config import fingerprint
 from curate.errors import RestoreError
+from curate.restore.checkpoints.checkpoint import fingerprint_of
 from curate.storage import atomic
 
 __all__ = ["RestoreLog"]
@@ -34,7 +35,7 @@ class RestoreLog:
     def __init__(
         self, folder: Path, checkpoint: str | os.PathLike[str], settings: Mapping[str, Any]
     ) -> None:
-        weights = hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest()
+        weights = fingerprint_of(checkpoint)
         self._folder, self._log = folder, folder / _NAME
         self._settings = fingerprint({"checkpoint": weights, **settings})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,36 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from curate.errors import RestoreError
-from curate.restore.checkpoints.checkpoint import CheckpointInfo, read_info, save_model
+from curate.restore.checkpoints.checkpoint import (
+    Change,
+    CheckpointInfo,
+    read_info,
+    save_model,
+)
 from curate.restore.schedule import Schedule
+from curate.restore.training.resume import changes_since
 from curate.storage import atomic
 
-__all__ = ["StateFile", "Writer"]
+__all__ = ["StateFile", "Writer", "read_earlier"]
+
+_MODEL, _BEST, _STATE = "model.safetensors", "best.safetensors", "state.ckpt"
+
+
+def read_earlier(folder: Path, *, resume: bool) -> CheckpointInfo | None:
+    """Return the description of the training in a folder; None if there is none.
+
+    Args:
+        folder: folder of the files.
+        resume: False deletes an earlier training.
+
+    Raises:
+        RestoreError: if its weights can't be read.
+    """
+    if not resume:
+        for name in (_STATE, _MODEL, _BEST):
+            (folder / name).unlink(missing_ok=True)
+    model = folder / _MODEL
+    return read_info(model) if model.exists() else None
 
 
 class StateFile(TorchCheckpointIO):
@@ -56,45 +82,62 @@ class Writer(Checkpoint):
 
     Args:
         folder: folder of the files.
+        done: description of the weights in the folder; None if there are none.
         info: description of the training, written into the weights' header.
         schedule: steps of each epoch.
         every: steps between states.
     """
 
-    def __init__(self, folder: Path, info: CheckpointInfo, schedule: Schedule, every: int) -> None:
-        self.model, self.best = folder / "model.safetensors", folder / "best.safetensors"
-        self.state = folder / "state.ckpt"
+    def __init__(
+        self,
+        folder: Path,
+        done: CheckpointInfo | None,
+        info: CheckpointInfo,
+        schedule: Schedule,
+        every: int,
+    ) -> None:
+        self.model, self.best = folder / _MODEL, folder / _BEST
+        self.state = folder / _STATE
         self.started_at = 0
         """Step that this call of the training began with."""
-        self._info, self._schedule, self._every = info, schedule, every
-        self._highest = float("-inf")
+        self._done, self._info, self._schedule, self._every = done, info, schedule, every
+        self._highest, self._compares = float("-inf"), True
         self._epoch_over = self._improved = False
 
-    def previous(self, resume: bool) -> CheckpointInfo | None:
-        """Return the folder's training if it is finished or can be resumed.
+    @property
+    def finished(self) -> bool:
+        """Whether the folder holds the training's last weights."""
+        return self._done is not None and self._done.epoch >= self._schedule.epochs
 
-        Args:
-            resume: False deletes an earlier training.
+    @property
+    def resumes(self) -> bool:
+        """Whether the folder holds a state to go on from."""
+        return self._done is not None and self.state.exists()
+
+    def accept(self) -> Sequence[Change]:
+        """Return what has changed since the folder's training was stopped, and record it.
 
         Raises:
             RestoreError: if the folder holds another training.
         """
-        if not resume:
-            for path in (self.state, self.model, self.best):
-                path.unlink(missing_ok=True)
-        if not self.model.exists():
-            return None
-        done = read_info(self.model)
-        changed = [key for key, value in self._info.recipe.items() if done.recipe.get(key) != value]
-        if changed or list(done.manifests) != list(self._info.manifests):
-            other = (
-                f"another recipe (changed: {', '.join(changed)})" if changed else "other pictures"
-            )
-            raise RestoreError(
-                f"{self.state.parent} holds a training with {other}: "
-                "choose another folder, or use --restart"
-            )
-        return done if done.epoch == self._schedule.epochs or self.state.exists() else None
+        done = self._done
+        if done is None:
+            return ()
+        folder = self.state.parent
+        advice = "choose another folder, or use --restart"
+        try:
+            changes = changes_since(done, self._info)
+        except RestoreError as error:
+            raise RestoreError(f"{folder} holds a training with {error}: {advice}") from error
+        if self._info.initial not in ("", done.initial):
+            raise RestoreError(f"{folder} holds a training that began with other weights: {advice}")
+        if any(change.setting == "phases" for change in changes) and not self.state.exists():
+            raise RestoreError(f"{self.state} is gone, and no training can go on without: {advice}")
+        # PSNRs of other pictures can't be compared with those of these
+        self._compares = not any(change.setting.startswith("validation") for change in changes)
+        record = {"changes": [*done.changes, *changes], "initial": done.initial}
+        self._info = self._info.model_copy(update=record)
+        return changes
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.started_at = trainer.global_step
@@ -135,7 +178,8 @@ class Writer(Checkpoint):
         return {"highest": self._highest}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._highest = state_dict["highest"]
+        if self._compares:
+            self._highest = state_dict["highest"]
 
     @staticmethod
     def _metrics(trainer: L.Trainer) -> dict[str, float]:

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from curate.errors import RestoreError
 from curate.restore.data.degradations import TASKS
-from curate.restore.data.loader import Batch, Pace, PatchLoader
+from curate.restore.data.loader import Batch, Pace, PatchLoader, Unreadable
 from curate.restore.data.patches import PatchDataset, ValidationBatch, ValidationDataset
 from curate.restore.metrics import psnr
 from curate.restore.models import build_model, task_arguments
@@ -51,6 +51,11 @@ class RestorationTask(L.LightningModule):
         optimiser = torch.optim.AdamW(self.model.parameters(), lr=1.0, **settings)
         rate = torch.optim.lr_scheduler.LambdaLR(optimiser, self.schedule.learning_rate)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
+
+    def on_train_start(self) -> None:
+        """Set the learning rate, which a resume may have changed since the state was written."""
+        for group in self.optimizers().optimizer.param_groups:  # type: ignore[union-attr]
+            group["lr"] = self.schedule.learning_rate(self.global_step)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seed the routers' noise by the step, so that a resumed training draws the same noise."""
@@ -89,7 +94,8 @@ class RestorationTask(L.LightningModule):
         raise RestoreError(
             f"the loss is not finite at step {self.global_step}, "
             f"by {' and '.join(broken) or 'its sum'} ({values}): "
-            "lower the phase's lr, set optimiser.clip=1, or train with precision 32-true"
+            "lower the phase's lr, set optimiser.clip=1, or train with precision 32-true; the "
+            "training then goes on from its last state"
         )
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
@@ -135,6 +141,7 @@ class Patches(L.LightningDataModule):
         schedule: samples of each step.
         patches: samples of the whole training.
         validation: pictures of the validation, of all processes together.
+        unreadable: pictures that the training does without.
     """
 
     def __init__(
@@ -143,9 +150,10 @@ class Patches(L.LightningDataModule):
         schedule: Schedule,
         patches: PatchDataset,
         validation: ValidationDataset,
+        unreadable: Unreadable,
     ) -> None:
         super().__init__()
-        self.recipe, self.schedule = recipe, schedule
+        self.recipe, self.schedule, self.unreadable = recipe, schedule, unreadable
         self.patches, self.validation = patches, validation
         self.loader: PatchLoader | None = None
 
@@ -166,6 +174,7 @@ class Patches(L.LightningDataModule):
                 workers=workers,
                 rank=trainer.global_rank,
                 world=trainer.world_size,
+                unreadable=self.unreadable,
             )
         return self.loader
 

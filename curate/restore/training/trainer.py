@@ -18,10 +18,15 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from curate.batch import is_out_of_memory
 from curate.errors import CurateError, RestoreError
 from curate.manifest import Manifest
-from curate.restore.checkpoints.checkpoint import CheckpointInfo, read_info
+from curate.restore.checkpoints.checkpoint import (
+    CheckpointInfo,
+    fingerprint_of,
+    load_weights,
+    read_info,
+)
 from curate.restore.data.degradations import parse_degradation
 from curate.restore.data.groups import open_groups
-from curate.restore.data.loader import worker_died
+from curate.restore.data.loader import Unreadable, worker_died
 from curate.restore.data.patches import Group, PatchDataset, ValidationDataset, hold_out
 from curate.restore.data.pictures import Picture
 from curate.restore.models import require_tasks
@@ -35,7 +40,7 @@ from curate.restore.training.callbacks import (
     Routing,
     SamplePictures,
 )
-from curate.restore.training.checkpointing import StateFile, Writer
+from curate.restore.training.checkpointing import StateFile, Writer, read_earlier
 from curate.restore.training.distributed import leads, process_settings
 from curate.restore.training.lightning_module import Patches, RestorationTask
 from curate.runtime import log_levels
@@ -70,10 +75,13 @@ def train(
     out: str | os.PathLike[str],
     *,
     resume: bool = True,
+    weights: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
     notice: Notice | None = None,
 ) -> TrainResult:
     """Train a restorer, or resume where an earlier call with the same arguments was stopped.
+
+    Some settings may have changed since; see `curate.restore.training.resume`.
 
     Writes `model.safetensors` and `best.safetensors`, the resolved `recipe.yaml`, TensorBoard logs
     in `logs/`, and `state.ckpt` to resume from.
@@ -84,6 +92,8 @@ def train(
             group of the recipe. Rows of the test split are for validation.
         out: folder for everything that the training writes.
         resume: False deletes an earlier training in the folder.
+        weights: checkpoint whose weights the training begins with; random ones by default. They
+            count for nothing where it resumes.
         progress: called after every step.
         notice: called with a sentence for each thing worth knowing before the end.
 
@@ -105,23 +115,33 @@ def train(
     if left_out and set(given) != {""}:
         notify(f"trains without {left_out}, of which no --manifest was given")
     settings = recipe.validation
+    unreadable = _unreadable(recipe, given, notify)
     groups: list[Group] = []
     held_out: list[Picture] = []
     for group in given.values():
-        group, pictures = hold_out(group, settings.images, recipe.seed)
+        group, pictures = hold_out(group, settings.images, recipe.seed, unreadable.can_read)
         groups.append(group)
         held_out += pictures
+    done = read_earlier(folder, resume=resume)
     samples = recipe.samples_per_epoch
     if samples == "auto":
-        samples = sum(len(group.pictures) * group.repeat for group in groups)
+        counted = sum(len(group.pictures) * group.repeat for group in groups)
+        # fewer pictures than before leave the steps that are done as they were
+        samples = (done and done.samples_per_epoch) or counted
     schedule = Schedule(recipe.phases, samples)
     info = CheckpointInfo(
-        model=recipe.model, settings=recipe.settings, recipe=recipe.essence(), manifests=trained_on
+        model=recipe.model,
+        settings=recipe.settings,
+        recipe=recipe.essence(),
+        initial=fingerprint_of(weights) if weights else "",
+        manifests=trained_on,
+        samples_per_epoch=samples,
     )
-    writer = Writer(folder, info, schedule, recipe.save_every)
-    done = writer.previous(resume)
-    finished = done is not None and done.epoch == schedule.epochs
+    writer = Writer(folder, done, info, schedule, recipe.save_every)
+    for change in writer.accept():
+        notify(f"goes on with {change}")
     pace = ""
+    finished = writer.finished
     if not finished:
         validation = ValidationDataset(
             held_out, settings.degradations, crop=settings.crop, seed=recipe.seed
@@ -135,14 +155,16 @@ def train(
             cache_bytes=recipe.cache_mb * 2**20,
             views=getattr(task.model, "views", 1),
         )
-        loaders = Patches(recipe, schedule, patches, validation)
+        if weights and not writer.resumes:
+            load_weights(task.model, weights)
+        loaders = Patches(recipe, schedule, patches, validation, unreadable)
         tasks = {parse_degradation(name).task for name in settings.degradations}
         require_tasks(task.model, tasks.union(*(group.tasks for group in groups)))
         callbacks = [writer, Routing(notify), SamplePictures(), LoaderPace(loaders, notify)]
         if progress and leads():
             callbacks.append(Report(schedule.steps, progress))
         try:
-            _fit(task, loaders, folder, callbacks, writer.state if done else None)
+            _fit(task, loaders, folder, callbacks, writer.state if writer.resumes else None)
         except RuntimeError as error:
             # PyTorch raises this from a signal handler, so at any place, when a worker dies
             if not str(error).startswith("DataLoader worker (pid"):
@@ -152,6 +174,13 @@ def train(
     final = read_info(writer.model)
     trained = 0 if finished else final.step - writer.started_at
     return TrainResult(writer.model, writer.best, final.step, trained, final.metrics, pace, leads())
+
+
+def _unreadable(recipe: TrainRecipe, groups: Mapping[str, Group], notice: Notice) -> Unreadable:
+    """Return the record of pictures that can't be read, with the recipe's limit."""
+    pictures = sum(len(group.pictures) for group in groups.values())
+    limit = max(int(recipe.unreadable * pictures), 1) if recipe.unreadable else 0
+    return Unreadable(limit, notice)
 
 
 def _fit(
