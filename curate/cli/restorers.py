@@ -130,7 +130,7 @@ def evaluate(
         bool | None,
         typer.Option(
             "--clip-noise/--no-clip-noise",
-            help="Noisy pictures as bytes, or as floats; tables: floats.",
+            help="Noisy pictures as bytes; floats by default, as in papers and training.",
             show_default=False,
         ),
     ] = None,
@@ -191,7 +191,7 @@ def evaluate(
             limit=limit,
             tile=tile,
             seed=seed,
-            clip_noise=not paper if clip_noise is None else clip_noise,
+            clip_noise=bool(clip_noise),
             quantise=quantise,
             bilateral=bilateral,
             routing=routing is not None,

@@ -12,11 +12,12 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from curate.restore.data.loader import Pace
 from curate.restore.models import build_model
 from curate.restore.models.routing_hooks import register_routing_hooks
-from curate.restore.training.callbacks import LoaderPace, Routing
+from curate.restore.training.callbacks import LoaderPace, MovingAverage, Routing
 from curate.restore.training.trainer import train
 from tests.restore.samples import TINY, recipe
 
@@ -186,3 +187,23 @@ def test_the_end_tells_whether_patches_came_in_time(photos: Path, tmp_path: Path
     result = train(recipe(samples_per_epoch=8), [photos], tmp_path)
     assert result.pace.startswith("the loader ")
     assert train(recipe(samples_per_epoch=8), [photos], tmp_path).pace == ""
+
+
+def test_moving_average_leaves_integers_as_they_are() -> None:
+    class Net(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+            self.register_buffer("offsets", torch.arange(100))
+            self.register_buffer("mean", torch.zeros(1))
+
+    net = Net()
+    average = AveragedModel(net, use_buffers=True, **MovingAverage(0.9999)._kwargs)
+    for _ in range(300):
+        average.update_parameters(net)
+        net.weight.data += 1
+        net.mean += 1
+    assert torch.equal(average.module.offsets, net.offsets)
+    expected = sum(n * 0.0001 * 0.9999 ** (299 - n) for n in range(300))
+    assert float(average.module.weight.detach()) == pytest.approx(expected, rel=1e-3)
+    assert float(average.module.mean) == pytest.approx(expected, rel=1e-3)

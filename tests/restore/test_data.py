@@ -7,17 +7,19 @@ from pathlib import Path
 
 import fsspec
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
 from curate.errors import RestoreError
-from curate.restore.data.degradations import TASKS
+from curate.manifest import PAIRED, read_manifest, write_manifest
+from curate.restore.data.degradations import TASKS, at_one_level, generator, parse_degradation
 from curate.restore.data.patches import Group, PatchDataset, ValidationDataset, hold_out
 from curate.restore.data.pictures import Picture, decode, open_pictures
 from curate.restore.recipe import Phase
-from tests.restore.samples import draw, encode
+from tests.restore.samples import draw, encode, make_manifest
 
 
 def patches(
@@ -164,6 +166,98 @@ def test_jpeg_grids_start_anywhere_in_a_patch(tmp_path: Path) -> None:
     assert len(starts) > 3
 
 
+def test_chroma_grids_of_jpeg_start_anywhere_in_a_patch(tmp_path: Path) -> None:
+    """Chroma at half the resolution has blocks of 16 pixels."""
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    (tmp_path / "noise.png").write_bytes(encode(noise))
+    dataset = patches(open_pictures(tmp_path), {"dejpeg_20": 1}, crop=48)
+    starts = set()
+    for degraded, *_ in (dataset[key] for key in keys(48)):
+        steps = (degraded[0] - degraded[2]).diff(dim=1).abs().mean(0)
+        starts.add(max(range(16), key=lambda s, steps=steps: float(steps[s::16].mean())))
+    assert len(starts) > 10
+
+
+@pytest.mark.parametrize("name", ["denoise_0-50", "denoise_5+denoise_0-50"])
+def test_two_views_are_degraded_at_one_level(tmp_path: Path, name: str) -> None:
+    (tmp_path / "flat.png").write_bytes(encode(np.full((64, 64, 3), 128, np.uint8)))
+    group = Group(open_pictures(tmp_path), {name: 1})
+    phase = Phase(epochs=1, crop=64, batch=1, lr=1)
+    dataset = PatchDataset([group], [phase], seed=0, views=2)
+    levels = []
+    for number in range(8):
+        both, *_ = dataset[0, number]
+        first, second = both.flatten(1).std(1)
+        assert not torch.equal(*both), "but with noise of their own"
+        assert float(first) == pytest.approx(float(second), rel=0.05)
+        levels.append(float(first))
+    assert max(levels) > 2 * min(levels), "another one for each sample"
+
+
+def test_a_level_drawn_from_a_range_lies_in_it() -> None:
+    rng = generator(0)
+    for name in ("dejpeg_10-40", "blur_motion_5-25+denoise_10-20+8bit", "derain", "sr_x2"):
+        low, high = (parse_degradation(name), at_one_level(parse_degradation(name), rng))
+        assert high.task == low.task
+        assert "-" not in high.name and high.name != "derain"
+
+
+def with_urls(run: Path, rows: list[tuple[str, str]]) -> list[Picture]:
+    """Pictures of a manifest with (dataset, url) of each row."""
+    names = [f"{n:016x}" for n in range(len(rows))]
+    path = make_manifest(run, dict.fromkeys(names, encode(draw(0))), ["train"] * len(rows))
+    table = read_manifest(path).table
+    urls = pa.array([url for _, url in rows])
+    table = table.set_column(table.column_names.index("url"), "url", urls)
+    for column in PAIRED:
+        values = [dataset if column.name == "dataset" else None for dataset, _ in rows]
+        table = table.append_column(column.name, pa.array(values, column.type))
+    write_manifest(path, table, {})
+    return open_pictures(path)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "form", "scenes", "shots"),
+    [
+        ("NIND", "file:NIND/{0}/NIND_{0}_ISO{1}00.png", "abcdef", range(4)),
+        (
+            "SIDD",
+            "file:SIDD/Data/{1:04}_{0:03}_S6_00100/{1:04}_GT_SRGB_010.PNG",
+            range(6),
+            range(4),
+        ),
+        (
+            "SIDD",
+            "file:SIDD/Data/0001_{0:03}_S6/0001_GT_010.PNG#xywh={1},0,9,9",
+            range(6),
+            range(4),
+        ),
+        ("GoPro", "file:GoPro/train/GOPR03{0}_07_0{1}/sharp/00047.png", range(6), range(4)),
+        ("REDS_blur", "file:REDS_blur/train_sharp/{0:03}/{1:08}.png", range(6), range(4)),
+        ("PolyU", "file:PolyU/CroppedImages/Canon_5_{0}_{1}_mean.JPG", "abcdef", range(4)),
+        ("mine", "file:mine/{0}.png#xywh={1},0,9,9", "abcdef", range(4)),
+    ],
+)
+def test_no_scene_is_both_trained_on_and_held_out(
+    tmp_path: Path, dataset: str, form: str, scenes: object, shots: object
+) -> None:
+    rows = [(dataset, form.format(scene, shot)) for scene in scenes for shot in shots]
+    pictures = with_urls(tmp_path, rows)
+    scene_by_id = {picture.id: n // 4 for n, picture in enumerate(pictures)}
+    group, chosen = hold_out(Group(pictures, {}), 3, seed=0)
+    held = {scene_by_id[picture.id] for picture in chosen}
+    assert len(chosen) == 3 and len(held) == 1
+    trained = {scene_by_id[picture.id] for picture in group.pictures}
+    assert trained == set(range(6)) - held, "all of the other scenes"
+
+
+def test_pictures_of_a_single_scene_are_parted_one_by_one(tmp_path: Path) -> None:
+    rows = [("REDS_blur", f"file:REDS_blur/train_sharp/000/{n:08}.png") for n in range(4)]
+    group, chosen = hold_out(Group(with_urls(tmp_path, rows), {}), 1, seed=0)
+    assert (len(group.pictures), len(chosen)) == (3, 1)
+
+
 def test_degradations_are_drawn_by_weight(photos: Path) -> None:
     dataset = patches(open_pictures(photos), {"denoise_0": 3, "denoise_50": 1}, crop=8)
     untouched = sum(torch.equal(*dataset[key][:2]) for key in keys(200))
@@ -264,6 +358,24 @@ def test_validation_measures_every_degradation_on_the_same_centres(photos: Path)
     assert torch.equal(
         (items[0][1] * 255).round().byte().permute(1, 2, 0), torch.from_numpy(centre.copy())
     )
+
+
+def test_validation_sees_noise_as_training_and_evaluation_do(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(encode(np.full((40, 40, 3), 250, np.uint8)))
+    pictures = open_pictures(tmp_path)
+    ((degraded, *_),) = list(ValidationDataset(pictures, ["denoise_25"], crop=40, seed=0))
+    assert degraded.max() > 1.1
+    ((degraded, *_),) = list(ValidationDataset(pictures, ["denoise_25+8bit"], crop=40, seed=0))
+    assert degraded.max() == 1
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_small_and_enlarged_pictures_are_bytes_in_training_as_in_evaluation(scale: int) -> None:
+    degradation = parse_degradation(f"sr_x{scale}")
+    _, evaluated = degradation.pair(draw(0), generator(0))
+    _, trained = degradation.pair(draw(0).astype(np.float32), generator(0))
+    assert trained.dtype == np.float32
+    assert np.array_equal(trained, evaluated)
 
 
 @pytest.mark.parametrize("world", [2, 3, 4, 5])

@@ -18,7 +18,7 @@ from tests.restore.samples import TINY, recipe
 
 SWINIR = {
     "model": "swinir",
-    "settings": {"dim": 12, "depths": [2], "heads": 2, "window": 4, "drop_path": 0},
+    "settings": {"dim": 12, "depths": [2], "heads": 2, "window": 4, "drop_path": 0.5},
 }
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 PHASES = [{"epochs": 2, "crop": 16, "batch": 4, "lr": 1e-4}]

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from curate.errors import RestoreError
-from curate.restore import evaluate, load_model, restore_image
+from curate.restore import evaluate, load_model, summary_table
 from curate.restore.checkpoints.checkpoint import CheckpointInfo, save_model
 from curate.restore.data.degradations import generator, parse_degradation
 from curate.restore.inference.restore_image import restore_array
@@ -28,8 +28,9 @@ def test_scores_of_known_outputs_equal_the_metrics(
     order = product((f"{0:016x}", f"{1:016x}"), ("denoise_25", "sr_x2"), ("input", "mine"))
     assert [(s.image, s.degradation, s.model) for s in found.scores] == list(order)
     clean = draw(1)
-    noisy = parse_degradation("denoise_25").pair(clean, generator(0, "denoise_25", f"{1:016x}"))[1]
-    restored = np.asarray(restore_image(checkpoints["one"], noisy))
+    rng = generator(0, "denoise_25", f"{1:016x}")
+    noisy = parse_degradation("denoise_25").pair(clean.astype(np.float32), rng)[1]
+    restored = np.asarray(restore_array(load_model(checkpoints["one"]), noisy))
     before, after = (
         s for s in found.scores if s.image == f"{1:016x}" and s.degradation == "denoise_25"
     )
@@ -61,6 +62,27 @@ def test_noise_that_is_not_clipped_is_worse(checkpoints: dict[str, Path], photos
         )
     noise = np.random.default_rng(0).normal(0, 50, draw(0).shape)
     assert floats.scores[0].psnr == pytest.approx(psnr(draw(0) + noise, draw(0)), abs=0.3)
+
+
+def test_noise_is_unclipped_by_default_and_tables_say_which(
+    checkpoints: dict[str, Path], tmp_path: Path
+) -> None:
+    # black and white, half of whose noise clipping takes away
+    (tmp_path / "a.png").write_bytes(encode(np.where(draw(0) < 128, 0, 255).astype(np.uint8)))
+    notes = []
+    for names, settings in (
+        (["denoise_25"], {}),
+        (["denoise_25"], {"clip_noise": True}),
+        (["denoise_25+8bit"], {}),
+        (["dejpeg_10"], {}),
+    ):
+        found = evaluate(checkpoints["one"], {"set": tmp_path}, names, **settings)
+        unclipped = abs(found.scores[0].psnr - 20 * np.log10(255 / 25)) < 0.1
+        assert unclipped == (names == ["denoise_25"] and not settings)
+        notes.append(" ".join(summary_table(found).notes[1:]))
+    assert "neither clipped nor rounded" in notes[0]
+    assert "clipped and rounded to bytes" in notes[1]
+    assert notes[2:] == ["", ""], "their names say it, or there is no noise"
 
 
 def test_outputs_not_quantised_are_compared_as_floats(

@@ -18,6 +18,7 @@ from curate.restore.models.blocks import (
     TransformerBlock,
     map_strips,
     pad_to_multiple,
+    share_of_step,
 )
 from curate.restore.models.complexity_experts import TileMixer, balance_loss
 from curate.restore.models.moce_ir import MoCEIR
@@ -388,6 +389,28 @@ def test_strips_come_with_halos(monkeypatch: pytest.MonkeyPatch) -> None:
     seen.clear()
     assert torch.equal(in_strips, map_strips(blur, x, halo=2))
     assert seen == [(0, 37)], "whole where gradients are wanted"
+
+
+def test_strips_stay_on_the_device_of_their_maps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "_STRIP", 1)
+    with torch.no_grad():
+        done = map_strips(lambda x: x + 1, torch.empty(1, 2, 40, 3, device="meta"))
+    assert (done.device.type, done.shape) == ("meta", (1, 2, 40, 3))
+
+
+def test_processes_draw_their_parts_of_what_one_would_draw(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.manual_seed(0)
+    alone = share_of_step(torch.rand, 6)
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 3)
+    parts = []
+    for rank in range(3):
+        monkeypatch.setattr(torch.distributed, "get_rank", lambda rank=rank: rank)
+        torch.manual_seed(0)
+        parts.append(share_of_step(torch.rand, 2))
+    assert torch.equal(torch.cat(parts), alone)
 
 
 def test_tile_mixer_convolves_tiles_circularly() -> None:

@@ -13,8 +13,17 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from curate.errors import RestoreError
-from curate.restore.data.degradations import TASKS, Degradation, Image, generator, parse_degradation
+from curate.restore.data.degradations import (
+    TASKS,
+    Degradation,
+    Image,
+    at_one_level,
+    degrade_picture,
+    generator,
+    parse_degradation,
+)
 from curate.restore.data.pictures import Picture
+from curate.restore.data.scenes import hold_scenes
 from curate.restore.recipe import Phase
 
 __all__ = [
@@ -135,6 +144,8 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):
         rng = generator(self.seed, "sample", number)
         crop = self.phases[phase].crop
         degradation = self.draws[phase, sample.group](rng) if picture.task is None else None
+        if degradation and self.views > 1:
+            degradation = at_one_level(degradation, rng)  # both views count as degraded alike
         pairs = [_patch(images, crop, degradation, rng) for _ in range(self.views)]
         degraded = [to_tensor(image) for _, image in pairs]
         task = degradation.task if degradation else picture.task
@@ -234,7 +245,8 @@ class ValidationDataset(Dataset[tuple[Tensor, Tensor, str, str, bool]]):
         name, task = str(picture.degradation), str(picture.task)
         if degradation is not None:
             name, task = degradation.name, degradation.task
-            clean, degraded = degradation.pair(clean, generator(self.seed, name, picture.id))
+            rng = generator(self.seed, name, picture.id)
+            clean, degraded = degrade_picture(clean, degradation, rng, clip_noise=False)
         return to_tensor(degraded), to_tensor(clean), name, task, counts
 
 
@@ -246,7 +258,8 @@ def hold_out(
 ) -> tuple[Group, list[Picture]]:
     """Return the group to train on, and `count` of its pictures to validate on.
 
-    These are of the test split, or of the others where it is empty, and can be read.
+    These are of the test split, and can be read. Where it is empty they are of whole scenes, and
+    none of these is trained on.
 
     Raises:
         RestoreError: if no pictures are left to train on.
@@ -255,20 +268,20 @@ def hold_out(
     test = [picture for picture in group.pictures if picture.split == "test"]
     # in an order that depends on the seed and the ids alone
     ranked = sorted(test or train, key=lambda p: generator(seed, "validation", p.id).random())
-    chosen: list[Picture] = []
-    left_out = set()
-    for picture in ranked:
-        if len(chosen) == count:
+    broken: set[Picture] = set()
+    while True:
+        usable = [picture for picture in ranked if picture not in broken]
+        held = set(usable[:count]) if test else hold_scenes(usable, count)
+        chosen = [picture for picture in usable if picture in held][:count]
+        found = {picture for picture in chosen if not can_read(picture)}
+        if not found:
             break
-        left_out.add(picture)
-        if can_read(picture):
-            chosen.append(picture)
+        broken |= found
     if not test:
-        held = left_out
-        train = [picture for picture in train if picture not in held]
+        train = [picture for picture in train if picture not in held | broken]
     if not train:
         raise RestoreError(
-            f"{len(group.pictures)} pictures, of which {len(chosen)} are for validation, leave none"
+            f"{len(group.pictures)} pictures, of which {len(held)} are for validation, leave none"
             " to train on: add a manifest with train rows, or set validation.images lower"
         )
     return replace(group, pictures=train), chosen

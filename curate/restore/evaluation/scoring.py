@@ -82,6 +82,8 @@ class Evaluation:
     routes: Mapping[str, Routes] = field(default_factory=dict)
     """Model -> its routers' picks, if they were asked for."""
     seed: int = 0
+    clip_noise: bool = False
+    """Whether drawn noise was clipped and rounded to bytes."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def evaluate(
     limit: int | None = None,
     tile: int | None = None,
     seed: int = 0,
-    clip_noise: bool = True,
+    clip_noise: bool = False,
     quantise: bool = True,
     bilateral: bool = False,
     routing: bool = False,
@@ -129,8 +131,8 @@ def evaluate(
         tile: see `restore_image`.
         seed: seed of the noise; the same seed, picture and degradation give the same noise
             everywhere.
-        clip_noise: whether noisy pictures are bytes, as files hold them; otherwise noise is neither
-            clipped nor rounded, as SwinIR's and Restormer's authors judge denoising.
+        clip_noise: whether noisy pictures are bytes, as files hold them. By default noise is
+            neither clipped nor rounded, as in the papers and in training.
         quantise: whether outputs are rounded to bytes before they are compared; otherwise they are
             only clipped to 0..255.
         bilateral: see `restore_image`.
@@ -177,9 +179,8 @@ def evaluate(
             if degradation is None:
                 pair = _read_pair(picture)
             else:
-                floats = degradation.task == "denoise" and not clip_noise
                 rng = generator(seed, degradation.name, picture.id)
-                pair = _degrade(read(picture), degradation, rng, floats)
+                pair = _degrade(read(picture), degradation, rng, clip_noise)
             compared = _compare(models, pair, restore, routes)
             # one score for the input and each model, with what the manifest says of the picture
             ratio = _from_manifest(picture, "hf_ratio_032")
@@ -196,7 +197,7 @@ def evaluate(
         raise RestoreError(
             f"none of {len(cases)} pictures could be judged; the first, {first}: {reason}"
         )
-    return Evaluation(tuple(models), tuple(scores), failures, routes, seed)
+    return Evaluation(tuple(models), tuple(scores), failures, routes, seed, clip_noise)
 
 
 def _degradations_of(
@@ -222,11 +223,10 @@ def _read_pair(picture: Picture) -> _Pair:
 
 
 def _degrade(
-    image_HWC: Pixels, degradation: Degradation, rng: np.random.Generator, floats: bool
+    image_HWC: Pixels, degradation: Degradation, rng: np.random.Generator, clip_noise: bool
 ) -> _Pair:
-    source_HWC = image_HWC.astype(np.float32) if floats else image_HWC
-    clean_HWC, degraded_HWC = degrade_picture(source_HWC, degradation, rng)
-    clean_HWC, border = clean_HWC.astype(np.uint8), _border(degradation)
+    clean_HWC, degraded_HWC = degrade_picture(image_HWC, degradation, rng, clip_noise=clip_noise)
+    border = _border(degradation)
     return _Pair(degradation.name, degradation.task, clean_HWC, degraded_HWC, border, drawn=True)
 
 

@@ -191,7 +191,18 @@ def _table(layout: PublishedTable, evaluation: Evaluation, level: float) -> Scor
         cells = map(cell, map(_difference, values[model], values[first]))
         rows.append(ScoreRow(f"{model} - {first}", "difference", tuple(cells)))
     note = f"{level:.0%} intervals of {RESAMPLES:,} resamples of the images, paired for differences"
-    return ScoreTable(layout.title, layout.columns, layout.down, tuple(rows), (note,))
+    notes = (note, *_note_on_noise(evaluation))
+    return ScoreTable(layout.title, layout.columns, layout.down, tuple(rows), notes)
+
+
+def _note_on_noise(evaluation: Evaluation) -> list[str]:
+    """Return which noise was drawn; nothing where none was, or its name says so."""
+    names = {s.degradation for s in evaluation.scores if s.drawn and s.task == "denoise"}
+    if all(name.endswith("+8bit") for name in names):
+        return []
+    if evaluation.clip_noise:
+        return ["drawn noise is clipped and rounded to bytes (--clip-noise), unlike in the papers"]
+    return ["drawn noise is neither clipped nor rounded, as in the papers and in training"]
 
 
 def _values(layout: PublishedTable, evaluation: Evaluation) -> dict[str, list[Values]]:

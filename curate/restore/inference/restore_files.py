@@ -210,7 +210,7 @@ def _restore_file(
     clean_HWC = image_HWC = picture.image_HWC
     if degradation:
         rng = generator(0, degradation.name, source.name)
-        clean_HWC, image_HWC = degrade_picture(clean_HWC, degradation, rng)
+        clean_HWC, image_HWC = degrade_picture(clean_HWC, degradation, rng, clip_noise=True)
     if callable(task):
         task = task(image_HWC)
     restored_HWC = restore(image_HWC, task=task, grey=is_grey(image_HWC))

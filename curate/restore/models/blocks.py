@@ -69,10 +69,26 @@ def map_strips(
         strip_BChW = finish(strip_BChW[:, :, top - start : end - start])
         if out_BCHW is None:
             shape = (batch, strip_BChW.shape[1], height, width)
-            out_BCHW = torch.empty(shape, dtype=strip_BChW.dtype, memory_format=torch.channels_last)
+            settings = {"dtype": strip_BChW.dtype, "device": strip_BChW.device}
+            out_BCHW = torch.empty(shape, memory_format=torch.channels_last, **settings)
         out_BCHW[:, :, top:end] = strip_BChW
     assert out_BCHW is not None
     return out_BCHW
+
+
+def share_of_step(draw: Callable[[int], Tensor], count: int) -> Tensor:
+    """Draw for all images of a step, and return the draws of this process's part.
+
+    Processes seed their generators alike, so that several draw as one does.
+
+    Args:
+        draw: function from a number of images to what is drawn for them, along the first axis.
+        count: images of this process.
+    """
+    parts, part = 1, 0
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        parts, part = torch.distributed.get_world_size(), torch.distributed.get_rank()
+    return draw(parts * count)[part * count : (part + 1) * count]
 
 
 class ChannelAttention(nn.Module):

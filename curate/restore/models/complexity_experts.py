@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 import torch
@@ -93,7 +94,8 @@ class MixtureOfComplexityExperts(nn.Module):
         loss = logits_Bn.new_zeros(())
         if self.training:
             sigma = 1 / len(self.experts)
-            noisy_Bn = logits_Bn + torch.randn_like(logits_Bn) * sigma
+            noise_Bn = blocks.share_of_step(partial(_draw_noise, logits_Bn), len(logits_Bn))
+            noisy_Bn = logits_Bn + noise_Bn * sigma
             loss = balance_loss(logits_Bn, noisy_Bn, self.complexity_n, sigma)
         # the picked expert of each image, scaled by the gate's probability of it
         height, width = x_BCHW.shape[2:]
@@ -112,6 +114,11 @@ class MixtureOfComplexityExperts(nn.Module):
             parts.append(self.experts[k](x_BCHW[members], shared_BCHW[members]))
             order += members
         return torch.cat(parts)[torch.tensor(order, device=x_BCHW.device).argsort()]
+
+
+def _draw_noise(like_Bn: Tensor, count: int) -> Tensor:
+    """Return normal noise for so many images."""
+    return torch.randn(count, like_Bn.shape[1], dtype=like_Bn.dtype, device=like_Bn.device)
 
 
 class Expert(nn.Module):

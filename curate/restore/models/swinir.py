@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from curate.restore.models.blocks import from_windows, pad_to_multiple, to_windows
+from curate.restore.models.blocks import from_windows, pad_to_multiple, share_of_step, to_windows
 
 __all__ = ["FeedForward", "MixtureContext", "SwinBlock", "SwinIR", "UpscalingSwinIR"]
 
@@ -186,7 +187,13 @@ class SwinBlock(nn.Module):
         if not self.training or not self.drop_path:
             return x_BHWC
         kept = 1 - self.drop_path
-        return x_BHWC * (x_BHWC.new_empty(len(x_BHWC), 1, 1, 1).bernoulli_(kept) / kept)
+        draw = partial(_draw_kept, x_BHWC, kept)
+        return x_BHWC * (share_of_step(draw, len(x_BHWC)) / kept)
+
+
+def _draw_kept(like_BHWC: Tensor, share: float, count: int) -> Tensor:
+    """Return 1 for the share of so many images, and 0 for the others."""
+    return like_BHWC.new_empty(count, 1, 1, 1).bernoulli_(share)
 
 
 class FeedForward(nn.Module):

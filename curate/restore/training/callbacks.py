@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor, nn
 
 from curate.restore.data.degradations import TASKS
@@ -14,7 +16,15 @@ from curate.restore.data.loader import Batch, Pace
 from curate.restore.models.routing_hooks import register_routing_hooks
 from curate.restore.training.lightning_module import Patches
 
-__all__ = ["LoaderPace", "Notice", "Progress", "Report", "Routing", "SamplePictures"]
+__all__ = [
+    "LoaderPace",
+    "MovingAverage",
+    "Notice",
+    "Progress",
+    "Report",
+    "Routing",
+    "SamplePictures",
+]
 
 Notice = Callable[[str], None]
 """Callback for a sentence that whoever watches the training should read."""
@@ -25,6 +35,23 @@ Progress = Callable[[int, int, Mapping[str, float]], None]
 These are loss, lr, each term of the loss, the gradient's norm once it was logged, and psnr once
 it was measured.
 """
+
+
+class MovingAverage(WeightAveraging):
+    """Exponential moving average of weights and of floating buffers; others stay the model's own.
+
+    Averages of integers, such as the offsets of a window's pixels, would be rounded to wrong ones.
+
+    Args:
+        decay: share of the average that stays at each step.
+    """
+
+    def __init__(self, decay: float) -> None:
+        super().__init__(avg_fn=partial(_average, decay))
+
+
+def _average(decay: float, average: Tensor, model: Tensor, _: Tensor | int) -> Tensor:
+    return decay * average + (1 - decay) * model if average.is_floating_point() else model
 
 
 class Report(L.Callback):

@@ -58,9 +58,8 @@ class RestorationTask(L.LightningModule):
             group["lr"] = self.schedule.learning_rate(self.global_step)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Seed the routers' noise by the step, so that a resumed training draws the same noise."""
-        step = self.recipe.seed * 1_000_003 + self.global_step
-        torch.manual_seed(step * self.trainer.world_size + self.trainer.global_rank)
+        """Seed the draws of a step by its number: alike after a resume, and in all processes."""
+        torch.manual_seed(self.recipe.seed * 1_000_003 + self.global_step)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch, and log its terms and the learning rate.
@@ -116,8 +115,9 @@ class RestorationTask(L.LightningModule):
         kwargs = task_arguments(self.model, TASKS.index(task))
         restored_13HW: Tensor = self.model(degraded_13HW, **kwargs)
         if counts:
-            after = _psnr_of_8_bits(restored_13HW, clean_13HW)
-            before = _psnr_of_8_bits(degraded_13HW, clean_13HW)
+            # as files hold it after, and as it was given before
+            after = _psnr((restored_13HW.float().clamp(0, 1) * 255).round(), clean_13HW)
+            before = _psnr(degraded_13HW.float() * 255, clean_13HW)
             sums_3 = torch.tensor([after, before, 1], dtype=torch.float64)
             self._sums_N3[self.measured.index(degradation)] += sums_3
         return restored_13HW
@@ -194,8 +194,8 @@ class Patches(L.LightningDataModule):
             self.loader.close()
 
 
-def _psnr_of_8_bits(a_13HW: Tensor, b_13HW: Tensor) -> float:
-    """Return the PSNR of two images in 0..1, in dB, as 8-bit files of them would have it."""
-    pair_2HW3 = torch.cat([a_13HW.float(), b_13HW.float()]).permute(0, 2, 3, 1)
-    a_HW3, b_HW3 = (pair_2HW3.clamp(0, 1) * 255).round().cpu().numpy()
-    return min(psnr(a_HW3, b_HW3), _HIGHEST_PSNR)
+def _psnr(image_13HW: Tensor, clean_13HW: Tensor) -> float:
+    """Return the PSNR in dB of an image on 0..255 against a clean one on 0..1."""
+    pair_2HW3 = torch.cat([image_13HW, (clean_13HW * 255).round()]).permute(0, 2, 3, 1)
+    image_HW3, clean_HW3 = pair_2HW3.cpu().numpy()
+    return min(psnr(image_HW3, clean_HW3), _HIGHEST_PSNR)

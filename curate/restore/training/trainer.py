@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import lightning as L
-from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from curate.batch import is_out_of_memory
@@ -34,6 +33,7 @@ from curate.restore.recipe import TrainRecipe
 from curate.restore.schedule import Schedule
 from curate.restore.training.callbacks import (
     LoaderPace,
+    MovingAverage,
     Notice,
     Progress,
     Report,
@@ -194,7 +194,7 @@ def _fit(
     if leads():
         atomic.write(folder / "recipe.yaml", recipe.to_yaml().encode())
     if recipe.ema:
-        callbacks = [EMAWeightAveraging(decay=recipe.ema), *callbacks]
+        callbacks = [MovingAverage(recipe.ema), *callbacks]
     with _quiet():
         trainer = L.Trainer(
             max_epochs=schedule.epochs,

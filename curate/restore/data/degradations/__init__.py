@@ -19,12 +19,15 @@
 them, evenly.
 
 **Sequences.** `blur_motion_15+dejpeg_40` blurs and then compresses; the task is the first one's.
-Nothing is rounded in between. `+8bit` at the end clips to 0..255 and truncates to whole levels.
+Only JPEG and `sr` round in between. `+8bit` at the end clips to 0..255 and truncates to whole
+levels.
 
 **Bytes and floats.** Images are (height, width, 3) RGB on the 0..255 scale. uint8 in gives uint8
 out, rounded and clipped, as a file would hold it. float32 in gives float32 out, noise neither
-clipped nor rounded: the convention of SwinIR, KAIR and Restormer for Gaussian noise, and of
-training here. AirNet, PromptIR and MoCE-IR have `denoise_25+8bit`.
+clipped nor rounded: the convention of SwinIR, KAIR and Restormer for Gaussian noise, and that of
+training, validation and evaluation here. AirNet, PromptIR and MoCE-IR have `denoise_25+8bit`. JPEG
+and the small and the enlarged picture of super-resolution have whole levels either way: they are
+files.
 
 To weigh degradations differently as a training goes on, its phases override their weights
 (`phases[].degradations`).
@@ -51,6 +54,7 @@ __all__ = [
     "TASKS",
     "Degradation",
     "Image",
+    "at_one_level",
     "degrade_picture",
     "generator",
     "is_grey",
@@ -108,6 +112,7 @@ class _Family:
     whole: bool = True
     """Whether the number must be a whole one."""
     grid: int = 1
+    """Period of the pattern; that of 4:2:0 is two blocks of 8 pixels."""
 
     def build(self, name: str, low: float, high: float) -> Degradation:
         # partial rather than lambda: workers that aren't forked get the degradation pickled
@@ -141,7 +146,7 @@ _FAMILIES = {
     "poisson_": _Family("denoise", "peak", synthetic.add_poisson, 1, 1e6, whole=False),
     "sensor_": _Family("denoise", "electrons", camera.add_sensor_noise, 10, 1e6, whole=False),
     "camera_": _Family("denoise", "electrons", camera.photograph, 10, 1e6, whole=False, grid=2),
-    "dejpeg_": _Family("dejpeg", "quality", synthetic.compress_jpeg, 1, 100, grid=8),
+    "dejpeg_": _Family("dejpeg", "quality", synthetic.compress_jpeg, 1, 100, grid=16),
     "sr_x": _Family("sr", "scale", synthetic.shrink_and_enlarge, 2, 8),
     "blur_motion_": _Family("deblur", "length", blur_motion, 1, 200, whole=False),
     "blur_shake_": _Family("deblur", "size", blur_shake, 3, 200),
@@ -157,6 +162,7 @@ _RAIN: dict[str, tuple[Rain, ...]] = {
 }
 
 _LAST = "8bit"
+_RANGE = re.compile(r"(\D+)(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)")
 
 
 def known_degradations() -> list[str]:
@@ -206,13 +212,37 @@ def _parse_one(name: str) -> Degradation:
 
 
 def degrade_picture(
-    image: Image, degradation: Degradation, rng: np.random.Generator
+    image: Image, degradation: Degradation, rng: np.random.Generator, *, clip_noise: bool
 ) -> tuple[Image, Image]:
-    """Return a whole picture, clean and degraded; a grey one gets one noise for all channels."""
-    clean, degraded = degradation.pair(image, rng)
+    """Return a whole picture of bytes, clean and degraded.
+
+    A grey one gets one noise for all channels. Unless it is clipped, noise leaves the degraded
+    picture in floats.
+    """
+    floats = degradation.task == "denoise" and not clip_noise
+    source = image.astype(np.float32) if floats else image
+    clean, degraded = degradation.pair(source, rng)
+    clean = clean.astype(image.dtype)
     if is_grey(clean):  # as a grey camera's
         degraded = np.repeat(degraded[..., :1], 3, axis=2)
     return clean, degraded
+
+
+def at_one_level(degradation: Degradation, rng: np.random.Generator) -> Degradation:
+    """Return the degradation with a level drawn from each of its ranges, and one kind of rain."""
+    parts = []
+    for part in degradation.name.split("+"):
+        if part == "derain":
+            part = str(rng.choice(["derain_light", "derain_heavy"]))
+        elif match := _RANGE.fullmatch(part):
+            start, low, high = match.groups()
+            if _FAMILIES[start].whole:
+                part = f"{start}{rng.integers(int(low), int(high), endpoint=True)}"
+            else:
+                part = f"{start}{rng.uniform(float(low), float(high)):.6f}"
+        parts.append(part)
+    name = "+".join(parts)
+    return degradation if name == degradation.name else parse_degradation(name)
 
 
 def is_grey(image_HWC: Image) -> bool:

@@ -62,10 +62,13 @@ def compress_jpeg(image_HWC: Image, rng: np.random.Generator, *, quality: int) -
 
 
 def shrink_and_enlarge(image_HWC: Image, rng: np.random.Generator, *, scale: int) -> Image:
-    """Resize by MATLAB's bicubic to 1/scale and back; sides must be multiples of `scale`."""
+    """Resize by MATLAB's bicubic to 1/scale and back; sides must be multiples of `scale`.
+
+    Both are rounded to 8 bits, as the files are that a trained model will get.
+    """
     height, width = image_HWC.shape[:2]
-    small_HWC = as_before(resize_bicubic(image_HWC, height // scale, width // scale), image_HWC)
-    return as_before(resize_bicubic(small_HWC, height, width), image_HWC)
+    small_HWC = to_uint8(resize_bicubic(image_HWC, height // scale, width // scale))
+    return to_uint8(resize_bicubic(small_HWC, height, width)).astype(image_HWC.dtype)
 
 
 def resize_bicubic(image_HWC: Image, height: int, width: int) -> NDArray[np.float32]:
