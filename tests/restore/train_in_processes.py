@@ -21,12 +21,12 @@ rank = os.environ["RANK"]
 seen: list[int] = []
 hashes: list[str] = []
 reported: list[int] = []
-read = PatchDataset.__getitem__
+read = PatchDataset.__getitems__
 
 
-def read_and_note(self: PatchDataset, key: tuple[int, int]):
-    seen.append(key[1])
-    return read(self, key)
+def read_and_note(self: PatchDataset, keys: list[tuple[int, int]]):
+    seen.extend(number for _, number in keys)
+    return read(self, keys)
 
 
 def note_weights(self: RestorationTask) -> None:
@@ -34,7 +34,7 @@ def note_weights(self: RestorationTask) -> None:
     hashes.append(hashlib.sha256(data).hexdigest())
 
 
-PatchDataset.__getitem__ = read_and_note
+PatchDataset.__getitems__ = read_and_note
 RestorationTask.on_train_epoch_end = note_weights
 for folder in map(Path, sys.argv[2:]):
     for notes in (seen, hashes, reported):

@@ -44,6 +44,8 @@ class Change(BaseModel, frozen=True):
     after: Any
 
     def __str__(self) -> str:
+        if isinstance(self.after, list):  # of phases, say: too long for a line
+            return f"other {self.setting}"
         return f"{self.setting}: {self.before} -> {self.after}"
 
 

@@ -69,8 +69,10 @@ def map_strips(
         strip_BChW = finish(strip_BChW[:, :, top - start : end - start])
         if out_BCHW is None:
             shape = (batch, strip_BChW.shape[1], height, width)
-            settings = {"dtype": strip_BChW.dtype, "device": strip_BChW.device}
-            out_BCHW = torch.empty(shape, memory_format=torch.channels_last, **settings)
+            dtype, device = strip_BChW.dtype, strip_BChW.device
+            out_BCHW = torch.empty(
+                shape, dtype=dtype, device=device, memory_format=torch.channels_last
+            )
         out_BCHW[:, :, top:end] = strip_BChW
     assert out_BCHW is not None
     return out_BCHW
