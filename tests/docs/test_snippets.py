@@ -1,9 +1,8 @@
-"""Links, Python, recipes, tests and `curate` commands that the pages show must exist."""
+"""Links, recipes, tests and `curate` commands that the pages show must exist."""
 
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -21,49 +20,14 @@ from curate.restore.models import build_model
 from curate.restore.recipe import TrainRecipe
 from curate.stages.label.taxonomy import load_taxonomy
 from tests import ROOT
+from tests.docs.snippets import PAGES, Snippet, logical_lines, read_snippets
 
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 TESTS = {
     name
     for path in (ROOT / "tests").rglob("test_*.py")
     for name in re.findall(r"def (test_\w+)", path.read_text(encoding="utf-8"))
 }
 SHELL = {"sh", "bash", "console", ""}
-
-
-@dataclass(frozen=True)
-class Snippet:
-    page: Path
-    line: int
-    language: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.page.relative_to(ROOT)}:{self.line}"
-
-
-def read_snippets(page: Path) -> Iterator[Snippet]:
-    """Fenced blocks, and blocks that are set in by four spaces after an empty line."""
-    fence: str | None = None
-    block: list[str] = []
-    start, previous = 0, ""
-    for number, line in enumerate([*page.read_text(encoding="utf-8").splitlines(), "end"], 1):
-        if line.lstrip().startswith("```"):
-            if fence is None:
-                fence, block, start = line.strip().removeprefix("```"), [], number
-            else:
-                yield Snippet(page, start, fence, "\n".join(block))
-                fence, block = None, []
-        elif fence is not None:
-            block.append(line)
-        elif line.startswith("    ") and (block or not previous):
-            start = start if block else number
-            block.append(line[4:])
-        elif block:
-            yield Snippet(page, start, "", "\n".join(block))
-            block = []
-        previous = line.strip()
-    assert fence is None, f"{page}: a fence is not closed"
 
 
 SNIPPETS = [snippet for page in PAGES for snippet in read_snippets(page)]
@@ -90,11 +54,6 @@ def test_links_within_repository_have_targets(page: Path) -> None:
         assert not anchor or anchor in anchors(target), f"{page}: {link} names no heading"
 
 
-@pytest.mark.parametrize("snippet", [s for s in SNIPPETS if s.language == "python"], ids=str)
-def test_python_snippets_compile(snippet: Snippet) -> None:
-    compile(snippet.text, str(snippet), "exec")
-
-
 @pytest.mark.parametrize("snippet", [s for s in SNIPPETS if s.language == "yaml"], ids=str)
 def test_yaml_snippets_are_recipes_or_taxonomies(snippet: Snippet, tmp_path: Path) -> None:
     data = yaml.safe_load(snippet.text)
@@ -109,7 +68,7 @@ def test_yaml_snippets_are_recipes_or_taxonomies(snippet: Snippet, tmp_path: Pat
 
 def commands(snippet: Snippet) -> Iterator[list[str]]:
     """Yield the words of each `curate` command, without comments, prompts and pipes."""
-    for line in snippet.text.replace("\\\n", " ").splitlines():
+    for line in logical_lines(snippet.text):
         line = re.sub(r"^\$ ", "", line.strip())
         if line.startswith("curate ") and "[OPTIONS]" not in line:
             words = shlex.split(line, comments=True)
