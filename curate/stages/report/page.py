@@ -67,6 +67,7 @@ def _content(
     from curate.stages.report.thumbnails import FEW, choose, thumbnails
 
     bars, least = _category_bars(summary, recipe, tally), recipe.filters.min
+    nbytes = least.get("coded_nbytes", least.get("nbytes"))
     chosen = choose(tally.kept_samples, "category", _KEPT_PICTURES)
     kept = thumbnails(chosen, "category", shard)
     chosen = choose(tally.rejected_samples, "reason", _REJECTED_PICTURES)
@@ -101,7 +102,9 @@ def _content(
         ),
         "bars": bars,
         "categories": category_figure(bars),
-        "size": size_figure(tally.size, tally.bounds, least.get("coded_nbytes", least.get("nbytes"))),
+        "size": size_figure(
+            tally.size, tally.bounds, least.get("coded_nbytes", least.get("nbytes"))
+        ),
         "heat": _heat(bars, summary, tally),
         "shortfalls": _shortfalls(bars, summary, recipe),
         "benchmarks": benchmarks,
