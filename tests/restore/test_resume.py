@@ -105,6 +105,26 @@ def test_killed_anywhere_it_goes_on_to_the_same_weights(
         assert (tmp_path / name).read_bytes() == (undisturbed / name).read_bytes()
 
 
+@pytest.mark.parametrize("step", [1, 3, 4, 10])
+def test_ctrl_c_saves_its_step_and_goes_on_to_the_same_weights(
+    manifest: Path, tmp_path: Path, undisturbed: Path, step: int
+) -> None:
+    """After steps 4 and 10 comes a validation, which saves as well."""
+
+    def progress(done: int, total: int, values: Mapping[str, float]) -> None:
+        if done == step:
+            signal.raise_signal(signal.SIGINT)
+
+    settings = recipe(**LONG | {"save_every": 100})
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, [manifest], tmp_path, progress=progress)
+    assert read_info(tmp_path / "model.safetensors").step == step
+    result = train(settings, [manifest], tmp_path)
+    assert result.steps - result.trained == step
+    for name in ("model.safetensors", "best.safetensors"):
+        assert (tmp_path / name).read_bytes() == (undisturbed / name).read_bytes()
+
+
 def test_killed_again_and_again(manifest: Path, tmp_path: Path, undisturbed: Path) -> None:
     settings = recipe(**LONG)
     for step in (3, 7):

@@ -103,6 +103,7 @@ class Writer(Checkpoint):
         self._done, self._info, self._schedule, self._every = done, info, schedule, every
         self._highest, self._compares = float("-inf"), True
         self._epoch_over = self._improved = False
+        self._interrupted = False
 
     @property
     def finished(self) -> bool:
@@ -139,15 +140,23 @@ class Writer(Checkpoint):
         self._info = self._info.model_copy(update=record)
         return changes
 
+    def interrupt(self) -> None:
+        """Ask for a KeyboardInterrupt once the state of the step at hand is saved."""
+        self._interrupted = True
+
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.started_at = trainer.global_step
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         step = trainer.global_step
         # the end of an epoch is written after its validation
-        if step % self._every == 0 and step != self._schedule.first_step(trainer.current_epoch + 1):
+        if step == self._schedule.first_step(trainer.current_epoch + 1):
+            return
+        if step % self._every == 0 or self._interrupted:
             self._epoch_over = self._improved = False
             trainer.save_checkpoint(self.state)
+        if self._interrupted:
+            raise KeyboardInterrupt
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._epoch_over = True
@@ -155,6 +164,8 @@ class Writer(Checkpoint):
         self._improved = psnr > self._highest
         self._highest = max(psnr, self._highest)
         trainer.save_checkpoint(self.state)
+        if self._interrupted:
+            raise KeyboardInterrupt
 
     def on_save_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 import lightning as L
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -160,11 +162,11 @@ def train(
         loaders = Patches(recipe, schedule, patches, validation, unreadable)
         tasks = {parse_degradation(name).task for name in settings.degradations}
         require_tasks(task.model, tasks.union(*(group.tasks for group in groups)))
-        callbacks = [writer, Routing(notify), SamplePictures(), LoaderPace(loaders, notify)]
+        callbacks = [Routing(notify), SamplePictures(), LoaderPace(loaders, notify)]
         if progress and leads():
             callbacks.append(Report(schedule.steps, progress))
         try:
-            _fit(task, loaders, folder, callbacks, writer.state if writer.resumes else None)
+            _fit(task, loaders, writer, callbacks)
         except RuntimeError as error:
             # PyTorch raises this from a signal handler, so at any place, when a worker dies
             if not str(error).startswith("DataLoader worker (pid"):
@@ -186,11 +188,12 @@ def _unreadable(recipe: TrainRecipe, groups: Mapping[str, Group], notice: Notice
 def _fit(
     task: RestorationTask,
     loaders: Patches,
-    folder: Path,
+    writer: Writer,
     callbacks: Sequence[L.Callback],
-    state: Path | None,
 ) -> None:
-    recipe, schedule = task.recipe, task.schedule
+    recipe, schedule, folder = task.recipe, task.schedule, writer.state.parent
+    state = writer.state if writer.resumes else None
+    callbacks = [writer, *callbacks]
     if leads():
         atomic.write(folder / "recipe.yaml", recipe.to_yaml().encode())
     if recipe.ema:
@@ -213,7 +216,8 @@ def _fit(
         )
         on_interrupt = signal.getsignal(signal.SIGINT)
         try:
-            trainer.fit(task, datamodule=loaders, ckpt_path=state, weights_only=True)
+            with _save_on_interrupt(writer) if trainer.world_size == 1 else nullcontext():
+                trainer.fit(task, datamodule=loaders, ckpt_path=state, weights_only=True)
         except CurateError as error:
             text = str(error)
             if "Original Traceback" not in text:
@@ -233,6 +237,31 @@ def _fit(
             raise RestoreError(f"the memory is too small: {advice}") from error
         except OSError as error:
             raise atomic.explain(error, str(folder)) from error
+
+
+@contextmanager
+def _save_on_interrupt(writer: Writer) -> Iterator[None]:
+    """On the first Ctrl-C, let the writer save the state and stop; a second one stops at once.
+
+    For one process alone: several would have to agree on the step.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if not callable(before) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, before)
+        writer.interrupt()
+        with suppress(KeyboardInterrupt):
+            before(number, frame)  # the command line's own says that it stops
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGINT) is interrupt:
+            signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -102,9 +102,7 @@ def _content(
         ),
         "bars": bars,
         "categories": category_figure(bars),
-        "size": size_figure(
-            tally.size, tally.bounds, least.get("coded_nbytes", least.get("nbytes"))
-        ),
+        "size": size_figure(tally.size, tally.bounds, nbytes),
         "heat": _heat(bars, summary, tally),
         "shortfalls": _shortfalls(bars, summary, recipe),
         "benchmarks": benchmarks,
