@@ -7,7 +7,7 @@
     ├── ManifestError         a manifest that breaks its schema or points at bytes that aren't there
     ├── LabelError            a labeller or taxonomy that can't be loaded
     ├── RestoreError          a restorer that can't be built, trained, loaded or applied
-    ├── MissingExtra          a part of the package that needs `pip install 'curate[...]'`
+    ├── MissingExtra          a part of the package whose libraries aren't installed
     └── ImageError            one image that can't be measured; carries the Reason
 
 A message says what was wrong, where, and what to do.
@@ -67,7 +67,8 @@ class MissingExtra(CurateError):  # noqa: N818 - reads as the noun it is
 
     def __str__(self) -> str:
         what, extra = self.args
-        return f"{what} needs libraries that aren't installed: run  pip install 'curate[{extra}]'"
+        command = f"pip install 'curate-restoration[{extra}]'"
+        return f"{what} needs libraries that aren't installed: run  {command}"
 
 
 class ImageError(CurateError):

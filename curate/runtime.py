@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -12,22 +13,85 @@ from curate.errors import CurateError, ImageError, Reason, RestoreError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["contain_errors", "log_levels", "pick_device"]
+__all__ = [
+    "contain_errors",
+    "describe_failure",
+    "is_out_of_memory",
+    "isolated",
+    "log_levels",
+    "pick_device",
+]
+
+_STOPS = (KeyboardInterrupt, SystemExit, GeneratorExit)
+"""Wishes to stop. Errors of Rust libraries are no `Exception`s either, but errors."""
+
+_HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+"""Errors of a storage that every further item would meet too."""
+
+_NO_MEMORY = ("defaultcpuallocator", "bad_alloc", "can't allocate memory", "out of memory")
+"""Parts of messages, in lower case, by which libraries in C++ report that memory ran out."""
 
 
 @contextmanager
 def contain_errors() -> Iterator[None]:
-    """Turn any unexpected exception about one image into its ImageError.
+    """Turn any unexpected error about one image into its ImageError, so that no other row suffers.
 
-    So no other row suffers. Errors of the run or of this machine pass.
+    Errors of the run or of this machine pass.
     """
     try:
         yield
-    except (CurateError, MemoryError):
+    except (CurateError, MemoryError, *_STOPS):
         raise
-    except Exception as error:
+    except BaseException as error:
+        if _is_hopeless(error):
+            raise
         detail = f"{type(error).__name__}: {error}"
         raise ImageError(Reason.INTERNAL_ERROR, detail) from error
+
+
+@contextmanager
+def isolated(report: Callable[[str], None]) -> Iterator[None]:
+    """Run a block for one item of many; an error of any type is reported, and ends nothing else.
+
+    Wishes to stop pass, and so does a storage on which no further item can be written either.
+
+    Args:
+        report: called with a sentence about the error.
+    """
+    try:
+        yield
+    except _STOPS:
+        raise
+    except BaseException as error:
+        if _is_hopeless(error):
+            raise
+        report(describe_failure(error))
+
+
+def describe_failure(error: BaseException) -> str:
+    """Return a line about any error, for the report of a batch."""
+    if isinstance(error, CurateError):
+        return str(error)
+    if is_out_of_memory(error):
+        return "it needs more memory than there is"
+    if isinstance(error, OSError) and error.strerror:
+        return f"can't be read: {error.strerror}"
+    message = " ".join(str(error).split()) or "no message"
+    return f"unexpected {type(error).__name__}: {message[:300]}"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error of Python, NumPy or PyTorch means that memory ran out."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    message = str(error).lower()
+    return isinstance(error, RuntimeError) and any(part in message for part in _NO_MEMORY)
+
+
+def _is_hopeless(error: BaseException) -> bool:
+    """Return whether the storage is full or read-only, by the error or its cause."""
+    causes = (error, error.__cause__)
+    return any(isinstance(cause, OSError) and cause.errno in _HOPELESS for cause in causes)
 
 
 @contextmanager

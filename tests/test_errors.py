@@ -70,7 +70,8 @@ def test_image_error_carries_reason() -> None:
 
 def test_missing_extra_names_install_command() -> None:
     assert str(MissingExtra("training", "train")) == (
-        "training needs libraries that aren't installed: run  pip install 'curate[train]'"
+        "training needs libraries that aren't installed: "
+        "run  pip install 'curate-restoration[train]'"
     )
 
 

@@ -13,7 +13,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.batch import describe_failure
 from curate.datasets.layouts import SPLITS, Layout, Split, find_layout
 from curate.datasets.pairing import pair_files
 from curate.datasets.rows import GroupRows, GroupTask, make_rows
@@ -23,6 +22,7 @@ from curate.errors import InputError, ManifestError, RunError
 from curate.manifest import MANIFEST, PAIRED, arrow_schema, encode_manifest
 from curate.manifest.combine import relative_folder
 from curate.manifest.export.output_folder import Folder, new_folder
+from curate.runtime import describe_failure
 from curate.storage.atomic import list_files
 from curate.storage.places import locate, remember
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from PIL import Image
 
-from curate.batch import isolated
 from curate.datasets.layouts import Crop, Layout
 from curate.datasets.pairing import Group
 from curate.errors import ImageError, InputError
@@ -19,6 +18,7 @@ from curate.manifest import MANIFEST, PAIRED, arrow_schema
 from curate.manifest.export.crops import boxes, fragment
 from curate.manifest.export.images import to_png
 from curate.manifest.schema import candidate_id
+from curate.runtime import isolated
 from curate.stages.measure import measure_image
 from curate.storage import atomic
 from curate.storage.places import open_file

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from curate.batch import describe_failure
 from curate.engine import Executor, open_executor
 from curate.engine.executor import WorkerDied, map_files
 from curate.errors import ImageError, InputError, Reason
@@ -20,6 +19,7 @@ from curate.manifest import read_manifest
 from curate.manifest.paper_statistics import PUBLISHED
 from curate.manifest.statistics import Statistics, summarise
 from curate.recipe import Label, Measure
+from curate.runtime import describe_failure
 from curate.stages.measure import measure_image
 from curate.storage.atomic import list_files
 from curate.storage.places import locate, open_file

@@ -44,7 +44,7 @@ MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 2**27)
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "HEIF", "JXL", "PPM")
 """Formats of the web, decoded where Pillow or a plugin can; none is as dangerous as PostScript.
-HEIF and JXL need plugins, `pip install 'curate[formats]'`."""
+HEIF and JXL need plugins, `pip install 'curate-restoration[formats]'`."""
 
 _XMP = ("xmp", "XML:com.adobe.xmp")
 """Pillow's names of XMP data."""
@@ -100,7 +100,9 @@ def _format(data: bytes) -> str:
     if found is None:
         raise ImageError(Reason.FORMAT_UNSUPPORTED, "it begins like no image")
     if found not in installed():
-        extra = ": run  pip install 'curate[formats]'" if found in ("HEIF", "JXL") else ""
+        extra = (
+            ": run  pip install 'curate-restoration[formats]'" if found in ("HEIF", "JXL") else ""
+        )
         raise ImageError(Reason.FORMAT_UNSUPPORTED, f"no decoder for {found} is installed{extra}")
     return found
 

@@ -18,7 +18,6 @@ import pytest
 from PIL import Image
 
 import curate
-from curate.batch import describe_failure
 from curate.cli import app
 from curate.datasets import statistics
 from curate.engine.executor import SerialExecutor, WorkerDied
@@ -28,6 +27,7 @@ from curate.manifest import read_manifest
 from curate.manifest.paper_statistics import PUBLISHED
 from curate.manifest.statistics import diversity, natural_diversity, summarise
 from curate.recipe import Label
+from curate.runtime import describe_failure
 from curate.stages.measure import measure_image
 
 

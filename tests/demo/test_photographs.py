@@ -58,5 +58,5 @@ def test_photographs_without_the_extra_raise_with_the_remedy(
 ) -> None:
     monkeypatch.setattr(room, "_FOLDERS", {"no_such_package": "data"})
     photographs.cache_clear()
-    with pytest.raises(MissingExtra, match=r"curate\[demo\]"):
+    with pytest.raises(MissingExtra, match=r"curate-restoration\[demo\]"):
         photographs()

@@ -129,5 +129,5 @@ def test_export_without_onnx_names_the_extra(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxscript", None)
-    with pytest.raises(MissingExtra, match=r"curate\[onnx\]"):
+    with pytest.raises(MissingExtra, match=r"curate-restoration\[onnx\]"):
         export_model(checkpoint, tmp_path / "model.onnx", height=8, width=8)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from curate.batch import describe_failure
 from curate.cli import app
 from curate.errors import RestoreError
 from curate.images.decode import to_rgb
@@ -17,6 +16,7 @@ from curate.restore import Restored, restore_files, restore_image
 from curate.restore.checkpoints.checkpoint import load_model
 from curate.restore.data.degradations import generator, parse_degradation
 from curate.restore.inference.restore_image import restore_array
+from curate.runtime import describe_failure
 from tests.restore.samples import draw, encode
 
 

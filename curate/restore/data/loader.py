@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from curate.batch import isolated
 from curate.errors import RestoreError
 from curate.restore.data.patches import Key, PatchDataset
 from curate.restore.data.pictures import Picture
 from curate.restore.schedule import Schedule
+from curate.runtime import isolated
 
 __all__ = ["Batch", "Pace", "PatchLoader", "Unreadable", "worker_died"]
 

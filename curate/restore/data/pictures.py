@@ -11,12 +11,12 @@ from pathlib import PurePath
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.batch import isolated
 from curate.errors import ImageError, ManifestError, RestoreError
 from curate.images.decode import FORMATS, open_image, to_rgb
 from curate.manifest import Manifest, read_manifest
 from curate.manifest.table import check_names
 from curate.restore.data.degradations import TASKS
+from curate.runtime import isolated
 from curate.storage.atomic import list_files
 from curate.storage.places import locate, open_file
 

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from curate.batch import isolated
 from curate.errors import RestoreError
 from curate.manifest import Manifest
 from curate.restore.checkpoints.checkpoint import load_model
@@ -31,6 +30,7 @@ from curate.restore.data.pictures import Picture, open_pictures
 from curate.restore.evaluation.expert_usage import Routes
 from curate.restore.inference.restore_image import model_arguments, restore_array
 from curate.restore.metrics import METRICS
+from curate.runtime import isolated
 
 __all__ = ["INPUT", "Evaluation", "Score", "evaluate", "name_of_checkpoint", "name_of_source"]
 

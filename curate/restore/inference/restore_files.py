@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import distance_transform_edt
 
-from curate.batch import isolated
 from curate.errors import ImageError, RestoreError
 from curate.images.decode import open_image, to_rgb, upright
 from curate.images.encode import encode_picture, holds_alpha, writable_format
@@ -30,6 +29,7 @@ from curate.restore.data.pictures import SUFFIXES
 from curate.restore.inference.before_after import before_and_after
 from curate.restore.inference.restore_image import model_arguments, restore_array
 from curate.restore.inference.restore_log import RestoreLog
+from curate.runtime import isolated
 
 __all__ = ["FindTask", "Restored", "restore_files"]
 

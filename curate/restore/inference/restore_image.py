@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from curate.batch import is_out_of_memory
 from curate.errors import RestoreError
 from curate.images.decode import to_rgb
 from curate.restore.checkpoints.checkpoint import load_model
@@ -22,6 +21,7 @@ from curate.restore.data.patches import to_tensor
 from curate.restore.inference.bilateral import bilateral_filter
 from curate.restore.inference.tiles import cover, report_piece, sample_sheet
 from curate.restore.models import task_arguments
+from curate.runtime import is_out_of_memory
 
 __all__ = ["model_arguments", "restore_array", "restore_image"]
 

@@ -16,7 +16,6 @@ from types import FrameType
 import lightning as L
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from curate.batch import is_out_of_memory
 from curate.errors import CurateError, RestoreError
 from curate.manifest import Manifest
 from curate.restore.checkpoints.checkpoint import (
@@ -45,7 +44,7 @@ from curate.restore.training.callbacks import (
 from curate.restore.training.checkpointing import StateFile, Writer, read_earlier
 from curate.restore.training.distributed import leads, process_settings
 from curate.restore.training.lightning_module import Patches, RestorationTask
-from curate.runtime import log_levels
+from curate.runtime import is_out_of_memory, log_levels
 from curate.storage import atomic
 
 __all__ = ["Notice", "Progress", "TrainResult", "train"]

@@ -97,7 +97,7 @@ def test_missing_img2dataset_names_the_extra(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(MissingExtra, match=r"curate\[img2dataset\]"):
+    with pytest.raises(MissingExtra, match=r"curate-restoration\[img2dataset\]"):
         engine.fetch_img2dataset(["http://example.com/"], FetchContext(settings(), tmp_path))
 
 

@@ -501,7 +501,9 @@ def test_a_format_without_its_plugin_is_unsupported(
     monkeypatch.setitem(sys.modules, module, None)
     decode.installed.cache_clear()
     try:
-        with pytest.raises(ImageError, match=r"pip install 'curate\[formats\]'") as caught:
+        with pytest.raises(
+            ImageError, match=r"pip install 'curate-restoration\[formats\]'"
+        ) as caught:
             measure_image(head + bytes(50))
     finally:
         decode.installed.cache_clear()
