@@ -1,6 +1,5 @@
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -238,15 +237,16 @@ def test_ctrl_c_says_whether_command_resumes(
 
 
 def test_ctrl_c_is_answered_at_once(
-    curate, recipe: Path, finished: Path, monkeypatch: pytest.MonkeyPatch
+    curate, recipe: Path, finished: Path, monkeypatch: pytest.MonkeyPatch, ctrl_c
 ) -> None:
     reader, writer = os.pipe()
+    os.set_blocking(reader, False)
     monkeypatch.setattr(app, "STDERR", writer)
     said: list[bytes] = []
 
     def interrupt(*_: object, **__: object) -> None:
         try:
-            signal.raise_signal(signal.SIGINT)
+            ctrl_c()
         finally:  # workers are stopped before the interrupt reaches the command line
             said.append(os.read(reader, 100))
 

@@ -107,13 +107,13 @@ def test_killed_anywhere_it_goes_on_to_the_same_weights(
 
 @pytest.mark.parametrize("step", [1, 3, 4, 10])
 def test_ctrl_c_saves_its_step_and_goes_on_to_the_same_weights(
-    manifest: Path, tmp_path: Path, undisturbed: Path, step: int
+    manifest: Path, tmp_path: Path, undisturbed: Path, ctrl_c: Callable[[], None], step: int
 ) -> None:
     """After steps 4 and 10 comes a validation, which saves as well."""
 
     def progress(done: int, total: int, values: Mapping[str, float]) -> None:
         if done == step:
-            signal.raise_signal(signal.SIGINT)
+            ctrl_c()
 
     settings = recipe(**LONG | {"save_every": 100})
     with pytest.raises(KeyboardInterrupt):
