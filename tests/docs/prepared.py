@@ -125,6 +125,7 @@ def write_lists(folder: Path, site: str) -> None:
     urls = [f"{site}/photos/{number:03d}.jpg" for number in (*GOOD, *SMOOTH)]
     lists = {"urls.txt": [*urls[10:], f"{site}/gone.jpg"], "more-urls.txt": urls[:20]}
     lists |= {"first.csv": ["url", *urls[:5]], "photos.csv": ["photo_link", *urls[:5]]}
+    lists |= {"cc12m.tsv": [f"{url}\ta caption" for url in urls[:5]]}
     lists |= {"opted-out.txt": urls[:3], "not-allowed.txt": ["example.org"]}
     lists |= {"train.txt": urls[:8], "val/Animals.txt": urls[8:10], "val/Food.txt": urls[10:12]}
     for name, lines in lists.items():

@@ -27,6 +27,7 @@ STAND_INS = {
     r"frequency=0\.0011": "frequency=0.015",
     r"diversity=1\.0": "diversity=0.5",
     r"per_host_rate=4": "per_host_rate=400",
+    r"samples_per_epoch=960": "samples_per_epoch=8",
     # the site is on loopback
     r"\bcurate (rebuild|verify)\b": r"\g<0> --set 'fetch.allow_networks=[127.0.0.0/8]'",
     # workers are processes

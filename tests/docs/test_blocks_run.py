@@ -138,7 +138,7 @@ def installed() -> set[str]:
 def test_block_that_is_not_run_holds_no_command() -> None:
     assert {block.language for block in BLOCKS} <= SHOWN | {"sh", "python"}
     for block in BLOCKS:
-        if block.language in SHOWN:
+        if block.language in SHOWN - {"text"}:  # text is what a terminal shows
             begins = re.search(r"^\s*(\$ )?(curate|python|pip|hf) ", block.text, re.MULTILINE)
             assert not begins, f"{block}: name the block's language, sh"
 
