@@ -125,6 +125,18 @@ def test_export_that_no_graph_can_hold_is_refused(
 
 
 @pytest.mark.parametrize("checkpoint", ["restormer"], indirect=True)
+def test_export_that_pytorch_cannot_trace_is_refused(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise NotImplementedError("no solution\nof an inequality")
+
+    monkeypatch.setattr("torch.export.export", fail)
+    with pytest.raises(RestoreError, match=r"\(no solution\): fix one with --height and --width"):
+        export_model(checkpoint, tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize("checkpoint", ["restormer"], indirect=True)
 def test_export_without_onnx_names_the_extra(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

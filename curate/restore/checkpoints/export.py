@@ -112,7 +112,12 @@ def _trace(model: nn.Module, size: tuple[int, int] | None) -> torch.export.Expor
     # with gradients networks take pictures whole, not in strips whose number depends on the size
     with torch.enable_grad():
         shapes = None if size else any_size
-        return torch.export.export(model, (image_13HW,), dynamic_shapes=shapes, strict=False)
+        try:
+            return torch.export.export(model, (image_13HW,), dynamic_shapes=shapes, strict=False)
+        except Exception as error:  # from PyTorch, or from sympy below it
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            advice = "try another size" if size else "fix one with --height and --width"
+            raise RestoreError(f"PyTorch can't trace this model ({reason}): {advice}") from error
 
 
 def _onnx(program: torch.export.ExportedProgram, metadata: str) -> bytes:
