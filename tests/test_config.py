@@ -269,7 +269,7 @@ def test_hq50k_recipe_has_papers_rules() -> None:
     assert recipe.filters.min == {
         "width": 1024,
         "height": 1024,
-        "nbytes": 500_000,
+        "coded_nbytes": 500_000,
         "hf_ratio_032": 0.005,
     }
     assert (recipe.select.train, recipe.select.test.per_category) == (50_000, 100)

@@ -168,7 +168,7 @@ def test_diagnosis_of_frequent_reason_names_it() -> None:
     found = only(evidence(group(85, Reason.LOW_TEXTURE), group(15)))
     assert found.name == "dominant_reason"
     assert found.text.startswith(
-        "low_texture takes 85 of 100 candidates (85 %; a high-frequency ratio under"
+        "low_texture takes 85 of 100 candidates (85 %; less fine texture than"
     )
     assert found.text.endswith("a bound is too tight (filters.min.hf_ratio_032=0.005)")
     stale = only(evidence(group(70, Reason.HTTP_404, http_status=404), group(30)))

@@ -274,7 +274,7 @@ def test_rebuild_command_prints_tables_or_json(
         "recoded",
         "http_404",
         "of 11 images",
-        f"1 images in {out}/manifest/train.parquet",
+        f"1 image in {out}/manifest/train.parquet",
     ):
         assert words in text
     code, text, _ = command(
