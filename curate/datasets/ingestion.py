@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -160,8 +159,7 @@ def _write(
     counts: dict[Split, int] = {}
     for split in SPLITS:
         part = table.filter(pc.equal(table["split"], split))
-        data = encode_manifest(part, metadata)
-        staging.write(f"manifest/{split}.parquet", data)
-        remember(hashlib.sha256(data).hexdigest())  # it points at the user's folder, out of its own
+        sha256 = staging.write(f"manifest/{split}.parquet", encode_manifest(part, metadata))
+        remember(sha256)  # it points at the user's folder, out of its own
         counts[split] = len(part)
     return counts

@@ -26,9 +26,9 @@ class Folder:
         """Write a file; see `atomic.create`."""
         return atomic.create(f"{self.url}/{name}")
 
-    def write(self, name: str, data: bytes) -> None:
-        """Write a whole file at once."""
-        atomic.write(f"{self.url}/{name}", data)
+    def write(self, name: str, data: bytes) -> str:
+        """Write a whole file at once, and return the SHA-256 of its bytes."""
+        return atomic.write(f"{self.url}/{name}", data)
 
     def write_manifest(self, images: Images) -> None:
         """Write `manifest.parquet`, which says where each image comes from.
