@@ -28,6 +28,7 @@ __all__ = [
     "RecipeError",
     "RestoreError",
     "RunError",
+    "install_command",
 ]
 
 
@@ -59,6 +60,11 @@ class RestoreError(CurateError):
     """A restorer that can't be built, trained, loaded or applied."""
 
 
+def install_command(extra: str) -> str:
+    """Return the command that installs the libraries of an extra."""
+    return f"pip install 'curate-restoration[{extra}]'"
+
+
 class MissingExtra(CurateError):  # noqa: N818 - reads as the noun it is
     """A part of the package whose libraries aren't installed."""
 
@@ -67,8 +73,7 @@ class MissingExtra(CurateError):  # noqa: N818 - reads as the noun it is
 
     def __str__(self) -> str:
         what, extra = self.args
-        command = f"pip install 'curate-restoration[{extra}]'"
-        return f"{what} needs libraries that aren't installed: run  {command}"
+        return f"{what} needs libraries that aren't installed: run  {install_command(extra)}"
 
 
 class ImageError(CurateError):

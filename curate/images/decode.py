@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from curate.errors import CurateError, ImageError, Reason
+from curate.errors import CurateError, ImageError, Reason, install_command
 from curate.images.coded_picture import CodedPicture, coded_picture, first_gif_frame
 from curate.images.decoder_errors import DECODER_ERRORS, as_image_error
 from curate.images.file_format import HEAD, sniff
@@ -44,7 +44,7 @@ MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 2**27)
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "HEIF", "JXL", "PPM")
 """Formats of the web, decoded where Pillow or a plugin can; none is as dangerous as PostScript.
-HEIF and JXL need plugins, `pip install 'curate-restoration[formats]'`."""
+HEIF and JXL need the plugins of the extra `formats`."""
 
 _XMP = ("xmp", "XML:com.adobe.xmp")
 """Pillow's names of XMP data."""
@@ -100,10 +100,8 @@ def _format(data: bytes) -> str:
     if found is None:
         raise ImageError(Reason.FORMAT_UNSUPPORTED, "it begins like no image")
     if found not in installed():
-        extra = (
-            ": run  pip install 'curate-restoration[formats]'" if found in ("HEIF", "JXL") else ""
-        )
-        raise ImageError(Reason.FORMAT_UNSUPPORTED, f"no decoder for {found} is installed{extra}")
+        advice = f": run  {install_command('formats')}" if found in ("HEIF", "JXL") else ""
+        raise ImageError(Reason.FORMAT_UNSUPPORTED, f"no decoder for {found} is installed{advice}")
     return found
 
 
