@@ -1,11 +1,19 @@
-"""Fields of a file's first bytes, and boxes of the ISO base media format in them."""
+"""Fields of a file's first bytes, and structures that several readers of them share."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = ["EndOfHead", "HeadBits", "HeadBytes", "box", "boxes", "properties_of"]
+__all__ = [
+    "EndOfHead",
+    "HeadBits",
+    "HeadBytes",
+    "box",
+    "boxes",
+    "colour_table_nbytes",
+    "properties_of",
+]
 
 
 class EndOfHead(Exception):  # noqa: N818 - no error
@@ -43,6 +51,11 @@ class HeadBits:
 
     def side(self, small: int) -> int:
         return 8 * (self.take(5) + 1) if small else self.take((9, 13, 18, 30)[self.take(2)]) + 1
+
+
+def colour_table_nbytes(flags: int) -> int:
+    """Return the bytes of the table that flags of a GIF announce: three for each colour."""
+    return 6 << (flags & 7) if flags & 0x80 else 0
 
 
 def properties_of(head: HeadBytes, item: int, start: int, end: int) -> list[int]:

@@ -11,7 +11,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from curate.errors import ImageError, Reason
-from curate.images.boxes import EndOfHead, HeadBits, HeadBytes, box, boxes, properties_of
+from curate.images.boxes import (
+    EndOfHead,
+    HeadBits,
+    HeadBytes,
+    box,
+    boxes,
+    colour_table_nbytes,
+    properties_of,
+)
 from curate.images.header import read_header
 
 __all__ = ["CodedPicture", "coded_picture", "first_gif_frame"]
@@ -267,9 +275,8 @@ def first_gif_frame(data: bytes) -> tuple[bytes, bool]:
 
 
 def _colour_table(data: bytes, flags_at: int) -> int:
-    """Return the bytes of the table that a GIF's flags announce."""
-    flags = data[flags_at] if flags_at < len(data) else 0
-    return 6 << (flags & 7) if flags & 0x80 else 0
+    """Return the bytes of the table that a GIF's flags announce; 0 where the file breaks off."""
+    return colour_table_nbytes(data[flags_at]) if flags_at < len(data) else 0
 
 
 def _after_blocks(file: HeadBytes, at: int, budget: Iterator[int]) -> int:

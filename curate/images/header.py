@@ -11,7 +11,15 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from curate.images.boxes import EndOfHead, HeadBits, HeadBytes, box, boxes, properties_of
+from curate.images.boxes import (
+    EndOfHead,
+    HeadBits,
+    HeadBytes,
+    box,
+    boxes,
+    colour_table_nbytes,
+    properties_of,
+)
 from curate.images.file_format import sniff
 
 __all__ = ["Header", "read_header"]
@@ -110,7 +118,7 @@ def _webp(head: HeadBytes) -> Facts:
 def _gif(head: HeadBytes) -> Facts:
     """GIF89a: the first frame may be larger than the screen that it is on."""
     width, height = head.little(6, 2), head.little(8, 2)
-    at, frames = 13 + _colour_table(head, 10), 0
+    at, frames = 13 + colour_table_nbytes(head.big(10, 1)), 0
     while (kind := head.at(at, 1)) != b"\x3b":
         if kind == b"\x2c":
             frames += 1
@@ -119,7 +127,7 @@ def _gif(head: HeadBytes) -> Facts:
                 return
             left, top, across, down = (head.little(at + 1 + 2 * i, 2) for i in range(4))
             yield from _size(max(width, left + across), max(height, top + down))
-            at += 11 + _colour_table(head, at + 9)
+            at += 11 + colour_table_nbytes(head.big(at + 9, 1))
         elif kind == b"\x21":
             at += 2
         else:
@@ -128,12 +136,6 @@ def _gif(head: HeadBytes) -> Facts:
             at += 1 + length
         at += 1
     yield "animated", False
-
-
-def _colour_table(head: HeadBytes, flags_at: int) -> int:
-    """Return the bytes of the table that a GIF's flags announce."""
-    flags = head.big(flags_at, 1)
-    return 6 << (flags & 7) if flags & 0x80 else 0
 
 
 _PNM = re.compile(rb"P[1-6](?:\s|#[^\n]*\n)+(\d{1,9})(?:\s|#[^\n]*\n)+(\d{1,9})\s")
