@@ -171,9 +171,10 @@ def _inflate(packed: bytes, most: int) -> bytes | None:
 
 def open_png(chunks: PngChunks) -> Image.Image:
     """Open a PNG, whatever its metadata; pixels are decoded on first use."""
-    image: Image.Image = PngImageFile(io.BytesIO(chunks.readable()))
+    readable = chunks.readable()
+    image: Image.Image = PngImageFile(io.BytesIO(readable))
     if chunks.bit_depth == 16 and (chunks.colour_type or image.has_transparency_data):
-        image = _deep(chunks, image)
+        image = _deep(readable, chunks.colour_type, image)
     if chunks.exif:
         image.info["exif"] = chunks.exif
     if chunks.profile:
@@ -181,14 +182,14 @@ def open_png(chunks: PngChunks) -> Image.Image:
     return image
 
 
-def _deep(chunks: PngChunks, shallow: Image.Image) -> DeepImage:
+def _deep(readable: bytes, colour_type: int, shallow: Image.Image) -> DeepImage:
     """Return the image of 16 bits a sample, of which Pillow keeps the upper 8 or loses alpha."""
-    alpha = bool(chunks.colour_type & _ALPHA) or "transparency" in shallow.info
+    alpha = bool(colour_type & _ALPHA) or "transparency" in shallow.info
     refuse_costly(shallow.size, 8)
-    mode = ("RGBA" if alpha else "RGB") if chunks.colour_type & _COLOUR else "LA"
+    mode = ("RGBA" if alpha else "RGB") if colour_type & _COLOUR else "LA"
 
     def decode() -> Image.Image:
-        samples = imagecodecs.png_decode(chunks.readable())
+        samples = imagecodecs.png_decode(readable)
         return image_of(samples, mode, 0, 2**16 - 1)
 
     image = DeepImage("PNG", mode, shallow.size, decode)
