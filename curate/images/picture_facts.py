@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from xml.parsers.expat import ExpatError
 from PIL import ExifTags, Image
 
 from curate.images.decode import orientation
+from curate.images.decoder_errors import DECODER_ERRORS
 
 __all__ = ["PictureFacts", "fits_profile", "new_exif", "read_facts"]
 
@@ -34,12 +34,6 @@ _STRUCTURE = {0x9101, 0x9102, 0x927C, 0xA002, 0xA003, 0xA005}
 
 The maker's note (0x927C) holds offsets into that file.
 """
-_NOT_EXIF = (
-    OSError, ValueError, TypeError, LookupError, AttributeError, SyntaxError, ArithmeticError,
-    RuntimeError, struct.error,
-)  # fmt: skip
-"""Errors that Pillow was seen to raise for damaged EXIF data."""
-
 _TIFF_NAMES = {"Artist", "Copyright", "DateTime", "ImageDescription", "Make", "Model", "Software"}
 """Names of XMP's tiff namespace that describe the picture."""
 _TIFF, _EXIF = "http://ns.adobe.com/tiff/1.0/", "http://ns.adobe.com/exif/1.0/"
@@ -96,7 +90,7 @@ def new_exif(data: bytes) -> Image.Exif:
 
 
 def _exif_of(image: Image.Image) -> bytes:
-    with suppress(*_NOT_EXIF):
+    with suppress(*DECODER_ERRORS):
         old, kept = image.getexif(), Image.Exif()
         for tag in _DESCRIPTION & set(old):
             value = old[tag]
@@ -115,7 +109,7 @@ def _exif_of(image: Image.Image) -> bytes:
 def _tags_of(exif: Image.Exif, ifd: int) -> dict[int, Any]:
     """Return the tags of an inner IFD that belong to the picture and can be written again."""
     tags = {}
-    with suppress(*_NOT_EXIF):
+    with suppress(*DECODER_ERRORS):
         for tag, value in exif.get_ifd(ifd).items():
             if tag not in _STRUCTURE and _can_write({ifd: {tag: value}}):
                 tags[tag] = value
@@ -125,14 +119,14 @@ def _tags_of(exif: Image.Exif, ifd: int) -> dict[int, Any]:
 def _can_write(tags: dict[int, Any]) -> bool:
     exif = Image.Exif()
     exif.update(tags)
-    with suppress(*_NOT_EXIF):
+    with suppress(*DECODER_ERRORS):
         return bool(exif.tobytes())
     return False
 
 
 def _dpi_of(image: Image.Image, turned: bool) -> tuple[float, float] | None:
     """Return the resolution; None where there is none, for which Pillow may say 1, or a bad one."""
-    with suppress(*_NOT_EXIF):
+    with suppress(*DECODER_ERRORS):
         across, down = map(float, image.info["dpi"])
         if all(math.isfinite(value) and 1 < value < 65_536 for value in (across, down)):
             return (down, across) if turned else (across, down)
