@@ -276,16 +276,16 @@ def _find_address(header: Sequence[str], wanted: Wanted) -> int | None:
 
 
 def _read_csv(path: str, lines: Iterator[str], form: str, wanted: Wanted) -> Iterator[Row]:
+    reader = _CsvReader(lines, form, wanted)
+    header = reader.header
+    if reader.address and not _find_url(header, wanted):
+        raise InputError(
+            f"{path} has no header, since its first line holds an address: name its columns by "
+            f"their numbers, with --set candidates.columns.url={reader.address} and so on"
+        )
+    chosen = choose_columns(path, header, wanted)
+    places = {ours: header.index(theirs) for ours, theirs in chosen.items()}
     try:
-        reader = _CsvReader(lines, form, wanted)
-        header = reader.header
-        if reader.address and not _find_url(header, wanted):
-            raise InputError(
-                f"{path} has no header, since its first line holds an address: name its columns by "
-                f"their numbers, with --set candidates.columns.url={reader.address} and so on"
-            )
-        chosen = choose_columns(path, header, wanted)
-        places = {ours: header.index(theirs) for ours, theirs in chosen.items()}
         for fields in reader:
             while len(fields) > len(header) and not fields[-1]:  # commas at the end of the line
                 fields.pop()

@@ -1,5 +1,6 @@
 """Edges of lists: headers, what parts fields, compression, nested columns, claims of 0."""
 
+import csv
 import gzip
 import json
 import os
@@ -65,6 +66,19 @@ def test_list_is_unpacked_by_its_bytes_and_in_parts_of_a_folder(tmp_path: Path) 
         packed = gzip.compress(b"http://a/%d\n" % number)
         write(tmp_path / f"parts/{number}.txt.gz", packed)
     assert urls(tmp_path / "parts") == ["http://a/0", "http://a/1"]
+
+
+def test_header_with_an_open_quote_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("curate.stages.candidates.lists._MAX_LENGTH", 64)
+    (tmp_path / "list.csv").write_text('url,"cap\n' + "a caption\n" * 20)
+    limit = csv.field_size_limit()
+    try:
+        with pytest.raises(InputError, match=r"can't read .*list\.csv: field larger than"):
+            list(CandidateReader([str(tmp_path / "list.csv")], Candidates()))
+    finally:
+        csv.field_size_limit(limit)  # which the reader sets for the process
 
 
 @pytest.mark.parametrize("form", ["csv", "tsv"])
