@@ -15,7 +15,7 @@ import curate
 from curate.restore.checkpoints.checkpoint import CheckpointInfo, save_model
 from curate.restore.models import build_model
 from curate.stages.label import clip
-from tests.datasets.ablation.pictures import GOOD, SMOOTH, ByColour, picture
+from tests.datasets.ablation.pictures import GOOD, RECIPE, SMOOTH, ByColour, picture
 from tests.restore import authors_weights
 from tests.restore.samples import draw, encode, pair_manifest
 from tests.restore.samples import recipe as tiny_recipe
@@ -36,18 +36,7 @@ SIDD = [
     for scene in ("0001", "0002", "0003")
     for kind in ("GT", "NOISY")
 ]
-RECIPE = {
-    "name": "mine",
-    "fetch": {"allow_networks": ["127.0.0.0/8"], "backoff": 0.01},
-    "candidates": {"shard_size": 50},
-    "filters": {"min": {"width": 48, "height": 48, "hf_ratio_032": 0.003}},
-    "label": {"model": "bundled", "pretrained": None},
-    "select": {
-        "train": 40,
-        "test": {"per_category": 2, "max_share": 0.3},
-        "frequency": {"bins": 3},
-    },
-}
+FETCH = {"allow_networks": ["127.0.0.0/8"], "backoff": 0.01}
 
 
 def use_small_labeller(patch: pytest.MonkeyPatch) -> None:
@@ -109,7 +98,7 @@ def write_checkpoints(folder: Path) -> None:
 
 def write_recipes(folder: Path) -> None:
     """Write the recipes of a run and of a training, and a taxonomy."""
-    (folder / "mine.yaml").write_text(json.dumps(RECIPE))  # JSON is YAML
+    (folder / "mine.yaml").write_text(json.dumps({"name": "mine", "fetch": FETCH, **RECIPE}))
     groups = {name: {"repeat": 1} for name in ("PolyU", "SIDD", "WED")}
     training = tiny_recipe(data=groups).model_dump(mode="json")
     (folder / "training.yaml").write_text(json.dumps(training))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import curate
-from tests.datasets.ablation.pictures import BLURRED, GOOD, SMOOTH, ByColour, picture
+from tests.datasets.ablation.pictures import BLURRED, GOOD, RECIPE, SMOOTH, ByColour, picture
 
 
 @pytest.fixture(autouse=True)
@@ -22,18 +22,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in (*GOOD, *SMOOTH, *BLURRED):
         suffix = ("png", "jpg", "webp")[number // 4 % 3]
         picture(number).save(folder / f"pictures/{number:03d}.{suffix}", quality=95)
-    recipe = {
-        "name": "small",
-        "candidates": {"shard_size": 50},
-        "filters": {"min": {"width": 48, "height": 48, "hf_ratio_032": 0.003}},
-        "label": {"model": "bundled", "pretrained": None},
-        "select": {
-            "train": 40,
-            "test": {"per_category": 2, "max_share": 0.3},
-            "frequency": {"bins": 3},
-        },
-    }
-    (folder / "recipe.yaml").write_text(json.dumps(recipe))
+    (folder / "recipe.yaml").write_text(json.dumps({"name": "small", **RECIPE}))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("curate.stages.label.clip.load_labeller", lambda config: ByColour())
         out = curate.run(

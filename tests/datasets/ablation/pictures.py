@@ -16,6 +16,19 @@ COLOURS = {
 }
 
 
+RECIPE = {
+    "candidates": {"shard_size": 50},
+    "filters": {"min": {"width": 48, "height": 48, "hf_ratio_032": 0.003}},
+    "label": {"model": "bundled", "pretrained": None},
+    "select": {
+        "train": 40,
+        "test": {"per_category": 2, "max_share": 0.3},
+        "frequency": {"bins": 3},
+    },
+}
+"""Settings of a recipe that the textures suit."""
+
+
 class ByColour:
     """Stand-in for `curate.stages.label.clip.Labeller` that labels by mean colour."""
 
