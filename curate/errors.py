@@ -28,7 +28,6 @@ __all__ = [
     "RecipeError",
     "RestoreError",
     "RunError",
-    "install_command",
 ]
 
 
@@ -60,11 +59,6 @@ class RestoreError(CurateError):
     """A restorer that can't be built, trained, loaded or applied."""
 
 
-def install_command(extra: str) -> str:
-    """Return the command that installs the libraries of an extra."""
-    return f"pip install 'curate-restoration[{extra}]'"
-
-
 class MissingExtra(CurateError):  # noqa: N818 - reads as the noun it is
     """A part of the package whose libraries aren't installed."""
 
@@ -73,7 +67,12 @@ class MissingExtra(CurateError):  # noqa: N818 - reads as the noun it is
 
     def __str__(self) -> str:
         what, extra = self.args
-        return f"{what} needs libraries that aren't installed: run  {install_command(extra)}"
+        return f"{what} needs libraries that aren't installed: run  {self.command(extra)}"
+
+    @staticmethod
+    def command(extra: str) -> str:
+        """Return the command that installs the libraries of an extra."""
+        return f"pip install 'curate-restoration[{extra}]'"
 
 
 class ImageError(CurateError):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from curate.errors import CurateError, ImageError, Reason, install_command
+from curate.errors import CurateError, ImageError, MissingExtra, Reason
 from curate.images.coded_picture import CodedPicture, coded_picture, first_gif_frame
 from curate.images.decoder_errors import DECODER_ERRORS, as_image_error
 from curate.images.file_format import HEAD, sniff
@@ -100,7 +100,7 @@ def _format(data: bytes) -> str:
     if found is None:
         raise ImageError(Reason.FORMAT_UNSUPPORTED, "it begins like no image")
     if found not in installed():
-        advice = f": run  {install_command('formats')}" if found in ("HEIF", "JXL") else ""
+        advice = f": run  {MissingExtra.command('formats')}" if found in ("HEIF", "JXL") else ""
         raise ImageError(Reason.FORMAT_UNSUPPORTED, f"no decoder for {found} is installed{advice}")
     return found
 
