@@ -54,14 +54,15 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, labeller: Path) -> Iterat
     shutil.copytree(labeller, folder / "weights")
     write_pictures(folder)
     write_checkpoints(folder)
-    with serving(folder) as site, pytest.MonkeyPatch.context() as patch:
-        use_small_labeller(patch)
+    with serving(folder) as site:
         write_recipes(folder)
         write_lists(folder, site)
         write_download(folder, site)
-        for name, urls in (("mine", "urls.txt"), ("autumn", "more-urls.txt")):
-            out = folder / "runs" / name
-            curate.run(folder / "mine.yaml", [folder / urls], out, scheduler="serial")
+        with pytest.MonkeyPatch.context() as patch:  # only here: other tests share the process
+            use_small_labeller(patch)
+            for name, urls in (("mine", "urls.txt"), ("autumn", "more-urls.txt")):
+                out = folder / "runs" / name
+                curate.run(folder / "mine.yaml", [folder / urls], out, scheduler="serial")
         shutil.copytree(folder / "runs/mine", folder / "runs/spring")
         write_manifests(folder)
         yield folder
