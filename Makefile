@@ -2,12 +2,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check format bench bench-models bench-measure bench-fetch bench-label bench-loader fuzz chaos soak clean
+.PHONY: help demo test check docs format bench bench-models bench-measure bench-fetch bench-label bench-loader fuzz chaos soak clean
 
 help:
 	@echo "make demo    install, then the whole way on sample pictures: crawl, curate, train, restore"
 	@echo "make test    install what tests need, and run them"
-	@echo "make check   style, types, formatting"
+	@echo "make check   style, types, formatting, and whether the documentation builds"
+	@echo "make docs    build the documentation's site into build/site"
 	@echo "make format  put the code into the house's format"
 	@echo "make bench   measure speed against named references: bench-measure, bench-fetch, bench-label, bench-models, bench-loader"
 	@echo "make chaos   kill 30 crawls at random moments, resume them, and compare; make soak: 20,000 URLs of a hostile site"
@@ -19,10 +20,13 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
-check: $(VENV)/.dev
+check: $(VENV)/.dev docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

@@ -6,11 +6,8 @@ readers. A test fails when they fall behind.
 
 from __future__ import annotations
 
-import ast
-import inspect
 import re
-import textwrap
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard, get_args
 
@@ -24,7 +21,7 @@ from curate.config import Config
 from curate.datasets.ingestion import Ingested
 from curate.datasets.statistics import BadFile, Survey
 from curate.engine.runner import StageOutcome
-from curate.errors import CurateError, Reason
+from curate.errors import Reason
 from curate.manifest.schema import LEDGER, MANIFEST, PAIRED, SCHEMA_VERSION
 from curate.manifest.statistics import Statistics
 from curate.pipeline import execute, probe
@@ -306,11 +303,16 @@ RESULTS: tuple[type, ...] = (
 """Types that the functions return."""
 
 
+_METHODS_ONLY = """    options:
+      members: [load, parse, override, to_yaml]
+      inherited_members: [load, parse, override, to_yaml]
+"""
+
+
 def python_page() -> str:
-    """Write the page of public names, in the order of the package's docstring."""
+    """Write the page of public names; the site fills in signatures and docstrings."""
     docstring = curate.__doc__ or ""
     words = re.findall(r"^    (\w+)", docstring, re.MULTILINE)
-    names = [name for name in words if name in curate.__all__]
     parts = [
         f"""{NOTE}# Python
 
@@ -322,118 +324,19 @@ images = curate.read_manifest("run/manifest/train.parquet")
 ```
 
 These names are the promise; what else the package holds may change. The command line does nothing that they can't.
-`import curate` is instant: each name loads its part when it is first used.
+`import curate` is instant: each name loads its part when it is first used. `make docs` fills in what follows from the
+docstrings; `help(curate.run)` shows the same.
 """
     ]
-    for name in names:
-        thing = getattr(curate, name)
-        if _is_group(thing):
-            page = "recipe.md" if thing is Recipe else "train-recipe.md"
-            same = " It is read and overridden like [Recipe](#recipe)."
-            same = "" if thing is Recipe else same
-            parts.append(f"## {name}\n\n{_first(thing)} The settings: [{page}]({page}).{same}\n")
-            if thing is Recipe:  # the other recipe is read in the same way
-                methods = ("load", "parse", "override", "to_yaml")
-                parts += [f"### {name}.{m}\n\n{_function(m, getattr(thing, m))}" for m in methods]
-        elif isinstance(thing, type) and issubclass(thing, CurateError):
-            tree = _tree(inspect.getmodule(thing).__doc__ or "")
-            family = "".join(line[4:] + "\n" for line in tree)
-            parts.append(f"## {name}\n\n{_first(thing)}\n\n```text\n{family}```\n")
-        else:
-            parts.append(f"## {name}\n\n{_function(name, thing)}")
-    parts.append("# What they return\n")
-    parts += [_result(kind) for kind in RESULTS]
+    for name in [word for word in words if word in curate.__all__]:
+        # the settings of recipes have pages of their own
+        options = _METHODS_ONLY if _is_group(getattr(curate, name)) else ""
+        place = "errors" if name == "CurateError" else name  # the module draws the whole tree
+        parts.append(f"::: curate.{place}\n{options}")
+    parts.append("## Results\n\nTypes that the functions return.\n")
+    for kind in RESULTS:
+        parts.append(f"::: {kind.__module__}.{kind.__name__}\n    options: {{heading_level: 3}}\n")
     return "\n".join(parts)
-
-
-def _tree(docstring: str) -> Iterator[str]:
-    return (line for line in docstring.splitlines() if line.startswith("    "))
-
-
-def _first(thing: Any) -> str:
-    return sentence((inspect.getdoc(thing) or "").partition("\n\n")[0])
-
-
-def _function(name: str, function: Callable[..., Any]) -> str:
-    return (
-        f"```python\n{_signature(name, function)}\n```\n\n{_prose(inspect.getdoc(function) or '')}"
-    )
-
-
-def _signature(name: str, function: Callable[..., Any]) -> str:
-    """Format a signature as in the source; one parameter a line if it is long."""
-    signature = inspect.signature(function)
-    parameters: list[str] = []
-    star = False
-    for parameter in signature.parameters.values():
-        if parameter.name in ("self", "cls"):
-            continue
-        if parameter.kind is parameter.KEYWORD_ONLY and not star:
-            parameters.append("*")
-            star = True
-        mark = "**" if parameter.kind is parameter.VAR_KEYWORD else ""
-        text = f"{mark}{parameter.name}: {_annotation(parameter.annotation)}"
-        if parameter.default is not parameter.empty:
-            text += f" = {_value(parameter.default)}"
-        parameters.append(text)
-    returns = f" -> {_annotation(signature.return_annotation)}"
-    line = f"def {name}({', '.join(parameters)}){returns}: ..."
-    if len(line) <= WIDTH:
-        return line
-    lines = "".join(f"    {parameter},\n" for parameter in parameters)
-    return f"def {name}(\n{lines}){returns}: ..."
-
-
-def _annotation(annotation: Any) -> str:
-    if isinstance(annotation, str):
-        return annotation
-    return str(getattr(annotation, "__name__", annotation))
-
-
-def _value(default: Any) -> str:
-    if isinstance(default, Config):
-        return f"{type(default).__name__}()"
-    return repr(default).replace("'", '"')
-
-
-def _prose(docstring: str) -> str:
-    """Convert a Google docstring to Markdown, with its sections as lists."""
-    parts: list[str] = []
-    for paragraph in docstring.strip().split("\n\n"):
-        head, _, body = paragraph.partition("\n")
-        if head not in ("Args:", "Returns:", "Raises:", "Yields:", "Attributes:"):
-            parts.append(paragraph if paragraph.startswith("    ") else sentence(paragraph))
-            continue
-        entries = re.split(r"\n(?=\S)", textwrap.dedent(body))
-        if head in ("Args:", "Raises:", "Attributes:"):
-            entries = [re.sub(r"^([\w.]+): ", r"`\1`: ", entry) for entry in entries]
-        items = "".join(f"\n- {sentence(entry)}" for entry in entries)
-        parts.append(f"{head}\n{items}")
-    return "\n\n".join(parts) + "\n"
-
-
-def _result(kind: type) -> str:
-    """Describe a dataclass: its fields, properties and methods."""
-    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
-    assert isinstance(definition, ast.ClassDef)
-    rows = []
-    for node, following in zip(definition.body, [*definition.body[1:], None], strict=True):
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            said = following.value if isinstance(following, ast.Expr) else None
-            meaning = str(said.value) if isinstance(said, ast.Constant) else ""
-            type_ = f"`{ast.unparse(node.annotation)}`"
-            rows.append((f"`{node.target.id}`", type_, sentence(meaning)))
-        elif isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
-            decorated = bool(node.decorator_list)
-            arguments = "" if decorated else f"({', '.join(a.arg for a in node.args.args[1:])})"
-            returns = f"`{ast.unparse(node.returns)}`" if node.returns else ""
-            meaning = _first_line(ast.get_docstring(node) or "")
-            rows.append((f"`{node.name}{arguments}`", returns, meaning))
-    return f"## {kind.__name__}\n\n{_first(kind)}\n\n{table(('', 'type', 'meaning'), rows)}"
-
-
-def _first_line(docstring: str) -> str:
-    return sentence(docstring.partition("\n\n")[0])
 
 
 def pages() -> dict[str, str]:

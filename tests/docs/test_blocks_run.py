@@ -30,7 +30,7 @@ READ = [page for page in READ if page.parent.name not in ("decisions", "referenc
 BLOCKS = [block for page in READ for block in read_snippets(page)]
 RUN = [block for block in BLOCKS if block.language in ("sh", "python")]
 NAMES = sorted({str(block.page.relative_to(ROOT)) for block in RUN})
-SHOWN = {"", "text", "yaml", "math", "mermaid"}
+SHOWN = {"", "text", "yaml", "math"}
 """Languages of blocks that hold nothing to run."""
 
 SHELL = """
