@@ -58,7 +58,7 @@ NOT_RUN = {
 }
 """Regular expression -> why a shell line or a Python block is left out, and what tests it."""
 
-OPTIONAL = {"datasets", "duckdb", "mlcroissant", "onnxruntime", "webdataset"}
+OPTIONAL = {"datasets", "duckdb", "fiftyone", "mlcroissant", "onnxruntime", "webdataset"}
 """Libraries that the package doesn't need; a block that imports one runs where it is installed."""
 
 WRITTEN = {

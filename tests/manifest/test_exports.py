@@ -24,7 +24,7 @@ from curate.manifest import (
 )
 from curate.manifest.export.crops import positions
 
-FOLDERS = ("webdataset", "hf", "folder", "lmdb", "crops")
+FOLDERS = ("webdataset", "hf", "folder", "fiftyone", "lmdb", "crops")
 
 
 def rows_of(pictures: Path) -> dict[str, tuple[dict, bytes]]:
@@ -195,6 +195,30 @@ def test_folder_export_is_an_image_folder_with_its_rows(
         assert (sample["url"], sample["sha256"]) == (row["url"], row["sha256"])
         assert (sample["width"], sample["height"]) == (row["width"], row["height"])
         assert sample["phash"] == str(row["phash"])
+
+
+def test_fiftyone_export_types_every_field_of_its_samples(pictures: Path, tmp_path: Path) -> None:
+    export_manifest(str(pictures), tmp_path / "out", "fiftyone")
+    known = rows_of(pictures)
+    dataset = json.loads((tmp_path / "out/metadata.json").read_text())
+    samples = json.loads((tmp_path / "out/samples.json").read_text())["samples"]
+    assert {sample["image_id"] for sample in samples} == known.keys()
+    assert len({sample["_id"]["$oid"] for sample in samples}) == len(known)
+    types = {
+        field["db_field"]: field["ftype"].rpartition(".")[2] for field in dataset["sample_fields"]
+    }
+    python = {"BooleanField": bool, "FloatField": float, "IntField": int, "StringField": str}
+    for sample in samples:
+        row, data = known[sample["image_id"]]
+        assert (tmp_path / "out" / sample["filepath"]).read_bytes() == data
+        assert sample["tags"] == [row["split"]]
+        assert sample["label"]["label"] == row["category"]
+        assert sample["metadata"]["width"] == sample["width"] == row["width"]
+        assert sample["phash"] == str(row["phash"])
+        assert sample.keys() - {"label"} <= types.keys()
+        for name, value in sample.items():
+            if value is not None and types[name] in python:
+                assert type(value) is python[types[name]], name
 
 
 def test_row_of_a_turned_image_has_the_size_that_it_is_seen_in(

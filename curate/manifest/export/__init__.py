@@ -8,6 +8,7 @@
 | webdataset | tars of images and their rows as JSON | `webdataset` |
 | hf | Parquet files that hold the images, and a README.md | `datasets.load_dataset` |
 | folder | train/ and val/CATEGORY/ | torchvision, anything that reads files |
+| fiftyone | files, and their rows as JSON | FiftyOne |
 | lmdb | train.lmdb and test.lmdb of PNG files, with meta_info.txt | BasicSR and its descendants |
 | crops | sub-images as PNG, and a manifest of them | `curate train` |
 """
@@ -21,6 +22,7 @@ from pathlib import PurePath
 
 from curate.errors import ManifestError
 from curate.manifest.export.crops import write_crops
+from curate.manifest.export.fiftyone import write_fiftyone
 from curate.manifest.export.folder import write_folder
 from curate.manifest.export.huggingface import write_huggingface
 from curate.manifest.export.images import ExportOptions, Images
@@ -38,6 +40,7 @@ _FOLDERS: dict[str, Callable[[Images, Folder, ExportOptions], None]] = {
     "webdataset": write_webdataset,
     "hf": write_huggingface,
     "folder": write_folder,
+    "fiftyone": write_fiftyone,
     "lmdb": write_lmdb,
     "crops": write_crops,
 }
