@@ -33,8 +33,8 @@ def export(
         str | None,
         typer.Option(
             metavar="KIND",
-            help="manifest, csv, urls, webdataset, hf, folder, fiftyone, lmdb or crops; of lists as "
-            "--out ends, if not given: .parquet, .csv, .txt or .tsv.",
+            help="manifest, csv, urls, webdataset, hf, folder, fiftyone, lmdb or crops; of lists "
+            "as --out ends, if not given: .parquet, .csv, .txt or .tsv.",
         ),
     ] = None,
     per_file: Annotated[
