@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import logging
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from curate.errors import CurateError, ImageError, Reason, RestoreError
@@ -45,7 +47,7 @@ def contain_errors() -> Iterator[None]:
     except BaseException as error:
         if _is_hopeless(error):
             raise
-        detail = f"{type(error).__name__}: {error}"
+        detail = f"{type(error).__name__}: {error} ({_place(error)})"
         raise ImageError(Reason.INTERNAL_ERROR, detail) from error
 
 
@@ -77,7 +79,17 @@ def describe_failure(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"can't be read: {error.strerror}"
     message = " ".join(str(error).split()) or "no message"
-    return f"unexpected {type(error).__name__}: {message[:300]}"
+    return f"unexpected {type(error).__name__}: {message[:300]} ({_place(error)})"
+
+
+def _place(error: BaseException) -> str:
+    """Return where an error arose: our last line on the way there, and the last line of all."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != __file__]
+    ours = [frame for frame in frames if "curate" in Path(frame.filename).parts]
+    last = [*ours[-1:], *frames[-1:]]
+    # no more of the path, which may name a user
+    places = ["/".join(Path(frame.filename).parts[-2:]) + f":{frame.lineno}" for frame in last]
+    return " > ".join(dict.fromkeys(places))
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -13,7 +13,8 @@ from PIL import Image
 from curate.datasets.layouts import Crop, Layout
 from curate.datasets.pairing import Group
 from curate.errors import ImageError, InputError
-from curate.images.decode import open_image, to_luma, to_rgb
+from curate.images.decode import decode_size, open_image, to_rgb
+from curate.images.decoder_process import run_in_decoder
 from curate.manifest import MANIFEST, PAIRED, arrow_schema
 from curate.manifest.export.crops import boxes, fragment
 from curate.manifest.export.images import to_png
@@ -106,11 +107,10 @@ def _read(task: GroupTask, path: str) -> _File:
     except OSError as error:
         raise InputError(f"it can't be read: {error.strerror or error}") from error
     try:
-        with open_image(io.BytesIO(data)) as image:
-            height, width = to_luma(image).shape  # decodes all of it, so that damage shows now
+        size = run_in_decoder(decode_size, data)  # decodes all of it, so that damage shows now
     except ImageError as error:
         raise InputError(str(error)) from error
-    return _File(f"file:{task.name}/{path}", path, data, (width, height))
+    return _File(f"file:{task.name}/{path}", path, data, size)
 
 
 def _row(task: GroupTask, clean: _File, degraded: _File | None, measures: Row) -> Row:
@@ -150,7 +150,7 @@ def _decode(data: bytes) -> Image.Image:
 
 def _measures(data: bytes) -> Row:
     try:
-        measures = asdict(measure_image(data))
+        measures = asdict(run_in_decoder(measure_image, data))
     except ImageError as error:
         raise InputError(str(error)) from error
     return {name: value for name, value in measures.items() if name in _COLUMNS}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from itertools import islice
 from os import PathLike
 from typing import Any
 
@@ -14,6 +15,7 @@ import pyarrow as pa
 from curate.engine import Executor, open_executor
 from curate.engine.executor import WorkerDied, map_files
 from curate.errors import ImageError, InputError, Reason
+from curate.images.decoder_process import run_in_decoder
 from curate.images.file_format import HEAD, sniff
 from curate.manifest import read_manifest
 from curate.manifest.paper_statistics import PUBLISHED
@@ -173,12 +175,16 @@ def _survey(
         else:
             measures[i] = result
         advance()
+    labels: dict[str, list[str]] = {}
+    if label is not None:
+        advance(len(bad))
+        files = {i: f"{place.path}/{path}" for i, path in enumerate(paths) if i not in bad}
+        labels, errors = _label(files, label, advance)
+        for i, error in errors.items():
+            bad[i] = BadFile(paths[i], error.reason, str(error.args[1]))
     good = np.delete(measures, list(bad), axis=0)
     columns: dict[str, Any] = {name: good[:, column] for column, name in enumerate(_MEASURES)}
-    if label is not None:
-        files = [f"{place.path}/{path}" for i, path in enumerate(paths) if i not in bad]
-        columns |= _label(files, label, advance)
-        advance(len(bad))
+    columns |= labels
     bad_files = tuple(bad[i] for i in sorted(bad))
     return Survey(folder, summarise(pa.table(columns)), bad_files)
 
@@ -196,16 +202,27 @@ def _check_labels(config: Label, folders: Iterable[str]) -> None:
     label_images([], config)  # loads the labeller, which is cached
 
 
-def _label(files: list[str], config: Label, advance: Callable[..., None]) -> dict[str, list[str]]:
-    """Return categories and broad classes; at most a thousand embeddings are in memory."""
-    from curate.stages.label.clip import label_images  # torch: only where pictures are labelled
+def _label(
+    files: dict[int, str], config: Label, advance: Callable[..., None]
+) -> tuple[dict[str, list[str]], dict[int, ImageError]]:
+    """Return columns of files that could be labelled, and number -> error of the others.
 
-    labels = []
+    At most a thousand embeddings are in memory.
+    """
+    from curate.stages.label.clip import attempt_labels  # torch: only where pictures are labelled
+
+    columns: dict[str, list[str]] = {"category": [], "broad": []}
+    errors: dict[int, ImageError] = {}
     for start in range(0, len(files), 1000):
-        labels += label_images(files[start : start + 1000], config)
-        advance(len(labels) - start)
-    categories = [label.category for label in labels]
-    return {"category": categories, "broad": [label.broad for label in labels]}
+        part = dict(islice(files.items(), start, start + 1000))
+        for i, found in zip(part, attempt_labels(part.values(), config), strict=True):
+            if isinstance(found, ImageError):
+                errors[i] = found
+            else:
+                columns["category"].append(found.category)
+                columns["broad"].append(found.broad)
+        advance(len(part))
+    return columns, errors
 
 
 def _measure_file(task: tuple[int, str], report: Callable[[int], None]) -> tuple[float, ...]:
@@ -223,7 +240,7 @@ def _measure_file(task: tuple[int, str], report: Callable[[int], None]) -> tuple
         raise ImageError(Reason.UNREADABLE, error.strerror or type(error).__name__) from error
     if len(data) > MAX_BYTES:
         raise ImageError(Reason.TOO_LARGE, f"over {MAX_BYTES} bytes")
-    measures = measure_image(data, max_pixels=Measure().max_pixels)
+    measures = run_in_decoder(measure_image, data, max_pixels=Measure().max_pixels)
     return tuple(float(getattr(measures, name)) for name in _MEASURES)
 
 

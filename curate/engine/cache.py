@@ -53,7 +53,7 @@ class ImageCache:
         type_: pa.DataType,
         *,
         save: bool = True,
-    ) -> tuple[dict[str, Any], list[str | None]]:
+    ) -> tuple[dict[str, Any], dict[str, ImageError]]:
         """Return each image's result, and write the file if images came or went.
 
         Args:
@@ -63,21 +63,22 @@ class ImageCache:
             save: whether to write the file.
 
         Returns:
-            SHA-256 -> result, in the order of the rows; and for each row, why it has none.
+            SHA-256 -> result, in the order of the rows; and id -> error of rows without one.
         """
         # compute the missing images' results
         known = self.read()
         digests: list[str] = rows["sha256"].to_pylist()
         missing = [index for index, digest in enumerate(digests) if digest not in known]
         self.shard.advance(len(digests) - len(missing))
-        reasons: list[str | None] = [None] * len(digests)
+        ids, errors = rows["id"].to_pylist(), {}
         images = read_images(self.shard.open, rows.take(pa.array(missing, pa.int64())))
         for index, result in zip(missing, compute(images), strict=True):
             if isinstance(result, ImageError):
-                reasons[index] = result.reason.value
+                errors[ids[index]] = result
+                self.shard.advance(1, result.reason.value)
             else:
                 known[digests[index]] = result
-            self.shard.advance(1, reasons[index])
+                self.shard.advance()
         # write the results of present images, if the file has others
         found = {digest: known[digest] for digest in digests if digest in known}
         if save and (missing or found.keys() != known.keys()):
@@ -86,7 +87,7 @@ class ImageCache:
             # volatile: the commit record would take it along when its stage runs again
             with self.shard.create(self.path, volatile=True) as file:
                 file.write(_encode(table))
-        return found, reasons
+        return found, errors
 
 
 def evict_images(folder: RunFolder, path: str, digests: Collection[str]) -> None:

@@ -29,7 +29,9 @@ __all__ = [
     "FORMATS",
     "MAX_PIXELS",
     "decode_luma",
+    "decode_size",
     "decode_small",
+    "decode_small_pixels",
     "installed",
     "open_image",
     "open_picture",
@@ -246,6 +248,21 @@ def decode_luma(data: bytes) -> NDArray[np.uint8]:
     """
     with open_image(io.BytesIO(data)) as image:
         return to_luma(image)
+
+
+def decode_size(data: bytes) -> tuple[int, int]:
+    """Return width and height of an image file's bytes, after decoding all of its pixels.
+
+    Raises:
+        ImageError: if they can't be decoded.
+    """
+    height, width = decode_luma(data).shape
+    return width, height
+
+
+def decode_small_pixels(data: bytes, side: int) -> NDArray[np.uint8]:
+    """Return the pixels of `decode_small`, shape (height, width, 3)."""
+    return np.asarray(decode_small(io.BytesIO(data), side))
 
 
 def _in_colours(flat: Image.Image) -> Image.Image:

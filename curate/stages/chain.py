@@ -21,7 +21,7 @@ from curate.stages.label.shard import SCHEMA as LABEL_SCHEMA
 from curate.stages.label.shard import LabelShard
 from curate.stages.match.shard import SCHEMA as MATCH_SCHEMA
 from curate.stages.match.shard import MatchShard
-from curate.stages.measure import MeasureShard
+from curate.stages.measure.shard import MeasureShard
 from curate.stages.names import StageName
 
 __all__ = ["SHARD_STAGES", "build_stage", "parse_retry", "place_on_gpu", "remove_other_shards"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
-import struct
+import re
 from pathlib import Path
 
 import fsspec
@@ -24,6 +24,7 @@ from curate.restore.data.pictures import open_pictures
 from curate.stages.measure import measure_image
 from tests import TESTSETS
 from tests.datasets.samples import Pack, picture
+from tests.images.work import measure_or_do
 
 GOPRO = [f"train/A/{kind}/{n:06}.png" for n in (1, 2) for kind in ("sharp", "blur")]
 GOPRO += ["test/B/sharp/000001.png", "test/B/blur/000001.png"]
@@ -176,19 +177,15 @@ def test_ingest_with_unforeseen_error_names_the_image_and_takes_the_others(
     pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = pack("Set5", ["baby.png", "bird.png"])
-    broken = (folder / "baby.png").read_bytes()
-
-    def measure(data: bytes) -> object:
-        if data == broken:
-            raise struct.error("unpack requires a buffer of 4 bytes")
-        return measure_image(data)
-
-    monkeypatch.setattr("curate.datasets.rows.measure_image", measure)
-    with pytest.raises(InputError, match=r"Set5 in .* isn't whole: baby\.png: unexpected error"):
+    with (folder / "baby.png").open("ab") as file:
+        file.write(b"fail")
+    monkeypatch.setattr("curate.datasets.rows.measure_image", measure_or_do)
+    with pytest.raises(InputError, match=r"Set5 in .* isn't whole: baby\.png: internal_error: Key"):
         ingest(folder, "Set5", tmp_path / "out")
     found = ingest(folder, "Set5", tmp_path / "out", skip_mispaired=True)
     assert found.found == {"test": 1}
-    assert found.left_out == ("baby.png: unexpected error: unpack requires a buffer of 4 bytes",)
+    fault = r"baby\.png: internal_error: KeyError: 'as a library may raise' \(.*work\.py:\d+\)"
+    assert re.fullmatch(fault, *found.left_out)
 
 
 def test_ingest_from_or_to_impossible_places_is_refused(pack: Pack, tmp_path: Path) -> None:

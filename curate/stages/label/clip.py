@@ -19,14 +19,15 @@ from torch.nn import functional as F
 
 from curate.config import fingerprint
 from curate.errors import ImageError, InputError, LabelError, Reason
-from curate.images.decode import decode_small, to_rgb
+from curate.images.decode import decode_small_pixels, to_rgb
+from curate.images.decoder_process import run_in_decoder
 from curate.recipe import Label
 from curate.runtime import contain_errors, pick_device
 from curate.stages.label.inference import exact, load_model, map_ahead
 from curate.stages.label.taxonomy import Taxonomy, load_taxonomy
 from curate.stages.label.weights import model_name
 
-__all__ = ["LabelResult", "Labeller", "label_images", "load_labeller"]
+__all__ = ["LabelResult", "Labeller", "attempt_labels", "label_images", "load_labeller"]
 
 DIGITS = 4
 """Decimals of scores and margins: rounding errors of float32 arithmetic lie below."""
@@ -130,13 +131,11 @@ class Labeller:
     def _open(self, picture: Picture) -> Image.Image:
         if isinstance(picture, Image.Image):
             return to_rgb(picture)
-        if not isinstance(picture, str | Path):
-            return decode_small(picture, self.side)
         try:
-            with Path(picture).open("rb") as file:
-                return decode_small(file, self.side)
+            data = Path(picture).read_bytes() if isinstance(picture, str | Path) else _read(picture)
         except OSError as error:
             raise ImageError(Reason.UNREADABLE, error.strerror or str(error)) from error
+        return Image.fromarray(run_in_decoder(decode_small_pixels, data, self.side))
 
     def _encode(self, images: list[torch.Tensor]) -> Embedding:
         """Return the embeddings of at most one batch, shape (len(images), dim)."""
@@ -159,6 +158,11 @@ class Labeller:
         classes_KD = np.stack(means)
         unit: NDArray[np.float64] = classes_KD / np.linalg.norm(classes_KD, axis=1, keepdims=True)
         return unit
+
+
+def _read(file: IO[bytes]) -> bytes:
+    file.seek(0)
+    return file.read()
 
 
 def load_labeller(config: Label) -> Labeller:
@@ -184,13 +188,25 @@ def label_images(
         InputError: if a file can't be read.
         ImageError: if it can't be decoded.
     """
-    labeller = load_labeller(config)
     images = list(images)
-    embeddings = []
-    for image, found in zip(images, labeller.embed(images), strict=True):
+    labels = []
+    for image, found in zip(images, attempt_labels(images, config), strict=True):
         if isinstance(found, ImageError):
             if found.reason is Reason.UNREADABLE:
                 raise InputError(f"can't read {image}: {found.args[1]}")
             raise ImageError(found.reason, f"{image}: {found.args[1]}")
-        embeddings.append(found)
-    return labeller.classify(np.array(embeddings, np.float32).reshape(-1, labeller.dim))
+        labels.append(found)
+    return labels
+
+
+def attempt_labels(images: Iterable[Picture], config: Label) -> list[LabelResult | ImageError]:
+    """Label pictures in their order; one that can't be read or decoded has its error instead.
+
+    Raises:
+        LabelError: if the labeller can't be loaded.
+    """
+    labeller = load_labeller(config)
+    found = list(labeller.embed(images))
+    vectors = [item for item in found if not isinstance(item, ImageError)]
+    labels = iter(labeller.classify(np.array(vectors, np.float32).reshape(-1, labeller.dim)))
+    return [item if isinstance(item, ImageError) else next(labels) for item in found]

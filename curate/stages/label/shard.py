@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.engine.cache import ImageCache
+from curate.engine.error_log import write_error_log
 from curate.errors import RunError
 from curate.recipe import Label
 from curate.stages.label.taxonomy import load_taxonomy
@@ -69,19 +70,23 @@ class LabelShard:
         labeller = load_labeller(self.config)
         # embed images that are not cached, then classify all of them
         cache = _cache(shard, shard.name, labeller.name, labeller.key)
-        embeddings, reasons = cache.get_or_compute(
+        embeddings, errors = cache.get_or_compute(
             rows,
             lambda images: labeller.embed(map(io.BytesIO, images)),
             pa.list_(pa.float32(), labeller.dim),
             save=self.config.keep_embeddings,
         )
-        digests = zip(rows["sha256"].to_pylist(), reasons, strict=True)
-        vectors = [embeddings[digest] for digest, reason in digests if reason is None]
+        write_error_log(shard, StageName.LABEL, errors)
+        ids = rows["id"].to_pylist()
+        digests = zip(ids, rows["sha256"].to_pylist(), strict=True)
+        vectors = [embeddings[digest] for id_, digest in digests if id_ not in errors]
         labels = iter(labeller.classify(np.array(vectors, np.float32).reshape(-1, labeller.dim)))
         out = []
-        for id_, reason in zip(rows["id"].to_pylist(), reasons, strict=True):
-            row = {"id": id_, "reason": reason}
-            if reason is None:
+        for id_ in ids:
+            row = {"id": id_, "reason": None}
+            if id_ in errors:
+                row["reason"] = errors[id_].reason.value
+            else:
                 row |= zip(SCHEMA.names, astuple(next(labels)), strict=True)
             out.append(row)
         schema = pa.schema([("id", pa.string()), ("reason", pa.string()), *SCHEMA])

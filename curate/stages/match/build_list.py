@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.errors import ImageError, InputError, Reason
-from curate.images.decode import decode_luma
+from curate.images.decoder_process import run_in_decoder
 from curate.stages.match.benchmarks import BENCHMARK, MIN_AGREEING
-from curate.stages.match.keypoints import KEYPOINT, find_keypoints
+from curate.stages.match.keypoints import KEYPOINT, decode_keypoints
 from curate.storage import atomic
 from curate.storage.places import open_file
 
@@ -54,16 +54,15 @@ def build_benchmark(
             fault = error.strerror or type(error).__name__
             raise InputError(f"{folder}/{path} can't be read: {fault}") from error
         try:
-            luma_HW = decode_luma(data)
+            size, keypoints = run_in_decoder(decode_keypoints, data, KEYPOINTS)
         except ImageError as error:
             if error.reason is Reason.FORMAT_UNSUPPORTED:
                 continue
             raise InputError(
                 f"{folder}/{path}: {error}; a benchmark's list should have all of it"
             ) from error
-        height, width = luma_HW.shape
         image_name = PurePosixPath(path).with_suffix("").as_posix()
-        rows.append((name, image_name, width, height, find_keypoints(luma_HW, KEYPOINTS).tobytes()))
+        rows.append((name, image_name, *size, keypoints.tobytes()))
         if progress is not None:
             progress(number, len(paths))
     if not rows:

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import map_coordinates
 
-__all__ = ["KEYPOINT", "VERSION", "find_keypoints"]
+from curate.images.decode import decode_luma
+
+__all__ = ["KEYPOINT", "VERSION", "decode_keypoints", "find_keypoints"]
 
 KEYPOINT = np.dtype([("bits", ">u8"), ("x", "u1"), ("y", "u1"), ("scale", "u1")])
 """One keypoint: the signs of the 8 x 8 lowest DCT coefficients around a blob, row by row, the first
@@ -80,6 +82,17 @@ def find_keypoints(luma_HW: NDArray[np.uint8], count: int = 40) -> NDArray[np.vo
     found["y"] = np.rint((y + dy + 0.5) / height * 255).clip(0, 255)
     found["scale"] = np.rint(16 * (layer + dl) / _STEPS).clip(0, 255)
     return found
+
+
+def decode_keypoints(data: bytes, count: int = 40) -> tuple[tuple[int, int], NDArray[np.void]]:
+    """Return width and height of an image file's bytes, and its keypoints; see `find_keypoints`.
+
+    Raises:
+        ImageError: if it can't be decoded.
+    """
+    luma_HW = decode_luma(data)
+    height, width = luma_HW.shape
+    return (width, height), find_keypoints(luma_HW, count)
 
 
 def _reduce(luma_HW: NDArray[np.uint8]) -> NDArray[np.float32]:

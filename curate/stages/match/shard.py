@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from curate.engine.cache import ImageCache
+from curate.engine.error_log import write_error_log
 from curate.errors import ImageError, RecipeError
-from curate.images.decode import decode_luma
-from curate.runtime import contain_errors
+from curate.images.decoder_process import run_in_decoder
 from curate.stages.match.benchmarks import Benchmarks
-from curate.stages.match.keypoints import VERSION, find_keypoints
+from curate.stages.match.keypoints import VERSION, decode_keypoints
 from curate.stages.names import StageName
 
 if TYPE_CHECKING:
@@ -71,7 +71,10 @@ class MatchShard:
         path = f"{StageName.MATCH.cache}/{shard.name}.parquet"
         cache = ImageCache(shard, path, "keypoints", {b"keypoints": str(VERSION).encode()})
         # find keypoints that are not cached, then match all images
-        found, reasons = cache.get_or_compute(rows, _keypoints, pa.binary())
+        found, errors = cache.get_or_compute(rows, _keypoints, pa.binary())
+        write_error_log(shard, StageName.MATCH, errors)
+        reasons_of = {id_: error.reason.value for id_, error in errors.items()}
+        reasons = [reasons_of.get(id_) for id_ in rows["id"].to_pylist()]
         names = ("sha256", "width", "height")
         images = zip(*(rows[name].to_pylist() for name in names), strict=True)
         matches = benchmarks.match([(found.get(digest, b""), *size) for digest, *size in images])
@@ -83,9 +86,8 @@ def _keypoints(images: Iterator[bytes]) -> Iterator[bytes | ImageError]:
     """Yield each image's keypoints as bytes, or why it has none."""
     for data in images:
         try:
-            with contain_errors():
-                keypoints = find_keypoints(decode_luma(data)).tobytes()
-            yield keypoints
+            _, keypoints = run_in_decoder(decode_keypoints, data)
+            yield keypoints.tobytes()
         except ImageError as error:
             yield error
 

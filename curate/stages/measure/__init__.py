@@ -2,4 +2,3 @@
 
 from curate.stages.measure.frequency import PAPER_CUTOFF, PUBLISHED_CUTOFF, high_frequency_ratios
 from curate.stages.measure.image import Measures, bits_per_pixel, measure_image, perceptual_hash
-from curate.stages.measure.shard import MeasureShard

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.recipe import Fact
 from curate.stages.measure.blockiness import blockiness
 from curate.stages.measure.borders import border_share
 from curate.stages.measure.colour import Extremes, colourfulness
@@ -17,6 +17,9 @@ from curate.stages.measure.frequency import PowerSpectrum
 from curate.stages.measure.noise import noise_sigma
 from curate.stages.measure.resolution import spectral_cutoff
 from curate.stages.measure.sample import row_bands
+
+if TYPE_CHECKING:
+    from curate.recipe import Fact
 
 __all__ = ["COLOUR_FACTS", "Decoded", "measure_facts"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.fft
@@ -16,10 +16,12 @@ from curate.errors import ImageError, Reason
 from curate.images.coded_picture import CodedPicture
 from curate.images.decode import MAX_PIXELS, open_picture, orientation, to_luma, to_rgb
 from curate.images.header import read_header
-from curate.recipe import Fact
 from curate.stages.measure.facts import COLOUR_FACTS, Decoded, measure_facts
 from curate.stages.measure.frequency import PAPER_CUTOFF, PUBLISHED_CUTOFF, ratios_and_spectrum
 from curate.stages.measure.jpeg import chroma_subsampling, jpeg_quality
+
+if TYPE_CHECKING:
+    from curate.recipe import Fact
 
 __all__ = ["Measures", "bits_per_pixel", "measure_image", "perceptual_hash"]
 

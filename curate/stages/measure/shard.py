@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from curate.engine.error_log import write_error_log
 from curate.errors import ImageError
+from curate.images.decoder_process import run_in_decoder
 from curate.manifest.schema import MANIFEST
 from curate.recipe import FACTS, LOSS_FACTS, Measure
-from curate.runtime import contain_errors
 from curate.stages.measure.image import measure_image
+from curate.stages.names import StageName
 from curate.storage.atomic import read_images
 
 if TYPE_CHECKING:
@@ -42,20 +44,23 @@ class MeasureShard:
 
     def __call__(self, rows: pa.Table, shard: Shard) -> pa.Table:
         """Measure each image; rows have tar, offset and nbytes; see curate.engine.ShardFunction."""
-        measured = []
+        measured: list[dict[str, Any]] = []
+        errors: dict[str, ImageError] = {}
         for id_, data in zip(rows["id"].to_pylist(), read_images(shard.open, rows), strict=True):
-            measured.append({"id": id_, "reason": None, **self._measure(data)})
-            shard.advance(1, measured[-1]["reason"])
+            row = {"id": id_, "reason": None}
+            try:
+                row |= self._measure(data)
+            except ImageError as error:
+                errors[id_], row["reason"] = error, error.reason.value
+            measured.append(row)
+            shard.advance(1, row["reason"])
+        write_error_log(shard, StageName.MEASURE, errors)
         schema = pa.schema([("id", pa.string()), ("reason", pa.string()), *self.schema])
         return pa.Table.from_pylist(measured, schema)
 
     def _measure(self, data: bytes) -> dict[str, Any]:
         config = self.config
-        try:
-            facts = {*config.facts, *LOSS_FACTS}
-            with contain_errors():
-                measures = measure_image(data, config.cutoffs, config.max_pixels, facts)
-        except ImageError as error:
-            return {"reason": error.reason.value}
+        facts = {*config.facts, *LOSS_FACTS}
+        measures = run_in_decoder(measure_image, data, config.cutoffs, config.max_pixels, facts)
         further = zip(map(config.column, config.cutoffs), measures.cutoffs, strict=True)
         return asdict(measures) | dict(further) | dict(measures.facts)

@@ -10,7 +10,8 @@ import pyarrow as pa
 from PIL import Image
 
 from curate.errors import ImageError
-from curate.images.decode import decode_small
+from curate.images.decode import decode_small_pixels
+from curate.images.decoder_process import run_in_decoder
 
 if TYPE_CHECKING:
     from curate.engine.stage import Shard
@@ -72,7 +73,8 @@ def _thumbnail(shard: Shard, tar: str, offset: int, nbytes: int) -> tuple[str, t
     """Return a thumbnail as base64 of a WebP file, and its size."""
     with shard.open(tar) as file:
         file.seek(offset)
-        small = decode_small(io.BytesIO(file.read(nbytes)), _SIDE)
+        data = file.read(nbytes)
+    small = Image.fromarray(run_in_decoder(decode_small_pixels, data, _SIDE))
     small.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
     sink = io.BytesIO()
     small.save(sink, "WEBP", quality=78, method=4)

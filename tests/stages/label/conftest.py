@@ -52,8 +52,10 @@ class ShardInMemory:
     """Shard in memory, as far as a shard function needs it."""
 
     name = "part-00000"
+    discard = False
 
     def __init__(self):
+        self.folder = self
         self.files = {}
         self.volatile = set()
         self.advanced = 0
@@ -69,6 +71,9 @@ class ShardInMemory:
         yield sink
         self.files[path] = sink.getvalue()
         self.volatile |= {path} if volatile else set()
+
+    def remove(self, path):
+        self.files.pop(path, None)
 
     def advance(self, rows=1, reason=None):
         self.advanced += rows

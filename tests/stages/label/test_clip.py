@@ -2,7 +2,6 @@
 
 import io
 import json
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +13,11 @@ from safetensors.torch import save_file
 from scipy.special import softmax
 
 from curate.errors import ImageError, InputError, Reason
-from curate.images.decode import decode_small
 from curate.recipe import Label
 from curate.stages.label.clip import label_images, load_labeller
 from curate.stages.label.inference import map_ahead
 from curate.stages.label.weights import model_name
+from tests.images.work import small_pixels_or_fail
 
 
 @pytest.fixture
@@ -134,13 +133,8 @@ def test_damaged_file_yields_an_error_in_its_place(config, pictures):
 
 
 def test_unexpected_error_of_one_picture_leaves_the_others(config, pictures, monkeypatch):
-    def decode(file, side):
-        if file is files[1]:
-            raise struct.error("as a library may raise")
-        return decode_small(file, side)
-
-    files = [png(picture) for picture in pictures[:3]]
-    monkeypatch.setattr("curate.stages.label.clip.decode_small", decode)
+    files = [png(pictures[0]), io.BytesIO(b"fail"), png(pictures[2])]
+    monkeypatch.setattr("curate.stages.label.clip.decode_small_pixels", small_pixels_or_fail)
     found = list(load_labeller(config).embed(files))
     assert [isinstance(item, ImageError) for item in found] == [False, True, False]
     assert found[1].reason == Reason.INTERNAL_ERROR

@@ -74,7 +74,10 @@ def test_embeddings_are_cached_by_sha256(config, shard, pictures):
     vectors = np.stack(kept["embedding"].to_numpy())
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
     assert kept.schema.metadata[b"label_model"].startswith(b"tiny@")
-    assert shard.volatile == {EMBEDDINGS}  # or they would be removed with the labels
+    assert shard.volatile == {
+        EMBEDDINGS,
+        "log/label-00000.parquet",
+    }  # or they would be removed with the labels
 
 
 def test_embeddings_are_not_cached_if_disabled(config, shard, pictures):

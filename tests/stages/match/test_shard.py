@@ -1,8 +1,8 @@
 """Match stage in a run: copies and parts of benchmark images are rejected by name."""
 
 import hashlib
+import io
 import json
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from curate.stages.match.benchmarks import Benchmarks
 from curate.stages.match.build_list import build_benchmark
 from curate.stages.match.keypoints import find_keypoints
 from curate.stages.match.shard import MatchShard
+from tests.images.work import find_keypoints_or_fail
 from tests.pipeline.digests import digests
 
 SIZE = (300, 220)
@@ -107,11 +108,13 @@ def test_benchmark_images_are_rejected_and_the_best_copy_is_kept(
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Pixels of the images whose keypoints were computed."""
     sizes: list[int] = []
-    monkeypatch.setattr(
-        shard,
-        "find_keypoints",
-        lambda luma_HW: sizes.append(luma_HW.size) or find_keypoints(luma_HW),
-    )
+
+    def run(function: Any, data: bytes) -> Any:
+        (width, height), keypoints = function(data)
+        sizes.append(width * height)
+        return (width, height), keypoints
+
+    monkeypatch.setattr(shard, "run_in_decoder", run)
     return sizes
 
 
@@ -157,13 +160,10 @@ def test_other_lists_need_a_run_from_the_match_stage(
 
 
 def test_unexpected_error_of_one_image_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    def decode(data: bytes) -> np.ndarray:
-        if data == b"1":
-            raise struct.error("as a library may raise")
-        return np.zeros((64, 64), np.uint8)
-
-    monkeypatch.setattr(shard, "decode_luma", decode)
-    found = list(shard._keypoints(iter([b"0", b"1", b"2"])))
+    monkeypatch.setattr(shard, "decode_keypoints", find_keypoints_or_fail)
+    file = io.BytesIO()
+    drawn(0).save(file, "PNG")
+    found = list(shard._keypoints(iter([file.getvalue(), b"fail", file.getvalue()])))
     assert [getattr(item, "reason", None) for item in found] == [None, Reason.INTERNAL_ERROR, None]
 
 

@@ -15,7 +15,6 @@ from curate.images.decode import installed
 from curate.recipe import Measure
 from curate.stages.measure import (
     Measures,
-    MeasureShard,
     bits_per_pixel,
     high_frequency_ratios,
     measure_image,
@@ -23,6 +22,7 @@ from curate.stages.measure import (
 )
 from curate.stages.measure import image as image_module
 from curate.stages.measure.image import MAX_SIDE
+from curate.stages.measure.shard import MeasureShard
 
 ORIENTATION = 0x0112
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000")

@@ -1,17 +1,24 @@
 import hashlib
 import io
 import pickle
-import struct
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from curate.errors import Reason
+from curate.images import decoder_process
 from curate.manifest import MANIFEST
 from curate.recipe import Measure
-from curate.stages.measure import MeasureShard, measure_image
+from curate.stages.measure import measure_image
+from curate.stages.measure import shard as measure_shard
+from curate.stages.measure.shard import MeasureShard
+from tests.images.work import measure_or_do
 
 
 def png(seed: int, side: int = 30) -> bytes:
@@ -24,7 +31,10 @@ def png(seed: int, side: int = 30) -> bytes:
 class Files:
     """Run folder of two tars, with rows of each in turn, as a shard function needs it."""
 
+    name, discard = "part-00003", False
+
     def __init__(self, *bodies: bytes) -> None:
+        self.folder, self.logs = self, dict[str, bytes]()
         self.tars = {"images/a.tar": b"..", "images/b.tar": b"...."}
         self.advanced: list[str | None] = []
         places = []
@@ -40,6 +50,16 @@ class Files:
 
     def open(self, path: str) -> io.BytesIO:
         return io.BytesIO(self.tars[path])
+
+    @contextmanager
+    def create(self, path: str, *, volatile: bool) -> Iterator[io.BytesIO]:
+        assert volatile
+        sink = io.BytesIO()
+        yield sink
+        self.logs[path] = sink.getvalue()
+
+    def remove(self, path: str) -> None:
+        self.logs.pop(path, None)
 
     def advance(self, rows: int = 1, reason: str | None = None) -> None:
         self.advanced.append(reason)
@@ -62,17 +82,32 @@ def test_every_row_is_returned_in_order_with_measures_or_reason() -> None:
     assert files.advanced == out["reason"].to_pylist()
 
 
-def test_unexpected_error_of_one_image_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    def measure(data: bytes, *args: object) -> object:
-        if data == bodies[1]:
-            raise struct.error("as a library may raise")
-        return measure_image(data)
-
-    bodies = [png(0), png(1), png(2)]
-    monkeypatch.setattr("curate.stages.measure.shard.measure_image", measure)
-    files = Files(*bodies)
+@pytest.mark.parametrize(
+    ("limit", "reason", "detail"),
+    [
+        ({}, "internal_error", r"KeyError: 'as a library may raise' \(.*images/work.py:\d+\)"),
+        ({"SECONDS": 0.2}, "too_costly", "it takes over 0 s of processor time"),
+        ({"HANGING": 0.2}, "too_costly", "its decoder hangs"),
+        ({"NBYTES": 2**27}, "too_costly", "it takes over 0.1 GB of memory"),
+    ],
+)
+def test_image_that_fails_or_takes_too_much_leaves_the_others(
+    limit: dict[str, float], reason: str, detail: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = {"SECONDS": b"spin", "HANGING": b"hang", "NBYTES": b"fill"}
+    for name, value in limit.items():
+        monkeypatch.setattr(decoder_process, name, value)
+    bad = next((work[name] for name in limit), b"fail")
+    monkeypatch.setattr(measure_shard, "measure_image", measure_or_do)
+    files = Files(png(0), bad, png(2))
     out = MeasureShard(Measure(cutoffs=()))(files.rows, files)
-    assert out["reason"].to_pylist() == [None, Reason.INTERNAL_ERROR, None]
+    assert out["reason"].to_pylist() == [None, reason, None]
+    (row,) = pq.read_table(io.BytesIO(files.logs["log/measure-00003.parquet"])).to_pylist()
+    assert (row["id"], row["reason"]) == (f"{1:016x}", reason)
+    assert re.fullmatch(detail, row["detail"])
+    # an image that is mended, or not there any more, leaves no log of it
+    MeasureShard(Measure(cutoffs=()))(files.rows.slice(0, 1), files)
+    assert files.logs == {}
 
 
 def test_columns_are_those_of_the_manifest() -> None:
