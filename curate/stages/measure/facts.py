@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +17,9 @@ from curate.stages.measure.noise import noise_sigma
 from curate.stages.measure.resolution import spectral_cutoff
 from curate.stages.measure.sample import row_bands
 
-if TYPE_CHECKING:
-    from curate.recipe import Fact
-
 __all__ = ["COLOUR_FACTS", "Decoded", "measure_facts"]
 
-COLOUR_FACTS: frozenset[Fact] = frozenset(
+COLOUR_FACTS: frozenset[str] = frozenset(
     ("colourfulness", "channel_spread", "clipped_low", "clipped_high")
 )
 """Facts that need colours beside the luma."""
@@ -55,7 +51,7 @@ class Decoded:
         return Extremes.of(self.colours)
 
 
-_FACTS: dict[Fact, Callable[[Decoded], float | None]] = {
+_FACTS: dict[str, Callable[[Decoded], float | None]] = {
     "blockiness": lambda picture: None if picture.bands is None else blockiness(picture.bands),
     "noise_sigma": lambda picture: None if picture.bands is None else noise_sigma(picture.bands),
     "spectral_cutoff": lambda picture: spectral_cutoff(picture.spectrum),
@@ -67,6 +63,6 @@ _FACTS: dict[Fact, Callable[[Decoded], float | None]] = {
 }
 
 
-def measure_facts(picture: Decoded, names: Iterable[Fact]) -> dict[Fact, float | None]:
+def measure_facts(picture: Decoded, names: Iterable[str]) -> dict[str, float | None]:
     """Return the facts of these names; units as of the columns in curate.manifest.schema."""
     return {name: _FACTS[name](picture) for name in names}

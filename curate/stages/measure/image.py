@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import scipy.fft
@@ -19,9 +19,6 @@ from curate.images.header import read_header
 from curate.stages.measure.facts import COLOUR_FACTS, Decoded, measure_facts
 from curate.stages.measure.frequency import PAPER_CUTOFF, PUBLISHED_CUTOFF, ratios_and_spectrum
 from curate.stages.measure.jpeg import chroma_subsampling, jpeg_quality
-
-if TYPE_CHECKING:
-    from curate.recipe import Fact
 
 __all__ = ["Measures", "bits_per_pixel", "measure_image", "perceptual_hash"]
 
@@ -57,7 +54,7 @@ class Measures:
     phash: int
     cutoffs: tuple[float, ...] = ()
     """High-frequency ratios of the further cut-offs, in the order of the request."""
-    facts: Mapping[Fact, float | None] = field(default_factory=dict)
+    facts: Mapping[str, float | None] = field(default_factory=dict)
     """Column -> value of the further facts; None where the picture is too small for one."""
 
 
@@ -65,7 +62,7 @@ def measure_image(
     data: bytes,
     cutoffs: Sequence[float] = (),
     max_pixels: int = MAX_PIXELS,
-    facts: Collection[Fact] = (),
+    facts: Collection[str] = (),
 ) -> Measures:
     """Measure an image from the bytes of its file, as served.
 
