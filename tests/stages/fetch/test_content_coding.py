@@ -1,6 +1,7 @@
 import gzip
 import zlib
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,6 +50,38 @@ def test_picture_stays_as_it_is_whatever_the_header_says(declared: str) -> None:
 def test_coding_is_undone_whatever_the_header_says(data: bytes, step: int) -> None:
     for declared in ("", ", gzip", "aws-chunked,gzip", "identity", "br"):
         assert decode(data, declared, step) == picture()
+
+
+def coded(coding: str, data: bytes) -> bytes:
+    return pa.compress(data, codec={"br": "brotli"}.get(coding, coding), asbytes=True)
+
+
+@pytest.mark.parametrize("step", [7, 10**6])
+def test_zstd_is_undone_whatever_the_header_says(step: int) -> None:
+    for data in (coded("zstd", picture()), coded("zstd", gzip.compress(picture()))):
+        for declared in ("", "zstd", "br", "gzip"):
+            assert decode(data, declared, step) == picture()
+
+
+@pytest.mark.parametrize("step", [7, 10**6])
+def test_br_is_undone_where_it_is_declared(step: int) -> None:
+    data = coded("br", picture())
+    assert decode(data, "br", step) == picture()
+    assert decode(gzip.compress(data), "br, gzip", step) == picture()
+    assert decode(coded("br", b"User-agent: *"), "BR", step) == b"User-agent: *"
+    assert decode(data, "", step) == data
+
+
+@pytest.mark.parametrize("coding", ["zstd", "br"])
+def test_body_in_zstd_or_br_is_bounded_and_whole_or_refused(coding: str) -> None:
+    for data, reason in (
+        (coded(coding, bytes(10**6)), Reason.TOO_LARGE),
+        (coded(coding, picture())[:-20], Reason.TRUNCATED),
+        (coded(coding, picture())[:6] + b"\xff" * 900, Reason.NOT_IMAGE),
+    ):
+        with pytest.raises(Failure) as failure:
+            decode(data, coding, limit=50_000)
+        assert failure.value.reason == reason
 
 
 def test_bare_deflate_is_undone_where_it_is_declared() -> None:
