@@ -21,7 +21,7 @@ from curate.engine import RunFolder, read_index, rows_of
 from curate.errors import InputError, ManifestError, RecipeError
 from curate.manifest import MANIFEST, PAIRED, read_manifest
 from curate.manifest.table import PLACES
-from curate.pipeline.recipe_changes import RECIPE, open_run
+from curate.pipeline.recipe_changes import RECIPE, check_word, open_run
 from curate.recipe import Candidates, Filters, Measure, Recipe
 from curate.stages.candidates import CandidateReader
 from curate.stages.candidates.lists import COLUMN_NAMES
@@ -114,6 +114,7 @@ def fetching_recipe(
     """Return the recipe that fetches published images again: with its bounds, without its filters.
 
     A manifest's recipe gives the measures only. User agent, networks and limits are the user's own.
+    A run folder of others opens no networks, and ignores no robots.txt, unless `settings` say so.
 
     Args:
         published: the images.
@@ -124,9 +125,11 @@ def fetching_recipe(
 
     Raises:
         RecipeError: if a recipe can't be used, or the manifest's measures can't be parsed.
+        RunError: if the folder's recipe opens what the user hasn't; see `check_word`.
     """
     if recipe is None and RunFolder(run).exists(RECIPE):
-        recipe = open_run(run)[1]
+        folder, recipe = open_run(run)
+        check_word(folder, recipe, settings)
     elif recipe is None:
         recipe = Recipe(name="published", measure=_measure(published))
     elif not isinstance(recipe, Recipe):

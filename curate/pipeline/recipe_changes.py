@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from typing import Any
 
@@ -13,7 +14,7 @@ from curate.config import fingerprint
 from curate.engine import RunFolder
 from curate.errors import RecipeError, RunError
 from curate.pipeline.earlier_picks import PICKS
-from curate.recipe import Recipe, TestSplit
+from curate.recipe import Fetch, Recipe, TestSplit
 from curate.stages.label.taxonomy import load_taxonomy
 from curate.stages.names import StageName
 from curate.storage import places
@@ -22,6 +23,7 @@ __all__ = [
     "RECIPE",
     "begin_redo",
     "changed_settings",
+    "check_word",
     "end_redo",
     "is_redo_pending",
     "open_run",
@@ -48,6 +50,10 @@ _FIRST_STAGE = {
 others. Some filters matter to fetch as well: see Recipe.early_bounds."""
 
 
+_OPENING = ("allow_networks", "robots", "opt_out")
+"""Settings of `fetch` by which a recipe of others could open what is closed by default."""
+
+
 def open_run(out: str | PathLike[str]) -> tuple[RunFolder, Recipe]:
     """Open an existing run folder, and read its recipe.
 
@@ -61,9 +67,46 @@ def open_run(out: str | PathLike[str]) -> tuple[RunFolder, Recipe]:
     return folder, recipe
 
 
-def write_recipe(folder: RunFolder, recipe: Recipe) -> None:
-    """Write a run's recipe, and note that it is the user's own."""
-    places.remember(folder.write(RECIPE, recipe.to_yaml().encode()))
+def write_recipe(folder: RunFolder, recipe: Recipe, *, is_own: bool = True) -> None:
+    """Write a run's recipe, and note that it is the user's own, if it is."""
+    digest = folder.write(RECIPE, recipe.to_yaml().encode())
+    if is_own:
+        places.remember(digest)
+
+
+def check_word(folder: RunFolder, recipe: Recipe, settings: Sequence[str]) -> None:
+    """Refuse what a folder's recipe opens, unless it is the user's own or `settings` say the same.
+
+    Args:
+        folder: of the run.
+        recipe: its recipe, without the settings.
+        settings: the user's overrides, as `a.b=c`.
+
+    Raises:
+        RunError: names the overrides that allow it.
+    """
+    if not _opened(recipe) or _is_own(folder):
+        return
+    closed = dict.fromkeys(_opened(recipe))
+    defaults = {name: getattr(Fetch(), name) for name in closed}
+    own = recipe.model_copy(update={"fetch": recipe.fetch.model_copy(update=defaults)})
+    heeded, said = recipe.override(settings).fetch, own.override(settings).fetch
+    options = [
+        f"--set 'fetch.{name}={json.dumps(_opened(recipe)[name])}'"
+        for name in closed
+        if getattr(heeded, name) != getattr(said, name)
+    ]
+    if options:
+        raise RunError(
+            f"{folder}/{RECIPE} opens what is closed by default, and this user has not written it: "
+            f"if you want that, add  {' '.join(options)}"
+        )
+
+
+def _opened(recipe: Recipe) -> dict[str, Any]:
+    """Return the settings of `fetch` that open something, with their values."""
+    fetch, default = recipe.fetch.model_dump(mode="json"), Fetch().model_dump(mode="json")
+    return {name: fetch[name] for name in _OPENING if fetch[name] != default[name]}
 
 
 def _read_recipe(folder: RunFolder) -> Recipe:
@@ -192,7 +235,7 @@ def begin_redo(
         source: fingerprint of the input, if candidates are read.
         redo_from: the first stage to redo, if any.
     """
-    write_recipe(folder, recipe)
+    write_recipe(folder, recipe, is_own=not _opens_for_others(folder, recipe))
     if redo_from is None or is_redo_pending(folder, recipe, source, redo_from):
         return
     if redo_from is StageName.CANDIDATES:
@@ -202,6 +245,17 @@ def begin_redo(
         if stage is not StageName.CANDIDATES:
             engine.forget(folder, stage.folder, keep_outputs=stage is StageName.FETCH)
     folder.write(_REDO, _redo_mark(recipe, source, redo_from))
+
+
+def _opens_for_others(folder: RunFolder, recipe: Recipe) -> bool:
+    """Return whether a recipe opens what a recipe of others in the folder has opened.
+
+    Going on with a run doesn't make its recipe the user's own.
+    """
+    if not folder.exists(RECIPE) or _is_own(folder):
+        return False
+    theirs = _opened(_read_recipe(folder))
+    return any(theirs.get(name) == value for name, value in _opened(recipe).items())
 
 
 def end_redo(folder: RunFolder) -> None:

@@ -229,6 +229,21 @@ def test_rebuild_takes_local_images_from_folder(tmp_path: Path) -> None:
     assert str(tmp_path) not in str(ledger(tmp_path / "again").to_pylist())
 
 
+def test_rebuild_into_others_folder_opens_nothing_by_itself(
+    ageing: Ageing, dataset: Path, tmp_path: Path
+) -> None:
+    source, out = published(dataset, tmp_path), tmp_path / "again"
+    rebuild(source, out)
+    with (out / "recipe.yaml").open("a") as recipe:
+        recipe.write("# published\n")
+    before = ageing.site.requests.total()
+    with pytest.raises(CurateError, match=r"this user has not written it: .* --set 'fetch.allow_n"):
+        rebuild(source, out, settings=(), retry=["transient"])
+    assert ageing.site.requests.total() == before
+    rebuild(source, out)  # says it again, which holds from then on
+    rebuild(source, out, settings=())
+
+
 def test_rebuild_into_folder_of_other_list_is_refused(dataset: Path, tmp_path: Path) -> None:
     rebuild(published(dataset, tmp_path), tmp_path / "again")
     with pytest.raises(

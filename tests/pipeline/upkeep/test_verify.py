@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -69,6 +70,25 @@ def test_verify_of_manifest_uses_users_recipe(dataset: Path, tmp_path: Path) -> 
     assert {share.state: share.images for share in found.rot.states} == {
         s: STATES.count(s) for s in set(STATES)
     }
+
+
+def test_verify_of_others_run_folder_opens_nothing_by_itself(
+    command, ageing: Ageing, dataset: Path, tmp_path: Path
+) -> None:
+    """Its recipe could name networks of ours; whoever says so on the command line may."""
+    others = Path(shutil.copytree(dataset, tmp_path / "others"))
+    recipe = (others / "recipe.yaml").read_text().replace("per_host: 8", "per_host: 7")
+    (others / "recipe.yaml").write_text(recipe)
+    before = ageing.site.requests.total()
+    code, _, err = command("verify", others, "--scheduler", "serial")
+    assert (code, ageing.site.requests.total()) == (1, before)
+    assert err.count("\n") == 1
+    assert """add  --set 'fetch.allow_networks=["127.0.0.1/32"]'""" in err
+    said = ("--set", 'fetch.allow_networks=["127.0.0.1/32"]')
+    assert command("verify", others, "--scheduler", "serial", "--sample", "2", *said)[0] == 0
+    # going on with the run doesn't make its recipe the user's own
+    curate.run(None, out=others, stages=["candidates"], scheduler="serial")
+    assert command("verify", others, "--scheduler", "serial")[0] == 1
 
 
 def test_verify_of_list_without_hashes_is_unproven(
