@@ -34,6 +34,8 @@ SCHEMA = pa.schema(
 )
 """Columns that the label stage adds, in the order of LabelResult's fields."""
 
+_ROWS = pa.schema([("id", pa.string()), ("reason", pa.string()), *SCHEMA])
+
 
 @dataclass(frozen=True)
 class LabelShard:
@@ -62,9 +64,13 @@ class LabelShard:
     def __call__(self, rows: pa.Table, shard: Shard) -> pa.Table:
         """Label every row that can be decoded; the others get a reason.
 
+        Without rows nothing is loaded, since a labeller takes a gigabyte and half a minute.
+
         Raises:
             LabelError: if the labeller can't be loaded.
         """
+        if not len(rows):
+            return _ROWS.empty_table()
         from curate.stages.label.clip import load_labeller  # torch: only where labels are computed
 
         labeller = load_labeller(self.config)
@@ -89,8 +95,7 @@ class LabelShard:
             else:
                 row |= zip(SCHEMA.names, astuple(next(labels)), strict=True)
             out.append(row)
-        schema = pa.schema([("id", pa.string()), ("reason", pa.string()), *SCHEMA])
-        return pa.Table.from_pylist(out, schema=schema)
+        return pa.Table.from_pylist(out, schema=_ROWS)
 
 
 def read_embeddings(shard: Shard, name: str, rows: pa.Table) -> NDArray[np.float32]:

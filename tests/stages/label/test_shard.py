@@ -63,6 +63,13 @@ def test_rows_are_returned_in_order_with_damage_as_a_reason(config, shard, pictu
     assert shard.advanced == len(pictures)
 
 
+def test_shard_without_rows_loads_no_labeller(config, shard, monkeypatch):
+    monkeypatch.setattr("curate.stages.label.clip.load_labeller", lambda config: pytest.fail())
+    table = LabelShard(config)(rows_of(shard, []), shard)
+    assert table.schema == pa.schema([("id", pa.string()), ("reason", pa.string()), *SCHEMA])
+    assert len(table) == 0
+
+
 def test_embeddings_are_cached_by_sha256(config, shard, pictures):
     blobs = [png(picture) for picture in pictures]
     blobs[0] = b""

@@ -17,7 +17,7 @@ import curate
 from curate import Recipe
 from curate.cli.app import app
 from curate.demo.draw import SCENES, paint
-from curate.engine import encode_table
+from curate.engine import RunFolder, Shard, encode_table
 from curate.errors import InputError, Reason, RecipeError, RunError
 from curate.pipeline.execute import STAGES
 from curate.pipeline.recipe_changes import revise_recipe
@@ -248,6 +248,13 @@ def test_list_that_changes_during_the_run_raises(lists: Path, tmp_path: Path) ->
     pq.write_table(pq.read_table(lists).slice(1), own)
     with pytest.raises(RecipeError, match="a list changed while the run was under way"):
         function(pa.table({"id": ["a"]}), None)  # type: ignore[arg-type]
+
+
+def test_shard_without_rows_loads_no_lists() -> None:
+    rows = pa.table({"id": pa.array([], pa.string())})
+    found = MatchShard(("nowhere.parquet",), ("",))(rows, Shard("part-00000", RunFolder("memory://")))
+    assert found.column_names == ["id", "reason", "contaminated_by"]
+    assert len(found) == 0
 
 
 def test_missing_list_raises_before_the_fetch(
