@@ -22,7 +22,7 @@ from curate.images.file_format import HEAD, sniff
 from curate.images.header import read_header
 from curate.images.jpeg_stream import JpegStream, open_jpeg
 from curate.images.png_chunks import PngChunks, open_png
-from curate.images.samples import DeepImage, image_of
+from curate.images.samples import DeepImage, image_of, refuse_costly
 from curate.images.tiff_pages import TiffPages, open_tiff
 
 __all__ = [
@@ -132,6 +132,9 @@ def _open(data: bytes, format_: str) -> tuple[Image.Image, CodedPicture]:
     if format_ == "JXL":
         _refuse_bomb(data)
     image = Image.open(io.BytesIO(data), formats=[format_])
+    if format_ == "JPEG2000":
+        # its decoder has all samples as 32-bit numbers
+        refuse_costly(image.size, 4 * len(image.getbands()))
     if format_ == "JPEG2000" and (coded.bit_depth or 8) > 8 and image.mode in _DEEP:
         image = _deep_jpeg2000(data, image, coded.bit_depth or 8)
     if coded.animated is None:

@@ -18,7 +18,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from curate.errors import ImageError, Reason
 from curate.images.decoder_errors import DECODER_ERRORS
 
-__all__ = ["JpegStream", "open_jpeg"]
+__all__ = ["JpegStream", "check_jpeg", "open_jpeg"]
 
 _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
 _END = b"\xff\xd9"
@@ -39,6 +39,8 @@ _MAX_SCANNED = 2**30
 
 _COLOURS = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
 _PADDING = b"\0\r\n \xff"
+_FOREIGN = b"\x2d\xb4" * 32
+"""Bytes that no scan is padded with."""
 _READ_AHEAD = 12
 _EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 
@@ -167,10 +169,23 @@ class _JpegFile(JpegImageFile):
         scale = self.decoderconfig[0] if self.decoderconfig else 1
         if self.tile and scale == 1 and self.mode in _COLOURS:
             pixels = _decode(self.stream, self.mode)
-            if pixels is not None:
+            if pixels is None:
+                self._load_by_pillow()
+            else:
                 self.im = Image.fromarray(pixels, self.mode).im
                 self.tile = []
         return super().load()
+
+    def _load_by_pillow(self) -> None:
+        """Decode the pixels without a report, and find out whether the last blocks are there.
+
+        If they are, bytes behind them change no pixel. If not, the bytes are taken for blocks.
+        """
+        super().load()
+        padded = self.stream.coded.removesuffix(_END) + _FOREIGN + _END
+        with JpegImageFile(io.BytesIO(padded)) as other:
+            if other.tobytes() != self.tobytes():
+                raise ImageError(Reason.DECODE_FAILED, "its last blocks are missing")
 
 
 def open_jpeg(data: bytes, stream: JpegStream) -> Image.Image:
@@ -185,6 +200,16 @@ def open_jpeg(data: bytes, stream: JpegStream) -> Image.Image:
         image = _JpegFile(io.BytesIO(stream.coded))
     image.stream = stream
     return image
+
+
+def check_jpeg(data: bytes) -> None:
+    """Raise ImageError if blocks of a JPEG within another file are missing, or no decoder reads it.
+
+    Layouts of chroma that the decoder can't read aren't checked.
+    """
+    stream = JpegStream.read(data)
+    stream.check()
+    _decode(stream, "CMYK" if len(stream.components) == 4 else "L")
 
 
 def _decode(stream: JpegStream, mode: str) -> NDArray[np.uint8] | None:

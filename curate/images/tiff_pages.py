@@ -21,6 +21,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from curate.errors import ImageError, Reason
 from curate.images.decoder_errors import DECODER_ERRORS
+from curate.images.jpeg_stream import check_jpeg
 from curate.images.samples import DeepImage, image_of, refuse_costly
 
 __all__ = ["TiffPages", "open_tiff"]
@@ -31,12 +32,12 @@ _SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = (
 _STRIP_OFFSETS, _ORIENTATION, _SAMPLES, _STRIP_NBYTES, _PLANAR = 273, 274, 277, 279, 284
 _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_NBYTES = 322, 323, 324, 325
 _SUB_IFDS, _EXTRA, _SAMPLE_FORMAT = 330, 338, 339
-_LEAST, _MOST, _PROFILE = 340, 341, 34675
+_LEAST, _MOST, _JPEG_TABLES, _PROFILE = 340, 341, 347, 34675
 _TAGS = frozenset((
     _SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIP_OFFSETS,
     _ORIENTATION, _SAMPLES, _STRIP_NBYTES, _PLANAR, _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS,
     _TILE_NBYTES, _SUB_IFDS, _EXTRA,
-    _SAMPLE_FORMAT, _LEAST, _MOST, _PROFILE,
+    _SAMPLE_FORMAT, _LEAST, _MOST, _JPEG_TABLES, _PROFILE,
 ))  # fmt: skip
 
 _TYPES = {
@@ -50,6 +51,7 @@ _COLOURS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, 2: 3, 5: 4}
 """Photometric interpretation -> channels without alpha: grey, RGB and CMYK."""
 _PILLOW_COMPRESSIONS = frozenset((1, 2, 3, 4, 5, 7, 8, 32773, 32946))
 """None, CCITT's, LZW, JPEG, deflate, PackBits: read by every build of Pillow."""
+_JPEG = 7
 _MODES = {1: "I;16", 2: "LA", 3: "RGB", 4: "RGBA"}
 _PREMULTIPLIED = {2: "La", 4: "RGBa"}
 _SENSOR = frozenset((32803, 34892))
@@ -247,6 +249,27 @@ class _Reader:
                 yield tag, np.frombuffer(self._data, dtype, count, place)
 
 
+class _TiffOfJpegs(TiffImageFile):
+    """Pillow's TIFF whose strips or tiles are JPEGs, checked before they are decoded."""
+
+    jpegs: Iterator[bytes]
+
+    def load(self) -> Any:
+        for jpeg in self.jpegs:
+            check_jpeg(jpeg)
+        return super().load()
+
+
+def _jpegs(data: bytes, page: TiffPage) -> Iterator[bytes]:
+    """Yield each strip or tile as a JPEG of its own, with the tables that they share."""
+    tables = page.tags.get(_JPEG_TABLES, np.zeros(0, np.uint8)).tobytes()
+    shared = tables.removesuffix(b"\xff\xd9")
+    for offset, length in zip(*(values.tolist() for values in page.pieces), strict=False):
+        piece = data[offset : offset + length]
+        if length:  # a strip without bytes has no picture, which the decoder judges
+            yield shared + piece.removeprefix(b"\xff\xd8") if shared else piece
+
+
 def open_tiff(data: bytes, pages: TiffPages) -> Image.Image:
     """Open the picture of a TIFF.
 
@@ -259,7 +282,11 @@ def open_tiff(data: bytes, pages: TiffPages) -> Image.Image:
     if page.is_common:
         # tifffile reads more, and says why it can't
         with suppress(*DECODER_ERRORS):
-            return TiffImageFile(io.BytesIO(data))
+            if page.number(_COMPRESSION, 1) != _JPEG:
+                return TiffImageFile(io.BytesIO(data))
+            image = _TiffOfJpegs(io.BytesIO(data))
+            image.jpegs = _jpegs(data, page)
+            return image
     return _deep(data, page)
 
 

@@ -35,7 +35,7 @@ def _fetch(recipe: Recipe) -> Stage:
 def _measure(recipe: Recipe) -> Stage:
     function = MeasureShard(recipe.measure)
     settings = recipe.measure.essence()
-    return _stage(StageName.MEASURE, function, function.schema, settings, version=3)
+    return _stage(StageName.MEASURE, function, function.schema, settings, version=4)
 
 
 def _label(recipe: Recipe) -> Stage:

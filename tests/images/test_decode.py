@@ -195,3 +195,13 @@ def test_formats_are_those_that_are_fetched() -> None:
     from curate.images.file_format import EXTENSIONS
 
     assert set(FORMATS) == set(EXTENSIONS)
+
+
+def test_jpeg_2000_whose_samples_fill_the_memory_is_refused() -> None:
+    data = bytearray(encode(Image.fromarray(noise()), "JPEG2000", no_jp2=True).getvalue())
+    # SIZ: sides of the picture and of its tile
+    for at, side in ((8, 2**13), (12, 2**13), (24, 2**13), (28, 2**13)):
+        data[at : at + 4] = side.to_bytes(4)
+    with pytest.raises(ImageError) as refused, open_image(io.BytesIO(bytes(data))):
+        pass
+    assert refused.value.reason is Reason.TOO_COSTLY

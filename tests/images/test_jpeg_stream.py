@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 
@@ -17,6 +18,23 @@ BASELINE = encode(rgb8(), "JPEG", quality=90)
 PROGRESSIVE = encode(rgb8(), "JPEG", quality=90, progressive=True)
 RESTARTS = encode(rgb8(), "JPEG", quality=90, restart_marker_rows=1)
 EOI = b"\xff\xd9"
+# of libjpeg's cjpeg, since no encoder here writes them
+ARITHMETIC = base64.b64decode(
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABALDA4MChAODQ4SERATGCgaGBYWGDEjJR0oOjM9PDkzODdASFxOQERX"
+    "RTc4UG1RV19iZ2hnPk1xeXBkeFxlZ2P/yQALCAAQABABAREA/8wABgAQEAX/2gAIAQEAAD8A/wChsxxfeRk4qzJd"
+    "1Ilw/9k="
+)
+QUARTERED = base64.b64decode(
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABsSFBcUERsXFhceHBsgKEIrKCUlKFE6PTBCYFVlZF9VXVtqeJmBanGQ"
+    "c1tdhbWGkJ6jq62rZ4C8ybqmx5moq6T/2wBDARweHigjKE4rK06kbl1upKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSk"
+    "pKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKT/wAARCAAwAEADAUIAAhEBAxEB/8QAGAABAQEBAQAAAAAAAAAAAAAA"
+    "AgMBBAb/xAAjEAACAQMEAgMBAAAAAAAAAAABAgADESESMUFhUXGBkbHw/8QAFwEAAwEAAAAAAAAAAAAAAAAAAQMF"
+    "Av/EABoRAAIDAQEAAAAAAAAAAAAAAAACAQMSIVH/2gAMAwEAAhEDEQA/APPKkotONaUotGBElkpx2C4tcxBWPXqN"
+    "VVzpjVbkhRA3jFNfMYpr7jWmvgzBTA3jVfCxhTzYRKvZPqCc+QUqnOFEldOkY3MSU4wCcLtBTSUCXf1iPTc6RtGF"
+    "tgbwa5BDqcmEC9mMKfQiVBwIwvf1MCacAXMYSxzkx6PP0Igvx0IpmKVTnFTWwvGiWW9o1TSvcappwBmFFshjCYAj"
+    "C56EapbPJmdcIdTk1TgbxqnA28xKlhjA8xqlhtaYE4G3MQTrHAlAh+fyILz/ABiZYp1Of//Z"
+)
+"""Layout 4:1:0: chroma of a quarter of the width and half the height."""
 
 
 def by_pillow(data: bytes) -> np.ndarray:
@@ -120,3 +138,15 @@ def test_jpeg_of_countless_segments_is_refused() -> None:
 
 def test_jpeg_pixels_are_near_the_picture() -> None:
     assert np.abs(decode(BASELINE) - picture()).mean() < 6
+
+
+@pytest.mark.parametrize("whole", [ARITHMETIC, QUARTERED])
+@pytest.mark.parametrize("end", [EOI, b"", bytes(9) + EOI])
+def test_jpeg_of_a_rare_kind_is_whole_without_its_end_marker(whole: bytes, end: bytes) -> None:
+    assert np.array_equal(decode(whole[:-2] + end), by_pillow(whole))
+
+
+@pytest.mark.parametrize("end", [EOI, b""])
+@pytest.mark.parametrize("nbytes", [250, 100, 20, 5])
+def test_jpeg_of_a_rare_layout_without_its_last_blocks_is_damaged(nbytes: int, end: bytes) -> None:
+    assert reason_of(QUARTERED[:-nbytes] + end) is Reason.DECODE_FAILED

@@ -11,7 +11,8 @@ import tifffile
 
 from curate.errors import Reason
 from curate.images.decode import open_image, open_picture
-from tests.images.pictures import HEIGHT, WIDTH, decode, picture, reason_of
+from curate.images.tiff_pages import TiffPages
+from tests.images.pictures import HEIGHT, WIDTH, decode, encode, picture, reason_of, rgb8
 
 
 def tiff(*pages: tuple[np.ndarray, dict[str, object]], **options: object) -> bytes:
@@ -179,3 +180,29 @@ def test_tiff_that_breaks_off_is_damaged(bits: int, compression: str | None) -> 
     data = one(deep(bits), compression=compression)
     assert reason_of(data[: len(data) // 2]) is Reason.DECODE_FAILED
     assert reason_of(data[:-9]) is Reason.DECODE_FAILED
+
+
+def of_jpegs(mode: str = "RGB", **options: object) -> bytes:
+    """Return a TIFF of JPEGs, by tifffile where it has options, by Pillow with shared tables."""
+    if not options:
+        return encode(rgb8().convert(mode), "TIFF", compression="jpeg", quality=90)
+    file = io.BytesIO()
+    tifffile.imwrite(file, np.asarray(rgb8()), compression="jpeg", **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(of_jpegs(mode) for mode in ("L", "RGB", "CMYK", "YCbCr")),
+        of_jpegs(photometric="rgb", tile=(32, 32)),
+        of_jpegs(photometric="ycbcr", rowsperstrip=16),
+    ],
+)
+def test_tiff_of_jpegs_with_missing_blocks_is_damaged(data: bytes) -> None:
+    assert decode(data).shape == (HEIGHT, WIDTH, 3)
+    offsets, nbytes = TiffPages.read(data).picture.pieces
+    end = int(offsets[-1] + nbytes[-1])
+    middle = end - int(nbytes[-1]) // 3
+    broken = data[:middle] + b"\xff\xd9" + bytes(end - middle - 2) + data[end:]
+    assert reason_of(broken) is Reason.DECODE_FAILED
