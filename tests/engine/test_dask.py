@@ -24,6 +24,7 @@ from curate.engine import (
 from curate.errors import InputError, RunError
 from tests.engine.example_stages import Hears, Recorder, Waits, candidates, hurdle, squares
 from tests.engine.test_runner import SERIAL, contents
+from tests.images.work import attempt
 
 
 def test_dask_run_has_the_bytes_of_a_serial_run(
@@ -63,6 +64,13 @@ def test_killed_worker_changes_no_result(
     assert outcome.rows_out == {"bad_url": 3, "ok": 15, "too_small": 6}
     assert not outcome.excluded
     assert not outcome.quarantined
+
+
+def test_picture_that_takes_too_much_ends_no_worker(dask_workers: DaskExecutor) -> None:
+    ends = {"length": "done", "hang": "too_costly", "spin": "too_costly", "fill": "too_costly"}
+    ends |= {"kill": "crashed"}
+    for executor in (SERIAL, dask_workers):
+        assert map_in_order(executor, attempt, ends) == list(ends.values())
 
 
 def test_map_in_order_returns_results_in_order_of_tasks(dask_workers: DaskExecutor) -> None:

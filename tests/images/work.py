@@ -5,8 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
+from unittest import mock
 
+from curate.errors import ImageError
+from curate.images import decoder_process
 from curate.images.decode import decode_small_pixels
 from curate.stages.match.keypoints import decode_keypoints
 from curate.stages.measure.image import Measures, measure_image
@@ -78,3 +83,24 @@ def spin_a_while(data: bytes) -> None:
     start = time.process_time()
     while time.process_time() < start + 0.05:
         pass
+
+
+@contextmanager
+def tight(**limits: float) -> Iterator[None]:
+    """Replace limits of a picture for a block."""
+    with ExitStack() as stack:
+        for name, value in limits.items():
+            stack.enter_context(mock.patch.object(decoder_process, name, value))
+        yield
+
+
+def attempt(name: str, report: object) -> str:
+    """Do work of a name within tight limits, and return how it ends."""
+    work = {"spin": spin, "hang": hang, "fill": fill, "kill": kill, "length": length}
+    limits = {"spin": {"SECONDS": 0.2}, "hang": {"HANGING": 0.2}, "fill": {"NBYTES": 2**27}}
+    try:
+        with tight(**limits.get(name, {})):
+            decoder_process.run_in_decoder(work[name], b"")
+    except ImageError as error:
+        return error.reason.value
+    return "done"
