@@ -45,7 +45,7 @@ largest sound one takes up to 1.03 GB."""
 _PIXELS = 64_000_000
 """Pixels up to which these budgets hold; a larger picture, if a recipe lets it in, gets more."""
 
-_WATCH_SECONDS = 0.02
+_WATCH_SECONDS = 0.05
 _IDLE_SECONDS = 60.0
 """Seconds after which a process without work ends."""
 _ORPHAN_SECONDS = 600
