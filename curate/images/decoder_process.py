@@ -228,15 +228,21 @@ def _end_idle() -> None:
         _idle.pop().end()
 
 
-@contextmanager
-def _borrow() -> Iterator[_DecoderProcess]:
-    """Take a process for one request. After any error it is in an unknown state, and ended."""
-    process = None
-    while process is None or not process.is_alive:
+def _take() -> _DecoderProcess:
+    while True:
         try:
             process = _idle.pop()
         except IndexError:
-            process = _DecoderProcess()
+            return _DecoderProcess()
+        if process.is_alive:
+            return process
+        process.end()
+
+
+@contextmanager
+def _borrow() -> Iterator[_DecoderProcess]:
+    """Take a process for one request. After any error it is in an unknown state, and ended."""
+    process = _take()
     try:
         yield process
     except BaseException:
