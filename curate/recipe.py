@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import (
     Field,
     FiniteFloat,
@@ -236,6 +237,14 @@ class Bound:
         if self.test == "in":
             return value not in self.value
         return bool(value < self.value if self.test == "min" else value > self.value)
+
+    def broken_rows(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Return whether each value of the column is out of bounds; a null never is."""
+        if self.test == "in":
+            known = pc.is_in(column, pa.array(self.value, column.type))
+            return pc.and_(pc.is_valid(column), pc.invert(known))
+        compare = pc.less if self.test == "min" else pc.greater
+        return pc.fill_null(compare(column, self.value), False)
 
 
 class Filters(Config):

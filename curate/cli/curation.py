@@ -26,12 +26,13 @@ from curate.cli.options import (
     split_words,
 )
 from curate.cli.run_summary import finish, print_outcome, print_places
+from curate.errors import CurateError
 from curate.stages.names import StageName
 
 if TYPE_CHECKING:
     from curate.pipeline.execute import RunOutcome
 
-__all__ = ["demo", "probe", "run", "stage_commands"]
+__all__ = ["demo", "probe", "report", "run", "stage_commands"]
 
 
 def run(
@@ -192,22 +193,41 @@ def stage_commands() -> list[tuple[str, Callable[..., None]]]:
             "hundred shards.",
             scheduler="serial",
         ),
-        _stage_command(
-            stages.REPORT,
-            "Write the report.",
-            options=("run", "log_json"),
-            show=lambda outcome: print(outcome.places["report"]),
-            scheduler="serial",
-        ),
+        report,
     ]
     return list(zip(stages, listed, strict=True))
+
+
+def report(
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN...", help="Run folders: paths or any fsspec URLs."),
+    ],
+    out: Annotated[
+        str | None,
+        typer.Option("--out", "-o", help="Page of several runs side by side: a file to write."),
+    ] = None,
+    log_json: LogJson = None,
+) -> None:
+    """Write a run's report, or with --out a page that shows several runs side by side."""
+    if len(runs) > 1 or out is not None:
+        from curate.pipeline.selection_step import write_comparison
+
+        if out is None or len(runs) == 1:
+            raise CurateError(
+                "--out and several runs go together, as in  curate report A B --out compared.html"
+            )
+        write_comparison(runs, out)
+        print(out)
+        return
+    outcome = _run_stage(StageName.REPORT, run=runs[0], scheduler="serial", log_json=log_json)
+    print(outcome.places["report"])
 
 
 def _stage_command(
     stage: StageName,
     description: str,
     options: tuple[str, ...] = _COMMON,
-    show: Callable[[RunOutcome], None] = finish,
     scheduler: str = "local",
 ) -> Callable[..., None]:
     """Return a typer command that brings one stage up to date.
@@ -216,12 +236,11 @@ def _stage_command(
         stage: the stage.
         description: text of its `--help`.
         options: names of its options, of _OPTIONS.
-        show: prints the outcome, and exits with its status.
         scheduler: default of `--scheduler`.
     """
 
     def command(**values: Any) -> None:
-        show(_run_stage(stage, **{"scheduler": scheduler, **values}))
+        finish(_run_stage(stage, **{"scheduler": scheduler, **values}))
 
     kinds = {name: _OPTIONS[name] for name in options}
     if "scheduler" in kinds:

@@ -28,8 +28,9 @@ from curate.stages.label.taxonomy import load_taxonomy
 from curate.stages.match.benchmarks import Benchmarks
 from curate.stages.names import StageName
 from curate.stages.select import Pins, Selection, needed_columns, select, shopping_csv
+from curate.storage import atomic
 
-__all__ = ["SHOPPING", "read_summary", "write_report", "write_selection"]
+__all__ = ["SHOPPING", "read_summary", "write_comparison", "write_report", "write_selection"]
 
 SHOPPING = "select/shopping_list.csv"
 """Images that the pool lacks; see curate.stages.select.shopping_list."""
@@ -291,4 +292,38 @@ def write_report(folder: RunFolder, progress: Progress) -> StageOutcome:
         return {}
 
     input = fingerprint(selected.outputs)
-    return engine.run_whole(folder, StageName.REPORT.folder, build, input, {"version": 4}, progress)
+    return engine.run_whole(folder, StageName.REPORT.folder, build, input, {"version": 5}, progress)
+
+
+def write_comparison(runs: Sequence[str], out: str) -> None:
+    """Write a page that shows several runs side by side.
+
+    Args:
+        runs: their folders, each of which has been selected.
+        out: the HTML file to write.
+
+    Raises:
+        RunError: if a folder is named twice, or holds no selection.
+    """
+    from curate.stages.report import render_comparison  # matplotlib, as above
+
+    folders = [RunFolder(run) for run in runs]
+    if len(set(map(str, folders))) < len(folders):
+        raise RunError(f"a run is named twice in {', '.join(runs)}: name each run once")
+    for folder in folders:
+        if CommitRecord.read(folder, StageName.SELECT.folder, "whole") is None:
+            raise RunError(
+                f"{folder} has nothing to report yet: run  curate select {folder}  first"
+            )
+    shards = dict(zip(_short_names(runs), (Shard("report", f) for f in folders), strict=True))
+    atomic.write(out, render_comparison(shards).encode())
+
+
+def _short_names(runs: Sequence[str]) -> list[str]:
+    """Return the last parts of the runs' paths, as few as tell them apart."""
+    parts = [run.rstrip("/").split("/") for run in runs]
+    for length in range(1, max(map(len, parts))):
+        names = ["/".join(part[-length:]) for part in parts]
+        if len(set(names)) == len(names):
+            return names
+    return list(runs)

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from curate import engine
 from curate.engine import Shard
 from curate.errors import Reason
-from curate.recipe import THUMBNAIL_SHARE, Bound, Filters
+from curate.recipe import THUMBNAIL_SHARE, Filters
 from curate.stages.label.shard import LabelShard
 
 __all__ = ["FilterAndLabel", "rejections"]
@@ -27,21 +27,13 @@ def rejections(rows: pa.Table, filters: Filters) -> pa.ChunkedArray:
     reason = pa.chunked_array([pa.nulls(len(rows), pa.string())])
     for bound in filters.bounds:
         if bound.column in rows.column_names:
-            broken = pc.fill_null(_breaks(rows[bound.column], bound), False)
-            first = pc.and_(pc.is_null(reason), broken)
+            first = pc.and_(pc.is_null(reason), bound.broken_rows(rows[bound.column]))
             reason = pc.if_else(first, bound.reason.value, reason)
     if set(_SIZES) <= set(rows.column_names):
         small = pc.fill_null(pc.equal(reason, Reason.TOO_SMALL.value), False)
         thumbnail = pc.and_(small, _thumbnails(rows))
         reason = pc.if_else(thumbnail, Reason.SMALLER_THAN_CLAIMED.value, reason)
     return reason
-
-
-def _breaks(column: pa.ChunkedArray, bound: Bound) -> pa.ChunkedArray:
-    if bound.test == "in":
-        known = pc.is_in(column, pa.array(bound.value, column.type))
-        return pc.and_(pc.is_valid(column), pc.invert(known))
-    return (pc.less if bound.test == "min" else pc.greater)(column, bound.value)
 
 
 def _thumbnails(rows: pa.Table) -> pa.ChunkedArray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 
 from curate.errors import Reason
 from curate.manifest.statistics import Statistics, diversity, natural_diversity
+from curate.recipe import Bound
 from curate.stages.report.funnel import rejecting_stage
+from curate.stages.report.samples import Samples
+from curate.stages.report.what_if import BoundEffect, add_effects
 
 if TYPE_CHECKING:
     from curate.engine.stage import Shard
@@ -39,11 +42,12 @@ BPP_EDGES = np.linspace(-3, 2, 101)
 
 _MEANS = ("pixels", "bpp", "hf_ratio", "hf_ratio_032")
 _COLUMNS = (
-    "id", "url", "host", "licence", "tar", "offset", "nbytes", "width", "height", *_MEANS, "broad",
-    "category", "label_model", "contaminated_by", "frequency_bin", "split", "status", "reason",
+    "id", "url", "host", "source", "licence", "tar", "offset", "nbytes", "width", "height", "phash",
+    *_MEANS, "broad", "category", "label_model", "label_margin", "dup_cluster", "contaminated_by",
+    "frequency_bin", "tile_of", "tile_x", "tile_y", "split", "status", "reason",
 )  # fmt: skip
-_SAMPLES = 6
-"""Rows kept as samples of each category and reason."""
+_SCORES = "score_"
+"""Prefix of further columns that captions show."""
 
 Counts = NDArray[np.int64]
 Names = dict[str, Counter[str | None]]
@@ -67,6 +71,8 @@ class Tally:
     rows: int = 0
     losses: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Rejected candidates by the stage that rejected them, and the reason."""
+    host_losses: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Rejected candidates by host and reason."""
     hosts: Names = field(default_factory=lambda: {"all": Counter(), "kept": Counter()})
     licences: Names = field(default_factory=lambda: {"all": Counter(), "kept": Counter()})
     contaminated: Counter[str] = field(default_factory=Counter)
@@ -85,8 +91,11 @@ class Tally:
     """Measured and kept images over RATIO_EDGES."""
     size: dict[str, Counts] = field(default_factory=lambda: _zeros(PIXEL_EDGES, BPP_EDGES))
     """Measured and kept images over PIXEL_EDGES and BPP_EDGES."""
-    kept_samples: pa.Table | None = None
-    rejected_samples: pa.Table | None = None
+    samples: Samples = field(default_factory=Samples)
+    effects: list[BoundEffect] = field(default_factory=list)
+    """Effect of each bound of the recipe."""
+    unmeasured: int = 0
+    """Candidates that broke a bound while they were fetched, before they were measured."""
     sums: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_MEANS, 0.0))
 
     @property
@@ -150,9 +159,8 @@ class Tally:
             self.ratio[group] += np.histogram(_logs(rows[frequency_column]), ratio_edges)[0]
             histogram, *_ = np.histogram2d(_logs(rows["pixels"]), _logs(rows["bpp"]), edges)
             self.size[group] += histogram.astype(np.int64)
-        self.kept_samples = _sample([self.kept_samples, kept], "category")
-        rejected = measured.filter(pc.equal(measured["status"], "rejected"))
-        self.rejected_samples = _sample([self.rejected_samples, rejected], "reason")
+        self.samples.add(table)
+        add_effects(self.effects, table)
 
     def _add_losses(self, table: pa.Table) -> None:
         """Count the rejected rows of a part of the ledger."""
@@ -168,6 +176,12 @@ class Tally:
         for row in facts.group_by(facts.column_names).aggregate([([], "count_all")]).to_pylist():
             stage = rejecting_stage(reasons[row["reason"]], row["fetched"], row["measured"])
             self.losses[stage, row["reason"]] += row["count_all"]
+            if stage == "fetch" and reasons[row["reason"]].stage == "filter":
+                self.unmeasured += row["count_all"]
+        by_host = rejected.select(["host", "reason"])
+        by_host = by_host.filter(pc.is_valid(by_host["host"]))
+        for row in by_host.group_by(["host", "reason"]).aggregate([([], "count_all")]).to_pylist():
+            self.host_losses[row["host"], row["reason"]] += row["count_all"]
 
 
 def part_at(edges: NDArray[np.float64], bound: float | None) -> NDArray[np.float64]:
@@ -179,19 +193,28 @@ def part_at(edges: NDArray[np.float64], bound: float | None) -> NDArray[np.float
     return parted
 
 
-def count_ledger(shard: Shard, frequency_column: str, bounds: Bounds = Bounds()) -> Tally:
+def count_ledger(
+    shard: Shard,
+    frequency_column: str,
+    bounds: Bounds = Bounds(),
+    filters: Sequence[Bound] = (),
+) -> Tally:
     """Count a run's ledger, part by part.
 
     Args:
         shard: gives the run folder.
         frequency_column: the measure that was balanced.
-        bounds: of the recipe's filters.
+        bounds: of the recipe's filters, at which bins part.
+        filters: all bounds of the recipe, of which the effects are counted.
     """
-    tally = Tally(bounds)
-    columns = list(dict.fromkeys([*_COLUMNS, frequency_column]))
+    tally = Tally(bounds, samples=Samples(filters), effects=list(map(BoundEffect, filters)))
+    wanted = {*_COLUMNS, frequency_column, *(bound.column for bound in filters)}
     for name in shard.folder.names("ledger", ".parquet"):
         with shard.open(name) as file:
-            tally.add(pq.read_table(file, columns=columns), frequency_column)
+            part = pq.ParquetFile(file)
+            names = part.schema_arrow.names
+            columns = [name for name in names if name in wanted or name.startswith(_SCORES)]
+            tally.add(part.read(columns), frequency_column)
     return tally
 
 
@@ -208,15 +231,3 @@ def _logs(column: pa.ChunkedArray) -> NDArray[np.float64]:
 def _zeros(*edges: NDArray[np.float64]) -> dict[str, Counts]:
     shape = [len(axis) - 1 for axis in edges]
     return {"measured": np.zeros(shape, np.int64), "kept": np.zeros(shape, np.int64)}
-
-
-def _sample(tables: Iterable[pa.Table | None], group: str) -> pa.Table:
-    """Return the rows of the smallest ids of each group: a random sample, as ids are hashes."""
-    table = pa.concat_tables([t for t in tables if t is not None]).filter(
-        pc.field(group).is_valid()
-    )
-    table = table.sort_by([(group, "ascending"), ("id", "ascending")])
-    # a row's rank is its distance from the first row of its group
-    groups = table[group].to_numpy()
-    rank = np.arange(len(groups)) - np.searchsorted(groups, groups) if len(groups) else np.empty(0)
-    return table.filter(pa.array(rank < _SAMPLES))

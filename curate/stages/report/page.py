@@ -4,31 +4,34 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
 from curate.humanize import counted, distinct
 from curate.manifest import NAMED_CATEGORIES, Manifest, read_manifest
 from curate.manifest.paper_statistics import PUBLISHED
-from curate.manifest.statistics import summarise
+from curate.manifest.statistics import Statistics, summarise
 from curate.recipe import Recipe
+from curate.stages.report.album import Album
 from curate.stages.report.card import write_card
 from curate.stages.report.funnel import RARE, STAGES, Loss, funnel
+from curate.stages.report.galleries import band_names, build_galleries
 from curate.stages.report.ledger_counts import Bounds, Tally, count_ledger
 from curate.stages.report.template import render
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
+
     from curate.engine.stage import Shard
     from curate.stages.report.figures import CategoryBar
-    from curate.stages.report.thumbnails import Picture
 
 __all__ = ["build_report"]
 
 _TOP = 20
-_KEPT_PICTURES, _REJECTED_PICTURES = 34, 14
+_REASONS_OF_HOST = 3
 
 
 def build_report(shard: Shard) -> None:
@@ -47,7 +50,8 @@ def build_report(shard: Shard) -> None:
         summary = json.load(file)
     folder = f"{shard.folder.url}/manifest"
     manifests = {split: read_manifest(f"{folder}/{split}.parquet") for split in ("train", "test")}
-    tally = count_ledger(shard, recipe.select.frequency.column, _bounds(recipe))
+    column = recipe.select.frequency.column
+    tally = count_ledger(shard, column, smallest_passing(recipe), recipe.filters.bounds)
     content = _content(shard, recipe, summary, manifests, tally)
     with shard.create("report/index.html") as sink:
         sink.write(render("page.html", content | {"recipe_text": recipe_text}).encode())
@@ -62,23 +66,18 @@ def _content(
     tally: Tally,
 ) -> dict[str, Any]:
     """Return the template's content."""
-    # heavy: matplotlib is imported only where a page is rendered
-    from curate.stages.report.figures import category_figure, frequency_figure, size_figure
-    from curate.stages.report.thumbnails import FEW, choose, thumbnails
-
-    bars, least = _category_bars(summary, recipe, tally), recipe.filters.min
-    nbytes = least.get("coded_nbytes", least.get("nbytes"))
-    chosen = choose(tally.kept_samples, "category", _KEPT_PICTURES)
-    kept = thumbnails(chosen, "category", shard)
-    chosen = choose(tally.rejected_samples, "reason", _REJECTED_PICTURES)
-    rejected = thumbnails(chosen, "reason", shard)
-    losses = funnel(tally.losses)
+    bars = category_bars(summary, recipe, tally)
     names = [bar.name for bar in bars]
+    losses = funnel(tally.losses)
+    statistics = {split: summarise(manifest.table) for split, manifest in manifests.items()}
+    wide, narrow = _figures(summary, recipe, tally, bars, statistics["train"])
     meanings = {loss.reason: loss.meaning for loss in losses}
     demo_labels = any(str(model).startswith("bundled") for model in tally.label_models)
     benchmarks = [
         row | {"found": tally.contaminated[row["benchmark"]]} for row in summary["benchmarks"]
     ]
+    hosts = _top(tally.hosts["all"], tally.hosts["kept"])
+    galleries = build_galleries(tally, Album(shard), names, summary["frequency_edges"])
     return {
         "recipe": recipe,
         "tally": tally,
@@ -86,36 +85,54 @@ def _content(
         "train": manifests["train"],
         "rows": [
             ("measured", tally.statistics),
-            ("train", summarise(manifests["train"].table)),
-            ("test", summarise(manifests["test"].table)),
+            ("train", statistics["train"]),
+            ("test", statistics["test"]),
             ("HQ-50K", PUBLISHED["HQ-50K"]),
         ],
         "steps": _steps(tally.rows, losses),
         "meanings": meanings,
         "demo_labels": demo_labels,
-        "frequency": frequency_figure(
-            tally.ratio,
-            summary["frequency_mean"],
-            summary["frequency_std"],
-            tally.bounds.ratio,
-            target=bool(tally.kept),
-        ),
+        **wide,
+        "narrow": narrow,
         "bars": bars,
-        "categories": category_figure(bars),
-        "size": size_figure(tally.size, tally.bounds, nbytes),
-        "heat": _heat(bars, summary, tally),
+        "heat": _heat(bars, summary, tally, galleries.cells),
+        "galleries": galleries,
         "shortfalls": _shortfalls(bars, summary, recipe),
         "benchmarks": benchmarks,
-        "few": FEW,
-        "hosts": _top(tally.hosts["all"], tally.hosts["kept"]),
+        "hosts": hosts,
+        "host_losses": _host_losses(tally, [name for name, *_ in hosts["rows"]]),
         "licences": _top(tally.licences["all"], tally.licences["kept"]),
-        "kept_pictures": _in_order(kept, names),
-        "rejected_pictures": _in_order(rejected, meanings),
     }
 
 
-def _in_order(pictures: dict[str, list[Picture]], names: Iterable[str]) -> dict[str, list[Picture]]:
-    return {name: pictures[name] for name in names if name in pictures}
+def _figures(
+    summary: dict[str, Any],
+    recipe: Recipe,
+    tally: Tally,
+    bars: Sequence[CategoryBar],
+    train: Statistics,
+) -> tuple[dict[str, Markup], dict[str, Markup]]:
+    """Return the figures for a wide page and for a narrow one, by name."""
+    # heavy: matplotlib is imported only where a page is rendered
+    from curate.stages.report import figures
+    from curate.stages.report.radar import published_beside, radar_figure
+
+    least = recipe.filters.min
+    nbytes = least.get("coded_nbytes", least.get("nbytes"))
+    mean, std = summary["frequency_mean"], summary["frequency_std"]
+    by_width = []
+    for page in (figures.WIDE, figures.NARROW):
+        drawn = {
+            "frequency": figures.frequency_figure(
+                tally.ratio, mean, std, tally.bounds.ratio, bool(tally.kept), page
+            ),
+            "categories": figures.category_figure(bars, page),
+            "density": figures.density_figure(tally.size, tally.bounds, page),
+            "size": figures.size_figure(tally.size, tally.bounds, nbytes, page),
+        }
+        by_width.append(drawn)
+    radar = radar_figure({"train": train} | published_beside())
+    return by_width[0] | {"radar": radar}, by_width[1]
 
 
 @dataclass(frozen=True)
@@ -139,7 +156,8 @@ def _steps(rows: int, losses: Sequence[Loss]) -> list[Step]:
     return steps
 
 
-def _category_bars(summary: dict[str, Any], recipe: Recipe, tally: Tally) -> list[CategoryBar]:
+def category_bars(summary: dict[str, Any], recipe: Recipe, tally: Tally) -> list[CategoryBar]:
+    """Return a bar of each sub-category of the recipe's taxonomy."""
     from curate.stages.report.figures import CategoryBar
 
     names = summary["categories"]
@@ -159,36 +177,71 @@ def _category_bars(summary: dict[str, Any], recipe: Recipe, tally: Tally) -> lis
     return bars
 
 
-def _bounds(recipe: Recipe) -> Bounds:
+def smallest_passing(recipe: Recipe) -> Bounds:
+    """Return the smallest values that pass the recipe's filters."""
     least = recipe.filters.min
     sides = least.get("width", 0) * least.get("height", 0)
     pixels = max(sides, least.get("pixels", 0)) or None
     return Bounds(least.get(recipe.select.frequency.column), pixels, least.get("bpp"))
 
 
+class Cell(NamedTuple):
+    """Images of one category and frequency bin."""
+
+    available: int
+    train: int
+    test: int
+    missing: int
+    """Training images that the pool would need besides."""
+    anchor: str | None
+    """Id of its first picture, if the page shows one."""
+
+
 @dataclass(frozen=True)
 class Heat:
-    """Training images by category and frequency bin."""
+    """Images by category and frequency bin."""
 
     edges: Sequence[str]
     """Lower bound of each bin in %; the first is open."""
-    rows: Sequence[tuple[CategoryBar, Sequence[int]]]
+    names: Sequence[str]
+    """Each bin in words."""
+    rows: Sequence[tuple[CategoryBar, Sequence[Cell]]]
     most: int
     target: Sequence[int]
     taken: Sequence[int]
     pool: Sequence[int]
 
 
-def _heat(bars: Sequence[CategoryBar], summary: dict[str, Any], tally: Tally) -> Heat:
+def _heat(
+    bars: Sequence[CategoryBar], summary: dict[str, Any], tally: Tally, shown: frozenset[str]
+) -> Heat:
     bins = range(len(summary["frequency_target"]))
+    missing = Counter[tuple[str, int]]()
+    for row in summary["shopping"]["rows"]:
+        if row["split"] == "train":
+            missing[row["category"], row["bin"]] += row["lacking"]
     rows = []
-    for bar in bars:
-        rows.append((bar, [tally.cells["train", bar.name, b] for b in bins]))
+    for place, (bar, available) in enumerate(zip(bars, summary["available"], strict=True)):
+        cells = []
+        for b in bins:
+            train, test = tally.cells["train", bar.name, b], tally.cells["test", bar.name, b]
+            anchor = f"cell-{place}-{b}"
+            cells.append(
+                Cell(
+                    available[b],
+                    train,
+                    test,
+                    missing[bar.name, b],
+                    anchor if anchor in shown else None,
+                )
+            )
+        rows.append((bar, cells))
+    names = band_names(summary["frequency_edges"])
     edges = ["", *distinct([100 * 10**edge for edge in summary["frequency_edges"]])]
-    most = max((max(counts, default=0) for _, counts in rows), default=0)
+    most = max((cell.train for _, cells in rows for cell in cells), default=0)
     pool = list(map(sum, zip(*summary["available"], strict=True)))
     target, taken = summary["frequency_target"], summary["frequency_taken"]
-    return Heat(edges, rows, most, target, taken, pool)
+    return Heat(edges, names, rows, most, target, taken, pool)
 
 
 def _shortfalls(bars: Sequence[CategoryBar], summary: dict[str, Any], recipe: Recipe) -> list[str]:
@@ -228,3 +281,16 @@ def _top(everything: Counter[str | None], kept: Counter[str | None]) -> dict[str
     others = names[_TOP:]
     sums = len(others), sum(map(everything.__getitem__, others)), sum(map(kept.__getitem__, others))
     return {"rows": rows[:_TOP], "others": sums, "stated": any(names)}
+
+
+def _host_losses(tally: Tally, hosts: Collection[str | None]) -> dict[str, str]:
+    """Return the reasons of most losses of each of the hosts, in words."""
+    by_host: dict[str, list[tuple[int, str]]] = {}
+    for (host, reason), count in tally.host_losses.items():
+        if host in hosts:
+            by_host.setdefault(host, []).append((-count, reason))
+    losses = {}
+    for host, counts in by_host.items():
+        largest = sorted(counts)[:_REASONS_OF_HOST]
+        losses[host] = ", ".join(f"{reason} {-count:,}" for count, reason in largest)
+    return losses

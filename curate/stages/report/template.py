@@ -8,6 +8,8 @@ from functools import partial
 from html import escape
 from typing import Any
 
+from markupsafe import Markup
+
 from curate.humanize import bands
 
 __all__ = ["render"]
@@ -38,6 +40,8 @@ def render(name: str, content: Mapping[str, Any], *, markdown: bool = False) -> 
         "percent": _percent,
         "cell": _cell,
         "bands": bands,
+        "measure": _measure,
+        "headings": _headings,
     }
     return environment.get_template(name).render(content)
 
@@ -48,6 +52,17 @@ def _decimal(value: float | None, digits: int = 2) -> str:
 
 def _percent(value: float | None, digits: int = 1) -> str:
     return "\N{EN DASH}" if value is None else f"{value:.{digits}%}".replace("%", " %")
+
+
+def _measure(value: float) -> str:
+    """Format a value of any column: whole numbers in full, others with four digits."""
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.4g}"
+
+
+def _headings(page: str) -> list[tuple[Markup, Markup]]:
+    """Return ids and titles of the page's sections, for a list of contents."""
+    found = re.findall(r'<h2 id="([^"]+)">(.*?)</h2>', page)
+    return [(Markup(key), Markup(title)) for key, title in found]
 
 
 def _cell(value: object) -> str:

@@ -252,7 +252,9 @@ def test_list_that_changes_during_the_run_raises(lists: Path, tmp_path: Path) ->
 
 def test_shard_without_rows_loads_no_lists() -> None:
     rows = pa.table({"id": pa.array([], pa.string())})
-    found = MatchShard(("nowhere.parquet",), ("",))(rows, Shard("part-00000", RunFolder("memory://")))
+    found = MatchShard(("nowhere.parquet",), ("",))(
+        rows, Shard("part-00000", RunFolder("memory://"))
+    )
     assert found.column_names == ["id", "reason", "contaminated_by"]
     assert len(found) == 0
 

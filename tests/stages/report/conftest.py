@@ -21,6 +21,7 @@ from curate.errors import Reason
 from curate.manifest import CATEGORIES, LEDGER, NAMED_CATEGORIES, arrow_schema, write_manifest
 from curate.recipe import Recipe
 from curate.stages.match.benchmarks import Benchmarks
+from curate.stages.report import build_report
 from curate.stages.select import select
 
 BROAD_OF = {
@@ -39,6 +40,31 @@ MakeRun = Callable[..., Shard]
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
+    """See `run_maker`."""
+    return run_maker(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def built_run(tmp_path_factory: pytest.TempPathFactory) -> Shard:
+    """A run folder with its report, for tests that only read it."""
+    shard = run_maker(tmp_path_factory.mktemp("report"))(edit=_doubt)
+    build_report(shard)
+    return shard
+
+
+def _doubt(row: dict[str, object]) -> None:
+    """Give rows the columns that some sections need: hashes that meet, margins, a local file."""
+    number = int(str(row["id"])[:4], 16)
+    if row.get("category"):
+        row["label_margin"] = number / 65536
+        row["phash"] = 0x0123456789ABCDEF * (number % 150 + 1) % 2**64
+    if number % 3 == 0:
+        row["url"], row["host"] = f"file:photos/holiday/{number}.jpg", None
+    if row["reason"] is None and number % 40 == 0:
+        row["contaminated_by"] = "Set14/lenna"
+
+
+def run_maker(tmp_path: Path) -> MakeRun:
     """Return a function that writes a run folder of random candidates as one shard.
 
     Arguments: `rows`; `train`, the images wanted; `categories` to draw from; `edit`, which may

@@ -11,7 +11,6 @@ import pytest
 from curate.engine import Shard
 from curate.manifest.statistics import summarise
 from curate.stages.report.ledger_counts import BPP_EDGES, PIXEL_EDGES, RATIO_EDGES, count_ledger
-from curate.stages.report.thumbnails import choose
 
 MakeRun = Callable[..., Shard]
 
@@ -61,22 +60,6 @@ def test_histograms_hold_every_measured_image_or_call_it_flat(make_run: MakeRun)
     assert (
         tally.size["measured"] == np.histogram2d(pixels, bpp, (PIXEL_EDGES, BPP_EDGES))[0]
     ).all()
-
-
-def test_samples_are_smallest_ids_of_each_group(make_run: MakeRun) -> None:
-    shard = make_run(parts=4)
-    sample = choose(count_ledger(shard, "hf_ratio_032").kept_samples, "category", budget=34)
-    assert sample is not None
-    chosen: dict[str, list[str]] = {}
-    for row in sample.to_pylist():
-        chosen.setdefault(row["category"], []).append(row["id"])
-    table = whole_ledger(shard).to_pylist()
-    assert len(chosen) > 4
-    for category, ids in chosen.items():
-        everyone = sorted(
-            row["id"] for row in table if row["status"] == "kept" and row["category"] == category
-        )
-        assert ids == everyone[: 34 // len(chosen)][:3]
 
 
 def test_counts_use_balanced_column(make_run: MakeRun) -> None:

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from html.parser import HTMLParser
+from importlib import resources
 from unittest import mock
 
 import numpy as np
@@ -71,9 +72,8 @@ def test_page_does_not_depend_on_parts_of_ledger(make_run: MakeRun) -> None:
     assert page_of(one) == page_of(many)
 
 
-def test_page_loads_nothing_from_elsewhere(make_run: MakeRun) -> None:
-    shard = make_run()
-    build_report(shard)
+def test_page_loads_nothing_from_elsewhere(built_run: Shard) -> None:
+    shard = built_run
     html = page_of(shard)
     page = Page(html)
     assert not {"script", "link", "iframe", "object", "base"} & {tag for tag, _ in page.elements}
@@ -82,9 +82,8 @@ def test_page_loads_nothing_from_elsewhere(make_run: MakeRun) -> None:
     assert len(html) < 2_000_000
 
 
-def test_page_numbers_equal_ledger_and_manifests(make_run: MakeRun) -> None:
-    shard = make_run()
-    build_report(shard)
+def test_page_numbers_equal_ledger_and_manifests(built_run: Shard) -> None:
+    shard = built_run
     text = Page(page_of(shard)).text
     train, test = (
         read_manifest(f"{shard.folder}/manifest/{split}.parquet") for split in ("train", "test")
@@ -96,14 +95,13 @@ def test_page_numbers_equal_ledger_and_manifests(make_run: MakeRun) -> None:
     assert "re-encoded to PNG" in text
 
 
-def test_page_funnel_ends_with_kept_images(make_run: MakeRun) -> None:
-    shard = make_run()
-    build_report(shard)
+def test_page_funnel_ends_with_kept_images(built_run: Shard) -> None:
+    shard = built_run
     text = Page(page_of(shard)).text
     lost = sum(
         int(count)
         for count in re.findall(
-            r"\N{MINUS SIGN}(\d+)", text.partition("From candidates")[2].partition("Texture")[0]
+            r"\N{MINUS SIGN}(\d+)", text.partition("meaning candidates")[2].partition("What if")[0]
         )
     )
     kept = int(re.search(r"(\d+) images, chosen", text)[1])
@@ -148,28 +146,105 @@ def test_frequency_bins_part_at_bound_of_filter(minimum: float) -> None:
     assert shares.sum() == pytest.approx(100)
 
 
-def test_page_shows_pictures_of_each_category_and_measured_reject(make_run: MakeRun) -> None:
-    shard = make_run()
-    build_report(shard)
-    shown = Counter(image["alt"] for image in Page(page_of(shard)).images())
-    kept = read_manifest(f"{shard.folder}/manifest/train.parquet").table["category"].to_pylist()
-    assert set(kept) <= set(shown)
-    assert {Reason.TOO_SMALL, Reason.LOW_TEXTURE, Reason.SURPLUS} <= set(shown)
-    assert Reason.HTTP_404 not in shown  # there are no bytes
-    assert shown.total() <= 48
+def test_page_shows_pictures_of_each_category_and_measured_reject(built_run: Shard) -> None:
+    html = page_of(built_run)
+    shown = Counter(image["alt"].partition(":")[0] for image in Page(html).images())
+    kept = read_manifest(f"{built_run.folder}/manifest/train.parquet").table["category"]
+    assert set(kept.to_pylist()) <= set(shown)
+    galleries = set(re.findall(r'id="reason-(\w+)"', html))
+    assert {Reason.TOO_SMALL, Reason.LOW_TEXTURE, Reason.SURPLUS} <= galleries
+    assert Reason.HTTP_404 not in galleries  # there are no bytes
 
 
-def test_page_leaves_out_damaged_picture(make_run: MakeRun) -> None:
+def test_page_leaves_out_damaged_picture_with_a_note(make_run: MakeRun) -> None:
     def damage(row: dict[str, object]) -> None:
         if row.get("category"):
             row["offset"] = 0  # a tar header
 
     shard = make_run(edit=damage)
     build_report(shard)
-    assert {image["alt"] for image in Page(page_of(shard)).images()} == {
-        Reason.TOO_SMALL,
-        Reason.LOW_TEXTURE,
-    }
+    html = page_of(shard)
+    assert set(re.findall(r'id="reason-(\w+)"', html)) == {Reason.TOO_SMALL, Reason.LOW_TEXTURE}
+    assert not re.search(r'id="cell-', html)
+    assert re.search(r"\d+ of the images chosen for this page couldn.t be decoded", html)
+
+
+def test_page_pictures_have_names_measures_and_links(built_run: Shard) -> None:
+    page = Page(page_of(built_run))
+    alts = [image["alt"] for image in page.images()]
+    assert all(re.search(r": \d+\.jpg, [\d,]+\W+[\d,]+ · [\d.]+\sbpp · ", alt) for alt in alts)
+    links = [attributes["href"] for tag, attributes in page.elements if tag == "a"]
+    assert any(link.startswith("https://host") for link in links)
+    assert not any(link.startswith("file:") for link in links)
+    assert "photos/holiday" in page.text  # a local file has its folder
+
+
+def test_page_cells_lead_to_pictures_of_the_page(built_run: Shard) -> None:
+    html = page_of(built_run)
+    page = Page(html)
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    links = {attributes["href"] for tag, attributes in page.elements if tag == "a"}
+    targets = {link[1:] for link in links if link.startswith("#")}
+    assert targets <= set(ids)
+    assert any(target.startswith("cell-") for target in targets)
+
+
+def test_page_lists_every_section_in_its_contents(built_run: Shard) -> None:
+    html = page_of(built_run)
+    sections = re.findall(r'<h2 id="([\w-]+)">', html)
+    listed = re.findall(r'<li><a href="#([\w-]+)">', html)
+    assert listed == sections
+    assert {"what-if", "categories", "bands", "borderline", "duplicates", "look-alikes"} <= set(
+        sections
+    )
+    assert {"uncertain", "rejected", "sources", "size", "content"} <= set(sections)
+
+
+def test_page_shows_duplicates_beside_preferred_image(built_run: Shard) -> None:
+    clusters = page_of(built_run).split('<div class="cluster shots">')[1:]
+    assert clusters
+    for cluster in clusters:
+        notes = re.findall(r'<span class="note">([^<]*)', cluster.partition("</section>")[0])
+        assert notes[0].startswith("preferred")
+        assert set(notes[1:]) == {"same hash"}
+
+
+def test_page_structure_suits_assistive_technology(built_run: Shard) -> None:
+    html = page_of(built_run)
+    page = Page(html)
+    tags = Counter(tag for tag, _ in page.elements)
+    assert (tags["main"], tags["nav"], tags["h1"]) == (1, 1, 1)
+    assert not re.search(r"<th[^>]*>\s*</th>", html)
+    assert all(image["alt"] for image in page.images())
+    regions = [attributes for _, attributes in page.elements if attributes.get("role") == "region"]
+    assert all(region["tabindex"] == "0" and region["aria-label"] for region in regions)
+
+
+def test_page_colours_of_text_have_contrast() -> None:
+    css = resources.files("curate.stages.report").joinpath("page.css").read_text()
+    themes = re.findall(r"--paper: (#\w+);.*?--wash: (#\w+);.*?--accent: (#\w+)", css, re.DOTALL)
+    inks = re.findall(r"--ink: (#\w+); --soft: (#\w+)", css)
+    assert len(themes) == len(inks) == 3  # light, dark, print
+    for (paper, wash, accent), own in zip(themes, inks, strict=True):
+        for text in (accent, *own):
+            assert _contrast(text, paper) >= 4.5
+            assert _contrast(text, wash) >= 4.5
+
+
+def _contrast(one: str, other: str) -> float:
+    """WCAG 2's contrast ratio of two colours."""
+    light, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    digits = colour[1:] if len(colour) == 7 else "".join(digit * 2 for digit in colour[1:])
+    linear = []
+    for start in (0, 2, 4):
+        value = int(digits[start : start + 2], 16) / 255
+        linear.append(value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4)
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def test_page_escapes_text_from_the_web(make_run: MakeRun) -> None:
@@ -184,7 +259,8 @@ def test_page_escapes_text_from_the_web(make_run: MakeRun) -> None:
     assert "<script>alert(1)</script>" in page.text
     assert "script" not in {tag for tag, _ in page.elements}
     assert all("onerror" not in image for image in page.images())
-    assert not [attributes for tag, attributes in page.elements if tag == "a"]
+    links = [attributes["href"] for tag, attributes in page.elements if tag == "a"]
+    assert all(link.startswith("#") for link in links)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +301,7 @@ def test_page_of_all_rejected_rows_is_written(make_run: MakeRun) -> None:
     build_report(shard)
     text = Page(page_of(shard)).text
     assert "No image was kept of 300 candidates" in text
-    assert "Texture" in text
+    assert "how much of an image is fine detail" in text
 
 
 def test_page_of_one_category_without_licences_is_written(make_run: MakeRun) -> None:
@@ -280,6 +356,7 @@ def test_page_reports_missing_images_and_needed_candidates(make_run: MakeRun) ->
         summary = json.load(file)
     assert "Images still missing" in page
     for row in summary["shopping"]["categories"]:
-        assert f'<th scope="row">{row["category"]}</th><td class="n">{row["train"]:,}</td>' in page
+        cell = f'<td class="n" data-label="train">{row["train"]:,}</td>'
+        assert f'<th scope="row">{row["category"]}</th>{cell}' in page
     assert f"{summary['shape']['train']['ks']:.3f}" in page
     assert "no other choice comes nearer." in page
