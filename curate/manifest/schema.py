@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-SCHEMA_VERSION = "1.3"
+SCHEMA_VERSION = "1.4"
 
 _OTHER_STAGES = {
     "candidates": "id url host source licence caption",
     "fetch": "final_url http_status sha256 tar offset nbytes",
     "label": "broad category label_score label_margin label_model",
-    "select": "dup_cluster contaminated_by frequency_bin split status",
+    "select": "dup_cluster contaminated_by frequency_bin split tile_of tile_x tile_y status",
     "every stage": "reason",
     "ingest": "degraded_tar degraded_offset degraded_nbytes degraded_sha256 degradation task "
     "dataset",
@@ -151,6 +151,14 @@ MANIFEST: tuple[Column, ...] = (
     _text("contaminated_by", "benchmark and image that it, or a duplicate of it, shows a part of"),
     _int16("frequency_bin", "bin of the balanced frequency measure, 0 the lowest"),
     _text("split", "train or test", required=True),
+    # a tile's row points at the bytes of its whole image: decisions/0044
+    _text(
+        "tile_of",
+        "id of the image that the row is a box of; width, height, pixels and measures are the "
+        "box's, the rest is the image's; null for whole images",
+    ),
+    _int32("tile_x", "left side of the box in the upright image", "pixels"),
+    _int32("tile_y", "top of the box in the upright image", "pixels"),
 )
 
 REQUIRED: tuple[str, ...] = tuple(column.name for column in MANIFEST if column.required)

@@ -245,6 +245,8 @@ def _ledger(rows: pa.Table, decisions: pa.Table) -> pa.Table:
     columns["id"] = rows["id"]
     columns["reason"] = pc.coalesce(rows["reason"], columns["reason"])
     columns["status"] = pc.coalesce(columns["status"], "rejected")
+    for name in ("tile_of", "tile_x", "tile_y"):
+        columns.setdefault(name, pa.nulls(len(rows)))  # whole images are selected here
     # paths of this machine stay private; an older version measured keypoints
     hidden = {*types, *LOCAL.names, "keypoints"}
     order = [*types, *(name for name in columns if name not in hidden)]
