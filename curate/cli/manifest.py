@@ -44,6 +44,9 @@ def export(
     overlap: Annotated[
         int, typer.Option(help="Pixels that neighbouring crops share, at least.")
     ] = 192,
+    crops_as: Annotated[
+        str, typer.Option("--as", metavar="FORM", help="Form of crops: tar, files or lmdb.")
+    ] = "tar",
     skip_damaged: Annotated[
         bool,
         typer.Option(
@@ -56,7 +59,7 @@ def export(
     from curate.cli.step_bar import StepProgress
     from curate.manifest import ExportOptions, export_manifest
 
-    options = ExportOptions(per_file, crop, overlap, skip_damaged)
+    options = ExportOptions(per_file, crop, overlap, skip_damaged, crops_as)
     with StepProgress(new_console(stderr=True), "export") as steps:
         exported = export_manifest(source, out, to, options=options, progress=steps)
     for fault in exported.left_out[:SHOWN]:
@@ -110,9 +113,14 @@ def _show(manifest: Manifest, rows: int) -> None:
     console.print(statistics_table(manifest.path, summarise(manifest.table)))
     origin = {**manifest.metadata, "fingerprint": manifest.fingerprint}
     origin.pop("recipe", None)
+    if manifest.is_tiled:
+        images = len(set(manifest.column("tile_of")) - {None})
+        origin["tiles"] = f"boxes inside {counted(images, 'image')}, whose bpp they have"
     console.print(table("how it was made", ("", ""), sorted(origin.items())))
     if rows:
         columns = ["id", "category", "width", "height", "bpp", "hf_ratio_032", "split", "url"]
+        if manifest.is_tiled:
+            columns[2:2] = ["tile_x", "tile_y"]
         columns = [c for c in columns if c in manifest.table.column_names]
         head = manifest.table.select(columns).slice(0, rows).to_pylist()
         title = f"first {len(head)} of {counted(len(manifest), 'row')}"

@@ -39,6 +39,7 @@ __all__ = [
     "to_luma",
     "to_rgb",
     "upright",
+    "upright_size",
 ]
 
 MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 2**27)
@@ -280,6 +281,17 @@ def upright(pixels: Image.Image, image: Image.Image) -> Image.Image:
     """
     turn = _UPRIGHT.get(orientation(image))
     return pixels if turn is None else pixels.transpose(turn)
+
+
+def upright_size(data: bytes) -> tuple[int, int]:
+    """Return width and height of an image file's upright pixels, which are not decoded.
+
+    Raises:
+        ImageError: if it can't be opened.
+    """
+    with open_image(io.BytesIO(data)) as image:
+        turned = orientation(image) >= 5
+        return (image.height, image.width) if turned else image.size
 
 
 def _flat(image: Image.Image) -> Image.Image:

@@ -11,9 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.errors import ManifestError
+from curate.errors import ImageError, ManifestError
+from curate.images.decode import upright_size
 from curate.manifest.schema import MANIFEST, PAIRED, arrow_schema
 from curate.manifest.table import PLACES, Manifest, concat_rows
+from curate.manifest.tiles import Box, box_of, require_inside
 
 __all__ = ["Difference", "Fault", "compare", "find_faults"]
 
@@ -62,6 +64,8 @@ def _hex_digits(count: int) -> Test:
 _COLUMNS = (*MANIFEST, *PAIRED)
 _PLACE = {"tar", "offset", "nbytes", "sha256"}
 """Columns without which no bytes can be checked."""
+_BOX = {"tile_of", "tile_x", "tile_y", "width", "height"}
+"""Columns without which no box can be checked."""
 _SHARES = (
     "hf_ratio", "hf_ratio_032", "label_score", "label_margin", "border_share", "clipped_low",
     "clipped_high",
@@ -77,7 +81,12 @@ _RULES: tuple[tuple[Sequence[str], str, Test], ...] = (
         "not positive",
         lambda v: pc.greater(v, 0),
     ),
-    (["offset", "degraded_offset"], "negative", lambda v: pc.greater_equal(v, 0)),
+    (["tile_of"], "not 16 hex digits", _hex_digits(16)),
+    (
+        ["offset", "degraded_offset", "tile_x", "tile_y"],
+        "negative",
+        lambda v: pc.greater_equal(v, 0),
+    ),
     (["orientation"], "outside 1 to 8", _between(1, 8)),
     (["jpeg_quality"], "outside 1 to 100", _between(1, 100)),
     (_SHARES, "outside 0 to 1", _between(0, 1)),
@@ -106,9 +115,9 @@ def find_faults(manifest: Manifest, *, check_bytes: bool = False) -> Iterator[Fa
             if column.required:
                 yield from _faults(column.name, "null", pc.is_null(table[column.name]))
     yield from _find_broken_values(table, sound)
-    yield from _find_half_pairs(table)
+    yield from _find_half_rows(table)
     if check_bytes and sound >= _PLACE:
-        yield from _find_changed_images(manifest)
+        yield from _find_changed_images(manifest, boxes=sound >= _BOX)
     if check_bytes and manifest.is_paired:
         yield from _find_changed_partners(manifest)
 
@@ -145,11 +154,13 @@ def _find_broken_values(table: pa.Table, sound: set[str]) -> Iterator[Fault]:
         bpp = pc.divide(bits, table["pixels"].cast(pa.float64()))
         error = pc.abs(pc.subtract(bpp, table["bpp"]))
         right = pc.less_equal(error, pc.multiply(bpp, 1e-9))
+        if "tile_of" in sound:  # a tile has the bits per pixel of its image
+            right = pc.or_(right, pc.is_valid(table["tile_of"]))
         yield from _faults("bpp", "not 8 x coded_nbytes / pixels", pc.invert(right))
 
 
-def _find_half_pairs(table: pa.Table) -> Iterator[Fault]:
-    """Yield places and degraded images that lack a part."""
+def _find_half_rows(table: pa.Table) -> Iterator[Fault]:
+    """Yield places, degraded images and tiles that lack a part."""
     present = set(arrow_schema(_COLUMNS).names).intersection(table.column_names)
     for prefix in ("", "degraded_"):
         tar, offset = f"{prefix}tar", f"{prefix}offset"
@@ -163,17 +174,64 @@ def _find_half_pairs(table: pa.Table) -> Iterator[Fault]:
         for name in ("degraded_nbytes", "degradation", "task"):
             lacking = pc.and_(pairs, pc.is_null(table[name])) if name in present else pairs
             yield from _faults(name, "null, and the row is of a pair", lacking)
+    if "tile_of" in present:
+        tiles = pc.is_valid(table["tile_of"])
+        for name in ("tile_x", "tile_y"):
+            lacking = pc.and_(tiles, pc.is_null(table[name])) if name in present else tiles
+            yield from _faults(name, "null, and the row is of a tile", lacking)
+        if "degraded_sha256" in present:
+            both = pc.and_(tiles, pc.is_valid(table["degraded_sha256"]))
+            yield from _faults("tile_of", "set, and the row is of a pair", both)
 
 
-def _find_changed_images(manifest: Manifest) -> Iterator[Fault]:
-    for row, sha256 in enumerate(manifest.column("sha256")):
-        try:
-            digest = hashlib.sha256(manifest.read_bytes(row)).hexdigest()
-        except ManifestError as error:
-            yield Fault(row, "tar", str(error))
-        else:
-            if digest != sha256:
-                yield Fault(row, "sha256", f"the bytes hash to {digest}")
+def _find_changed_images(manifest: Manifest, *, boxes: bool) -> Iterator[Fault]:
+    """Yield bytes that can't be read or have changed, and tiles that leave their image.
+
+    Bytes that several tiles share are read once for those that follow one another.
+
+    Args:
+        manifest: with sound columns of `_PLACE`.
+        boxes: whether the columns of `_BOX` are sound, too.
+    """
+    first: int | None = None
+    fault: Fault | None = None
+    size: tuple[int, int] | None = None
+    rows = zip(manifest.first_rows, manifest.column("sha256"), strict=True)
+    for row, (first_row, sha256) in enumerate(rows):
+        if first_row != first:
+            first, (fault, size) = first_row, _check_bytes(manifest, row, sha256)
+        box = _box(manifest, row) if boxes and size else None
+        if fault is not None:
+            yield replace(fault, row=row)
+        elif box is not None and size is not None:
+            try:
+                require_inside(box, size, "tile")
+            except ManifestError as error:
+                yield Fault(row, "tile_of", str(error).removeprefix("tile: "))
+
+
+def _check_bytes(
+    manifest: Manifest, row: int, sha256: str
+) -> tuple[Fault | None, tuple[int, int] | None]:
+    """Return the fault of a row's bytes, and if it is a tile the size of the whole image."""
+    try:
+        data = manifest.read_bytes(row)
+    except ManifestError as error:
+        return Fault(row, "tar", str(error)), None
+    if (digest := hashlib.sha256(data).hexdigest()) != sha256:
+        return Fault(row, "sha256", f"the bytes hash to {digest}"), None
+    if not manifest.is_tiled or manifest.column("tile_of")[row] is None:
+        return None, None
+    try:
+        return None, upright_size(data)
+    except ImageError as error:
+        return Fault(row, "tile_of", f"its image can't be opened: {error}"), None
+
+
+def _box(manifest: Manifest, row: int) -> Box | None:
+    """Return the box of a tile; None for a whole image, and where a corner is missing."""
+    known = {name: manifest.column(name)[row] for name in _BOX}
+    return box_of(known) if None not in known.values() else None
 
 
 def _find_changed_partners(manifest: Manifest) -> Iterator[Fault]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from curate.manifest.schema import candidate_id
 
-__all__ = ["derived_row"]
+__all__ = ["derived_row", "written_tile"]
 
 _INHERITED = (
     "final_url", "host", "source", "licence", "caption", "http_status", "broad", "category",
@@ -40,5 +40,28 @@ def derived_row(
         "height": height,
         "pixels": width * height,
         "bpp": 8 * len(data) / (width * height),
+        **facts,
+    }
+
+
+def written_tile(row: Mapping[str, Any], sha256: str, nbytes: int, **facts: Any) -> dict[str, Any]:
+    """Return the row of a tile that was written out as an image of its own; its measures stay.
+
+    Args:
+        row: row of the tile.
+        sha256: of the new file.
+        nbytes: of the new file.
+        facts: further columns of the new image.
+    """
+    of_old_file = ("coded_nbytes", "jpeg_quality", "chroma_subsampling")
+    return {
+        **row,
+        **dict.fromkeys((*of_old_file, "tile_of", "tile_x", "tile_y")),
+        "crop_of": row["tile_of"],
+        "crop_x": row["tile_x"],
+        "crop_y": row["tile_y"],
+        "sha256": sha256,
+        "nbytes": nbytes,
+        "bpp": 8 * nbytes / row["pixels"],
         **facts,
     }

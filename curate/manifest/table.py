@@ -88,6 +88,26 @@ class Manifest:
         name = "degraded_sha256"
         return name in self.table.column_names and self.table[name].null_count < len(self)
 
+    @cached_property
+    def is_tiled(self) -> bool:
+        """Whether any row is a box inside an image."""
+        name = "tile_of"
+        return name in self.table.column_names and self.table[name].null_count < len(self)
+
+    @cached_property
+    def first_rows(self) -> Sequence[int]:
+        """First tile of the same image file, for each row; of a whole image the row itself."""
+        if not self.is_tiled:
+            return range(len(self))
+        # a published manifest has no places, and there the hash alone tells files apart
+        names = [n for n in ("tar", "offset", "sha256") if n in self.table.column_names]
+        places = zip(*map(self.column, names), strict=True)
+        first: dict[object, int] = {}
+        rows = []
+        for row, (tile_of, place) in enumerate(zip(self.column("tile_of"), places, strict=True)):
+            rows.append(row if tile_of is None else first.setdefault(place, row))
+        return rows
+
     def read_bytes(self, row: int) -> bytes:
         """Return the bytes of a row's image, exactly as served.
 

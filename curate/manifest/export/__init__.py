@@ -10,7 +10,7 @@
 | folder | train/ and val/CATEGORY/ | torchvision, anything that reads files |
 | fiftyone | files, and their rows as JSON | FiftyOne |
 | lmdb | train.lmdb and test.lmdb of PNG files, with meta_info.txt | BasicSR and its descendants |
-| crops | sub-images as PNG, and a manifest of them | `curate train` |
+| crops | sub-images as PNG in tars, files or LMDBs, and a manifest | `curate train`, BasicSR |
 """
 
 from __future__ import annotations

@@ -7,11 +7,12 @@ import io
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
-from typing import Any, TypeVar
+from itertools import accumulate, chain
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -19,15 +20,25 @@ from curate.errors import ImageError, ManifestError
 from curate.images.decode import open_image, to_rgb
 from curate.images.encode import encode_picture
 from curate.images.file_format import EXTENSIONS
-from curate.images.picture_facts import PictureFacts
+from curate.images.picture_facts import PictureFacts, fits_profile
+from curate.manifest.derived import written_tile
 from curate.manifest.table import Manifest, check_names, concat_rows, drop_places, encode_published
+from curate.manifest.tiles import box_of, check_tiles, require_inside
 
-__all__ = ["PNG_LEVEL", "ExportOptions", "Images", "name_of", "to_png"]
+__all__ = ["CROP_FORMS", "PNG_LEVEL", "ExportOptions", "Images", "name_of", "png_facts", "to_png"]
+
+CROP_FORMS = ("tar", "files", "lmdb")
+"""Forms of `crops`."""
 
 PNG_LEVEL = 3
 """zlib's level; BasicSR's own scripts take 1 or 3."""
 
-T = TypeVar("T")
+ORIGIN = pa.schema([("crop_of", pa.string()), ("crop_x", pa.int32()), ("crop_y", pa.int32())])
+"""Columns of an image that was cut from another one."""
+
+_PNG = {"format": "PNG", "mode": "RGB", "bit_depth": 8, "orientation": 1, "animated": False}
+_CHUNK = 10_000
+"""Rows that are objects at a time."""
 Row = dict[str, Any]
 Rows = NDArray[np.int64]
 """Numbers of rows."""
@@ -45,6 +56,8 @@ class ExportOptions:
     """Pixels that neighbouring crops share, at least."""
     skip_damaged: bool = False
     """Leave out images that can't be read or don't match the manifest, instead of failing."""
+    crops_as: str = "tar"
+    """Form of `crops`, one of CROP_FORMS."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.overlap < self.crop:
@@ -52,11 +65,17 @@ class ExportOptions:
             raise ManifestError(f"{sides}: take less than a side")
         if self.per_file < 1:
             raise ManifestError(f"a file can't hold {self.per_file} images: take 1 or more")
+        if self.crops_as not in CROP_FORMS:
+            known = ", ".join(CROP_FORMS)
+            raise ManifestError(f"no crops as {self.crops_as!r}: choose one of {known}")
 
 
 @dataclass
 class Images:
-    """Rows of manifests with the bytes that they point at."""
+    """Rows of manifests with the bytes that they point at.
+
+    A tile comes as an image of its own, cut from its image and encoded as PNG, and its row too.
+    """
 
     manifests: Sequence[Manifest]
     """Train and test of a run, say; columns that one lacks are null there."""
@@ -72,6 +91,7 @@ class Images:
     def __post_init__(self) -> None:
         for manifest in self.manifests:
             check_names(manifest)
+            check_tiles(manifest)
             if manifest.is_paired:
                 raise ManifestError(
                     f"{manifest.path} is of pairs, and such an export would hold the clean images "
@@ -80,7 +100,13 @@ class Images:
         self._table = concat_rows(self.manifests)
         self.metadata = dict(self.manifests[0].metadata)
         self._rows = drop_places(self._table)
+        self.tiles = frozenset(chain.from_iterable(map(_tiles_of, self.manifests)))
+        """Ids of the rows that are tiles."""
         self.schema = self._rows.schema
+        if self.tiles:
+            self.schema = pa.unify_schemas([self.schema, ORIGIN])
+        self._files: dict[int, _File] = {}
+        self._image: tuple[object, Image.Image] | None = None
         # number of each manifest's first row, to find the manifest of a row
         self._starts = [0, *accumulate(map(len, self.manifests))]
 
@@ -105,17 +131,27 @@ class Images:
             ManifestError: for the first that can't be read or has another hash, unless such are
                 left out.
         """
-        for row, data, _ in self._read(rows, lambda data, where: None):
+        for row, data, _ in self._read(rows, decode=False):
             yield row, data
 
     def decode(self, rows: Rows) -> Iterator[tuple[Row, bytes, Image.Image]]:
         """Yield the same with the pixels: 8-bit RGB, upright; see `curate.images.decode.to_rgb`."""
-        return self._read(rows, _decode)
+        for row, data, image in self._read(rows, decode=True):
+            assert image is not None
+            yield row, data, image
 
     def published(self) -> bytes:
         """Encode a manifest of the exported images, without places, in the order of export."""
         rows = self._table.take(pa.array(self.exported, pa.int64()))
-        return encode_published(rows, self.metadata)
+        if not self.tiles:
+            return encode_published(rows, self.metadata)
+        tables = [self.schema.empty_table()]
+        for start in range(0, len(rows), _CHUNK):
+            numbers = self.exported[start : start + _CHUNK]
+            written = zip(numbers, rows.slice(start, _CHUNK).to_pylist(), strict=True)
+            chunk = [self._files[n].row_of(row) if n in self._files else row for n, row in written]
+            tables.append(pa.Table.from_pylist(chunk, self.schema))
+        return encode_published(pa.concat_tables(tables), self.metadata)
 
     def finish(self) -> None:
         """Refuse an export of nothing.
@@ -129,21 +165,20 @@ class Images:
         if not self.exported:
             raise ManifestError(f"{self.manifests[0].path} has no rows to export")
 
-    def _read(
-        self, rows: Rows, decode: Callable[[bytes, str], T]
-    ) -> Iterator[tuple[Row, bytes, T]]:
+    def _read(self, rows: Rows, *, decode: bool) -> Iterator[tuple[Row, bytes, Image.Image | None]]:
         for number in rows.tolist():
-            # the row in the whole table, and the place of the same row in its own manifest
             (row,) = self._rows.slice(number, 1).to_pylist()
-            part = bisect_right(self._starts, number) - 1
-            manifest, own_number = self.manifests[part], number - self._starts[part]
-            where = f"{manifest.path} row {own_number}"
+            found: tuple[Row, bytes, Image.Image | None]
             try:
-                data = manifest.read_bytes(own_number)
-                if (digest := hashlib.sha256(data).hexdigest()) != row["sha256"]:
-                    fault = f"its bytes hash to {digest}, not to {row['sha256']}"
-                    raise ManifestError(f"{where}: {fault}; fetch it again")
-                decoded = decode(data, where)
+                if row["id"] in self.tiles:
+                    tile = self._cut(number, row)
+                    data = to_png(tile)
+                    digest = hashlib.sha256(data).hexdigest()
+                    self._files[number] = _File(digest, len(data), png_facts(tile)["icc"])
+                    found = self._files[number].row_of(row), data, tile
+                else:
+                    data, where = self._bytes(number, row)
+                    found = row, data, _decode(data, where) if decode else None
             except ManifestError as error:
                 if not self.skip_damaged:
                     advice = "or leave such images out with --skip-damaged"
@@ -151,9 +186,56 @@ class Images:
                 self.left_out.append(str(error))
             else:
                 self.exported.append(number)
-                yield row, data, decoded
+                yield found
             if self.progress is not None:
                 self.progress(len(self.exported) + len(self.left_out), len(self._table))
+
+    def _bytes(self, number: int, row: Row) -> tuple[bytes, str]:
+        """Return the checked bytes that a row points at, and the row's name in errors."""
+        manifest, own_number = self._place(number)
+        where = f"{manifest.path} row {own_number}"
+        data = manifest.read_bytes(own_number)
+        if (digest := hashlib.sha256(data).hexdigest()) != row["sha256"]:
+            fault = f"its bytes hash to {digest}, not to {row['sha256']}"
+            raise ManifestError(f"{where}: {fault}; fetch it again")
+        return data, where
+
+    def _place(self, number: int) -> tuple[Manifest, int]:
+        """Return the manifest of a row of the whole table, and the row's number in it."""
+        part = bisect_right(self._starts, number) - 1
+        return self.manifests[part], number - self._starts[part]
+
+    def _cut(self, number: int, row: Row) -> Image.Image:
+        """Return a tile's pixels; tiles that follow one another share one decoding."""
+        manifest, own_number = self._place(number)
+        key = manifest.path, manifest.first_rows[own_number]
+        if self._image is None or self._image[0] != key:
+            self._image = key, _decode(*self._bytes(number, row))
+        image, box = self._image[1], box_of(row)
+        assert box is not None
+        require_inside(box, image.size, f"{manifest.path} row {own_number}")
+        return image.crop(box)
+
+
+@dataclass(frozen=True)
+class _File:
+    """File that a tile was written to."""
+
+    sha256: str
+    nbytes: int
+    icc: bool
+
+    def row_of(self, tile: Row) -> Row:
+        """Return the row of the file, from the row of the tile."""
+        return written_tile(tile, self.sha256, self.nbytes, **(_PNG | {"icc": self.icc}))
+
+
+def _tiles_of(manifest: Manifest) -> list[str]:
+    if not manifest.is_tiled:
+        return []
+    is_tile = pc.is_valid(manifest.table["tile_of"])
+    ids: list[str] = manifest.table["id"].filter(is_tile).to_pylist()
+    return ids
 
 
 def name_of(row: Row) -> str:
@@ -165,6 +247,11 @@ def to_png(image: Image.Image) -> bytes:
     """Encode pixels as a PNG file, with a profile that fits them, at OpenCV's compression level."""
     facts = PictureFacts(profile=image.info.get("icc_profile") or b"")
     return encode_picture(image, "PNG", facts, compress_level=PNG_LEVEL)
+
+
+def png_facts(image: Image.Image) -> dict[str, Any]:
+    """Return the columns that say what `to_png` writes."""
+    return _PNG | {"icc": fits_profile(image.info.get("icc_profile") or b"", "RGB")}
 
 
 def _decode(data: bytes, where: str) -> Image.Image:

@@ -12,7 +12,13 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from curate.errors import ManifestError
-from curate.manifest.table import Manifest, concat_rows, drop_places, encode_published
+from curate.manifest.table import (
+    Manifest,
+    concat_rows,
+    drop_places,
+    encode_published,
+    replace_column,
+)
 from curate.storage import atomic
 from curate.storage.parquet import encode_table
 
@@ -48,12 +54,12 @@ def write_urls(manifests: Sequence[Manifest], path: str | PurePath) -> int:
     """Write URLs for img2dataset: bare in .txt; with hashes and more columns in .tsv and .parquet.
 
     Characters that a URL can't hold, such as a space, are percent-encoded, since img2dataset
-    doesn't do it. The ids stay the same.
+    doesn't do it. The ids stay the same. Tiles of one file have one line, with the image's id.
 
     Raises:
         ManifestError: if an image has no web address, or the name ends otherwise.
     """
-    table = concat_rows(manifests)
+    table = _whole_images(concat_rows(manifests))
     table = table.select([name for name in _URL_COLUMNS if name in table.column_names])
     # `file:` URLs mean nothing to others
     urls = pa.array([_escape(url) for url in table["url"].to_pylist()], pa.string())
@@ -75,6 +81,32 @@ def write_urls(manifests: Sequence[Manifest], path: str | PurePath) -> int:
             raise ManifestError(f"can't write URLs to {path}: name it .txt, .tsv or .parquet")
     atomic.write(path, data)
     return len(table)
+
+
+def _whole_images(table: pa.Table) -> pa.Table:
+    """Return one row for each image of which there are tiles, and all other rows as they are.
+
+    Facts of a tile's pixels are null, since the whole image's aren't known.
+    """
+    if "tile_of" not in table.column_names:
+        return table
+    urls, ids, origins = (table[name].to_pylist() for name in ("url", "id", "tile_of"))
+    seen = {id_ for id_, origin in zip(ids, origins, strict=True) if origin is None}
+    kept = []
+    for row, origin in enumerate(origins):
+        if origin is None or origin not in seen:
+            kept.append(row)
+        if origin is not None:
+            seen.add(origin)
+            ids[row], urls[row] = origin, urls[row].partition("#")[0]
+    whole = pc.is_null(table["tile_of"])
+    for name in ("width", "height", "pixel_sha256", "phash"):
+        if name in table.column_names:
+            known = pc.if_else(whole, table[name], pa.scalar(None, table[name].type))
+            table = replace_column(table, name, known)
+    for name, values in (("url", urls), ("id", ids)):
+        table = replace_column(table, name, pa.array(values, pa.string()))
+    return table.take(pa.array(kept, pa.int64()))
 
 
 def _escape(url: str) -> str:

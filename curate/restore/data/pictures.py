@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -15,6 +15,7 @@ from curate.errors import ImageError, ManifestError, RestoreError
 from curate.images.decode import FORMATS, open_image, to_rgb
 from curate.manifest import Manifest, read_manifest
 from curate.manifest.table import check_names
+from curate.manifest.tiles import Box, box_of, check_tiles, require_inside
 from curate.restore.data.degradations import TASKS
 from curate.runtime import isolated
 from curate.storage.atomic import list_files
@@ -41,6 +42,22 @@ class Picture:
     source: Manifest | str
     """The manifest that it is a row of, or the file's fsspec URL."""
     row: int = 0
+
+    @property
+    def file(self) -> Hashable:
+        """The image file that it is, or is a tile of; equal for all tiles of one file."""
+        if self.box is None or not isinstance(self.source, Manifest):
+            return self
+        place = (self.source.column(name)[self.row] for name in ("tar", "offset", "sha256"))
+        return self.source.root, *place
+
+    @property
+    def box(self) -> Box | None:
+        """The part of its image that it is, if it is a tile."""
+        if not isinstance(self.source, Manifest) or not self.source.is_tiled:
+            return None
+        names = ("tile_of", "tile_x", "tile_y", "width", "height")
+        return box_of({name: self.source.column(name)[self.row] for name in names})
 
     @property
     def is_paired(self) -> bool:
@@ -71,21 +88,42 @@ class Picture:
         return self.source
 
     def read(self) -> NDArray[np.uint8]:
-        """Read and decode it; see `decode`."""
+        """Read and decode it; see `decode`.
+
+        Raises:
+            ManifestError: if it is a tile whose box leaves its image.
+        """
+        return self.cut(self.read_whole())
+
+    def read_whole(self) -> NDArray[np.uint8]:
+        """Read and decode the image that it is, or is a tile of."""
         if isinstance(self.source, Manifest):
             return decode(self.source.read_bytes(self.row), self._place)
         with open_file(self.source) as file:
             return decode(file.read(), self._place)
 
+    def cut(self, whole_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return its part of the whole image, as a view.
+
+        Raises:
+            ManifestError: if its box leaves the image.
+        """
+        box = self.box
+        if box is None:
+            return whole_HWC
+        require_inside(box, whole_HWC.shape[1::-1], self._place)
+        left, top, right, bottom = box
+        return whole_HWC[top:bottom, left:right]
+
     def read_all(self) -> Sequence[NDArray[np.uint8]]:
-        """Read and decode the clean picture, then the degraded one if there is one.
+        """Read and decode the whole clean image, then the degraded one if there is one.
 
         Raises:
             RestoreError: if one can't be read or decoded; names it.
         """
         failures: list[str] = []
         with isolated(failures.append):
-            return self.read_pair() if self.is_paired else [self.read()]
+            return self.read_pair() if self.is_paired else [self.read_whole()]
         place = "" if self._place in failures[0] else f"{self._place}: "
         raise RestoreError(f"{place}{failures[0]}")
 
@@ -134,6 +172,7 @@ def open_pictures(where: str | os.PathLike[str] | Manifest) -> list[Picture]:
     source = open_source(where)
     if isinstance(source, Manifest):
         check_names(source)
+        check_tiles(source)
         place = source.path
         if source.is_paired and (unknown := set(source.column("task")) - {*TASKS, None}):
             known = f"the tasks are {', '.join(TASKS)}"
