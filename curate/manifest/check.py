@@ -64,8 +64,6 @@ def _hex_digits(count: int) -> Test:
 _COLUMNS = (*MANIFEST, *PAIRED)
 _PLACE = {"tar", "offset", "nbytes", "sha256"}
 """Columns without which no bytes can be checked."""
-_BOX = {"tile_of", "tile_x", "tile_y", "width", "height"}
-"""Columns without which no box can be checked."""
 _SHARES = (
     "hf_ratio", "hf_ratio_032", "label_score", "label_margin", "border_share", "clipped_low",
     "clipped_high",
@@ -93,6 +91,8 @@ _RULES: tuple[tuple[Sequence[str], str, Test], ...] = (
     (_NUMBERS, "not a number", pc.is_finite),
 )
 """Columns, the fault of a value in them, and the test that sound values pass."""
+_BOX = {"tile_of", "tile_x", "tile_y", "width", "height"}
+"""Columns without which no box can be checked."""
 
 
 def find_faults(manifest: Manifest, *, check_bytes: bool = False) -> Iterator[Fault]:
@@ -120,6 +120,9 @@ def find_faults(manifest: Manifest, *, check_bytes: bool = False) -> Iterator[Fa
         yield from _find_changed_images(manifest, boxes=sound >= _BOX)
     if check_bytes and manifest.is_paired:
         yield from _find_changed_partners(manifest)
+    if manifest.is_paired and manifest.is_tiled:
+        both = pc.and_(pc.is_valid(table["tile_of"]), pc.is_valid(table["degraded_sha256"]))
+        yield from _faults("tile_of", "set, and the row is of a pair", both)
 
 
 def _faults(column: str, message: str, broken: pa.ChunkedArray) -> Iterator[Fault]:
@@ -179,9 +182,6 @@ def _find_half_rows(table: pa.Table) -> Iterator[Fault]:
         for name in ("tile_x", "tile_y"):
             lacking = pc.and_(tiles, pc.is_null(table[name])) if name in present else tiles
             yield from _faults(name, "null, and the row is of a tile", lacking)
-        if "degraded_sha256" in present:
-            both = pc.and_(tiles, pc.is_valid(table["degraded_sha256"]))
-            yield from _faults("tile_of", "set, and the row is of a pair", both)
 
 
 def _find_changed_images(manifest: Manifest, *, boxes: bool) -> Iterator[Fault]:

@@ -107,7 +107,7 @@ class TrainRecipe(Config):
     samples_per_epoch: PositiveInt | Literal["auto"] = "auto"
     """Patches in an epoch; `auto` takes one of each picture, times its group's repeat."""
     crops_per_image: PositiveInt = 1
-    """Patches cut from a picture each time it is decoded."""
+    """Patches cut from a picture each time it is decoded; they come in different batches."""
     phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
     """Phases, one after the other, with one optimiser."""
     losses: Losses = Losses()

@@ -83,6 +83,15 @@ class Schedule:
                 start += 1
                 sample += phase.batch
 
+    def place_of(self, sample: int) -> tuple[int, int] | None:
+        """Return a sample's phase and its position in its batch; None after the last sample."""
+        for number, phase in enumerate(self.phases):
+            samples = phase.epochs * (self.samples_per_epoch // phase.batch) * phase.batch
+            if sample < samples:
+                return number, sample % phase.batch
+            sample -= samples
+        return None
+
     def learning_rate(self, step: int) -> float:
         """Return a step's rate: a linear warm-up, then half a cosine from `lr` to `lr_end`."""
         for phase in self.phases:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import uuid
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,9 +13,9 @@ import psutil
 import pytest
 import torch
 
-from curate.restore.data.loader import PatchLoader
+from curate.restore.data.loader import PatchLoader, _requests, _Share
 from curate.restore.data.patches import Group, PatchDataset
-from curate.restore.data.pictures import open_pictures
+from curate.restore.data.pictures import Picture, open_pictures
 from curate.restore.recipe import Phase
 from curate.restore.schedule import Schedule
 
@@ -26,11 +27,14 @@ SCHEDULE = Schedule(PHASES, 9)  # 4 + 4 + 2 + 2 + 2 steps; the ninth sample fill
 
 
 def loader(
-    where: str | Path, step: list[int], schedule: Schedule = SCHEDULE, **changes: int
+    where: str | Path,
+    step: list[int],
+    schedule: Schedule = SCHEDULE,
+    crops_per_image: int = 1,
+    **changes: int,
 ) -> PatchLoader:
-    patches = PatchDataset(
-        [Group(open_pictures(where), {"denoise_25": 1})], schedule.phases, seed=0
-    )
+    groups = [Group(open_pictures(where), {"denoise_25": 1})]
+    patches = PatchDataset(groups, schedule.phases, seed=0, crops_per_image=crops_per_image)
     return PatchLoader(patches, schedule, lambda: step[0], **changes)
 
 
@@ -61,24 +65,56 @@ def test_the_schedule_is_arithmetic() -> None:
     assert all(list(SCHEDULE.batches(step)) == everything[step:] for step in range(15))
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_it_can_begin_at_any_step(photos: Path, workers: int) -> None:
-    whole = list(run_through(loader(photos, step := [0]), step))
+@pytest.mark.parametrize(("workers", "crops"), [(0, 1), (0, 3), (2, 3)])
+def test_it_can_begin_at_any_step(photos: Path, workers: int, crops: int) -> None:
+    whole = list(run_through(loader(photos, step := [0], crops_per_image=crops), step))
     assert [batch.shape for batch in whole] == [(2, 3, 16, 16)] * 8 + [(4, 3, 24, 24)] * 6
     for begin in (1, 7, 8, 13):
-        part = list(run_through(loader(photos, step := [begin], workers=workers), step))
+        batches = loader(photos, step := [begin], crops_per_image=crops, workers=workers)
+        part = list(run_through(batches, step))
         assert len(part) == 14 - begin
         assert all(torch.equal(a, b) for a, b in zip(part, whole[begin:], strict=True))
 
 
-def test_processes_share_each_step(photos: Path) -> None:
-    whole = list(run_through(loader(photos, step := [0]), step))
-    halves = [
-        list(run_through(loader(photos, step := [0], rank=rank, world=2), step))
-        for rank in range(2)
-    ]
+@pytest.mark.parametrize("crops", [1, 3])
+def test_processes_share_each_step(photos: Path, crops: int) -> None:
+    whole = list(run_through(loader(photos, step := [0], crops_per_image=crops), step))
+    halves = []
+    for rank in range(2):
+        share = loader(photos, step := [0], crops_per_image=crops, rank=rank, world=2)
+        halves.append(list(run_through(share, step)))
     for all_of_it, *parts in zip(whole, *halves, strict=True):
         assert torch.equal(all_of_it, torch.cat(parts))
+
+
+@pytest.mark.parametrize("crops", [1, 4])
+def test_loader_decodes_each_picture_once_a_pass_and_spreads_its_crops(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, crops: int
+) -> None:
+    decoded: list[str] = []
+    read = Picture.read_whole
+    monkeypatch.setattr(
+        Picture, "read_whole", lambda self: (decoded.append(self.id), read(self))[1]
+    )
+    schedule = Schedule([Phase(epochs=1, crop=16, batch=8, lr=1)], 8 * crops)
+    pictures = open_pictures(photos)
+    patches = PatchDataset(
+        [Group(pictures, {"denoise_25": 1})],
+        schedule.phases,
+        seed=0,
+        crops_per_image=crops,
+        cache_bytes=0,
+    )
+    requests = _requests(patches, _Share(schedule, 0, 1), 0, deque())
+    assert [len(keys) for keys in requests] == [8] * crops, "workers share a pass evenly"
+    batches = list(PatchLoader(patches, schedule, lambda: 0))
+    assert len(batches) == crops
+    assert sorted(decoded) == sorted(picture.id for picture in pictures)
+    for step in range(crops):
+        samples = map(patches.sample, range(8 * step, 8 * step + 8))
+        assert len({sample.picture for sample in samples}) == 8
+        expected = torch.stack([patches[0, number][1] for number in range(8 * step, 8 * step + 8)])
+        assert torch.equal(batches[step][1], expected)
 
 
 def test_one_pool_of_workers_serves_all_epochs_without_growing(photos: Path) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 
 from curate.errors import RestoreError
 from curate.restore.data.patches import Key, PatchDataset
@@ -77,7 +79,7 @@ class Unreadable:
     def can_read(self, picture: Picture) -> bool:
         """Return whether a picture can be read; add it if not."""
         with isolated(self.add):
-            picture.read_all()
+            picture.cut(picture.read_all()[0])
             return True
         return False
 
@@ -103,7 +105,8 @@ class PatchLoader:
     """Iterable over the steps of an epoch, from the training's current step on.
 
     Its workers live as long as it does: they go on to the next epoch's patches while the training
-    uses up the last ones.
+    uses up the last ones. With the first sample of a picture they cut all others that one decoding
+    serves. These wait here for their steps.
 
     Args:
         patches: samples of the training.
@@ -132,6 +135,9 @@ class PatchLoader:
         self._workers, self._rank, self._world = workers, rank, world
         self._batches: Iterator[Any] | None = None
         self._next = 0
+        self._steps: Iterator[list[Key]] = iter(())
+        self._asked: deque[list[Key]] = deque()
+        self._waiting: dict[Key, tuple[Tensor, ...]] = {}
 
     def __len__(self) -> int:
         return self._schedule.steps_in(self._schedule.epoch_of(self._step()))
@@ -140,10 +146,15 @@ class PatchLoader:
         step = self._step()
         end = self._schedule.first_step(self._schedule.epoch_of(step) + 1)
         if self._batches is None or step != self._next:
+            share = _Share(self._schedule, self._rank, self._world)
+            self._steps = share.keys(step)
+            self._asked.clear()
+            self._waiting.clear()
             loader = DataLoader(
                 self._patches,
-                batch_sampler=_keys(self._schedule, step, self._rank, self._world),
+                batch_sampler=_requests(self._patches, share, step, self._asked),
                 num_workers=self._workers,
+                collate_fn=_stack_by_crop,
                 pin_memory=torch.cuda.is_available(),
             )
             self._batches = iter(loader)
@@ -167,16 +178,30 @@ class PatchLoader:
         Raises:
             RestoreError: if a worker died, or too many pictures can't be read.
         """
-        try:
-            *batch, failures_B = next(batches)
-        except (ConnectionError, EOFError) as error:
-            # a worker that dies while it returns a batch leaves a broken connection
-            if not self._workers:
-                raise
-            raise worker_died(error) from error
-        for failure in failures_B:
-            self._unreadable.add(failure)
-        return batch
+        wanted = next(self._steps)
+        while not self._waiting.keys() >= set(wanted):
+            try:
+                parts = next(batches)
+            except (ConnectionError, EOFError) as error:
+                # a worker that dies while it returns a batch leaves a broken connection
+                if not self._workers:
+                    raise
+                raise worker_died(error) from error
+            request = self._asked.popleft()
+            for *_, failures_B in parts:
+                for failure in failures_B:
+                    self._unreadable.add(failure)
+            if request == wanted and len(parts) == 1:
+                *batch, _ = parts[0]
+                return batch
+            # copies, since a slice would keep the whole part in shared memory
+            keys = iter(request)
+            for *tensors, _ in parts:
+                for sample in zip(*tensors, strict=True):
+                    self._waiting[next(keys)] = tuple(tensor.clone() for tensor in sample)
+        samples = [self._waiting.pop(key) for key in wanted]
+        batch = [torch.stack(tensors) for tensors in zip(*samples, strict=True)]
+        return [tensor.pin_memory() for tensor in batch] if torch.cuda.is_available() else batch
 
     def close(self) -> None:
         """End the workers."""
@@ -192,8 +217,62 @@ def worker_died(error: Exception) -> RestoreError:
     )
 
 
-def _keys(schedule: Schedule, step: int, rank: int, world: int) -> Iterator[list[Key]]:
-    """Yield one process's share of each step's keys for `PatchDataset`, from a step on."""
-    for phase, samples in schedule.batches(step):
-        share = len(samples) // world
-        yield [(phase, number) for number in samples[rank * share : (rank + 1) * share]]
+@dataclass(frozen=True)
+class _Share:
+    """One process's share of the samples of a training."""
+
+    schedule: Schedule
+    rank: int
+    world: int
+
+    def keys(self, step: int) -> Iterator[list[Key]]:
+        """Yield its keys of each step, from one on."""
+        for phase, samples in self.schedule.batches(step):
+            share = len(samples) // self.world
+            own = samples[self.rank * share : (self.rank + 1) * share]
+            yield [(phase, number) for number in own]
+
+    def key(self, number: int) -> Key | None:
+        """Return the key of a sample; None if another process has it, or the training is over."""
+        place = self.schedule.place_of(number)
+        if place is None:
+            return None
+        phase, position = place
+        owner = position // (self.schedule.phases[phase].batch // self.world)
+        return (phase, number) if owner == self.rank else None
+
+
+def _requests(
+    patches: PatchDataset, share: _Share, step: int, asked: deque[list[Key]]
+) -> Iterator[list[Key]]:
+    """Yield keys to cut at once, in the order of need: a batch, or little more.
+
+    With the first key of a decoding come all others that it serves.
+
+    Args:
+        patches: samples of the training.
+        share: the process's own.
+        step: first one whose keys are wanted.
+        asked: gets each request, too.
+    """
+    begin = next((samples.start for _, samples in share.schedule.batches(step)), 0)
+    request: list[Key] = []
+    for own in share.keys(step):
+        for _, number in own:
+            later = [sibling for sibling in patches.siblings(number) if sibling >= begin]
+            keys = [key for key in map(share.key, later) if key is not None]
+            if keys[0][1] == number:
+                request += keys
+            if len(request) >= len(own):
+                asked.append(request)
+                yield request
+                request = []
+    if request:
+        asked.append(request)
+        yield request
+
+
+def _stack_by_crop(samples: Sequence[Any]) -> list[Any]:
+    """Stack samples that follow one another, apart where the crop changes between phases."""
+    runs = groupby(samples, key=lambda sample: sample[1].shape)
+    return [default_collate(list(run)) for _, run in runs]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from curate.errors import RestoreError
+from curate.errors import ManifestError, RestoreError
 from curate.restore.data.degradations import (
     TASKS,
     Degradation,
@@ -22,8 +23,9 @@ from curate.restore.data.degradations import (
     generator,
     parse_degradation,
 )
+from curate.restore.data.passes import LONGEST, Passes
 from curate.restore.data.pictures import Picture
-from curate.restore.data.scenes import hold_scenes
+from curate.restore.data.scenes import hold_scenes, image_of
 from curate.restore.recipe import Phase
 
 __all__ = [
@@ -81,16 +83,17 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):
     picture is degraded by a drawn degradation.
 
     Samples are numbered through the training. They go over all groups in shuffled passes, one after
-    the other, whatever the epochs. Each picture gives `crops_per_image` samples in a row, and is
-    decoded once for them. Each sample draws from a generator seeded with (seed, number), so the
-    number and order of workers change nothing, and a training can resume anywhere. A picture that
-    can't be read is replaced by another one, drawn by the sample's number.
+    the other, whatever the epochs. Each picture gives `crops_per_image` samples, which lie apart;
+    see `Passes`. Tiles of one image file share a visit, so that one decoding serves them all. Each
+    sample draws from a generator seeded with (seed, number), so the number and order of workers
+    change nothing, and a training can resume anywhere. A picture that can't be read is replaced by
+    another one, drawn by the sample's number.
 
     Args:
         groups: pictures to cut from.
         phases: crops, and weights that override the groups'.
         seed: seed of the whole training.
-        crops_per_image: samples per decoded picture.
+        crops_per_image: samples of each picture in a pass.
         cache_bytes: limit of each worker's cache of decoded pictures, which always holds one.
         views: degraded crops of each sample.
 
@@ -113,22 +116,22 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):
         self.cache = _Cache(cache_bytes)
         self._failures: dict[Picture, str] = {}
         self.draws = {}
-        entries: list[tuple[int, int]] = []
+        visits: list[list[tuple[int, int]]] = []
         for number, group in enumerate(groups):
             for position, phase in enumerate(phases):
                 self.draws[position, number] = _Draw.build(group.degradations, phase)
-            entries += [(number, i) for i in range(len(group.pictures))] * group.repeat
+            visits += _visits(number, group.pictures, crops_per_image) * group.repeat
         # (group, picture) of every sample of a pass, before it is shuffled
-        self._entries_N2 = np.array(entries, dtype=np.int32)
-        self._pass: tuple[int, NDArray[np.int64]] = -1, np.empty(0, np.int64)
+        self._entries_N2 = np.array(list(chain.from_iterable(visits)), dtype=np.int32)
+        self._passes = Passes([len(visit) for visit in visits], seed)
 
     def sample(self, number: int) -> Sample:
         """Return the picture of a sample."""
-        count = len(self._entries_N2)
-        pass_, position = divmod(number // self.crops_per_image, count)
-        if self._pass[0] != pass_:
-            self._pass = pass_, generator(self.seed, "pass", pass_).permutation(count)
-        return Sample(*self._entries_N2[self._pass[1][position]].tolist())
+        return Sample(*self._entries_N2[self._passes.entry(number)].tolist())
+
+    def siblings(self, number: int) -> list[int]:
+        """Return the numbers of the samples that one decoding serves, a given one among them."""
+        return self._passes.siblings(number)
 
     def __getitem__(self, key: Key) -> tuple[Tensor, Tensor, Tensor]:
         return self._cut(key)[:3]
@@ -165,11 +168,31 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):
             picture = self.groups[sample.group].pictures[sample.picture]
             if picture not in self._failures:
                 try:
-                    return sample, self.cache.read(picture), first_failure
-                except RestoreError as error:
+                    whole = self.cache.read(picture)
+                    return sample, [picture.cut(image) for image in whole], first_failure
+                except (ManifestError, RestoreError) as error:
                     self._failures[picture] = str(error)
             first_failure = first_failure or self._failures[picture]
         raise RestoreError(first_failure)
+
+
+def _visits(
+    group: int, pictures: Sequence[Picture], crops_per_image: int
+) -> list[list[tuple[int, int]]]:
+    """Return the (group, picture) of each sample, visit by visit.
+
+    A visit takes the tiles of one image file, as many as `LONGEST` allows.
+    """
+    files: dict[object, list[int]] = {}
+    for number, picture in enumerate(pictures):
+        files.setdefault(picture.file, []).append(number)
+    tiles = max(LONGEST // crops_per_image, 1)
+    visits = []
+    for numbers in files.values():
+        for start in range(0, len(numbers), tiles):
+            samples = [(group, number) for number in numbers[start : start + tiles]]
+            visits.append(samples * crops_per_image)
+    return visits
 
 
 @dataclass(frozen=True)
@@ -259,13 +282,16 @@ def hold_out(
     """Return the group to train on, and `count` of its pictures to validate on.
 
     These are of the test split, and can be read. Where it is empty they are of whole scenes, and
-    none of these is trained on.
+    none of these is trained on. Nor is a tile or crop of an image that has another one in the test
+    split.
 
     Raises:
         RestoreError: if no pictures are left to train on.
     """
     train = [picture for picture in group.pictures if picture.split != "test"]
     test = [picture for picture in group.pictures if picture.split == "test"]
+    shown = {image_of(picture) for picture in test}
+    train = [picture for picture in train if image_of(picture) not in shown]
     # in an order that depends on the seed and the ids alone
     ranked = sorted(test or train, key=lambda p: generator(seed, "validation", p.id).random())
     broken: set[Picture] = set()
@@ -327,15 +353,16 @@ class _Cache:
 
     def __init__(self, limit: int) -> None:
         self._limit, self._used = limit, 0
-        self._images: OrderedDict[Picture, Sequence[Image]] = OrderedDict()
+        self._images: OrderedDict[Hashable, Sequence[Image]] = OrderedDict()
 
     def read(self, picture: Picture) -> Sequence[Image]:
-        """Return the clean picture, then the degraded one if there is one."""
-        if picture in self._images:
-            self._images.move_to_end(picture)
-            return self._images[picture]
+        """Return the whole clean image, then the degraded one if there is one."""
+        file = picture.file
+        if file in self._images:
+            self._images.move_to_end(file)
+            return self._images[file]
         images = picture.read_all()
-        self._images[picture] = images
+        self._images[file] = images
         self._used += sum(image.nbytes for image in images)
         while self._used > self._limit and len(self._images) > 1:
             _, oldest = self._images.popitem(last=False)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from curate.manifest import Manifest
 from curate.restore.data.pictures import Picture
 
-__all__ = ["hold_scenes", "scene_of"]
+__all__ = ["hold_scenes", "image_of", "scene_of"]
 
 _SCENES = {
     "SIDD": r"/\d{4}_(\d{3})_[^/]*/",  # ten scenes, each by several cameras in several lights
@@ -21,15 +21,22 @@ _SCENES = {
 """Name of a dataset -> pattern of the scene in a clean image's URL."""
 
 
+def image_of(picture: Picture) -> str:
+    """Return a name for the image that a picture is, or is a tile or crop of."""
+    if not isinstance(picture.source, Manifest):
+        return picture.source
+    return str(picture.source.column("url")[picture.row]).partition("#")[0]
+
+
 def scene_of(picture: Picture) -> str:
     """Return a name for what a picture shows, equal for all pictures of one scene.
 
     Crops of one image have its URL, and pairs of one clean image too. A file outside of manifests
     is a scene by itself.
     """
+    url = image_of(picture)
     if not isinstance(picture.source, Manifest):
-        return picture.source
-    url = str(picture.source.column("url")[picture.row]).partition("#")[0]
+        return url
     dataset = ""
     if "dataset" in picture.source.table.column_names:
         dataset = picture.source.column("dataset")[picture.row] or ""
