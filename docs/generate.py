@@ -17,6 +17,7 @@ import curate
 from curate import manifest, restore
 from curate.cli.app import app
 from curate.cli.event_log import EVENTS
+from curate.cli.examples import EXAMPLES
 from curate.config import Config
 from curate.datasets.ingestion import Ingested
 from curate.datasets.statistics import BadFile, Survey
@@ -270,6 +271,9 @@ def _commands(group: Any, prefix: str) -> Iterator[str]:
         usage += " [OPTIONS]" if options else ""
         title = f"{prefix} {name}".removeprefix("curate ")
         text = f"## {title}\n\n    {usage}\n\n{sentence(command.help)}\n"
+        example, page = EXAMPLES[title]
+        link = f"[{page}](../how-to/{page}.md)"
+        text += f"\nExample: `curate {title} {example}`. More: {link}.\n"
         rows = []
         for p in arguments:
             rows.append((f"`{p.metavar or p.name.upper()}`", sentence(p.help or ""), "*required*"))

@@ -26,44 +26,51 @@ __all__ = ["ablate"]
 
 
 def ablate(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder whose selection is done.")],
-    out: Annotated[
-        str, typer.Option("--out", "-o", help="Folder for manifests, copies and summary.")
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="Run folder with a finished selection.")
     ],
-    images: Annotated[int, typer.Option("--images", "-n", help="Images of each subset.")] = 800,
+    out: Annotated[
+        str,
+        typer.Option("--out", "-o", help="Folder for the manifests, copied images and summary."),
+    ],
+    images: Annotated[
+        int, typer.Option("--images", "-n", help="Number of images in each subset.")
+    ] = 800,
     sizes: Annotated[
         str | None,
         typer.Option(
             metavar="N,N",
-            help="Further subsets of so many images; an eighth, a quarter, a half by default.",
+            help="Sizes of further subsets; an eighth, a quarter and a half by default.",
         ),
     ] = None,
     target: Annotated[
         list[str],
         typer.Option(
             metavar="ASPECT=X",
-            help="Mean that resolution (pixels), bpp, frequency (ratio) or diversity is to have; "
-            "may be repeated. By default in the paper's proportion to the reference.",
+            help="Target mean of resolution (pixels), bpp, frequency (ratio) or diversity; may be "
+            "repeated. By default in the paper's proportion to the reference.",
         ),
     ] = [],
     choose: Annotated[
         list[str],
         typer.Option(
-            metavar="ASPECT", help="Choose images for resolution or bpp, too, instead of copying."
+            metavar="ASPECT",
+            help="Choose other images for resolution or bpp, instead of degrading copies.",
         ),
     ] = [],
     tolerance: Annotated[
-        float, typer.Option(help="Share by which what is held may differ from the reference.")
+        float,
+        typer.Option(help="How far the other aspects may differ from the reference, as a share."),
     ] = 0.05,
-    seed: Annotated[int, typer.Option(help="Another one draws other images.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the choice.")] = 0,
     form: Format = "table",
     scheduler: Scheduler = "local",
     workers: Workers = None,
 ) -> None:
-    """Write subsets that differ in one aspect each: Table 9 and Figure 2 of the paper.
+    """Write subsets of a run that differ in one aspect each, as in Table 9 and Figure 2.
 
-    A reference, then low resolution, low bpp, low frequency and low diversity, then other sizes, to
-    train on and compare, each with its five measures beside the paper's.
+    There is a reference, a subset each of low resolution, bpp, frequency and diversity, and subsets
+    of other sizes. The table shows the five measures of each beside those of the paper.
     """
     from curate.cli.step_bar import StepProgress
     from curate.cli.tables import show

@@ -16,6 +16,7 @@ from curate.cli.ablation import ablate
 from curate.cli.curation import demo, probe, run, stage_commands
 from curate.cli.datasets import evaluate_labels, stats
 from curate.cli.decontaminate import decontaminate_app
+from curate.cli.examples import add_examples
 from curate.cli.ingest import ingest
 from curate.cli.manifest import export, manifest_app
 from curate.cli.models import models_app
@@ -26,7 +27,7 @@ from curate.stages.names import StageName
 
 app = typer.Typer(
     name="curate",
-    help="Restoration-grade image datasets from crawled URLs, and the restorers trained on them.",
+    help="Make image datasets for restoration from crawled URLs, and train restorers on them.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -57,6 +58,7 @@ for name, command in stage_commands():
 app.add_typer(models_app, name="models")
 app.add_typer(manifest_app, name="manifest")
 app.add_typer(decontaminate_app, name="decontaminate")
+add_examples(app)
 
 
 @app.callback(invoke_without_command=True)

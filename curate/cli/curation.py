@@ -47,23 +47,25 @@ def run(
         typer.Option(
             "--from",
             metavar="STAGE",
-            help="Run this stage and later ones again; what is downloaded stays.",
+            help="Run this stage and all later ones again; downloads are kept.",
         ),
     ] = None,
     verify: Annotated[
         bool,
-        typer.Option(
-            "--verify", help="Read every file that is there, to find what is damaged, and mend it."
-        ),
+        typer.Option("--verify", help="Read every file of the run, and repair damaged ones."),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the resolved recipe and what would be done.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Print the resolved recipe and the planned steps, and stop."
+        ),
     ] = False,
     log_json: LogJson = None,
 ) -> None:
-    """URLs in, manifest out. The same command again goes on where the last one stopped.
+    """Turn a list of URLs into a manifest of selected images.
 
-    Exits with 3 when every candidate was rejected.
+    Run the same command again to continue after a stop. The exit code is 3 if every candidate was
+    rejected.
     """
     from curate.pipeline.plan import plan_run
     from curate.recipe import Recipe
@@ -86,26 +88,29 @@ def probe(
     sample: Annotated[
         str,
         typer.Option(
-            help="A share such as 1%, held between 2,000 and 20,000 candidates, a number of them, "
-            "or all."
+            help="How many candidates to try: a share such as 1% (at least 2,000 and at most "
+            "20,000 candidates), a number, or all."
         ),
     ] = "1%",
     out: Annotated[
         str,
         typer.Option(
-            "--out", "-o", help="Run folder that is planned: its disk is looked at, it is not made."
+            "--out", "-o", help="Planned run folder, to check its disk; it is not created."
         ),
     ] = "run",
     scheduler: Annotated[
-        str, typer.Option(help="local (workers on this machine) or serial.")
+        str,
+        typer.Option(
+            help="Where to compute: local (workers on this machine) or serial (this process)."
+        ),
     ] = "local",
     workers: Workers = None,
     set_: Settings = [],
     json: Json = False,
 ) -> None:
-    """Before a long run: try a sample of the list, and report yield, cost and troubles.
+    """Try a sample of a list before a long run, and estimate its yield, cost and problems.
 
-    Nothing of the sample is kept. Exits with 1 when no image could be reached at all.
+    The sample is deleted afterwards. The exit code is 1 if no image could be downloaded.
     """
     from curate.cli.live_view import run_progress
     from curate.cli.tables import probe_summary
@@ -127,11 +132,11 @@ def probe(
 
 def demo(
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder for everything the demo makes.")
+        Path, typer.Option("--out", "-o", help="Folder for all files of the demo.")
     ] = Path("demo-run"),
-    port: Annotated[int, typer.Option(help="Loopback port of the sample crawl site.")] = 8391,
+    port: Annotated[int, typer.Option(help="Port of the sample site on this machine.")] = 8391,
 ) -> None:
-    """Try it all on sample pictures: crawl, curate, train, restore; five minutes, no network."""
+    """Crawl, curate, train and restore sample pictures, in five minutes and without a network."""
     from curate.cli.live_view import run_progress
     from curate.cli.step_bar import StepProgress
     from curate.demo import walk
@@ -178,19 +183,20 @@ def stage_commands() -> list[tuple[str, Callable[..., None]]]:
             scheduler="serial",
         ),
         _stage_command(
-            stages.FETCH, "Download the candidates' bytes.", options=(*_COMMON, "retry")
-        ),
-        _stage_command(stages.MEASURE, "Turn bytes into numbers."),
-        _stage_command(
-            stages.LABEL, "Apply the recipe's filters, and label what passes with CLIP."
+            stages.FETCH, "Download the files of all candidates.", options=(*_COMMON, "retry")
         ),
         _stage_command(
-            stages.MATCH, "Hold what passed the filters against the lists of benchmark images."
+            stages.MEASURE,
+            "Measure every downloaded image: size, bits per pixel, frequencies, hashes.",
         ),
+        _stage_command(
+            stages.LABEL, "Apply the recipe's filters, and label the images that pass with CLIP."
+        ),
+        _stage_command(stages.MATCH, "Find images that show a part of a benchmark image."),
         _stage_command(
             stages.SELECT,
-            "Choose a balanced dataset; write ledger and manifests. Workers pay for more than some "
-            "hundred shards.",
+            "Choose a balanced dataset, and write its ledger and manifests. Workers help only if "
+            "there are hundreds of shards.",
             scheduler="serial",
         ),
         report,

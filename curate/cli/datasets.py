@@ -19,18 +19,19 @@ __all__ = ["evaluate_labels", "stats"]
 
 def evaluate_labels(
     pictures: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Holds a folder of pictures for each category.")
+        Path,
+        typer.Argument(
+            metavar="FOLDER", help="Folder with a subfolder of pictures for each category."
+        ),
     ],
-    recipe: Annotated[str, typer.Option(help="Recipe whose labeller is judged.")] = "hq50k",
+    recipe: Annotated[str, typer.Option(help="Recipe whose labeller is evaluated.")] = "hq50k",
     set_: Settings = [],
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out", "-o", help="Folder for the tables as JSON and CSV, and for a figure."
-        ),
+        typer.Option("--out", "-o", help="Folder for the tables (JSON and CSV) and a figure."),
     ] = None,
 ) -> None:
-    """Judge a labeller and its prompts on pictures whose categories you know."""
+    """Measure how well a labeller finds the known categories of pictures."""
     from curate.cli.step_bar import StepProgress
     from curate.cli.tables import evaluation_tables
     from curate.recipe import Recipe
@@ -53,21 +54,26 @@ def stats(
     ],
     form: Annotated[
         str | None,
-        typer.Option("--format", "-f", help="table, csv, json or md; as --out ends, if not given."),
+        typer.Option(
+            "--format", "-f", help="table, csv, json or md; by default from the ending of --out."
+        ),
     ] = None,
     out: Annotated[
         str | None, typer.Option("--out", "-o", help="File to write instead of printing.")
     ] = None,
     label: Annotated[
         str | None,
-        typer.Option(metavar="RECIPE", help="Recipe whose labeller gives folders their diversity."),
+        typer.Option(
+            metavar="RECIPE",
+            help="Recipe whose labeller is used to compute the diversity of folders.",
+        ),
     ] = None,
     scheduler: Scheduler = "local",
     workers: Workers = None,
 ) -> None:
-    """Compare datasets with the paper's: number, pixels, bpp, high-frequency ratio, diversity.
+    """Compare datasets with those of the paper by size, bits per pixel, frequency and diversity.
 
-    Folders are measured as they are, without a run; what is no image is named and not counted.
+    Folders need no run. Files that are no images are listed and not counted.
     """
     from curate.cli.step_bar import StepProgress
     from curate.cli.tables import show

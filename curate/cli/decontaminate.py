@@ -22,12 +22,12 @@ def _group() -> None:  # with a callback, one command stays a command of the gro
 @decontaminate_app.command()
 def build(
     name: Annotated[str, typer.Argument(help="Name of the benchmark, such as Manga109.")],
-    folder: Annotated[str, typer.Argument(help="Its images, at any depth.")],
+    folder: Annotated[str, typer.Argument(help="Folder of its images; subfolders are included.")],
     out: Annotated[
-        str | None, typer.Option("--out", "-o", help="File to write; NAME.parquet if not given.")
+        str | None, typer.Option("--out", "-o", help="File to write; NAME.parquet by default.")
     ] = None,
 ) -> None:
-    """Write the list of a benchmark, without its images, for a recipe's select.benchmarks."""
+    """Write a list that recognises a benchmark's images, for select.benchmarks of a recipe."""
     from curate.cli.step_bar import StepProgress
     from curate.stages.match.build_list import build_benchmark
 

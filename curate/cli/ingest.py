@@ -20,26 +20,26 @@ __all__ = ["ingest"]
 
 
 def ingest(
-    name: Annotated[str, typer.Argument(help=f"{', '.join(_NAMES)} or {_LAST_NAME}.")],
-    folder: Annotated[str, typer.Argument(help="Where it lies, as it was unpacked.")],
-    out: Annotated[
-        str, typer.Option("--out", "-o", help="Folder for the manifests, of their own.")
-    ],
+    name: Annotated[str, typer.Argument(help=f"Dataset: {', '.join(_NAMES)} or {_LAST_NAME}.")],
+    folder: Annotated[str, typer.Argument(help="Folder of the unpacked dataset.")],
+    out: Annotated[str, typer.Option("--out", "-o", help="New folder for the manifests.")],
     split: Annotated[
         str | None,
-        typer.Option(metavar="train|test", help="What all of it is for, whatever its folders say."),
+        typer.Option(
+            metavar="train|test",
+            help="Put all images into this split, whatever their folders are called.",
+        ),
     ] = None,
     skip_mispaired: Annotated[
         bool,
-        typer.Option("--skip-mispaired", help="Leave out images without a partner of their size."),
+        typer.Option("--skip-mispaired", help="Skip images without a partner of the same size."),
     ] = False,
     scheduler: Scheduler = "local",
     workers: Workers = None,
 ) -> None:
-    """Make manifests of a dataset of the field, pairing clean and degraded images by their names.
+    """Write manifests for a well-known dataset, and pair its clean and degraded images.
 
-    The images stay where they are. SIDD's are cut into parts of 512 pixels, in tars beside the
-    manifests.
+    The images are not copied, except for SIDD: its images are cut into parts of 512 pixels.
     """
     from curate.cli.step_bar import StepProgress
     from curate.datasets.ingestion import ingest

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["export", "manifest_app"]
 
 manifest_app = typer.Typer(
-    help="Look at manifests, and make new ones of them.", no_args_is_help=True
+    help="Show, check, compare, combine and query manifests.", no_args_is_help=True
 )
 
 
@@ -26,23 +26,24 @@ def export(
     out: Annotated[
         str,
         typer.Option(
-            "--out", "-o", help="File of a list (manifest, csv, urls), folder of everything else."
+            "--out", "-o", help="File for a list (manifest, csv, urls), or folder for other kinds."
         ),
     ],
     to: Annotated[
         str | None,
         typer.Option(
             metavar="KIND",
-            help="manifest, csv, urls, webdataset, hf, folder, fiftyone, lmdb or crops; of lists "
-            "as --out ends, if not given: .parquet, .csv, .txt or .tsv.",
+            help="What to write: manifest, csv, urls, webdataset, hf, folder, fiftyone, lmdb or "
+            "crops. By default from the ending of --out: .parquet, .csv, .txt or .tsv.",
         ),
     ] = None,
     per_file: Annotated[
-        int, typer.Option(help="Images in each file of webdataset and hf, or tar of crops.")
+        int,
+        typer.Option(help="Number of images in each file of webdataset and hf, or tar of crops."),
     ] = 1000,
     crop: Annotated[int, typer.Option(help="Side of crops in pixels.")] = 768,
     overlap: Annotated[
-        int, typer.Option(help="Pixels that neighbouring crops share, at least.")
+        int, typer.Option(help="Smallest overlap of neighbouring crops in pixels.")
     ] = 192,
     crops_as: Annotated[
         str, typer.Option("--as", metavar="FORM", help="Form of crops: tar, files or lmdb.")
@@ -51,11 +52,11 @@ def export(
         bool,
         typer.Option(
             "--skip-damaged",
-            help="Leave out and count images that can't be read, instead of failing.",
+            help="Skip images that can't be read, and count them, instead of stopping.",
         ),
     ] = False,
 ) -> None:
-    """Write a dataset as others open it: a list, or images as a folder, tars, Parquet or LMDB."""
+    """Export a dataset as a list, or its images as a folder, tars, Parquet files or LMDB."""
     from curate.cli.step_bar import StepProgress
     from curate.manifest import ExportOptions, export_manifest
 
@@ -75,10 +76,10 @@ Source = Annotated[str, typer.Argument(metavar="SOURCE", help="Manifest or run f
 def validate(
     path: Source,
     check_bytes: Annotated[
-        bool, typer.Option("--bytes", help="Also read every image and check its hash.")
+        bool, typer.Option("--bytes", help="Read every image, and check its hash.")
     ] = False,
 ) -> None:
-    """Name every row and column that breaks the schema."""
+    """Check a manifest against the schema, and list every error."""
     from curate.manifest import find_faults, open_manifests
 
     faults = 0
@@ -96,9 +97,9 @@ def validate(
 @manifest_app.command()
 def show(
     path: Source,
-    rows: Annotated[int, typer.Option("--rows", "-n", min=0, help="Rows to show.")] = 5,
+    rows: Annotated[int, typer.Option("--rows", "-n", min=0, help="Number of rows to print.")] = 5,
 ) -> None:
-    """Say what a manifest holds and how it was made."""
+    """Print statistics of a manifest, how it was made, and its first rows."""
     from curate.manifest import open_manifests
 
     for manifest in open_manifests(path):
@@ -130,9 +131,11 @@ def _show(manifest: Manifest, rows: int) -> None:
 @manifest_app.command()
 def diff(
     first: Source,
-    second: Annotated[str, typer.Argument(metavar="OTHER", help="Another.")],
+    second: Annotated[
+        str, typer.Argument(metavar="OTHER", help="Manifest or run folder to compare it with.")
+    ],
 ) -> None:
-    """Say what one dataset has that another hasn't. Exits with 1 when they differ."""
+    """Compare two datasets row by row. The exit code is 1 if they differ."""
     from curate.manifest import compare, open_manifests
 
     difference = compare(open_manifests(first), open_manifests(second))
@@ -159,7 +162,7 @@ def merge(
     ],
     out: Annotated[str, typer.Option("--out", "-o", help="Manifest to write.")],
 ) -> None:
-    """Make one manifest of several: each image once, and test if one of them has it as test."""
+    """Merge manifests into one. Repeated images are left out; test images of any stay test."""
     from curate.manifest import merge, open_manifests
 
     merged = merge([manifest for source in sources for manifest in open_manifests(source)], out)
@@ -175,15 +178,18 @@ def merge(
 @manifest_app.command()
 def sample(
     source: Annotated[str, typer.Argument(help="Manifest or run folder.")],
-    count: Annotated[int, typer.Argument(metavar="N", min=1, help="Rows to draw.")],
+    count: Annotated[int, typer.Argument(metavar="N", min=1, help="Number of rows to draw.")],
     out: Annotated[str, typer.Option("--out", "-o", help="Manifest to write.")],
-    seed: Annotated[int, typer.Option(help="Another one draws other rows.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the sample.")] = 0,
     by: Annotated[
         str | None,
-        typer.Option(metavar="COLUMN", help="Equally many of each value, such as of category."),
+        typer.Option(
+            metavar="COLUMN",
+            help="Draw equally many rows for each value of this column, such as category.",
+        ),
     ] = None,
 ) -> None:
-    """Draw rows: the same for the same seed, and a larger sample holds the smaller one."""
+    """Draw a random sample of rows. With one seed, larger samples contain smaller ones."""
     from curate.cli.tables import table
     from curate.manifest import open_manifests, sample
 
@@ -196,17 +202,22 @@ def sample(
 @manifest_app.command()
 def query(
     sql: Annotated[
-        str, typer.Argument(metavar="SQL", help="SELECT ... FROM images, or FROM ledger of a run.")
+        str,
+        typer.Argument(
+            metavar="SQL", help="SELECT statement; tables are images, and ledger of a run."
+        ),
     ],
     sources: Annotated[
         list[str], typer.Argument(metavar="SOURCE...", help="Manifests, or one run folder.")
     ],
     out: Annotated[
         str | None,
-        typer.Option("--out", "-o", help="Write .csv, .json or .parquet instead of printing."),
+        typer.Option(
+            "--out", "-o", help="File to write instead of printing: .csv, .json or .parquet."
+        ),
     ] = None,
 ) -> None:
-    """Ask with SQL. A result with a manifest's columns, saved as .parquet, is a manifest."""
+    """Query manifests with SQL. A .parquet result with all columns of a manifest is one, too."""
     from curate.cli.tables import table
     from curate.manifest import open_manifests
     from curate.manifest.query import query, save

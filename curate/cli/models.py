@@ -15,7 +15,7 @@ __all__ = ["models_app"]
 
 Height = Annotated[int, typer.Option(min=1, help="Height of the image, in pixels.")]
 Width = Annotated[int, typer.Option(min=1, help="Width of the image, in pixels.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON: --format json.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON; the same as --format json.")]
 
 
 class _ByName(TyperGroup):
@@ -32,7 +32,7 @@ class _ByName(TyperGroup):
 
 models_app = typer.Typer(
     cls=_ByName,
-    help="The restorers: what they take, and their weights in other forms. Alone it lists them.",
+    help="List restorers and their costs, convert published weights, and export trained ones.",
 )
 
 
@@ -40,22 +40,15 @@ models_app = typer.Typer(
 def list_(
     height: Height = 720, width: Width = 1280, form: Format = "table", json: Json = False
 ) -> None:
-    """List the models: parameters, work and memory for an image, input, source.
+    """List the models with their parameters, and their work and memory for an image.
 
-    `curate models` does it, too.
+    `curate models` does the same.
     """
-    from curate import restore
-    from curate.cli.step_bar import StepProgress
     from curate.cli.tables import show
-    from curate.restore.models import MODELS
+    from curate.restore.model_figures import known_figures
 
     form = check_format("json" if json else form)
-    entries = []
-    # each is counted on a network without memory, which takes seconds
-    with StepProgress(new_console(stderr=True), "count models") as steps:
-        for name in MODELS:
-            entries.append(asdict(restore.describe_model(name, height, width)))
-            steps(len(entries), len(MODELS))
+    entries = [*known_figures(height, width).values()] or _count_models(height, width)
     columns = (
         TextColumn("model", ("name",), left=True),
         TextColumn("parameters", ("parameters",), "{:,}".format),
@@ -71,18 +64,23 @@ def list_(
 
 @models_app.command("show")
 def show_(
-    name: Annotated[str, typer.Argument(help="A model's name; `curate models NAME` does it, too.")],
+    name: Annotated[
+        str, typer.Argument(help="Name of the model; `curate models NAME` does the same.")
+    ],
     height: Height = 720,
     width: Width = 1280,
     form: Format = "table",
     json: Json = False,
 ) -> None:
-    """Show a model part by part: parameters, and multiply-accumulates for an image."""
+    """Show the parameters and the multiply-accumulates of each part of a model."""
     from curate import restore
     from curate.cli.tables import show
+    from curate.restore.model_figures import known_figures
 
     form = check_format("json" if json else form)
-    entry = asdict(restore.describe_model(name, height, width))
+    entry = known_figures(height, width).get(name)
+    if entry is None:
+        entry = asdict(restore.describe_model(name, height, width))
     rows = []
     for part, values in {**entry["parts"], "all": entry}.items():
         rows.append({"part": part, "parameters": values["parameters"], **_macs(values)})
@@ -110,17 +108,17 @@ def show_(
 def convert(
     weights: Annotated[
         str,
-        typer.Argument(
-            metavar="FILE", help="The authors' weights: .pth, .pt, .ckpt, .safetensors."
-        ),
+        typer.Argument(metavar="FILE", help="Published weights: .pth, .pt, .ckpt or .safetensors."),
     ],
-    model: Annotated[str, typer.Option("--model", help="Which model they are for.")],
+    model: Annotated[
+        str, typer.Option("--model", help="Name of their model; see `curate models`.")
+    ],
     out: Annotated[
         str, typer.Option("--out", "-o", help="Checkpoint to write, such as swinir.safetensors.")
     ],
     set_: Settings = [],
 ) -> None:
-    """Make a checkpoint of weights that the authors of MoCE-IR, SwinIR or Restormer published."""
+    """Convert published weights of MoCE-IR, SwinIR or Restormer into a checkpoint."""
     from curate import restore
     from curate.config import override_key
 
@@ -138,27 +136,41 @@ def export(
         str, typer.Argument(help="Weights: model.safetensors of `curate train`.")
     ],
     out: Annotated[str, typer.Option("--out", "-o", help="File to write.")],
-    to: Annotated[str, typer.Option(help="onnx, or pt2: a program of PyTorch's.")] = "onnx",
+    to: Annotated[str, typer.Option(help="Format: onnx, or pt2 for a PyTorch program.")] = "onnx",
     height: Annotated[
         int | None,
-        typer.Option(min=1, help="Height of the images; an ONNX graph takes any size without."),
+        typer.Option(min=1, help="Height of the images; without it an ONNX graph takes any size."),
     ] = None,
     width: Annotated[int | None, typer.Option(min=1, help="Width of the images.")] = None,
     route: Annotated[
         int | None,
         typer.Option(
-            min=0, help="Expert that all decoder blocks of MoCE-IR take, from 0, the cheapest."
+            min=0, help="Expert that all decoder blocks of MoCE-IR use; 0 is the cheapest."
         ),
     ] = None,
     task: Annotated[
-        str | None, typer.Option(help="What DAMoE does: sr, derain, denoise, dejpeg.")
+        str | None, typer.Option(help="Task of DAMoE: sr, derain, denoise or dejpeg.")
     ] = None,
 ) -> None:
-    """Write a trained restorer as a graph for other runtimes: one image in, one out."""
+    """Export a trained restorer for other runtimes, as a graph from an image to an image."""
     from curate import restore
 
     restore.export_model(checkpoint, out, to=to, height=height, width=width, route=route, task=task)
     print(f"{to:<12} {out}")
+
+
+def _count_models(height: int, width: int) -> list[dict[str, Any]]:
+    """Return the fields of every model's entry; each takes seconds, on a network without memory."""
+    from curate import restore
+    from curate.cli.step_bar import StepProgress
+    from curate.restore.models import MODELS
+
+    entries: list[dict[str, Any]] = []
+    with StepProgress(new_console(stderr=True), "count models") as steps:
+        for name in MODELS:
+            entries.append(asdict(restore.describe_model(name, height, width)))
+            steps(len(entries), len(MODELS))
+    return entries
 
 
 _CONVENTION = (

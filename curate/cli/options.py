@@ -54,25 +54,33 @@ Inputs = Annotated[
     typer.Option(
         "--input",
         "-i",
-        help="List of URLs (txt, csv, tsv, jsonl, parquet), folder of images, img2dataset output.",
+        help="List of URLs (txt, csv, tsv, jsonl, parquet), folder of images, or output of "
+        "img2dataset; may be repeated.",
     ),
 ]
 Out = Annotated[str, typer.Option("--out", "-o", help="Run folder: a path or any fsspec URL.")]
 Settings = Annotated[
-    list[str], typer.Option("--set", metavar="A.B=C", help="Override a setting; may be repeated.")
+    list[str],
+    typer.Option(
+        "--set", metavar="A.B=C", help="Override a setting of the recipe; may be repeated."
+    ),
 ]
 Scheduler = Annotated[
     str,
     typer.Option(
-        help="local (Dask workers on this machine), serial, or a Dask scheduler such as "
-        "tcp://host:8786."
+        help="Where to compute: local (workers on this machine), serial (this process), or the "
+        "address of a Dask scheduler such as tcp://host:8786."
     ),
 ]
-Workers = Annotated[int | None, typer.Option(min=1, help="Local workers; one per core by default.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Number of local workers; one per core by default.")
+]
 Retry = Annotated[
     str,
     typer.Option(
-        metavar="REASONS", help="Ask again for candidates of these reasons: transient, or dns,tls."
+        metavar="REASONS",
+        help="Request candidates again that were rejected for these reasons, such as dns,tls, or "
+        "transient for all temporary ones.",
     ),
 ]
 LogJson = Annotated[
@@ -80,11 +88,13 @@ LogJson = Annotated[
     typer.Option(
         "--log-json",
         metavar="PATH",
-        help="Append events, one JSON object a line; - is standard error.",
+        help="File to append events to, one JSON object a line; - for standard error.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
-Format = Annotated[str, typer.Option("--format", "-f", help="table, csv, json or md.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+Format = Annotated[
+    str, typer.Option("--format", "-f", help="Format of the output: table, csv, json or md.")
+]
 
 
 def split_words(text: str) -> list[str]:

@@ -26,27 +26,28 @@ def train(
         typer.Option(
             "--manifest",
             "-m",
-            help="Manifest, or folder of pictures, as NAME=... where the recipe's data names it; "
-            "may be repeated.",
+            help="Manifest or folder of pictures; NAME=PATH if the recipe's data has names; may be "
+            "repeated.",
         ),
     ],
     out: Annotated[
         str,
-        typer.Option("--out", "-o", help="Folder for weights, logs and the state to resume from."),
+        typer.Option("--out", "-o", help="Folder for weights, logs and the state of the training."),
     ] = "restorer",
     set_: Settings = [],
     restart: Annotated[
-        bool, typer.Option("--restart", help="Start from scratch, whatever is there.")
+        bool,
+        typer.Option("--restart", help="Discard what is in the folder, and start from scratch."),
     ] = False,
     weights: Annotated[
         str | None,
-        typer.Option(help="Checkpoint to begin with, as of `curate models convert`; to fine-tune."),
+        typer.Option(help="Checkpoint to start from, to fine-tune it."),
     ] = None,
 ) -> None:
-    """Train a restorer from manifests.
+    """Train a restorer on manifests or folders of pictures.
 
-    The same command again goes on where the last one stopped. More epochs, other learning rates,
-    clipping, precision and validation may be set then, and there may be fewer pictures.
+    Run the same command again to continue after a stop. You may then change the number of epochs,
+    learning rates, clipping, precision and validation, and leave out pictures.
     """
     from curate import restore
     from curate.cli.step_bar import StepProgress
@@ -88,13 +89,16 @@ def evaluate(
         typer.Option(
             "--benchmark",
             "-b",
-            help="Folder of clean pictures, or manifest, of pairs too; or NAME=PLACE; repeated.",
+            help="Folder of clean pictures, or manifest (also of pairs), or NAME=PATH; may be "
+            "repeated.",
         ),
     ],
     degradation: Annotated[
         list[str],
         typer.Option(
-            "--degradation", "-d", help="Such as denoise_25; may be repeated. Pairs need none."
+            "--degradation",
+            "-d",
+            help="Degradation of clean pictures, such as denoise_25; may be repeated.",
         ),
     ] = [],
     paper: Annotated[
@@ -103,34 +107,34 @@ def evaluate(
             "--table",
             "-t",
             metavar="N",
-            help="Table of the HQ-50K paper, which says what to judge; repeated.",
+            help="Evaluate what this table of the HQ-50K paper shows; may be repeated.",
         ),
     ] = [],
     by: Annotated[
         list[str],
         typer.Option(
-            help="What means are of: level, task, category, broad, texture; may be repeated."
+            help="Groups to average over: level, task, category, broad or texture; may be repeated."
         ),
     ] = ["level"],
     metric: Annotated[
         list[str],
-        typer.Option(help="psnr, psnr_y, ssim, ssim_y or psnr_b; all by default; may be repeated."),
+        typer.Option(help="psnr, psnr_y, ssim, ssim_y or psnr_b; may be repeated; all by default."),
     ] = [],
     bands: Annotated[
-        str, typer.Option(help="High-frequency ratios at which bands of texture part.")
+        str, typer.Option(help="High-frequency ratios that separate the groups of texture.")
     ] = "0.005,0.02",
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Pictures to take of each, from the first.")
+        int | None, typer.Option(min=1, help="Use only the first pictures of each benchmark.")
     ] = None,
     tile: Annotated[
-        int | None, typer.Option(min=16, help="Side of the pieces to restore at a time, in pixels.")
+        int | None, typer.Option(min=16, help="Restore in tiles with sides of this many pixels.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of noise and intervals.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of noise and intervals.")] = 0,
     clip_noise: Annotated[
         bool | None,
         typer.Option(
             "--clip-noise/--no-clip-noise",
-            help="Noisy pictures as bytes; floats by default, as in papers and training.",
+            help="Round noisy pictures to bytes; floats by default, as in papers and training.",
             show_default=False,
         ),
     ] = None,
@@ -141,31 +145,38 @@ def evaluate(
         ),
     ] = True,
     bilateral: Annotated[
-        bool, typer.Option("--bilateral", help="Filter outputs as MOE-IR_30G's document does.")
+        bool,
+        typer.Option(
+            "--bilateral", help="Apply the bilateral filter of MOE-IR_30G's document to outputs."
+        ),
     ] = False,
-    level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Of the intervals.")] = 0.95,
+    level: Annotated[
+        float, typer.Option(min=0.5, max=0.999, help="Confidence level of the intervals.")
+    ] = 0.95,
     form: Annotated[
         str | None,
         typer.Option(
-            "--format", "-f", help="table, csv, md, tex or json; as --out ends, if not given."
+            "--format",
+            "-f",
+            help="table, csv, md, tex or json; by default from the ending of --out.",
         ),
     ] = None,
     out: Annotated[
         str | None, typer.Option("--out", "-o", help="File to write instead of printing.")
     ] = None,
     scores: Annotated[
-        str | None, typer.Option(help="CSV file to write with the scores of each picture.")
+        str | None, typer.Option(help="CSV file for the scores of each picture.")
     ] = None,
     routing: Annotated[
         str | None,
         typer.Option(
-            metavar="PNG", help="Picture to write of which experts were picked, and a CSV."
+            metavar="PNG", help="Picture of which experts were chosen; a CSV is written, too."
         ),
     ] = None,
 ) -> None:
-    """Judge restorers by PSNR, SSIM and PSNR-B, with intervals, beside the HQ-50K paper's figures.
+    """Evaluate restorers by PSNR, SSIM and PSNR-B, and compare them with the HQ-50K paper.
 
-    A picture that can't be judged is named, the others are, and the exit code is 1.
+    Pictures that can't be evaluated are listed at the end, and the exit code is then 1.
     """
     from curate import restore as restorers
     from curate.cli.step_bar import StepProgress
@@ -246,47 +257,58 @@ def _edges(text: str) -> list[float]:
 
 def restore(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="IN...", help="Picture files and folders of them.")
+        list[str], typer.Argument(metavar="IN...", help="Pictures, and folders of pictures.")
     ],
-    out: Annotated[str, typer.Option("--out", "-o", help="Folder, or a file for one input.")],
+    out: Annotated[
+        str,
+        typer.Option(
+            "--out", "-o", help="Folder for the results, or a file if there is one input."
+        ),
+    ],
     checkpoint: Annotated[
         str,
         typer.Option("--checkpoint", "-c", help="Weights: model.safetensors of `curate train`."),
     ],
     form: Annotated[
         str | None,
-        typer.Option("--format", "-f", help="png, jpg, webp, tif, ...; the input's by default."),
+        typer.Option(
+            "--format", "-f", help="png, jpg, webp, tif, ...; by default the format of each input."
+        ),
     ] = None,
     degrade: Annotated[
-        str | None, typer.Option(help="Spoil the pictures first, such as denoise_25: for trials.")
+        str | None,
+        typer.Option(help="Degrade the pictures first, such as by denoise_25, for a trial."),
     ] = None,
     task: Annotated[
         str | None,
         typer.Option(
-            help="What DAMoE is to do: sr, derain, denoise or dejpeg; "
-            "found for each picture if not given."
+            help="Task of DAMoE: sr, derain, denoise or dejpeg; by default found for each picture."
         ),
     ] = None,
     tile: Annotated[
-        int | None, typer.Option(min=16, help="Side of the pieces to restore at a time, in pixels.")
+        int | None, typer.Option(min=16, help="Restore in tiles with sides of this many pixels.")
     ] = None,
     bilateral: Annotated[
-        bool, typer.Option("--bilateral", help="Filter as MOE-IR_30G's document does.")
+        bool,
+        typer.Option("--bilateral", help="Apply the bilateral filter of MOE-IR_30G's document."),
     ] = False,
     compare: Annotated[
         bool,
         typer.Option(
-            "--compare", help="Also write before and after side by side, as NAME.compare.png."
+            "--compare", help="Also write input and result side by side, as NAME.compare.png."
         ),
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Restore all again, and replace what is there.")
+        bool,
+        typer.Option(
+            "--overwrite", help="Restore all pictures again, and replace existing results."
+        ),
     ] = False,
 ) -> None:
-    """Restore pictures.
+    """Restore pictures with a trained model.
 
-    A broken file is reported, and the others are restored; then the exit code is 1. The same
-    command again goes on where the last one stopped.
+    Broken files are listed at the end, and the exit code is then 1. Run the same command again to
+    continue after a stop.
     """
     from curate import restore as restorers
     from curate.cli.step_bar import StepProgress

@@ -39,14 +39,14 @@ Folders = Annotated[
     typer.Option(
         "--folder",
         metavar="[NAME=]PATH",
-        help="Folder of images that rows file:NAME/... mean; may be repeated.",
+        help="Folder on this machine that holds the images of file:NAME/... rows; may be repeated.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 OwnRecipe = Annotated[
     str | None,
     typer.Option(
-        metavar="RECIPE", help="Recipe whose fetch and measure hold; its filters don't matter."
+        metavar="RECIPE", help="Recipe with the settings of fetch and measure; filters are ignored."
     ),
 ]
 
@@ -54,26 +54,31 @@ OwnRecipe = Annotated[
 def verify(
     source: Annotated[str, typer.Argument(help="Run folder, manifest, or list of URLs.")],
     sample: Annotated[
-        str, typer.Option(metavar="N|P%|all", help="Images to ask for again.")
+        str, typer.Option(metavar="N|P%|all", help="How many images to request.")
     ] = "1000",
-    seed: Annotated[int, typer.Option(help="Another one draws other images.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the sample.")] = 0,
     out: Annotated[
         str | None,
-        typer.Option("--out", "-o", help="Write a row for each image: .csv, .json or .parquet."),
+        typer.Option(
+            "--out", "-o", help="File to write with a row for each image: .csv, .json or .parquet."
+        ),
     ] = None,
     folder: Folders = [],
     recipe: OwnRecipe = None,
     set_: Settings = [],
     scheduler: Annotated[
-        str, typer.Option(help="local (workers on this machine) or serial.")
+        str,
+        typer.Option(
+            help="Where to compute: local (workers on this machine) or serial (this process)."
+        ),
     ] = "local",
     workers: Workers = None,
     json: Json = False,
 ) -> None:
-    """Ask for a sample of a dataset's images again: the same, changed, or gone?
+    """Request a sample of a dataset's images again, and report which are gone or have changed.
 
-    The dataset is not changed, and the sample is deleted. Exits with 1 when no image could be
-    reached.
+    The dataset is not changed, and the sample is deleted. The exit code is 1 if no image could be
+    downloaded.
     """
     from curate.cli.link_rot_tables import link_rot_tables
     from curate.pipeline import verify
@@ -104,18 +109,24 @@ def rebuild(
         str, typer.Argument(metavar="LIST", help="Published manifest or list of URLs.")
     ],
     out: Annotated[
-        str, typer.Option("--out", "-o", help="Run folder to make: a path or any fsspec URL.")
+        str,
+        typer.Option(
+            "--out", "-o", help="Run folder to create or continue: a path or any fsspec URL."
+        ),
     ],
     accept: Annotated[
         str,
         typer.Option(
-            help="What must be as published: bytes, or picture, for copies in other bytes too."
+            help="Which images to accept: bytes (identical files only), or picture (re-encoded and "
+            "resized copies too)."
         ),
     ] = "bytes",
     retry: Annotated[
         str,
         typer.Option(
-            metavar="REASONS", help="Ask again for images of these reasons: transient, or dns,tls."
+            metavar="REASONS",
+            help="Request images again that failed for these reasons, such as dns,tls; transient "
+            "means all temporary ones.",
         ),
     ] = "",
     folder: Folders = [],
@@ -126,9 +137,10 @@ def rebuild(
     log_json: LogJson = None,
     json: Json = False,
 ) -> None:
-    """Fetch a published dataset again, and compare each image with its published hash.
+    """Download the images of a published dataset, and check each against its published hash.
 
-    The same command goes on where it stopped. Exits with 3 when no image is as published.
+    Run the same command again to continue after a stop. The exit code is 3 if no image could be
+    accepted.
     """
     from curate.cli.link_rot_tables import link_rot_tables
     from curate.pipeline import rebuild
@@ -170,7 +182,7 @@ def grow(
     workers: Workers = None,
     log_json: LogJson = None,
 ) -> None:
-    """Add candidates to a finished run: only new ones are fetched and measured, and picks stay."""
+    """Add candidates to a finished run, and keep the images that it has selected."""
     from curate.pipeline import grow
     from curate.pipeline.recipe_changes import open_run
 
@@ -188,28 +200,38 @@ def remove(
     source: Annotated[
         str, typer.Argument(metavar="RUN", help="Run folder, or one manifest (.parquet).")
     ],
-    ids: Annotated[Lists, typer.Option(metavar="FILE", help="List of ids, one a line.")] = [],
-    urls: Annotated[Lists, typer.Option(metavar="FILE", help="List of URLs.")] = [],
+    ids: Annotated[
+        Lists, typer.Option(metavar="FILE", help="File with ids to remove, one a line.")
+    ] = [],
+    urls: Annotated[
+        Lists, typer.Option(metavar="FILE", help="File with URLs to remove, one a line.")
+    ] = [],
     hosts: Annotated[
-        Lists, typer.Option(metavar="FILE", help="List of hosts; with their subdomains.")
+        Lists,
+        typer.Option(
+            metavar="FILE", help="File with hosts to remove; their subdomains are included."
+        ),
     ] = [],
     hashes: Annotated[
-        Lists, typer.Option(metavar="FILE", help="List of SHA-256 of image files.")
+        Lists,
+        typer.Option(
+            metavar="FILE", help="File with SHA-256 digests of images to remove, one a line."
+        ),
     ] = [],
     keep_copies: Annotated[
         bool,
         typer.Option(
-            "--keep-copies", help="Keep the same pictures from elsewhere; by default they go, too."
+            "--keep-copies", help="Keep copies of the removed images that have other URLs."
         ),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would go, and change nothing.")
+        bool, typer.Option("--dry-run", help="Print what would be removed, and stop.")
     ] = False,
     scheduler: Scheduler = "local",
     workers: Workers = None,
     log_json: LogJson = None,
 ) -> None:
-    """Take images out of a run: rows, bytes and cached results. They never come back into it."""
+    """Remove images from a run for good: their rows, files and cached results."""
     from curate.pipeline import remove
 
     if not (ids or urls or hosts or hashes):

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import curate.datasets.ablation
 import curate.datasets.statistics
-import curate.restore
+import curate.restore.model_figures
 from curate.cli.app import app
 from curate.datasets.ablation import Subset
 from curate.datasets.statistics import BadFile, Survey
@@ -45,6 +45,7 @@ def canned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(curate.datasets.ablation, "ablate", lambda *_, **__: subsets)
     monkeypatch.setattr(curate.restore, "evaluate", lambda *_, **__: evaluation, raising=False)
     monkeypatch.setattr(curate.restore, "describe_model", describe, raising=False)
+    monkeypatch.setattr(curate.restore.model_figures, "known_figures", lambda *_: {})
 
 
 def describe(name: str, height: int, width: int) -> ModelEntry:

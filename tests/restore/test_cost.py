@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +16,9 @@ from typer.testing import CliRunner
 
 from curate.cli.app import app
 from curate.errors import RestoreError
-from curate.restore import describe_model
-from curate.restore.models import MODELS, build_model
+from curate.restore import describe_model, model_figures
+from curate.restore.model_figures import HEIGHT, WIDTH, known_figures
+from curate.restore.models import MODELS, build_model, count_parameters
 from curate.restore.models.blocks import TransformerBlock
 from curate.restore.models.cost import forward_cost
 from tests.restore.samples import TINY
@@ -105,6 +108,9 @@ def test_cost_of_routes_differs_as_in_the_published_count() -> None:
     assert entry.macs[1] - entry.macs[0] == pytest.approx(published[1] - published[0], rel=0.03)
     assert (entry.parameters, entry.trained) == (571_001, 570_425)
     assert sum(part.parameters for part in entry.parts.values()) == 571_001
+    # figures that were counted beforehand are these
+    known = known_figures(HEIGHT, WIDTH)["moe_ir_30g"]
+    assert known == json.loads(json.dumps(asdict(entry)))
 
 
 def test_swinir_cost_equals_its_formula() -> None:
@@ -121,6 +127,33 @@ def test_every_model_has_a_source(name: str) -> None:
         assert build_model(name).source
 
 
+def test_figures_counted_beforehand_are_of_this_code() -> None:
+    known = known_figures(HEIGHT, WIDTH)
+    assert known, "the models have changed: run  python -m benchmarks.model_figures"
+    assert [*known] == [*MODELS]
+    for name, entry in known.items():
+        with torch.device("meta"):
+            model = build_model(name)
+        assert (entry["name"], entry["parameters"]) == (name, count_parameters(model))
+
+
+def test_figures_of_other_code_or_size_are_not_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert known_figures(HEIGHT, 640) == {}
+    (tmp_path / "swinir.py").write_text("# changed")
+    monkeypatch.setattr(model_figures, "_SOURCES", tmp_path)
+    assert known_figures(HEIGHT, WIDTH) == {}
+
+
+def test_models_command_lists_known_figures_without_counting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("curate.restore.describe_model", lambda *_: pytest.fail(), raising=False)
+    assert [entry["name"] for entry in json.loads(run("--json"))] == [*MODELS]
+    assert "FlopCounterMode" in run("show", "airnet")
+
+
 def run(*arguments: str) -> Any:
     result = CliRunner().invoke(app, ["models", *arguments], catch_exceptions=False)
     assert result.exit_code == 0
@@ -130,6 +163,7 @@ def run(*arguments: str) -> Any:
 def test_models_command_lists_and_shows_models(monkeypatch: pytest.MonkeyPatch) -> None:
     small = {name: partial(MODELS[name], **SMALL[name][0]) for name in ("moe_ir_30g", "swinir")}
     monkeypatch.setattr("curate.restore.models.MODELS", small)
+    monkeypatch.setattr(model_figures, "known_figures", lambda *_: {})
     listed = json.loads(run("--json"))
     named = [(entry["name"], entry["height"]) for entry in listed]
     assert named == [("moe_ir_30g", 720), ("swinir", 720)]
