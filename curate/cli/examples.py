@@ -53,7 +53,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
 def add_examples(app: typer.Typer, prefix: str = "") -> None:
     """End the help of every command of an app, and of its groups, with an example and a page."""
     for command in app.registered_commands:
-        name = prefix + (command.name or getattr(command.callback, "__name__", ""))
+        name = prefix + str(command.name or getattr(command.callback, "__name__", ""))
         rest, page = EXAMPLES[name]
         command.epilog = f"Example: curate {name} {rest}\n\nMore: docs/how-to/{page}.md"
     for group in app.registered_groups:

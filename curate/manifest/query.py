@@ -15,6 +15,7 @@ from curate.manifest.schema import REQUIRED
 from curate.manifest.table import Manifest, write_own_manifest
 from curate.storage import atomic, places
 from curate.storage.parquet import encode_table
+from curate.storage.run_folder import RunFolder
 
 __all__ = ["SAVED", "query", "save"]
 
@@ -51,10 +52,9 @@ def query(
     with duckdb.connect(":memory:", config=_CLOSED) as connection:
         connection.register("images", gather(manifests, target))
         tables = ["images"]
-        if run is not None:
+        if run is not None and (files := _ledger_files(run)):
             # DuckDB reads the ledger through pyarrow, and sees its tars relative to the result
-            ledger = places.locate(f"{run}/ledger")
-            rows = ds.dataset(ledger.path, filesystem=ledger.fs, format="parquet")
+            rows = ds.dataset(files, filesystem=places.locate(run).fs, format="parquet")
             connection.register("ledger_of_run", rows)
             folder = relative_folder(run, target).replace("'", "''")
             connection.sql(
@@ -70,6 +70,23 @@ def query(
         except duckdb.Error as error:
             message = " ".join(str(error).split())
             raise ManifestError(f"{message}; the tables are {', '.join(tables)}") from error
+
+
+def _ledger_files(run: str) -> list[str]:
+    """Return the paths of a ledger's files, each of which is a regular file of the run folder.
+
+    Raises:
+        ManifestError: if one isn't, or the disk doesn't answer: pyarrow would wait at it for ever.
+    """
+    folder, root = RunFolder(run), places.locate(run).path
+    names = folder.names("ledger", ".parquet")
+    for name in names:
+        try:
+            with folder.open(name) as file:
+                file.read(1)
+        except OSError as error:
+            raise ManifestError(f"can't read {run}/{name}: {error.strerror or error}") from error
+    return [places.join(root, name) for name in names]
 
 
 def save(result: pa.Table, out: str | PurePath, manifests: Sequence[Manifest]) -> None:

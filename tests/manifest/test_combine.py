@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -162,6 +163,28 @@ def test_query_of_a_ledger_keeps_its_images_reachable(run, tmp_path: Path) -> No
     out = tmp_path / "some/kept.parquet"
     save(query(sql, manifests, run=str(tmp_path / "it's/run"), out=out), out, manifests)
     assert list(find_faults(read_manifest(out), check_bytes=True)) == []
+
+
+def test_query_of_a_fifo_in_a_ledger_ends_at_once(run, tmp_path: Path) -> None:
+    run(str(tmp_path / "run"))
+    (tmp_path / "run/ledger").mkdir()
+    os.mkfifo(tmp_path / "run/ledger/part-00000.parquet")
+    manifests = [read_manifest(tmp_path / "run/manifest/train.parquet")]
+    from curate.manifest.query import query
+
+    pytest.importorskip("duckdb")
+    with pytest.raises(ManifestError, match=r"ledger/part-00000.parquet: a FIFO"):
+        query("SELECT * FROM ledger", manifests, run=str(tmp_path / "run"))
+
+
+def test_query_of_a_folder_without_ledger_has_its_images(run, tmp_path: Path) -> None:
+    run(str(tmp_path / "run"))
+    manifests = [read_manifest(tmp_path / "run/manifest/train.parquet")]
+    from curate.manifest.query import query
+
+    pytest.importorskip("duckdb")
+    found = query("SELECT id FROM images", manifests, run=str(tmp_path / "run"))
+    assert len(found) == len(manifests[0])
 
 
 @pytest.mark.parametrize(
