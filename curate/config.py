@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -17,7 +17,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from curate.errors import RecipeError
 
-__all__ = ["KINDS", "Config", "find_recipe", "fingerprint", "override_key", "shipped_files"]
+__all__ = [
+    "KINDS",
+    "UNION",
+    "Config",
+    "find_recipe",
+    "fingerprint",
+    "load_yaml",
+    "override_key",
+    "shipped_files",
+]
 
 
 KINDS = {
@@ -30,6 +39,9 @@ KINDS = {
 }
 """Command -> settings that only its recipes have."""
 
+UNION = "|"
+"""First character of a tag that tells members of a union apart, and that no message shows."""
+
 
 class Config(BaseModel):
     """A group of settings: immutable, with every key known in advance.
@@ -41,6 +53,9 @@ class Config(BaseModel):
 
     incidental: ClassVar[frozenset[str]] = frozenset()
     """Settings that may change how long a result takes, never what it is."""
+    optional: ClassVar[frozenset[str]] = frozenset()
+    """Settings that `essence` leaves out at their default: recipes without them, which are older
+    than they are, keep their fingerprints."""
 
     @classmethod
     def load(cls, path: str | Path, overrides: Iterable[str] = ()) -> Self:
@@ -52,7 +67,7 @@ class Config(BaseModel):
         """
         source = find_recipe(path)
         try:
-            data = yaml.load(source.read_text(encoding="utf-8"), _Loader) or {}
+            data = load_yaml(source.read_text(encoding="utf-8")) or {}
         except (OSError, UnicodeDecodeError) as error:
             raise RecipeError(f"can't read recipe {source}: {error}") from error
         except (yaml.YAMLError, ValueError) as error:  # a ValueError is a date such as 2026-13-01
@@ -98,11 +113,16 @@ class Config(BaseModel):
 
     def essence(self) -> dict[str, Any]:
         """Return the settings that results depend on, as JSON-like values."""
-        values = self.model_dump(mode="json", exclude=set(self.incidental))
+        values = self.model_dump(mode="json", exclude={*self.incidental, *self._left_out()})
         for name in values:
             if isinstance(group := getattr(self, name), Config):
                 values[name] = group.essence()
         return values
+
+    def _left_out(self) -> set[str]:
+        """Return the optional settings that have their default."""
+        fields = type(self).model_fields
+        return {name for name in self.optional if getattr(self, name) == fields[name].default}
 
     def to_yaml(self) -> str:
         """Return all settings, defaults included, in the order of their definition."""
@@ -170,6 +190,15 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def load_yaml(text: str) -> Any:
+    """Return the value of a YAML text; a key that is there twice is an error.
+
+    Raises:
+        yaml.YAMLError, ValueError: if it is no valid YAML.
+    """
+    return yaml.load(text, _Loader)
+
+
 def override_key(data: dict[str, Any], override: str) -> None:
     """Set the key that `a.b=value` names; the value is YAML.
 
@@ -188,13 +217,14 @@ def override_key(data: dict[str, Any], override: str) -> None:
             raise RecipeError(f"--set {override}: {parent!r} is a value, not a group of settings")
         data = node
     try:
-        data[last] = yaml.safe_load(text)
+        data[last] = load_yaml(text)
     except (yaml.YAMLError, ValueError) as error:
         raise RecipeError(f"--set {override}: the value is no valid YAML") from error
 
 
 def _explain(cls: type[BaseModel], error: dict[str, Any]) -> str:
-    path = [str(part) for part in error["loc"]]
+    # a tag of a union, and pydantic's mark of a mapping's key, are no settings
+    path = [str(p) for p in error["loc"] if p != "[key]" and not str(p).startswith(UNION)]
     key = ".".join(path)
     if error["type"] != "extra_forbidden":
         message = error["msg"].removeprefix("Value error, ")
@@ -223,13 +253,15 @@ def _explain(cls: type[BaseModel], error: dict[str, Any]) -> str:
 def _fields_at(cls: type[BaseModel], path: list[str]) -> list[str]:
     """Return the names of the settings in the group at `path`."""
     for part in path:
-        annotation = cls.model_fields[part].annotation if part in cls.model_fields else None
-        groups = [
-            a
-            for a in (annotation, *get_args(annotation))
-            if isinstance(a, type) and issubclass(a, BaseModel)
-        ]
-        if not groups:
-            break
-        cls = groups[0]
+        # a part that is no setting is a place in a list, or a key that the user has chosen
+        field = cls.model_fields.get(part)
+        cls = next(_groups_in(field.annotation), cls) if field else cls
     return list(cls.model_fields)
+
+
+def _groups_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yield the groups of settings that an annotation names, however deep in it."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _groups_in(inner)

@@ -188,6 +188,16 @@ class Reason(StrEnum):
         "filter",
         "one of its measures is over its bound in filters.max",
     )
+    LOW_SCORE = (
+        "low_score",
+        "filter",
+        "a score of its embedding is under its bound in filters.min",
+    )
+    HIGH_SCORE = (
+        "high_score",
+        "filter",
+        "a score of its embedding is over its bound in filters.max",
+    )
     NOT_ALLOWED = "not_allowed", "filter", "a value that filters.allow doesn't list"
     DUPLICATE = "duplicate", "select", "the same picture as an image that was preferred"
     CONTAMINATED = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
@@ -9,21 +10,26 @@ from typing import Annotated, Any, Literal, get_args
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
     Field,
     FiniteFloat,
     PositiveFloat,
     PositiveInt,
+    Tag,
     field_validator,
     model_validator,
 )
 
-from curate.config import Config
+from curate.config import UNION, Config
 from curate.errors import Reason
 from curate.manifest.schema import LEDGER, MANIFEST, PAIRED
 
 __all__ = [
     "FACTS",
     "LOSS_FACTS",
+    "SCORE",
     "THUMBNAIL_SHARE",
     "Bound",
     "Candidates",
@@ -32,15 +38,26 @@ __all__ = [
     "Fetch",
     "Filters",
     "Frequency",
+    "Head",
     "Importance",
     "Label",
     "Measure",
     "Recipe",
+    "ScorePair",
     "Select",
     "TestSplit",
+    "score_column",
 ]
 
 Share = Annotated[float, Field(ge=0, le=1)]
+
+SCORE = "score_"
+"""Beginning of the names of columns that `label.scores` and `label.heads` make."""
+
+
+def score_column(name: str) -> str:
+    """Return the column of a score: sharp -> score_sharp."""
+    return f"{SCORE}{name}"
 
 
 class Candidates(Config):
@@ -268,20 +285,101 @@ class Filters(Config):
         for column, value in self.min.items():
             bounds.append(Bound(column, "min", value, _minimum_reason(column)))
         for column, value in self.max.items():
-            reason = _MAXIMUM_REASONS.get(column, Reason.ABOVE_MAXIMUM)
-            bounds.append(Bound(column, "max", value, reason))
+            bounds.append(Bound(column, "max", value, _maximum_reason(column)))
         return tuple(bounds)
 
 
 def _minimum_reason(column: str) -> Reason:
+    if column.startswith(SCORE):
+        return Reason.LOW_SCORE
     texture = Reason.LOW_TEXTURE if column.startswith("hf_ratio") else Reason.BELOW_MINIMUM
     return _MINIMUM_REASONS.get(column, texture)
+
+
+def _maximum_reason(column: str) -> Reason:
+    if column.startswith(SCORE):
+        return Reason.HIGH_SCORE
+    return _MAXIMUM_REASONS.get(column, Reason.ABOVE_MAXIMUM)
+
+
+def _one_or_more(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+def _some_text(texts: tuple[str, ...]) -> tuple[str, ...]:
+    if not texts or not all(text.strip() for text in texts):
+        raise ValueError("give one text or more, none of them empty")
+    return texts
+
+
+def _column_name(name: str) -> str:
+    if not re.fullmatch("[a-z][a-z0-9_]{0,39}", name):
+        raise ValueError("a score's name has up to 40 letters a-z, digits and _, such as sharp")
+    return name
+
+
+Prompts = Annotated[tuple[str, ...], BeforeValidator(_one_or_more), AfterValidator(_some_text)]
+"""One text or more; a single one needs no brackets."""
+ScoreName = Annotated[str, AfterValidator(_column_name)]
+
+
+class ScorePair(Config):
+    """Two sides of a question that a CLIP model answers with a number from 0 to 1."""
+
+    positive: Prompts
+    """Prompts that an image with a score near 1 is like."""
+    negative: Prompts
+    """Prompts that an image with a score near 0 is like."""
+    templates: Prompts = ("{}",)
+    """Texts that are filled with each prompt of both sides."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_two_sides(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise ValueError("a score wants prompts for both sides, `positive` and `negative`")
+        return value
+
+    @field_validator("templates")
+    @classmethod
+    def _have_a_place(cls, templates: tuple[str, ...]) -> tuple[str, ...]:
+        for template in templates:
+            if template.count("{}") != 1:
+                raise ValueError(f"{template!r} must hold {{}} exactly once, for the prompt")
+        return templates
+
+
+class Head(Config):
+    """A linear layer or several, from an image's embedding to a number."""
+
+    file: str
+    """safetensors file of the layers' weights and biases, in the order of their names."""
+    activation: Literal["none", "relu", "gelu"] = "none"
+    """Function between layers, which the file doesn't tell."""
+    output: Literal["none", "sigmoid"] = "none"
+    """Function of the last layer's number."""
+
+
+def _named_file(value: Any) -> Any:
+    return {"file": value} if isinstance(value, str) else value
+
+
+def _kind_of_scores(value: Any) -> str:
+    return f"{UNION}name" if isinstance(value, str) else f"{UNION}pairs"
+
+
+Scores = Annotated[
+    Annotated[dict[ScoreName, ScorePair], Tag(f"{UNION}pairs")]
+    | Annotated[str, Tag(f"{UNION}name")],
+    Discriminator(_kind_of_scores),
+]
 
 
 class Label(Config):
     """The CLIP model that names each image's category."""
 
     incidental = frozenset({"batch_size", "device", "keep_embeddings"})
+    optional = frozenset({"scores", "heads"})
 
     model: str = "ViT-B-32"
     """open_clip model name, `bundled` for the demo labeller, or `local-dir:PATH` of an open_clip
@@ -300,7 +398,27 @@ class Label(Config):
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
     """Arithmetic of the model; other than fp32, `label_model` names it."""
     keep_embeddings: bool = True
-    """Whether embeddings stay in the run folder, so that other prompts label without decoding."""
+    """Whether embeddings stay in the run folder, so that other prompts label without decoding, and
+    `curate find` finds images."""
+    scores: Scores = {}
+    """Name -> pair of prompts, each a column such as score_sharp; `shipped` for the pairs that come
+    with curate, or a YAML file of pairs."""
+    heads: dict[ScoreName, Annotated[Head, BeforeValidator(_named_file)]] = {}
+    """Name -> network over embeddings such as an aesthetic predictor, each a column score_NAME."""
+
+    @property
+    def score_columns(self) -> tuple[str, ...] | None:
+        """Columns of all scores; None where a file names some of them."""
+        if isinstance(self.scores, str):
+            return None
+        return tuple(map(score_column, (*self.scores, *self.heads)))
+
+    @model_validator(mode="after")
+    def _scores_have_names_of_their_own(self) -> Label:
+        for name in self.heads:
+            if name in self.scores and not isinstance(self.scores, str):
+                raise ValueError(f"scores and heads both name {name!r}")
+        return self
 
 
 class Frequency(Config):
@@ -425,7 +543,10 @@ class Recipe(Config):
         ratios = {self.measure.column(cutoff) for cutoff in self.measure.cutoffs}
         for name in ratios.intersection(self.candidates.keep):
             raise ValueError(f"candidates.keep names {name}, which measure.cutoffs makes")
-        numbers |= {"claimed_width", "claimed_height", *self.candidates.keep, *ratios}
+        scores = set(self.label.score_columns or ())
+        for name in scores.intersection(self.candidates.keep):
+            raise ValueError(f"candidates.keep names {name}, which label makes")
+        numbers |= {"claimed_width", "claimed_height", *self.candidates.keep, *ratios, *scores}
         unmeasured = set(FACTS) - {*self.measure.facts, *LOSS_FACTS}
         preferred = [self.select.prefer.removeprefix("-")] if self.select.prefer else []
         named: list[tuple[str, Iterable[str], set[str], str]] = [
@@ -437,6 +558,13 @@ class Recipe(Config):
         ]
         for where, names, columns, kind in named:
             for name in names:
+                if name not in columns and name.startswith(SCORE) and kind == "of numbers":
+                    # the room that reads a file of pairs knows their names
+                    if self.label.score_columns is None:
+                        continue
+                    raise ValueError(
+                        f"{where} names {name!r}, which neither label.scores nor label.heads makes"
+                    )
                 if name not in columns:
                     raise ValueError(f"{where} names {name!r}, which is no column {kind}")
                 if name in unmeasured:

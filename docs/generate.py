@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeGuard, get_args
+from typing import Any, TypeGuard, get_args, get_origin
 
 import typer
 
@@ -71,8 +71,7 @@ def _groups(
         if _is_group(kind):
             inner.append((kind, f"{prefix}{name}."))
             continue
-        # a list of groups
-        inner += [(item, f"{prefix}{name}[].") for item in get_args(kind) if _is_group(item)]
+        inner += [(item, f"{prefix}{name}{place}") for item, place in _inner_groups(kind)]
         default = "*required*" if name in required else f"`{_yaml(field.get('default'))}`"
         meaning = sentence(field.get("description", ""))
         rows.append((f"`{prefix}{name}`", _type(field), default, meaning))
@@ -88,6 +87,16 @@ def _groups(
         yield from _groups(kind, definitions[kind.__name__], definitions, path)
 
 
+def _inner_groups(kind: Any, place: str = "[].") -> Iterator[tuple[type[Config], str]]:
+    """Yield groups within a list, a mapping or a union, and how a path names their place there."""
+    place = ".NAME." if get_origin(kind) is dict else place
+    for item in get_args(kind):
+        if _is_group(item):
+            yield item, place
+        else:
+            yield from _inner_groups(item, place)
+
+
 def _is_group(kind: Any) -> TypeGuard[type[Config]]:
     return isinstance(kind, type) and issubclass(kind, Config)
 
@@ -96,8 +105,8 @@ def _type(field: dict[str, Any]) -> str:
     """Describe a JSON schema in words."""
     if "$ref" in field:
         return f"`{field['$ref'].rpartition('/')[2]}`"
-    if "anyOf" in field:
-        return " or ".join(_type(part) for part in field["anyOf"])
+    if parts := field.get("anyOf") or field.get("oneOf"):
+        return " or ".join(map(_type, parts))
     if "const" in field:
         return f"`{field['const']}`"
     if "enum" in field:
@@ -164,8 +173,8 @@ A manifest is a Parquet file: one row for each image that was chosen. `curate ru
 to publish. *From* is the stage of a run that a value comes from.
 
 {table(header, rows(MANIFEST))}
-Columns of the input's own (`candidates.keep`, further `measure.cutoffs`, `claimed_width`, `claimed_height`) follow
-after these, when there is anything in them. A column that has no value for a row is null there.
+Columns of the input's own (`candidates.keep`, further `measure.cutoffs`, `claimed_width`, `claimed_height`) and scores
+(`score_<name>` of `label.scores` and `label.heads`, float32) follow after these, when there is anything in them. A column that has no value for a row is null there.
 
 ## Pairs
 

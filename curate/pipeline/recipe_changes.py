@@ -15,6 +15,7 @@ from curate.engine import RunFolder
 from curate.errors import RecipeError, RunError
 from curate.pipeline.earlier_picks import PICKS
 from curate.recipe import Fetch, Recipe, TestSplit
+from curate.stages.label.scores import check_scores
 from curate.stages.label.taxonomy import load_taxonomy
 from curate.stages.names import StageName
 from curate.storage import places
@@ -181,7 +182,8 @@ def resolve_recipe(
 
     Raises:
         RunError: if a stage before `redo_from` depends on a setting that differs from the run's.
-        RecipeError: if it names a category that its taxonomy doesn't have.
+        RecipeError: if it names a category that its taxonomy doesn't have, or a score that no
+            pair of prompts makes.
     """
     known = _read_recipe(folder) if folder.exists(RECIPE) else None
     if recipe is None:
@@ -191,6 +193,7 @@ def resolve_recipe(
     if known is not None:
         _refuse_change(folder, known, recipe, redo_from)
     _check_categories(recipe)
+    check_scores(recipe)
     return recipe
 
 

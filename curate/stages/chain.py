@@ -17,7 +17,6 @@ from curate.recipe import Recipe
 from curate.stages.fetch.shard import SCHEMA as FETCH_SCHEMA
 from curate.stages.fetch.shard import FetchShard
 from curate.stages.filters import FilterAndLabel
-from curate.stages.label.shard import SCHEMA as LABEL_SCHEMA
 from curate.stages.label.shard import LabelShard
 from curate.stages.match.shard import SCHEMA as MATCH_SCHEMA
 from curate.stages.match.shard import MatchShard
@@ -41,7 +40,7 @@ def _measure(recipe: Recipe) -> Stage:
 def _label(recipe: Recipe) -> Stage:
     function = FilterAndLabel(recipe.filters, LabelShard(recipe.label))
     settings = {"filters": recipe.filters.essence(), "label": function.label.settings}
-    return _stage(StageName.LABEL, function, LABEL_SCHEMA, settings)
+    return _stage(StageName.LABEL, function, function.label.schema, settings)
 
 
 def _match(recipe: Recipe) -> Stage:

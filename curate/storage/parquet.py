@@ -22,7 +22,7 @@ class DamagedTable(RunError):  # noqa: N818 - reads as the noun it is
 def encode_table(
     table: pa.Table,
     *,
-    compression: Literal["zstd", "snappy"] = "zstd",
+    compression: Literal["zstd", "snappy", "none"] = "zstd",
     checksums: bool = True,
     dictionary: bool = True,
     group_rows: int | None = None,

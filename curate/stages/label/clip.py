@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -14,16 +14,18 @@ import open_clip
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.special import softmax
+from scipy.special import expit, softmax
 from torch.nn import functional as F
 
 from curate.config import fingerprint
 from curate.errors import ImageError, InputError, LabelError, Reason
 from curate.images.decode import decode_small_pixels, to_rgb
 from curate.images.decoder_process import run_in_decoder
-from curate.recipe import Label
+from curate.recipe import Label, score_column
 from curate.runtime import contain_errors, pick_device
+from curate.stages.label.heads import HeadFile, HeadNetwork, find_heads
 from curate.stages.label.inference import exact, load_model, map_ahead
+from curate.stages.label.scores import PromptPair, load_pairs
 from curate.stages.label.taxonomy import Taxonomy, load_taxonomy
 from curate.stages.label.weights import model_name
 
@@ -59,8 +61,14 @@ class LabelResult:
 class Labeller:
     """CLIP model with the class embeddings of a taxonomy; `load_labeller` builds and caches it."""
 
-    def __init__(self, config: Label, taxonomy: Taxonomy) -> None:
-        """Load the model and embed the prompts.
+    def __init__(
+        self,
+        config: Label,
+        taxonomy: Taxonomy,
+        pairs: Sequence[PromptPair] = (),
+        heads: Sequence[HeadFile] = (),
+    ) -> None:
+        """Load the model and the heads, and embed the prompts.
 
         Raises:
             LabelError: if weights are missing, out of reach, damaged, or of another model.
@@ -71,7 +79,7 @@ class Labeller:
         self._others_margin = config.others_margin
         self._dtype = open_clip.get_input_dtype(config.precision) or torch.float32
         self._batch = CPU_BATCH if self.device.type == "cpu" else config.batch_size
-        self._model, self._transform, tokenizer = load_model(config, self.device)
+        self._model, self._transform, self._tokenizer = load_model(config, self.device)
         # shape of the input, and whatever embeddings depend on
         visual = self._model.visual
         self.side = int(np.max(visual.image_size))
@@ -80,9 +88,14 @@ class Labeller:
         """Fingerprint of all that an embedding depends on beside the image."""
         with exact():
             self._scale = float(self._model.logit_scale.exp())
-            self._classes_KD = self._embed_classes(tokenizer)
+        self._classes_KD = np.stack([self.embed_text(c.prompts) for c in taxonomy.categories])
         self.dim: int = self._classes_KD.shape[1]
         """Length of an embedding."""
+        self._pairs = {}
+        for pair in pairs:
+            difference_D = self.embed_text(pair.positive) - self.embed_text(pair.negative)
+            self._pairs[score_column(pair.name)] = difference_D
+        self._heads = [HeadNetwork(head, self.dim, self.name) for head in heads]
 
     def embed(self, pictures: Iterable[Picture]) -> Iterator[Embedding | ImageError]:
         """Embed pictures in their order.
@@ -107,6 +120,25 @@ class Labeller:
         # cosine similarities, scaled by 1 / temperature
         logits_NK = self._scale * embeddings_ND.astype(np.float64) @ self._classes_KD.T
         return [self._result(shares_K) for shares_K in softmax(logits_NK, axis=1)]
+
+    def score(self, embeddings_ND: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
+        """Return the scores of images by pairs of prompts and by heads: column -> shape (N,)."""
+        scores = {}
+        for column, difference_D in self._pairs.items():
+            # softmax over two sides, which is a sigmoid of the difference of their logits
+            scores[column] = expit(self._scale * embeddings_ND.astype(np.float64) @ difference_D)
+        for head in self._heads:
+            scores[score_column(head.name)] = head(embeddings_ND)
+        return {column: score_N.round(DIGITS) for column, score_N in scores.items()}
+
+    def embed_text(self, prompts: Sequence[str]) -> NDArray[np.float64]:
+        """Return the unit vector of the mean of some prompts' unit vectors, shape (dim,)."""
+        with exact():
+            prompts_PD = self._model.encode_text(self._tokenizer(list(prompts)).to(self.device))
+            mean_D = F.normalize(prompts_PD.double(), dim=-1).mean(dim=0).cpu().numpy()
+        # means of unit vectors are shorter than 1
+        unit: NDArray[np.float64] = mean_D / np.linalg.norm(mean_D)
+        return unit
 
     def _result(self, shares_K: NDArray[np.float64]) -> LabelResult:
         second, first = np.sort(shares_K)[-2:]
@@ -148,17 +180,6 @@ class Labeller:
             unit_BD = F.normalize(self._model.encode_image(full_BCHW).float(), dim=-1)
         return np.asarray(unit_BD[: len(images)].cpu())
 
-    def _embed_classes(self, tokenizer: open_clip.SimpleTokenizer) -> NDArray[np.float64]:
-        """Return a unit vector for each category, shape (K, D): the mean of its prompts' ones."""
-        means = []
-        for category in self.taxonomy.categories:
-            prompts_PD = self._model.encode_text(tokenizer(list(category.prompts)).to(self.device))
-            means.append(F.normalize(prompts_PD.double(), dim=-1).mean(dim=0).cpu().numpy())
-        # means of unit vectors are shorter than 1
-        classes_KD = np.stack(means)
-        unit: NDArray[np.float64] = classes_KD / np.linalg.norm(classes_KD, axis=1, keepdims=True)
-        return unit
-
 
 def _read(file: IO[bytes]) -> bytes:
     file.seek(0)
@@ -169,9 +190,12 @@ def load_labeller(config: Label) -> Labeller:
     """Return the labeller of a recipe; each process caches one.
 
     Raises:
-        LabelError: if the taxonomy or the model can't be loaded.
+        LabelError: if the taxonomy, the model, pairs of prompts or heads can't be loaded.
     """
-    return _load(config, load_taxonomy(config.taxonomy))
+    # scores stand in the recipe as mappings, which no cache can take for a key
+    model = config.model_copy(update={"scores": (), "heads": ()})
+    taxonomy, pairs = load_taxonomy(config.taxonomy), load_pairs(config)
+    return _load(model, taxonomy, pairs, find_heads(config))
 
 
 _load = lru_cache(maxsize=1)(Labeller)

@@ -16,6 +16,7 @@ from PIL import Image
 from curate.errors import ImageError
 from curate.images.decode import decode_small_pixels, open_image, to_rgb
 from curate.images.decoder_process import run_in_decoder
+from curate.recipe import SCORE
 
 if TYPE_CHECKING:
     from curate.engine.stage import Shard
@@ -135,9 +136,9 @@ def _picture(row: Mapping[str, Any], data: str, size: tuple[int, int]) -> Pictur
     # lines break between facts only
     facts = [fact.replace(" ", "\N{NO-BREAK SPACE}") for fact in facts]
     scores = [
-        f"{column.removeprefix('score_').replace('_', ' ')} {value:.2f}"
+        f"{column.removeprefix(SCORE).replace('_', ' ')} {value:.2f}"
         for column, value in row.items()
-        if column.startswith("score_") and isinstance(value, float)
+        if column.startswith(SCORE) and isinstance(value, float)
     ]
     return Picture(
         data,

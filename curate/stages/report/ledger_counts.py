@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from curate.errors import Reason
 from curate.manifest.statistics import Statistics, diversity, natural_diversity
-from curate.recipe import Bound
+from curate.recipe import SCORE, Bound
 from curate.stages.report.funnel import rejecting_stage
 from curate.stages.report.samples import Samples
 from curate.stages.report.what_if import BoundEffect, add_effects
@@ -28,6 +28,7 @@ __all__ = [
     "PIXEL_EDGES",
     "RATIO_EDGES",
     "Bounds",
+    "ScoreTally",
     "Tally",
     "count_ledger",
     "part_at",
@@ -46,8 +47,6 @@ _COLUMNS = (
     *_MEANS, "broad", "category", "label_model", "label_margin", "dup_cluster", "contaminated_by",
     "frequency_bin", "tile_of", "tile_x", "tile_y", "split", "status", "reason",
 )  # fmt: skip
-_SCORES = "score_"
-"""Prefix of further columns that captions show."""
 
 Counts = NDArray[np.int64]
 Names = dict[str, Counter[str | None]]
@@ -61,6 +60,41 @@ class Bounds:
     ratio: float | None = None
     pixels: float | None = None
     bpp: float | None = None
+
+
+@dataclass
+class ScoreTally:
+    """Sums of one score over all scored images and over the kept ones."""
+
+    scored: int = 0
+    total: float = 0.0
+    kept: int = 0
+    kept_total: float = 0.0
+    least: float | None = None
+    """Least value of a kept image."""
+    most: float | None = None
+    """Greatest value of a kept image."""
+
+    def add(self, scores: pa.ChunkedArray, kept: pa.ChunkedArray) -> None:
+        """Count the scores of all images, and those of the kept ones, of a part of the ledger."""
+        self.scored += len(scores) - scores.null_count
+        self.total += pc.sum(scores).as_py() or 0
+        self.kept += len(kept) - kept.null_count
+        self.kept_total += pc.sum(kept).as_py() or 0
+        least, most = pc.min_max(kept).as_py().values()
+        if least is not None:
+            self.least = least if self.least is None else min(self.least, least)
+            self.most = most if self.most is None else max(self.most, most)
+
+    @property
+    def mean(self) -> float | None:
+        """Mean over all scored images."""
+        return self.total / self.scored if self.scored else None
+
+    @property
+    def kept_mean(self) -> float | None:
+        """Mean over the kept images."""
+        return self.kept_total / self.kept if self.kept else None
 
 
 @dataclass
@@ -96,6 +130,8 @@ class Tally:
     """Effect of each bound of the recipe."""
     unmeasured: int = 0
     """Candidates that broke a bound while they were fetched, before they were measured."""
+    scores: dict[str, ScoreTally] = field(default_factory=dict)
+    """Scores by their columns."""
     sums: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_MEANS, 0.0))
 
     @property
@@ -152,6 +188,9 @@ class Tally:
         self.measured += measured.num_rows
         for name in _MEANS:
             self.sums[name] += pc.sum(measured[name]).as_py() or 0
+        for name in table.column_names:
+            if name.startswith(SCORE):
+                self.scores.setdefault(name, ScoreTally()).add(table[name], kept[name])
         self.flat += pc.sum(pc.less_equal(measured[frequency_column], 0)).as_py() or 0
         ratio_edges = part_at(RATIO_EDGES, self.bounds.ratio)
         edges = part_at(PIXEL_EDGES, self.bounds.pixels), part_at(BPP_EDGES, self.bounds.bpp)
@@ -198,6 +237,7 @@ def count_ledger(
     frequency_column: str,
     bounds: Bounds = Bounds(),
     filters: Sequence[Bound] = (),
+    listed: Collection[str] = (),
 ) -> Tally:
     """Count a run's ledger, part by part.
 
@@ -206,6 +246,7 @@ def count_ledger(
         frequency_column: the measure that was balanced.
         bounds: of the recipe's filters, at which bins part.
         filters: all bounds of the recipe, of which the effects are counted.
+        listed: columns that the list brought along, which are no scores whatever their names.
     """
     tally = Tally(bounds, samples=Samples(filters), effects=list(map(BoundEffect, filters)))
     wanted = {*_COLUMNS, frequency_column, *(bound.column for bound in filters)}
@@ -213,7 +254,8 @@ def count_ledger(
         with shard.open(name) as file:
             part = pq.ParquetFile(file)
             names = part.schema_arrow.names
-            columns = [name for name in names if name in wanted or name.startswith(_SCORES)]
+            scores = {name for name in names if name.startswith(SCORE)} - {*listed}
+            columns = [name for name in names if name in wanted | scores]
             tally.add(part.read(columns), frequency_column)
     return tally
 

@@ -51,7 +51,8 @@ def build_report(shard: Shard) -> None:
     folder = f"{shard.folder.url}/manifest"
     manifests = {split: read_manifest(f"{folder}/{split}.parquet") for split in ("train", "test")}
     column = recipe.select.frequency.column
-    tally = count_ledger(shard, column, smallest_passing(recipe), recipe.filters.bounds)
+    bounds, listed = recipe.filters.bounds, recipe.candidates.keep
+    tally = count_ledger(shard, column, smallest_passing(recipe), bounds, listed)
     content = _content(shard, recipe, summary, manifests, tally)
     with shard.create("report/index.html") as sink:
         sink.write(render("page.html", content | {"recipe_text": recipe_text}).encode())

@@ -46,6 +46,13 @@ class ByColour:
         names = [list(COLOURS)[n] for n in nearest_N]
         return [LabelResult(broad[name], name, 0.75, 0.5, self.name) for name in names]
 
+    def score(self, embeddings_ND: np.ndarray) -> dict[str, np.ndarray]:
+        return {}
+
+    def embed_text(self, prompts: Iterable[str]) -> np.ndarray:
+        """Return the colour of the animals, whatever is asked for."""
+        return np.array(COLOURS["Animals"], np.float64)
+
 
 def texture(seed: int, colour: tuple[int, int, int], slope: float) -> Image.Image:
     """Return noise whose amplitude falls with the frequency to the power of the slope."""

@@ -12,9 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from scipy.special import softmax
 
+from curate.errors import LabelError
 from curate.recipe import Label
-from curate.stages.label.clip import Labeller, label_images
+from curate.stages.label.clip import Labeller, label_images, load_labeller
 from curate.stages.label.shard import SCHEMA, LabelShard
 
 EMBEDDINGS = "embeddings/part-00000.parquet"
@@ -76,9 +78,9 @@ def test_embeddings_are_cached_by_sha256(config, shard, pictures):
     rows = rows_of(shard, blobs)
     LabelShard(config)(rows, shard)
     kept = pq.read_table(io.BytesIO(shard.files[EMBEDDINGS]))
-    assert kept.schema.field("embedding").type == pa.list_(pa.float32(), 32)
+    assert kept.schema.field("embedding").type == pa.binary(32 * 4)
     assert kept["sha256"].to_pylist() == rows["sha256"].to_pylist()[1:]
-    vectors = np.stack(kept["embedding"].to_numpy())
+    vectors = np.stack([np.frombuffer(vector, "<f4") for vector in kept["embedding"].to_pylist()])
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
     assert kept.schema.metadata[b"label_model"].startswith(b"tiny@")
     assert shard.volatile == {
@@ -219,3 +221,58 @@ def test_settings_depend_on_model_and_prompts_but_no_path(config, model_folder, 
         "A: {templates: ['{}'], categories: {C: [a], D: [b]}}"
     )
     assert LabelShard(config.model_copy(update={"taxonomy": str(taxonomy)})).settings != settings
+
+
+PAIRS = {"sharp": {"positive": "a sharp photo", "negative": ["a blurry photo", "fog"]}}
+
+
+def test_scores_are_a_softmax_over_both_sides(config, shard, pictures):
+    scored = Label.model_validate(config.model_dump() | {"scores": PAIRS})
+    rows = rows_of(shard, [png(picture) for picture in pictures])
+    table = LabelShard(scored)(rows, shard)
+    labeller = load_labeller(scored)
+    vectors = np.stack(list(labeller.embed(pictures)))
+    sides = [labeller.embed_text(["a sharp photo"]), labeller.embed_text(["a blurry photo", "fog"])]
+    logits = labeller._scale * vectors @ np.array(sides).T
+    expected = softmax(logits, axis=1)[:, 0]
+    assert table.schema.field("score_sharp").type == pa.float32()
+    assert np.allclose(table["score_sharp"].to_numpy(), expected, atol=1e-4)
+
+
+def test_rows_without_an_embedding_have_no_score(config, shard, pictures):
+    scored = Label.model_validate(config.model_dump() | {"scores": PAIRS})
+    rows = rows_of(shard, [png(pictures[0]), b"damaged"])
+    assert LabelShard(scored)(rows, shard)["score_sharp"].is_null().to_pylist() == [False, True]
+
+
+def test_changed_pairs_and_heads_use_cached_embeddings(
+    config, shard, pictures, tmp_path, forward_passes
+):
+    save_file({"weight": torch.ones(1, 32)}, head := tmp_path / "head.safetensors")
+    rows = rows_of(shard, [png(picture) for picture in pictures])
+    LabelShard(config)(rows, shard)
+    forward_passes.clear()
+    more = {"scores": PAIRS, "heads": {"sum": str(head)}}
+    table = LabelShard(Label.model_validate(config.model_dump() | more))(rows, shard)
+    assert not forward_passes
+    cached = pq.read_table(io.BytesIO(shard.files[EMBEDDINGS]))["embedding"].to_numpy()
+    vectors = np.stack([np.frombuffer(vector, "<f4") for vector in cached])
+    assert np.allclose(table["score_sum"].to_numpy(), vectors.sum(axis=1), atol=1e-4)
+
+
+def test_settings_depend_on_pairs_and_bytes_of_heads(config, tmp_path):
+    save_file({"weight": torch.ones(1, 32)}, head := tmp_path / "head.safetensors")
+    seen = [LabelShard(config).settings]
+    for change in ({"scores": PAIRS}, {"scores": "shipped"}, {"heads": {"sum": str(head)}}):
+        seen.append(LabelShard(Label.model_validate(config.model_dump() | change)).settings)
+        assert str(tmp_path) not in str(seen[-1])
+    save_file({"weight": torch.zeros(1, 32)}, head)
+    seen.append(LabelShard(Label.model_validate(config.model_dump() | change)).settings)
+    assert all(seen.count(settings) == 1 for settings in seen)
+
+
+def test_head_for_another_model_is_refused_by_the_labeller(config, shard, pictures, tmp_path):
+    save_file({"weight": torch.ones(1, 768)}, head := tmp_path / "head.safetensors")
+    other = Label.model_validate(config.model_dump() | {"heads": {"sum": str(head)}})
+    with pytest.raises(LabelError, match=r"takes embeddings of 768, and those of tiny@\w+ have 32"):
+        LabelShard(other)(rows_of(shard, [png(pictures[0])]), shard)
