@@ -3,6 +3,7 @@
     run                curate: URLs in, manifest out
     grow               add candidates to a finished run
     remove             take images out of a run, for good
+    find               find images of a run that are like a text or another image
     probe              forecast the yield and cost of a run from a sample
     Recipe             settings of a curation run
     measure_image      measure format, bits per pixel and high-frequency ratios of an image
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from curate.manifest import export_manifest, find_faults, read_manifest, write_manifest
     from curate.pipeline import grow, rebuild, remove, verify
     from curate.pipeline.execute import run
+    from curate.pipeline.finding import find
     from curate.pipeline.probe.probe import probe
     from curate.recipe import Recipe
     from curate.restore import (
@@ -91,6 +93,7 @@ __all__ = [
     "evaluate_labels",
     "export_manifest",
     "export_model",
+    "find",
     "find_faults",
     "find_task",
     "grow",
@@ -127,6 +130,7 @@ _HOMES = {
     "evaluate_labels": "stages.label.evaluation",
     "export_manifest": "manifest",
     "export_model": "restore",
+    "find": "pipeline.finding",
     "find_faults": "manifest",
     "find_task": "stages.measure.restoration_task",
     "grow": "pipeline",

@@ -17,6 +17,7 @@ from curate.cli.curation import demo, probe, run, stage_commands
 from curate.cli.datasets import evaluate_labels, stats
 from curate.cli.decontaminate import decontaminate_app
 from curate.cli.examples import add_examples
+from curate.cli.find import find
 from curate.cli.ingest import ingest
 from curate.cli.manifest import export, manifest_app
 from curate.cli.models import models_app
@@ -47,7 +48,7 @@ _STORAGE_CLIENTS = ("botocore", "aiobotocore", "gcsfs", "google")
 """Packages whose errors mean that an object store can't be used."""
 
 _COMMANDS: list[Callable[..., None]] = [
-    *(run, probe, stats, ingest, export, grow, remove, verify, rebuild, ablate),
+    *(run, probe, find, stats, ingest, export, grow, remove, verify, rebuild, ablate),
     *(train, evaluate, restore, demo),
 ]
 for command in _COMMANDS:

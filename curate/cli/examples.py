@@ -9,6 +9,7 @@ __all__ = ["EXAMPLES", "add_examples"]
 EXAMPLES: dict[str, tuple[str, str]] = {
     "run": ("hq50k --input urls.txt --out runs/mine", "own-urls"),
     "probe": ("hq50k --input urls.txt --out runs/mine", "before-a-long-run"),
+    "find": ('runs/mine "a map" --page maps.html', "find-images"),
     "stats": ("photos runs/mine", "compare-datasets"),
     "ingest": ("DIV2K data/DIV2K --out manifests/DIV2K", "real-pairs"),
     "export": ("runs/mine --out tars --to webdataset", "export-images"),
@@ -31,7 +32,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "label": ("runs/mine --set filters.min.bpp=2", "write-a-recipe"),
     "match": ("runs/mine", "duplicates-and-benchmarks"),
     "select": ("runs/mine --set select.train=10000", "write-a-recipe"),
-    "report": ("runs/mine", "own-urls"),
+    "report": ("runs/mine", "read-the-report"),
     "models list": ("--height 256 --width 256", "train-a-restorer"),
     "models show": ("moe_ir_30g", "train-a-restorer"),
     "models convert": ("theirs.pth --model swinir --out swinir.safetensors", "train-a-restorer"),

@@ -86,17 +86,16 @@ class ImageCache:
         # write the results of present images, if the file has others
         found = {digest: known[digest] for digest in digests if digest in known}
         if save and (missing or found.keys() != known.keys()):
-            table = pa.table(
-                {
-                    "sha256": pa.array(list(found), pa.string()),
-                    self.column: _column(list(found.values()), type_),
-                },
-                schema=_schema(self.column, type_, self.metadata),
-            )
-            # volatile: the commit record would take it along when its stage runs again
-            with self.shard.create(self.path, volatile=True) as file:
-                file.write(_encode(table))
+            self.write(found, type_)
         return found, errors
+
+    def write(self, results: Mapping[str, Any], type_: pa.DataType) -> None:
+        """Write the results of images by their SHA-256."""
+        columns = [pa.array(list(results), pa.string()), _column(list(results.values()), type_)]
+        table = pa.table(columns, schema=_schema(self.column, type_, self.metadata))
+        # volatile: the commit record would take it along when its stage runs again
+        with self.shard.create(self.path, volatile=True) as file:
+            file.write(_encode(table))
 
 
 def evict_images(folder: RunFolder, path: str, digests: Collection[str]) -> None:
@@ -117,7 +116,7 @@ def vector_type(length: int) -> pa.DataType:
     """Return the type of a column of vectors of float32: their bytes, little-endian.
 
     A reader copies them as one block, many times as fast as lists of numbers
-    (docs/decisions/0046).
+    (docs/decisions/0047).
     """
     return pa.binary(_FLOAT.itemsize * length)
 

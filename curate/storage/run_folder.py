@@ -86,6 +86,15 @@ class RunFolder:
         with self.open(name) as file:
             return file.read()
 
+    def head(self, name: str, nbytes: int) -> bytes:
+        """Return a file's first bytes by one read, which is faster than `open` for a few megabytes.
+
+        Raises:
+            RunError: see `open`.
+            OSError: if it can't be read.
+        """
+        return self._place(name).read(0, nbytes)
+
     def sha256(self, name: str) -> str | None:
         """Return the SHA-256 of a file in hex; None if it isn't there."""
         if not self.exists(name):

@@ -18,16 +18,21 @@ _LONGEST = 200
 """Characters of a name in a table of Markdown."""
 
 
-def render(name: str, content: Mapping[str, Any], *, markdown: bool = False) -> str:
-    """Return a template of this folder, filled with its content.
+_HOME = "curate.stages.report"
+
+
+def render(
+    name: str, content: Mapping[str, Any], *, markdown: bool = False, package: str = _HOME
+) -> str:
+    """Return a template of a package, filled with its content; it may include files of this folder.
 
     Text from the web (hosts, licences, URLs) is escaped: in HTML like everything else, in Markdown
     by `| cell`.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("curate.stages.report", "."),
+        loader=ChoiceLoader([PackageLoader(home, ".") for home in (package, _HOME)]),
         autoescape=not markdown,
         undefined=StrictUndefined,
         trim_blocks=True,
