@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from curate.errors import RecipeError
 
@@ -54,8 +60,8 @@ class Config(BaseModel):
     incidental: ClassVar[frozenset[str]] = frozenset()
     """Settings that may change how long a result takes, never what it is."""
     optional: ClassVar[frozenset[str]] = frozenset()
-    """Settings that `essence` leaves out at their default: recipes without them, which are older
-    than they are, keep their fingerprints."""
+    """Settings that are written only where they differ from their default: recipes that are older
+    than they are keep their text and their fingerprints."""
 
     @classmethod
     def load(cls, path: str | Path, overrides: Iterable[str] = ()) -> Self:
@@ -113,19 +119,24 @@ class Config(BaseModel):
 
     def essence(self) -> dict[str, Any]:
         """Return the settings that results depend on, as JSON-like values."""
-        values = self.model_dump(mode="json", exclude={*self.incidental, *self._left_out()})
+        values = self.model_dump(mode="json", exclude=set(self.incidental))
         for name in values:
             if isinstance(group := getattr(self, name), Config):
                 values[name] = group.essence()
         return values
 
-    def _left_out(self) -> set[str]:
-        """Return the optional settings that have their default."""
+    @model_serializer(mode="wrap")
+    def _without_unused(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Return the settings without optional ones that have their default."""
+        values: dict[str, Any] = serialize(self)
         fields = type(self).model_fields
-        return {name for name in self.optional if getattr(self, name) == fields[name].default}
+        for name in self.optional:
+            if getattr(self, name) == fields[name].default:
+                values.pop(name, None)
+        return values
 
     def to_yaml(self) -> str:
-        """Return all settings, defaults included, in the order of their definition."""
+        """Return the settings in the order of their definition; see `optional` for what is left out."""
         return yaml.safe_dump(
             self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120
         )
