@@ -136,7 +136,7 @@ class Config(BaseModel):
         return values
 
     def to_yaml(self) -> str:
-        """Return the settings in the order of their definition; see `optional` for what is left out."""
+        """Return the settings in the order of their definition, without unused optional ones."""
         return yaml.safe_dump(
             self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120
         )
