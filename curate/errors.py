@@ -205,6 +205,11 @@ class Reason(StrEnum):
         "select",
         "it, or a duplicate of it, shows a part of a benchmark image",
     )
+    DROPPED_BY_REVIEW = (
+        "dropped_by_review",
+        "select",
+        "a person dropped it in `curate review`: the ledger says who",
+    )
     SURPLUS = "surplus", "select", "good, but the dataset has enough of its kind"
     RECODED = "recoded", "rebuild", "the picture that was published, in other bytes"
     CHANGED = "changed", "rebuild", "another picture than was published, as far as hashes tell"

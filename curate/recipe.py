@@ -209,6 +209,7 @@ _HEADER_COLUMNS = frozenset({"format", "animated", "width", "height", "pixels", 
 
 _NEVER_BOUND = (
     "phash", "dup_cluster", "contaminated_by", "frequency_bin", "split", "status", "reason",
+    "verdict", "verdict_by",
 )  # fmt: skip
 """Columns that no rule can name: a hash is no amount, and the others follow from the rules."""
 

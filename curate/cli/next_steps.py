@@ -17,7 +17,7 @@ __all__ = ["next_command", "troubles"]
 
 def troubles(outcome: RunOutcome) -> list[str]:
     """Return a sentence for each fault that the counts of reasons don't show."""
-    return [*_failed_shards(outcome), *_lost_pins(outcome)]
+    return [*_failed_shards(outcome), *_lost_pins(outcome), *_lost_verdicts(outcome)]
 
 
 def next_command(outcome: RunOutcome) -> str | None:
@@ -55,6 +55,13 @@ def _lost_pins(outcome: RunOutcome) -> Iterator[str]:
     if pins["unknown"]:
         is_ = "is" if pins["unknown"] == 1 else "are"
         yield f"{counted(pins['unknown'], 'pin')} of select.pins {is_} of no candidate of this run"
+
+
+def _lost_verdicts(outcome: RunOutcome) -> Iterator[str]:
+    """Report verdicts on images that the run doesn't have."""
+    trouble = outcome.selection.get("verdicts", {}).get("trouble")
+    if trouble:
+        yield trouble
 
 
 def _name(outcome: StageOutcome) -> StageName | None:

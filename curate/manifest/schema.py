@@ -15,7 +15,8 @@ _OTHER_STAGES = {
     "candidates": "id url host source licence caption",
     "fetch": "final_url http_status sha256 tar offset nbytes",
     "label": "broad category label_score label_margin label_model",
-    "select": "dup_cluster contaminated_by frequency_bin split tile_of tile_x tile_y status",
+    "select": "dup_cluster contaminated_by frequency_bin split tile_of tile_x tile_y status "
+    "verdict verdict_by",
     "every stage": "reason",
     "ingest": "degraded_tar degraded_offset degraded_nbytes degraded_sha256 degradation task "
     "dataset",
@@ -185,7 +186,19 @@ LEDGER: tuple[Column, ...] = (
     *(replace(column, required=column.name == "id") for column in MANIFEST),
     _text("status", "kept or rejected", required=True),
     _text("reason", "why it was rejected, one of curate.errors.Reason; null when kept"),
+    _text("verdict", "a person's newest verdict on it: keep, drop or relabel; null without one"),
+    _text("verdict_by", "who gave that verdict"),
 )
+
+VERDICT: tuple[Column, ...] = (
+    _text("id", "id of the image", required=True),
+    _text("verdict", "keep, drop or relabel", required=True),
+    _text("category", "its category by this verdict; null where the label stands"),
+    _text("by", "who gave the verdict", required=True),
+    Column("when", pa.timestamp("us", "UTC"), "when it was given", required=True),
+    _text("why", "a note of whoever gave it"),
+)
+"""Columns of a file of verdicts; see curate.manifest.verdicts."""
 
 # section 3 and appendix A.2 of the paper: 13 named sub-categories in 3 broad classes
 NAMED_CATEGORIES: dict[str, tuple[str, ...]] = {

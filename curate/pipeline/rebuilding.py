@@ -15,7 +15,8 @@ from curate import engine
 from curate.config import fingerprint
 from curate.engine import Progress, RunFolder, Shard
 from curate.errors import Reason, RunError
-from curate.manifest import LEDGER, MANIFEST, Manifest, encode_manifest
+from curate.manifest import LEDGER, MANIFEST, NAMED_CATEGORIES, Manifest, encode_manifest
+from curate.manifest.verdicts import Sidecar, Verdicts
 from curate.pipeline.link_rot import LinkRot, State, judge, tally
 from curate.pipeline.published_list import Published, fetching_recipe, read_published
 from curate.pipeline.recipe_changes import write_recipe
@@ -39,9 +40,11 @@ _ACCEPTED = {
 _REASONS = {State.RECODED: Reason.RECODED, State.CHANGED: Reason.CHANGED}
 _LEDGER = {column.name: column.type for column in LEDGER}
 _OF_CANDIDATES = frozenset(schema(()).names)
-_VERDICT = ("state", "distance", "published_sha256")
+_JUDGED = ("state", "distance", "published_sha256")
 """Columns of a rebuild's ledger that other ledgers don't have."""
 _REQUIRED = [column.name for column in MANIFEST if column.required]
+_BROAD = {name: broad for broad, names in NAMED_CATEGORIES.items() for name in names}
+_BROAD |= {f"{broad} others": broad for broad in NAMED_CATEGORIES}
 
 
 @dataclass(frozen=True)
@@ -135,18 +138,20 @@ def _write(
     folder: RunFolder, published: Published, shards: Sequence[str], accept: str, progress: Progress
 ) -> Rebuilt:
     """Write the ledger, the manifests and the summary, unless they are up to date."""
-    ledgers, verdicts, start = {}, [], 0
+    # the list's reviewers have seen these images as well as the folder's own
+    verdicts = Verdicts.read(Sidecar.of(published.source), Sidecar.of_run(folder))
+    ledgers, judged, start = {}, [], 0
     for shard in shards:
         found = engine.rows_of(folder, StageName.LABEL.input_folders, shard)
         facts = published.facts.slice(start, len(found))
         start += len(found)
-        verdicts.append(judge(facts, found))
-        ledgers[shard] = _ledger(facts, found, verdicts[-1], accept)
+        judged.append(judge(facts, found))
+        ledgers[shard] = _ledger(facts, found, judged[-1], accept, verdicts)
     whole = pa.concat_tables(ledgers.values())
     kept = whole.filter(pc.equal(whole["status"], "kept"))
     rejected = engine.count_reasons(whole.filter(pc.equal(whole["status"], "rejected")))
     splits = {split: kept.filter(pc.equal(kept["split"], split)) for split in ("train", "test")}
-    rot = tally(pa.concat_tables(verdicts), published.facts)
+    rot = tally(pa.concat_tables(judged), published.facts)
     sizes = {split: len(table) for split, table in splits.items()}
     rebuilt = Rebuilt(rot, sizes, rejected, dict(published.passed_over))
 
@@ -165,13 +170,16 @@ def _write(
 
     measured = engine.input_of(folder, StageName.LABEL.input_folders, shards)
     input = fingerprint([published.fingerprint, measured])
-    engine.run_whole(folder, _STAGE, build, input, {"accept": accept, "version": 1}, progress)
+    settings = {"accept": accept, "verdicts": verdicts.essence, "version": 2}
+    engine.run_whole(folder, _STAGE, build, input, settings, progress)
     return rebuilt
 
 
-def _ledger(facts: pa.Table, found: pa.Table, verdicts: pa.Table, accept: str) -> pa.Table:
+def _ledger(
+    facts: pa.Table, found: pa.Table, judged: pa.Table, accept: str, verdicts: Verdicts
+) -> pa.Table:
     """Join each image's new rows with its published facts, valid where the bytes are equal."""
-    same = pc.equal(verdicts["state"], State.SAME.value)
+    same = pc.equal(judged["state"], State.SAME.value)
     measured = [column.name for column in MANIFEST if column.stage == "measure"]
     # other cut-offs of the frequency ratio are columns of their own
     measured += [name for name in found.column_names if name not in {*_LEDGER, *_OF_CANDIDATES}]
@@ -184,33 +192,37 @@ def _ledger(facts: pa.Table, found: pa.Table, verdicts: pa.Table, accept: str) -
             columns[name] = pc.coalesce(found[name].cast(known.type), known)
         else:
             columns[name] = found[name]
-    accepted = pc.is_in(verdicts["state"], pa.array(_ACCEPTED[accept], pa.string()))
+    accepted = pc.is_in(judged["state"], pa.array(_ACCEPTED[accept], pa.string()))
     # an image without a required measure, from here or from the list, can't be in a manifest
     kept = reduce(pc.and_, (pc.is_valid(columns[name]) for name in _REQUIRED), accepted)
-    reasons = pc.coalesce(found["reason"], _reasons(verdicts))
+    reasons = pc.coalesce(found["reason"], _reasons(judged))
     columns |= {
         "status": pc.if_else(kept, "kept", "rejected"),
         "reason": pc.if_else(kept, pa.scalar(None, pa.string()), reasons),
-        "state": verdicts["state"],
-        "distance": verdicts["distance"],
+        "state": judged["state"],
+        "distance": judged["distance"],
         "published_sha256": facts["sha256"],
     }
+    reviewed = verdicts.apply(pa.table(columns), _BROAD)
+    columns = dict(zip(reviewed.column_names, reviewed.columns, strict=True))
+    dropped = pc.fill_null(pc.equal(columns["reason"], str(Reason.DROPPED_BY_REVIEW)), False)
+    columns["status"] = pc.if_else(dropped, "rejected", columns["status"])
     names = dict.fromkeys([*_LEDGER, *columns])
     types = {name: column.type for name, column in columns.items()} | _LEDGER
     return pa.table({name: columns[name].cast(types[name]) for name in names})
 
 
-def _reasons(verdicts: pa.Table) -> pa.ChunkedArray:
+def _reasons(judged: pa.Table) -> pa.ChunkedArray:
     """Return the reason for each downloaded image that isn't accepted; null for others."""
     reason = pa.scalar(None, pa.string())
     for state, why in _REASONS.items():
-        reason = pc.if_else(pc.equal(verdicts["state"], state.value), why.value, reason)
+        reason = pc.if_else(pc.equal(judged["state"], state.value), why.value, reason)
     return reason
 
 
 def _as_manifest(kept: pa.Table) -> pa.Table:
     """Select the columns of a manifest, and the list's own columns that aren't empty."""
     known = [column.name for column in MANIFEST]
-    not_own = {*known, *_VERDICT, "status", "reason"}
+    not_own = {*_LEDGER, *_JUDGED}
     own = [n for n in kept.column_names if n not in not_own and kept[n].null_count < len(kept)]
     return kept.select([*known, *own])

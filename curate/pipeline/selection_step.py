@@ -20,6 +20,7 @@ from curate.engine import CommitRecord, Executor, Progress, RunFolder, Shard, St
 from curate.engine.executor import Report
 from curate.errors import RunError
 from curate.manifest import LEDGER, MANIFEST, encode_manifest
+from curate.manifest.verdicts import Sidecar, Verdicts
 from curate.recipe import Recipe
 from curate.stages.candidates.reader import LOCAL
 from curate.stages.chain import build_stage
@@ -60,25 +61,30 @@ def write_selection(
         pins: see curate.pipeline.earlier_picks.
 
     Raises:
-        RunError: if images were matched against other lists of benchmarks than the recipe's.
+        RunError: if images were matched against other lists of benchmarks than the recipe's, or
+            verdicts can't be read.
     """
     benchmarks = _load_benchmarks(folder, recipe, shards)
+    reviewed = _Reviewed.read(folder, recipe)
     # all of the recipe, since manifests hold the whole of it
     settings = {
         "recipe": recipe.essence(),
         "benchmarks": benchmarks.digests,
         "pins": sorted(pins.items()),
-        "version": 4,
+        "verdicts": reviewed.verdicts.essence,
+        "version": 5,
     }
 
     def build(whole: Shard) -> dict[str, int]:
         blocks = [shards[start : start + _BLOCK] for start in range(0, len(shards), _BLOCK)]
-        pools = _read_pools(folder, recipe, blocks, executor, pins)
+        pools = _read_pools(folder, recipe, blocks, executor, pins, reviewed)
         sizes = [len(pool.rows) for pool in pools]
         selection = _select(recipe, pools, pins)
+        known = pa.concat_arrays([pool.reviewed for pool in pools])
         del pools  # millions of rows
         decisions = _split(selection.decisions, sizes)
-        tasks = (_WriteTask(folder, *part) for part in zip(blocks, decisions, strict=True))
+        parts = zip(blocks, decisions, strict=True)
+        tasks = (_WriteTask(folder, block, part, reviewed) for block, part in parts)
         kept, counts = [], Counter[str]()
         for written in engine.map_in_order(executor, _write_ledger, tasks):
             kept.append(written.kept)
@@ -87,7 +93,13 @@ def write_selection(
         _write_manifests(whole, pa.concat_tables(kept), recipe)
         with whole.create(SHOPPING) as sink:
             sink.write(shopping_csv(selection.summary["shopping"]["rows"]))
-        summary = selection.summary | {"benchmarks": benchmarks.coverage()}
+        summary = selection.summary | {
+            "benchmarks": benchmarks.coverage(),
+            "verdicts": {
+                "named": len(reviewed.verdicts),
+                "trouble": reviewed.verdicts.name_unknown(known),
+            },
+        }
         with whole.create(_SUMMARY) as sink:
             sink.write(json.dumps(summary, indent=1).encode())
         return dict(sorted(counts.items()))
@@ -113,6 +125,32 @@ def _load_benchmarks(folder: RunFolder, recipe: Recipe, shards: Sequence[str]) -
 
 
 @dataclass(frozen=True)
+class _Reviewed:
+    """Rows as people's verdicts have them: the one place where a selection heeds these."""
+
+    verdicts: Verdicts
+    broad: dict[str, str]
+    """Category -> its broad class."""
+
+    @classmethod
+    def read(cls, folder: RunFolder, recipe: Recipe) -> _Reviewed:
+        """Read the verdicts on a run's images.
+
+        Raises:
+            RunError: if they can't be read, or name a category that the taxonomy doesn't have.
+        """
+        verdicts = Verdicts.read(Sidecar.of_run(folder))
+        categories = load_taxonomy(recipe.label.taxonomy).categories
+        broad = {category.name: category.broad for category in categories}
+        verdicts.check_categories(list(broad))
+        return cls(verdicts, broad)
+
+    def apply(self, rows: pa.Table) -> pa.Table:
+        """See Verdicts.apply."""
+        return self.verdicts.apply(rows, self.broad)
+
+
+@dataclass(frozen=True)
 class _ReadTask:
     """Shards to read, and the columns that the selection needs."""
 
@@ -121,6 +159,7 @@ class _ReadTask:
     columns: Sequence[str]
     embeddings: bool
     pins: Collection[str]
+    reviewed: _Reviewed
 
 
 @dataclass(frozen=True)
@@ -132,6 +171,8 @@ class _Pool:
     """Embeddings of the rows; of length 0 where the selection doesn't need them."""
     candidates: int
     """Rows of the shards, rejected ones among them."""
+    reviewed: pa.Array
+    """Ids of all rows that have a verdict."""
 
 
 def _read_pools(
@@ -140,31 +181,36 @@ def _read_pools(
     blocks: Sequence[Sequence[str]],
     executor: Executor,
     pins: Pins,
+    reviewed: _Reviewed,
 ) -> list[_Pool]:
     columns = [*needed_columns(recipe.select), "contaminated_by"]
     semantic = recipe.select.dedup.semantic is not None
-    tasks = (_ReadTask(folder, block, columns, semantic, tuple(pins)) for block in blocks)
+    names = tuple(pins)
+    tasks = (_ReadTask(folder, block, columns, semantic, names, reviewed) for block in blocks)
     return engine.map_in_order(executor, _read_pool, tasks)
 
 
 def _read_pool(task: _ReadTask, report: Report) -> _Pool:
     """Read the pool of some shards, on a worker."""
     parts, embeddings, candidates = [], [], 0
+    with_verdict = [pa.array([], pa.string())]
     columns = [*task.columns, *(["label_model"] if task.embeddings else [])]
     for name in task.shards:
-        rows = engine.rows_of(task.folder, StageName.SELECT.input_folders, name, columns)
+        found = engine.rows_of(task.folder, StageName.SELECT.input_folders, name, columns)
+        rows = task.reviewed.apply(found)
+        with_verdict += rows["id"].filter(pc.is_valid(rows["verdict"])).chunks
         in_pool = pc.is_null(rows["reason"])
         if task.pins:
             pinned = pc.is_in(rows["id"], pa.array(list(task.pins), pa.string()))
             in_pool = pc.or_(in_pool, pinned)
         parts.append(rows.select(task.columns).filter(in_pool))
         if task.embeddings:
-            of_shard_ND = read_embeddings(Shard(name, task.folder), name, rows)
+            of_shard_ND = read_embeddings(Shard(name, task.folder), name, found)
             embeddings.append(of_shard_ND[in_pool.to_numpy()])
         candidates += len(rows)
     table = pa.concat_tables(parts).combine_chunks()
     stacked_ND = _stack(embeddings) if embeddings else np.zeros((len(table), 0), np.float32)
-    return _Pool(table, stacked_ND, candidates)
+    return _Pool(table, stacked_ND, candidates, pa.concat_arrays(with_verdict))
 
 
 def _stack(embeddings: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -208,6 +254,7 @@ class _WriteTask:
     folder: RunFolder
     shards: Sequence[str]
     decisions: pa.Table
+    reviewed: _Reviewed
 
 
 @dataclass(frozen=True)
@@ -227,7 +274,7 @@ def _write_ledger(task: _WriteTask, report: Report) -> _Written:
     kept, counts = [], Counter[str]()
     for name in task.shards:
         rows = engine.rows_of(task.folder, StageName.SELECT.input_folders, name)
-        ledger = _ledger(rows, task.decisions)
+        ledger = _ledger(task.reviewed.apply(rows), task.decisions)
         path = f"ledger/{name}.parquet"
         outputs[path] = task.folder.write(path, engine.encode_table(ledger))
         counts.update(engine.count_reasons(ledger))
@@ -261,9 +308,10 @@ def _write_manifests(whole: Shard, kept: pa.Table, recipe: Recipe) -> None:
         "seed": str(recipe.seed),
     }
     columns = [column.name for column in MANIFEST]
+    of_ledger = {column.name for column in LEDGER}
     # then the input's own columns that have any value
     for name in kept.column_names:
-        if name not in (*columns, "status", "reason") and kept[name].null_count < len(kept):
+        if name not in of_ledger and kept[name].null_count < len(kept):
             columns.append(name)
     for split in ("train", "test"):
         table = kept.filter(pc.equal(kept["split"], split)).select(columns)

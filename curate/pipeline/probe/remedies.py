@@ -34,6 +34,7 @@ _ADVICE = {
     Reason.DECODE_FAILED: "look at some of these files, and for a source that serves them whole",
     Reason.DUPLICATE: "each picture is kept once; other sources bring other pictures",
     Reason.CONTAMINATED: "they stay out, so that benchmarks stay honest; nothing to mend",
+    Reason.DROPPED_BY_REVIEW: "somebody looked at them; a later verdict overrules an earlier one",
     Reason.SURPLUS: "raise select.train, or add candidates for the scarcest categories",
     Reason.QUARANTINED: "the same command tries them again",
 }
