@@ -22,6 +22,7 @@ from curate.cli.ingest import ingest
 from curate.cli.manifest import export, manifest_app
 from curate.cli.models import models_app
 from curate.cli.restorers import evaluate, restore, train
+from curate.cli.review import review
 from curate.cli.upkeep import grow, rebuild, remove, verify
 from curate.errors import CurateError
 from curate.stages.names import StageName
@@ -48,7 +49,7 @@ _STORAGE_CLIENTS = ("botocore", "aiobotocore", "gcsfs", "google")
 """Packages whose errors mean that an object store can't be used."""
 
 _COMMANDS: list[Callable[..., None]] = [
-    *(run, probe, find, stats, ingest, export, grow, remove, verify, rebuild, ablate),
+    *(run, probe, review, find, stats, ingest, export, grow, remove, verify, rebuild, ablate),
     *(train, evaluate, restore, demo),
 ]
 for command in _COMMANDS:

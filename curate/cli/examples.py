@@ -9,6 +9,7 @@ __all__ = ["EXAMPLES", "add_examples"]
 EXAMPLES: dict[str, tuple[str, str]] = {
     "run": ("hq50k --input urls.txt --out runs/mine", "own-urls"),
     "probe": ("hq50k --input urls.txt --out runs/mine", "before-a-long-run"),
+    "review": ("runs/mine --open", "review-by-eye"),
     "find": ('runs/mine "a map" --page maps.html', "find-images"),
     "stats": ("photos runs/mine", "compare-datasets"),
     "ingest": ("DIV2K data/DIV2K --out manifests/DIV2K", "real-pairs"),

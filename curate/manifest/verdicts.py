@@ -78,6 +78,11 @@ class Sidecar:
         """Return the sidecar of a run folder."""
         return cls(folder, _OF_A_RUN)
 
+    @property
+    def is_of_run(self) -> bool:
+        """Whether it is in a run folder."""
+        return self.name == _OF_A_RUN
+
     def __str__(self) -> str:
         return f"{self.root.url.rstrip('/')}/{self.name}"
 
