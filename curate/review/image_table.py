@@ -153,8 +153,8 @@ class ImageTable:
         order, order_values = self._order(query)
         limit, offset = min(max(query.limit, 1), _MOST), max(query.offset, 0)
         found = self.ask(
-            f"SELECT i.id, v.verdict, v.category, {there}, {columns or 'NULL'} FROM {tables} {where} "
-            f"ORDER BY {order} LIMIT {limit} OFFSET {offset}",
+            f"SELECT i.id, v.verdict, v.category, {there}, {columns or 'NULL'} "
+            f"FROM {tables} {where} ORDER BY {order} LIMIT {limit} OFFSET {offset}",
             [*values, *order_values],
         )
         names = ["id", "verdict", "new_category", "has_bytes", *shown]

@@ -251,6 +251,7 @@ def serve(review: Review, port: int = 0) -> Iterator[tuple[str, Callable[[], Non
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(("127.0.0.1", port))
+            listener.listen()
         except (OSError, OverflowError) as error:
             raise InputError(f"can't listen on port {port}: {error}; choose another") from error
         server = uvicorn.Server(config)

@@ -7,6 +7,7 @@ const at = (id) => document.getElementById(id);
 
 const list = { query: [], offset: 0, total: 0, rows: [], current: -1 };
 let state = null;
+let loading = 0; // serial number of the list asked for last
 let serial = 0; // of the image shown, so that a late answer about another one is dropped
 
 async function ask(path, body) {
@@ -52,7 +53,9 @@ async function load(offset, place) {
   const parameters = new URLSearchParams(list.query);
   parameters.set("offset", offset);
   parameters.set("limit", PAGE);
+  const mine = ++loading;
   const page = await ask(`api/images?${parameters}`);
+  if (mine !== loading) return;
   Object.assign(list, { offset, total: page.total, rows: page.rows, current: -1 });
   drawGrid();
   if (!page.rows.length) return;
