@@ -85,7 +85,7 @@ def _of_run(source: str, sidecar: Sidecar) -> Collection:
         return _read_range(lambda name: places.resolve(folder.url, name), row)
 
     names = load_taxonomy(recipe.label.taxonomy).names
-    return Collection(folder.url, rows, read, sidecar, names, _numeric(recipe))
+    return Collection(source, rows, read, sidecar, names, _numeric(recipe))
 
 
 def _of_manifest(manifest: Manifest, sidecar: Sidecar) -> Collection:

@@ -66,7 +66,6 @@ class Review:
         table = self._table
         return {
             "title": self._collection.title,
-            "sidecar": str(self._collection.sidecar),
             "by": self.verdicts.by,
             "images": table.count(),
             "numbers": [_describe(name) for name in table.numbers],

@@ -11,7 +11,7 @@ let loading = 0; // serial number of the list asked for last
 let serial = 0; // of the image shown, so that a late answer about another one is dropped
 
 async function ask(path, body) {
-  const options = body === undefined ? {} : { method: "POST", body: JSON.stringify(body) };
+  const options = body === undefined ? {} : { method: "POST", body: JSON.stringify(body), priority: "high" };
   let answer;
   try {
     answer = await fetch(path, options);
@@ -74,7 +74,9 @@ function drawGrid() {
 function drawCell(row, place) {
   const button = element("button", undefined, { type: "button" });
   if (row.has_bytes) {
-    const picture = element("img", undefined, { alt: "", loading: "lazy", src: imagePath(row.id, "thumbnail") });
+    // a browser has six connections: thumbnails let the large picture and verdicts go first
+    const picture = element("img", undefined, { alt: "", loading: "lazy", fetchpriority: "low" });
+    picture.src = imagePath(row.id, "thumbnail");
     picture.addEventListener("error", () => {
       row.has_bytes = false;
       picture.replaceWith(absent());
@@ -119,14 +121,20 @@ async function show(place) {
   at("look-heading").textContent = `Image ${list.offset + place + 1} of ${list.total}: ${row.id}`;
   at("category").value = "";
   draw(at("picture"), row.has_bytes && address, mine);
-  draw(at("spectrum"), row.has_bytes && imagePath(row.id, "spectrum"), mine);
+  draw(at("spectrum"), null, mine);
   const details = await ask(imagePath(row.id));
   if (mine !== serial) return;
   drawFacts(details);
   drawVerdict(details.verdict);
   if (details.note || !row.has_bytes) complain(new Error(details.note || "no bytes of this image were kept"));
-  const next = list.rows[place + 1];
-  if (next?.has_bytes) new Image().src = imagePath(next.id, "picture");
+}
+
+function prefetch() {
+  const next = list.rows[list.current + 1];
+  if (!next?.has_bytes) return;
+  const picture = new Image();
+  picture.fetchPriority = "low";
+  picture.src = imagePath(next.id, "picture");
 }
 
 function draw(picture, address, mine) {
@@ -135,7 +143,10 @@ function draw(picture, address, mine) {
   picture.onload = () => {
     if (mine !== serial) return;
     picture.hidden = false;
-    if (picture.id === "picture") settle();
+    if (picture.id !== "picture") return;
+    settle();
+    draw(at("spectrum"), imagePath(list.rows[list.current].id, "spectrum"), mine);
+    prefetch();
   };
   picture.onerror = async () => {
     if (mine !== serial || picture.id !== "picture") return;
@@ -156,7 +167,9 @@ function settle() {
 }
 
 function drawFacts(details) {
-  const rows = details.facts.map(({ name, value, unit, meaning }) => {
+  const isText = ({ value }) => typeof value !== "number";
+  const facts = [...details.facts].sort((one, other) => isText(one) - isText(other));
+  const rows = facts.map(({ name, value, unit, meaning }) => {
     const line = element("tr");
     const head = element("th", name, { scope: "row", title: meaning });
     const text = typeof value === "number" && !Number.isInteger(value) ? String(Number(value.toPrecision(5))) : String(value);
@@ -179,7 +192,7 @@ function drawVerdict(verdict) {
 
 function drawCounts(counts) {
   const parts = Object.entries(counts).map(([verdict, count]) => `${count.toLocaleString("en")} ${verdict}`);
-  at("counts").textContent = `${state.images.toLocaleString("en")} images · ${parts.join(" · ")} · as ${state.by} · ${state.sidecar}`;
+  at("counts").textContent = `${state.images.toLocaleString("en")} images · ${parts.join(" · ")} · as ${state.by}`;
 }
 
 async function step(by) {
@@ -199,11 +212,18 @@ function give(verdict, category) {
   if (!row) return;
   const why = at("why").value.trim();
   at("why").value = "";
-  writing = writing.then(() => attempt(async () => {
-    const body = { id: row.id, verdict, ...(category && { category }), ...(why && { why }) };
-    note(await ask("api/verdicts", body));
-  }));
-  writing.then(() => at("trouble").textContent === "" && list.rows[list.current] === row && attempt(() => step(1)));
+  const body = { id: row.id, verdict, ...(category && { category }), ...(why && { why }) };
+  writing = writing.then(async () => {
+    try {
+      note(await ask("api/verdicts", body));
+    } catch (error) {
+      // back to the image that has no verdict after all
+      const place = list.rows.indexOf(row);
+      if (place >= 0) await show(place).catch(() => null);
+      complain(new Error(`no verdict on ${row.id}: ${error.message}`));
+    }
+  });
+  attempt(() => step(1));
 }
 
 function undo() {
@@ -243,7 +263,7 @@ async function drawBounds() {
       button.addEventListener("click", () => choose([["sample", `${side}.${bound.name}`]]));
       cell.append(button);
       const share = sample.share;
-      const text = share ? `${percent(share.likely)} % (${percent(share.low)} to ${percent(share.high)})` : "\u2013";
+      const text = share ? `${percent(share.likely)} % (${percent(share.low)}\u2013${percent(share.high)})` : "\u2013";
       line.append(cell, element("td", text));
     }
     return line;
@@ -379,7 +399,8 @@ function listen() {
     if (target.id !== "frame") key = { arrowright: "n", arrowleft: "p" }[key] || key;
     if (!(key in actions)) return;
     event.preventDefault();
-    actions[key]();
+    // a key that is held down must not judge images that nobody has seen
+    if (!event.repeat || !"kdu".includes(key)) actions[key]();
   });
 }
 
