@@ -20,7 +20,8 @@ from starlette.testclient import TestClient
 
 from curate.manifest import write_manifest
 from curate.manifest.schema import CATEGORIES
-from curate.review import Review, open_collection
+from curate.review.collection import open_collection
+from curate.review.review_session import Review
 from curate.review.server import create_app
 from curate.storage.tar import TarWriter
 

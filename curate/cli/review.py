@@ -29,7 +29,9 @@ def review(
     ] = False,
 ) -> None:
     """Judge images by eye in a local web app; `select` heeds the verdicts."""
-    from curate.review import Review, open_collection, serve
+    from curate.review.collection import open_collection
+    from curate.review.review_session import Review
+    from curate.review.server import serve
 
     collection = open_collection(source)
     with Review(collection, by or _user(), seed) as session, serve(session, port) as (url, run):

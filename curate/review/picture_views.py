@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 from collections import OrderedDict
 from collections.abc import Callable
-from threading import Lock
+from threading import BoundedSemaphore, Lock
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.fft
@@ -14,11 +15,14 @@ from PIL import Image, ImageDraw
 
 from curate.errors import ImageError, Reason
 from curate.images.decode import decode_luma, decode_small, open_image, to_rgb
+from curate.images.decoder_process import run_in_decoder
 from curate.images.file_format import HEAD
 from curate.images.header import read_header
 from curate.recipe import Measure
-from curate.review.collection import Row
 from curate.stages.measure.frequency import PAPER_CUTOFF, PUBLISHED_CUTOFF
+
+if TYPE_CHECKING:
+    from curate.review.collection import Row
 
 __all__ = ["VIEWS", "PictureViews", "draw_spectrum"]
 
@@ -36,10 +40,10 @@ _RINGS = {PUBLISHED_CUTOFF: (238, 147, 84), PAPER_CUTOFF: (127, 176, 220)}
 
 
 class PictureViews:
-    """Views of pictures, by curate's own decoder.
+    """Views of pictures, by curate's own decoder in processes beside this one.
 
-    One picture is decoded at a time: decoders of some formats aren't safe with threads, and so
-    memory stays bounded.
+    Two pictures are decoded at a time, so that memory stays bounded and a large one isn't held up
+    by thumbnails.
 
     Args:
         read: returns the bytes of a row's image.
@@ -47,7 +51,7 @@ class PictureViews:
 
     def __init__(self, read: Callable[[Row], bytes]) -> None:
         self._read = read
-        self._decoding, self._caching = Lock(), Lock()
+        self._decoding, self._caching = BoundedSemaphore(2), Lock()
         self._cache: OrderedDict[tuple[str, str], bytes] = OrderedDict()
         self._nbytes = 0
 
@@ -65,7 +69,7 @@ class PictureViews:
         data = self._read(row)
         _refuse_large(data)
         with self._decoding:
-            drawn = _DRAWN[view](data)
+            drawn = run_in_decoder(_DRAWN[view], data)
         self._keep(key, drawn)
         return drawn
 

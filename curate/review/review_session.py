@@ -181,9 +181,10 @@ class Review:
         return row
 
     def _measure(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        from curate.images.decoder_process import run_in_decoder
         from curate.stages.measure import measure_image
 
-        measures = measure_image(self._collection.read(row))
+        measures = run_in_decoder(measure_image, self._collection.read(row))
         return {f.name: getattr(measures, f.name) for f in fields(measures) if f.name in _COLUMNS}
 
     def _bound(self, sample: BoundSample) -> dict[str, Any]:

@@ -48,6 +48,7 @@ NOT_RUN = {
     r"s3://|^export AWS_": "needs an object store; tests/pipeline/test_stores.py has one",
     r"^torchrun": "starts processes; tests/restore/test_distributed.py trains in several",
     r"^tensorboard": "serves until it is stopped",
+    r"curate review": "serves until it is stopped; tests/review/test_browser.py starts it",
     r"^img2dataset": "starts processes; tests/manifest/test_img2dataset.py runs it",
     r"^python -m benchmarks": "needs published datasets; tests/docs/test_calibrate.py",
     r"taxonomy=land\.yaml": "the labeller here knows other names; tests/pipeline/test_relabel.py",

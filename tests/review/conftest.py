@@ -13,7 +13,8 @@ pytest.importorskip("duckdb")
 
 from starlette.testclient import TestClient
 
-from curate.review import Review, open_collection
+from curate.review.collection import open_collection
+from curate.review.review_session import Review
 from curate.review.server import create_app
 from tests.contracts.contracts_run import RUN
 

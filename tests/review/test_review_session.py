@@ -11,7 +11,7 @@ import curate
 from curate.errors import CurateError, InputError, RunError
 from curate.manifest import read_manifest
 from curate.manifest.verdicts import Sidecar, Verdicts
-from curate.review import open_collection
+from curate.review.collection import open_collection
 from tests.contracts.contracts_run import RUN
 from tests.review.conftest import TOKEN, Reviewing, reviewing
 
@@ -192,7 +192,7 @@ def test_query_that_names_nothing_is_refused(query: str, reader: Reviewing) -> N
 def test_search_by_words_orders_the_list_where_there_is_one(run: Path) -> None:
     from dataclasses import replace
 
-    from curate.review import Review
+    from curate.review.review_session import Review
 
     collection = open_collection(str(run))
     ids = pq.read_table(run / "ledger")["id"].to_pylist()
