@@ -13,6 +13,7 @@ import argparse
 import io
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +21,14 @@ from PIL import Image
 
 from curate.errors import ImageError
 from curate.images.decode import open_image, to_luma
+from curate.recipe import FACTS
 from curate.stages.measure import (
     PAPER_CUTOFF,
     PUBLISHED_CUTOFF,
     high_frequency_ratios,
     measure_image,
 )
+from curate.stages.measure.tile_measures import TileGrid
 
 
 def main() -> None:
@@ -59,6 +62,8 @@ def main() -> None:
         _print(format_, taken)
     if len(groups) > 1:
         _print("all", whole)
+    # tiles beside the image's own measures with the same facts
+    print(f"tiles of 512: {(whole['tiles'] - whole['facts']) / whole['facts']:.2f} x")
 
 
 def _seconds(files: list[bytes], rounds: int) -> dict[str, float]:
@@ -113,6 +118,8 @@ _METHODS: dict[str, Callable[[bytes], object]] = {
     "obvious": _obvious,
     "ratios": _ratios,
     "all": measure_image,
+    "facts": partial(measure_image, facts=FACTS),
+    "tiles": partial(measure_image, facts=FACTS, tiles=TileGrid((512,))),
     "decoding": _decode,
 }
 

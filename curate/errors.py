@@ -199,6 +199,11 @@ class Reason(StrEnum):
         "a score of its embedding is over its bound in filters.max",
     )
     NOT_ALLOWED = "not_allowed", "filter", "a value that filters.allow doesn't list"
+    NO_TILE = (
+        "no_tile",
+        "filter",
+        "smaller than a tile of the recipe, or no tile of it is within the bounds of `tiles`",
+    )
     DUPLICATE = "duplicate", "select", "the same picture as an image that was preferred"
     CONTAMINATED = (
         "contaminated",

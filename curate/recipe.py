@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ __all__ = [
     "LOSS_FACTS",
     "SCORE",
     "THUMBNAIL_SHARE",
+    "TILE_FACTS",
+    "TILE_MEASURES",
     "Bound",
     "Candidates",
     "Dedup",
@@ -46,6 +49,7 @@ __all__ = [
     "ScorePair",
     "Select",
     "TestSplit",
+    "Tiles",
     "score_column",
 ]
 
@@ -165,12 +169,20 @@ class Fetch(Config):
 Fact = Literal[
     "blockiness", "noise_sigma", "spectral_cutoff", "border_share",
     "clipped_low", "clipped_high", "colourfulness", "channel_spread",
+    "flat_share", "laplacian", "entropy", "glcm_contrast",
 ]  # fmt: skip
 """Column that is measured on request only."""
 
 FACTS: tuple[Fact, ...] = get_args(Fact)
 LOSS_FACTS: tuple[Fact, ...] = ("blockiness", "spectral_cutoff")
 """Facts that are always measured."""
+TILE_FACTS: tuple[Fact, ...] = (
+    "blockiness", "noise_sigma", "spectral_cutoff", "clipped_low", "clipped_high",
+    "flat_share", "laplacian", "entropy", "glcm_contrast",
+)  # fmt: skip
+"""Facts that are measured of every tile."""
+TILE_MEASURES = ("hf_ratio", "hf_ratio_032", *TILE_FACTS)
+"""Numbers that are measured of every tile, beside further cut-offs."""
 
 
 class Measure(Config):
@@ -209,7 +221,7 @@ _HEADER_COLUMNS = frozenset({"format", "animated", "width", "height", "pixels", 
 
 _NEVER_BOUND = (
     "phash", "dup_cluster", "contaminated_by", "frequency_bin", "split", "status", "reason",
-    "verdict", "verdict_by",
+    "verdict", "verdict_by", "tile_of", "tile_x", "tile_y", "tiles",
 )  # fmt: skip
 """Columns that no rule can name: a hash is no amount, and the others follow from the rules."""
 
@@ -376,6 +388,71 @@ Scores = Annotated[
 ]
 
 
+class Tiles(Config):
+    """Boxes of images that are chosen in place of whole images, by measures of their own pixels."""
+
+    size: tuple[Annotated[int, Field(ge=128, le=8192)], ...] = (512,)
+    """Sides of a tile in pixels, one or several; `size: 512` is one."""
+    grid: Literal[8, 16] = 8
+    """Pixels of JPEG's grid: sides, places and stride are multiples of it; 16 suits 4:2:0."""
+    stride: PositiveInt | None = None
+    """Pixels from one tile to the next, half of the largest size or more; by default the size."""
+    per_image: PositiveInt = 4
+    """Tiles of one image, at most."""
+    prefer: str = "hf_ratio_032"
+    """Measure that ranks the tiles of an image, largest first; with a `-` before it smallest first,
+    such as `-flat_share`."""
+    overlap: bool = False
+    """Whether chosen tiles of one image may share pixels."""
+    min: dict[str, FiniteFloat] = {}
+    """Measure -> smallest allowed value of a tile; an image without any such tile is rejected."""
+    max: dict[str, FiniteFloat] = {}
+    """Measure -> largest allowed value of a tile."""
+
+    @field_validator("size", mode="before")
+    @classmethod
+    def _is_one_or_several(cls, size: Any) -> Any:
+        return (size,) if isinstance(size, int) else size
+
+    @model_validator(mode="after")
+    def _lie_on_the_grid(self) -> Tiles:
+        for name, sides in (("size", self.size), ("stride", (self.stride or self.grid,))):
+            for side in sides:
+                if side % self.grid:
+                    raise ValueError(f"tiles.{name} is {side}, no multiple of {self.grid}")
+        if not self.size or len(set(self.size)) < len(self.size):
+            raise ValueError("tiles.size wants one side, or several different ones")
+        if self.stride is not None and 2 * self.stride < max(self.size):
+            raise ValueError(
+                f"tiles.stride is {self.stride}: half of the largest size, {max(self.size) // 2}, "
+                "is the least"
+            )
+        return self
+
+    @property
+    def measuring(self) -> dict[str, Any]:
+        """Settings that the measures of tiles depend on."""
+        return {"size": list(self.size), "grid": self.grid, "stride": self.stride}
+
+    @property
+    def filtering(self) -> dict[str, Any]:
+        """Settings that decide which tiles may be chosen."""
+        return {"min": self.min, "max": self.max}
+
+    @property
+    def bounds(self) -> tuple[Bound, ...]:
+        """All rules; a tile that breaks one is never chosen."""
+        minima = [Bound(name, "min", v, Reason.NO_TILE) for name, v in self.min.items()]
+        maxima = [Bound(name, "max", v, Reason.NO_TILE) for name, v in self.max.items()]
+        return (*minima, *maxima)
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    """Return the question whether the nearest of the known names was meant; empty without one."""
+    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
 class Label(Config):
     """The CLIP model that names each image's category."""
 
@@ -512,8 +589,17 @@ class Recipe(Config):
     fetch: Fetch = Fetch()
     measure: Measure = Measure()
     filters: Filters = Filters()
+    tiles: Tiles | None = None
+    """Tiles as the units that are chosen; null for whole images."""
     label: Label = Label()
     select: Select = Select()
+
+    def essence(self) -> dict[str, Any]:
+        """See Config. Without tiles it is the essence of a recipe from before there were any."""
+        values = super().essence()
+        if self.tiles is None:
+            del values["tiles"]
+        return values
 
     @property
     def early_bounds(self) -> tuple[Bound, ...]:
@@ -549,15 +635,23 @@ class Recipe(Config):
             raise ValueError(f"candidates.keep names {name}, which label makes")
         numbers |= {"claimed_width", "claimed_height", *self.candidates.keep, *ratios, *scores}
         unmeasured = set(FACTS) - {*self.measure.facts, *LOSS_FACTS}
+        # selection sees the measures of tiles where there are any
+        unselectable = unmeasured - (set(TILE_FACTS) if self.tiles else set())
         preferred = [self.select.prefer.removeprefix("-")] if self.select.prefer else []
+        tiles = self.tiles or Tiles()
+        of_tiles = {*TILE_MEASURES, *ratios}
         named: list[tuple[str, Iterable[str], set[str], str]] = [
             ("filters.min", self.filters.min, numbers, "of numbers"),
             ("filters.max", self.filters.max, numbers, "of numbers"),
             ("filters.allow", self.filters.allow, texts, "of text"),
             ("select.frequency.column", [self.select.frequency.column], numbers, "of numbers"),
             ("select.prefer", preferred, numbers, "of numbers"),
+            ("tiles.min", tiles.min, of_tiles, "of tiles"),
+            ("tiles.max", tiles.max, of_tiles, "of tiles"),
+            ("tiles.prefer", [tiles.prefer.removeprefix("-")], of_tiles, "of tiles"),
         ]
         for where, names, columns, kind in named:
+            lacking = unselectable if where.startswith("select") else unmeasured
             for name in names:
                 if name not in columns and name.startswith(SCORE) and kind == "of numbers":
                     # the room that reads a file of pairs knows their names
@@ -567,8 +661,9 @@ class Recipe(Config):
                         f"{where} names {name!r}, which neither label.scores nor label.heads makes"
                     )
                 if name not in columns:
-                    raise ValueError(f"{where} names {name!r}, which is no column {kind}")
-                if name in unmeasured:
+                    hint = _nearest(name, columns)
+                    raise ValueError(f"{where} names {name!r}, which is no column {kind}{hint}")
+                if name in lacking and not where.startswith("tiles"):
                     raise ValueError(
                         f"{where} names {name!r}, which is not measured: add it to measure.facts"
                     )

@@ -79,7 +79,8 @@ def _kept(outcome: RunOutcome) -> str:
     kept, total = outcome.reasons.get("ok", 0), sum(outcome.reasons.values())
     text = f"{kept:,} of {counted(total, 'candidate')}"
     if outcome.selection:
-        splits = [f"{outcome.selection[split]['taken']:,} for {use}" for split, use in _USES]
+        unit = " tiles" if "tiles" in outcome.selection else ""
+        splits = [f"{outcome.selection[split]['taken']:,}{unit} for {use}" for split, use in _USES]
         text += f": {', '.join(splits)}"
     return text
 

@@ -66,7 +66,7 @@ _PLACE = {"tar", "offset", "nbytes", "sha256"}
 """Columns without which no bytes can be checked."""
 _SHARES = (
     "hf_ratio", "hf_ratio_032", "label_score", "label_margin", "border_share", "clipped_low",
-    "clipped_high",
+    "clipped_high", "flat_share",
 )  # fmt: skip
 _FLOATS = [c.name for c in MANIFEST if pa.types.is_floating(c.type) and c.name != "bpp"]
 _NUMBERS = list(filterfalse(_SHARES.__contains__, _FLOATS))

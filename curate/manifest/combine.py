@@ -41,9 +41,9 @@ def merge(manifests: Sequence[Manifest], out: str | PurePath) -> Merged:
     """Write the rows of manifests as one, each image once, by its id and by the hash of its bytes.
 
     Of several rows for one image the first stays; a clean image stays once for each degraded one
-    that it is paired with. An image that any manifest has as test is test, so that nobody trains
-    on it. Tars stay where they are and are named relative to `out`. The new metadata are those
-    that all manifests have in common, and their fingerprints.
+    that it is paired with, and once for each of its tiles. An image that any manifest has as test
+    is test, so that nobody trains on it. Tars stay where they are and are named relative to `out`.
+    The new metadata are those that all manifests have in common, and their fingerprints.
 
     Raises:
         ManifestError: if they lie on another storage than `out`, or lack columns.
@@ -52,10 +52,11 @@ def merge(manifests: Sequence[Manifest], out: str | PurePath) -> Merged:
     ids, hashes, splits = (table[name].to_pylist() for name in ("id", "sha256", "split"))
     paired = "degraded_sha256" in table.column_names
     partners = table["degraded_sha256"].to_pylist() if paired else [None] * len(table)
-    # the first row of each id, and of each pair of clean and degraded bytes
+    # the first row of each id, and of each tile or pair of clean and degraded bytes
     seen: set[object] = set()
     kept: list[int] = []
-    for row, keys in enumerate(zip(ids, zip(hashes, partners, strict=True), strict=True)):
+    pictures = zip(hashes, partners, _boxes(table), strict=True)
+    for row, keys in enumerate(zip(ids, pictures, strict=True)):
         if seen.isdisjoint(keys):
             kept.append(row)
         seen.update(keys)
@@ -74,6 +75,16 @@ def merge(manifests: Sequence[Manifest], out: str | PurePath) -> Merged:
     fingerprints = " ".join(manifest.fingerprint for manifest in manifests)
     write_own_manifest(out, merged, _shared(manifests) | {"merged": fingerprints})
     return Merged(len(kept), len(table) - len(kept), to_test)
+
+
+def _boxes(table: pa.Table) -> list[tuple[int, ...] | None]:
+    """Return the box of each row that is a tile, and None for whole images."""
+    if "tile_of" not in table.column_names:
+        return [None] * len(table)
+    columns = [table[name].to_pylist() for name in ("tile_x", "tile_y", "width", "height")]
+    tiled = table["tile_of"].is_valid().to_pylist()
+    boxes = zip(*columns, strict=True)
+    return [box if is_tile else None for box, is_tile in zip(boxes, tiled, strict=True)]
 
 
 def sample(

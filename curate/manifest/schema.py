@@ -15,7 +15,7 @@ _OTHER_STAGES = {
     "candidates": "id url host source licence caption",
     "fetch": "final_url http_status sha256 tar offset nbytes",
     "label": "broad category label_score label_margin label_model",
-    "select": "dup_cluster contaminated_by frequency_bin split tile_of tile_x tile_y status "
+    "select": "dup_cluster contaminated_by frequency_bin split tile_of tile_x tile_y status tiles "
     "verdict verdict_by",
     "every stage": "reason",
     "ingest": "degraded_tar degraded_offset degraded_nbytes degraded_sha256 degradation task "
@@ -130,6 +130,19 @@ MANIFEST: tuple[Column, ...] = (
         "largest difference between a pixel's channels; 0 for grey as RGB",
         "8-bit levels",
     ),
+    _ratio(
+        "flat_share",
+        "share of whole patches of 240 x 240 whose Sobel magnitude has a variance under 100, as "
+        "4KLSDB counts flat ones",
+    ),
+    _double("laplacian", "mean magnitude of the Laplacian of 4 neighbours", "8-bit levels"),
+    _double("entropy", "Shannon entropy of the grey levels", "bits"),
+    _double(
+        "glcm_contrast",
+        "contrast of the grey-level co-occurrence matrix (Haralick 1973): distance 1, mean of 4 "
+        "directions",
+        "squared 8-bit levels",
+    ),
     _text(
         "pixel_sha256",
         "SHA-256 of width, height and the decoded luma, upright: the same after a lossless re-save",
@@ -186,6 +199,7 @@ LEDGER: tuple[Column, ...] = (
     *(replace(column, required=column.name == "id") for column in MANIFEST),
     _text("status", "kept or rejected", required=True),
     _text("reason", "why it was rejected, one of curate.errors.Reason; null when kept"),
+    _int32("tiles", "tiles of it that were chosen; null where whole images are chosen, or none"),
     _text("verdict", "a person's newest verdict on it: keep, drop or relabel; null without one"),
     _text("verdict_by", "who gave that verdict"),
 )

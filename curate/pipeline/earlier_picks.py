@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curate import engine
 from curate.engine import CommitRecord, RunFolder
@@ -17,7 +18,9 @@ from curate.storage.parquet import DamagedTable, read_table
 __all__ = ["PICKS", "earlier_picks", "named_picks", "note_picks"]
 
 PICKS = "picks.parquet"
-"""Id and split of the images picked before the run was last changed; a new run has none."""
+"""Id and split of the images picked before the run was last changed; a new run has none.
+
+Tiles also have the id of their image."""
 
 
 def named_picks(folder: RunFolder, recipe: Recipe) -> Pins:
@@ -47,8 +50,9 @@ def earlier_picks(folder: RunFolder) -> Pins:
     try:
         with folder.open(PICKS) as file:
             table = read_table(file)
-        rows = zip(table["id"].to_pylist(), table["split"].to_pylist(), strict=True)
-        return {id_: split for id_, split in rows if id_ not in removed}
+        images = table["tile_of" if "tile_of" in table.column_names else "id"]
+        table = table.filter(pc.invert(pc.is_in(images, pa.array(sorted(removed), pa.string()))))
+        return dict(zip(table["id"].to_pylist(), table["split"].to_pylist(), strict=True))
     except (DamagedTable, OSError, KeyError) as error:
         raise RunError(
             f"{folder}/{PICKS} is damaged ({' '.join(str(error).split())}): put a copy in its "
@@ -66,5 +70,8 @@ def note_picks(folder: RunFolder) -> None:
     if record is None or any(folder.sha256(path) != record.outputs.get(path, "") for path in paths):
         return
     manifests = [read_manifest(f"{folder.url}/{path}").table for path in paths]
-    picks = pa.concat_tables([table.select(["id", "split"]) for table in manifests])
+    names = ["id", "split"]
+    if any("tile_of" in t.column_names and t["tile_of"].null_count < len(t) for t in manifests):
+        names.append("tile_of")
+    picks = pa.concat_tables([table.select(names) for table in manifests])
     folder.write(PICKS, engine.encode_table(picks.sort_by("id")))

@@ -40,6 +40,12 @@ _REDO = ".redo"
 _FIRST_STAGE = {
     "fetch": StageName.FETCH,
     "measure": StageName.MEASURE,
+    "tiles": StageName.MEASURE,
+    "tiles.min": StageName.LABEL,
+    "tiles.max": StageName.LABEL,
+    "tiles.per_image": StageName.SELECT,
+    "tiles.prefer": StageName.SELECT,
+    "tiles.overlap": StageName.SELECT,
     "filters": StageName.LABEL,
     "label": StageName.LABEL,
     "select": StageName.SELECT,
@@ -283,8 +289,10 @@ def _first_changed_stage(old: Recipe, new: Recipe) -> StageName | None:
     """Return the first stage that depends on a difference of two recipes; None if none does."""
     stages = [StageName.FETCH] if old.early_bounds != new.early_bounds else []
     for key in _changes(old.essence(), new.essence()):
-        section = _FIRST_STAGE.get(key.split(".")[0], StageName.CANDIDATES)
-        stages.append(_FIRST_STAGE.get(key, section))
+        section, _, rest = key.partition(".")
+        group = f"{section}.{rest.partition('.')[0]}"
+        of_section = _FIRST_STAGE.get(section, StageName.CANDIDATES)
+        stages.append(_FIRST_STAGE.get(group, of_section))
     return min(stages, key=lambda stage: stage.position, default=None)
 
 

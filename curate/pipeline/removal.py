@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from urllib.parse import urlsplit
@@ -131,6 +131,8 @@ def _mark(
     folder, recipe = open_curated(out)
     with folder.lock():
         known = Tombstones.read(folder)
+        owners = {tile: {image} for tile, image in _read_tiles(folder)}
+        entries = _with_other_ids(entries, owners)
         removal, stones = _find_removed(
             _Shards(folder), entries, known, recipe.select.dedup, keep_copies
         )
@@ -151,6 +153,10 @@ def _remove_from_manifest(
     missing = {column.name: pa.nulls(len(manifest), column.type) for column in IDENTITY}
     columns = missing | {name: manifest.table[name] for name in IDENTITY.names if name in here}
     facts = pa.table(columns, IDENTITY)
+    tiles: dict[str, set[str]] = defaultdict(set)
+    for tile, image in _tiles_in(manifest.table):
+        tiles[image].add(tile)
+    entries = _with_other_ids(entries, tiles)
     removal, _ = _find_removed([facts], entries, Tombstones(), Dedup(), keep_copies)
     gone = pc.is_in(manifest.table["id"], pa.array(sorted(removal.ids), pa.string()))
     removal.picked.update(manifest.table["split"].filter(gone).to_pylist())
@@ -212,8 +218,43 @@ def _count_picked(folder: RunFolder, ids: set[str]) -> Counter[str]:
     for split in ("train", "test"):
         path = f"manifest/{split}.parquet"
         if folder.exists(path):
-            counts[split] = len(ids & set(read_manifest(f"{folder.url}/{path}").column("id")))
+            table = read_manifest(f"{folder.url}/{path}").table
+            picked = table["id"]
+            if "tile_of" in table.column_names:
+                picked = pc.coalesce(table["tile_of"], picked)
+            counts[split] = len(ids & set(picked.to_pylist()))
     return +counts
+
+
+def _read_tiles(folder: RunFolder) -> list[tuple[str, str]]:
+    """Read id and image of all tiles in the run's manifests."""
+    pairs = []
+    for split in ("train", "test"):
+        path = f"manifest/{split}.parquet"
+        if folder.exists(path):
+            pairs += _tiles_in(read_manifest(f"{folder.url}/{path}").table)
+    return pairs
+
+
+def _tiles_in(table: pa.Table) -> list[tuple[str, str]]:
+    """Return id and image of each row of a manifest that is a tile."""
+    if "tile_of" not in table.column_names:
+        return []
+    table = table.filter(pc.is_valid(table["tile_of"]))
+    return list(zip(table["id"].to_pylist(), table["tile_of"].to_pylist(), strict=True))
+
+
+def _with_other_ids(
+    entries: Sequence[Tombstones], others: Mapping[str, set[str]]
+) -> list[Tombstones]:
+    """Return the marks of lists, with an id's other ids where it has any."""
+    found = []
+    for entry in entries:
+        marks = set(entry.marks)
+        for id_ in entry.of("id") & others.keys():
+            marks |= {("id", other) for other in others[id_]}
+        found.append(Tombstones(frozenset(marks)))
+    return found
 
 
 def _read_lists(ids: Paths, urls: Paths, hosts: Paths, hashes: Paths) -> list[Tombstones]:

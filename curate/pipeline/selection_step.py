@@ -18,24 +18,39 @@ from curate import engine
 from curate.config import fingerprint
 from curate.engine import CommitRecord, Executor, Progress, RunFolder, Shard, StageOutcome
 from curate.engine.executor import Report
-from curate.errors import RunError
+from curate.errors import Reason, RunError
 from curate.manifest import LEDGER, MANIFEST, encode_manifest
+from curate.manifest.export.crops import fragment
 from curate.manifest.verdicts import Sidecar, Verdicts
-from curate.recipe import Recipe
+from curate.recipe import FACTS, TILE_FACTS, Filters, Recipe, Tiles
 from curate.stages.candidates.reader import LOCAL
 from curate.stages.chain import build_stage
+from curate.stages.filters import fitting_tiles
 from curate.stages.label.shard import read_embeddings
 from curate.stages.label.taxonomy import load_taxonomy
 from curate.stages.match.benchmarks import Benchmarks
+from curate.stages.measure.shard import MeasureShard
 from curate.stages.names import StageName
-from curate.stages.select import Pins, Selection, needed_columns, select, shopping_csv
+from curate.stages.select import (
+    Pins,
+    Selection,
+    choose_tiles,
+    needed_columns,
+    select,
+    shopping_csv,
+)
 from curate.storage import atomic
+from curate.storage.parquet import read_run_table
 
 __all__ = ["SHOPPING", "read_summary", "write_comparison", "write_report", "write_selection"]
 
 SHOPPING = "select/shopping_list.csv"
 """Images that the pool lacks; see curate.stages.select.shopping_list."""
 _SUMMARY = "select/summary.json"
+_TILES = StageName.MEASURE.other_folders[0]
+_BOX = ("tile_x", "tile_y", "width", "height")
+_WHOLE_ONLY = tuple(sorted(set(FACTS).difference(TILE_FACTS)))
+"""Facts of whole images that tiles don't have."""
 _BLOCK = 64
 """Shards of one task: each takes a worker milliseconds."""
 
@@ -84,7 +99,10 @@ def write_selection(
         del pools  # millions of rows
         decisions = _split(selection.decisions, sizes)
         parts = zip(blocks, decisions, strict=True)
-        tasks = (_WriteTask(folder, block, part, reviewed) for block, part in parts)
+        tasks = (
+            _WriteTask(folder, block, part, reviewed, _tiles_of(selection, part))
+            for block, part in parts
+        )
         kept, counts = [], Counter[str]()
         for written in engine.map_in_order(executor, _write_ledger, tasks):
             kept.append(written.kept)
@@ -160,6 +178,8 @@ class _ReadTask:
     embeddings: bool
     pins: Collection[str]
     reviewed: _Reviewed
+    tiles: Tiles | None
+    tile_schema: pa.Schema
 
 
 @dataclass(frozen=True)
@@ -173,6 +193,8 @@ class _Pool:
     """Rows of the shards, rejected ones among them."""
     reviewed: pa.Array
     """Ids of all rows that have a verdict."""
+    tiles: pa.Table
+    """Tiles that the selection decides on; none where whole images are chosen."""
 
 
 def _read_pools(
@@ -185,8 +207,9 @@ def _read_pools(
 ) -> list[_Pool]:
     columns = [*needed_columns(recipe.select), "contaminated_by"]
     semantic = recipe.select.dedup.semantic is not None
-    names = tuple(pins)
-    tasks = (_ReadTask(folder, block, columns, semantic, names, reviewed) for block in blocks)
+    schema = MeasureShard(recipe.measure, recipe.tiles).tile_schema
+    settings = (columns, semantic, tuple(pins), reviewed, recipe.tiles, schema)
+    tasks = (_ReadTask(folder, block, *settings) for block in blocks)
     return engine.map_in_order(executor, _read_pool, tasks)
 
 
@@ -194,15 +217,19 @@ def _read_pool(task: _ReadTask, report: Report) -> _Pool:
     """Read the pool of some shards, on a worker."""
     parts, embeddings, candidates = [], [], 0
     with_verdict = [pa.array([], pa.string())]
+    tiles = [_with_reason(task.tile_schema.empty_table())]
     columns = [*task.columns, *(["label_model"] if task.embeddings else [])]
     for name in task.shards:
         found = engine.rows_of(task.folder, StageName.SELECT.input_folders, name, columns)
         rows = task.reviewed.apply(found)
         with_verdict += rows["id"].filter(pc.is_valid(rows["verdict"])).chunks
         in_pool = pc.is_null(rows["reason"])
-        if task.pins:
-            pinned = pc.is_in(rows["id"], pa.array(list(task.pins), pa.string()))
-            in_pool = pc.or_(in_pool, pinned)
+        wanted = pa.array(list(task.pins), pa.string())
+        if task.tiles is not None:
+            tiles.append(_read_tiles(task, name, rows.filter(in_pool)["id"]))
+            wanted = tiles[-1]["tile_of"].combine_chunks()
+        if len(wanted):
+            in_pool = pc.or_(in_pool, pc.is_in(rows["id"], wanted))
         parts.append(rows.select(task.columns).filter(in_pool))
         if task.embeddings:
             of_shard_ND = read_embeddings(Shard(name, task.folder), name, found)
@@ -210,7 +237,36 @@ def _read_pool(task: _ReadTask, report: Report) -> _Pool:
         candidates += len(rows)
     table = pa.concat_tables(parts).combine_chunks()
     stacked_ND = _stack(embeddings) if embeddings else np.zeros((len(table), 0), np.float32)
-    return _Pool(table, stacked_ND, candidates, pa.concat_arrays(with_verdict))
+    tiled = pa.concat_tables(tiles).combine_chunks()
+    return _Pool(table, stacked_ND, candidates, pa.concat_arrays(with_verdict), tiled)
+
+
+def _read_tiles(task: _ReadTask, shard: str, images: pa.ChunkedArray) -> pa.Table:
+    """Read the tiles of a shard that the selection decides on, with the reason of pins that fail.
+
+    Those are the chosen tiles of images that passed, and all pinned tiles.
+    """
+    assert task.tiles is not None
+    path = f"{_TILES}/{shard}.parquet"
+    if not task.folder.exists(path) and not len(images):
+        return _with_reason(task.tile_schema.empty_table())  # a shard that was given up
+    fitting = fitting_tiles(task.folder, shard, task.tiles)
+    fitting = fitting.filter(pc.is_in(fitting["tile_of"], images.combine_chunks()))
+    chosen = choose_tiles(fitting, task.tiles, task.pins)
+    tiles = [_with_reason(chosen)]
+    if task.pins:
+        every = read_run_table(task.folder, path)
+        pins = pa.array(list(task.pins), pa.string())
+        lost = pc.and_(
+            pc.is_in(every["id"], pins),
+            pc.invert(pc.is_in(every["id"], chosen["id"].combine_chunks())),
+        )
+        tiles.append(_with_reason(every.filter(lost), Reason.NO_TILE.value))
+    return pa.concat_tables(tiles)
+
+
+def _with_reason(tiles: pa.Table, reason: str | None = None) -> pa.Table:
+    return tiles.append_column("reason", pa.array([reason] * len(tiles), pa.string()))
 
 
 def _stack(embeddings: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -226,15 +282,21 @@ def _select(recipe: Recipe, pools: Sequence[_Pool], pins: Pins) -> Selection:
     embeddings_ND = None
     if recipe.select.dedup.semantic is not None:
         embeddings_ND = _stack([pool.embeddings_ND for pool in pools])
+    tiles, filters = None, recipe.filters
+    if recipe.tiles is not None:
+        tiles = pa.concat_tables([pool.tiles for pool in pools]).combine_chunks()
+        of_images = {n: v for n, v in recipe.filters.min.items() if n not in tiles.column_names}
+        filters = Filters(min=of_images | recipe.tiles.min)
     return select(
         rows,
         recipe.select,
-        recipe.filters,
+        filters,
         load_taxonomy(recipe.label.taxonomy).names,
         recipe.seed,
         embeddings_ND,
         pins=pins,
         candidates=candidates,
+        tiles=tiles,
     )
 
 
@@ -247,6 +309,14 @@ def _split(decisions: pa.Table, sizes: Sequence[int]) -> Iterator[pa.Table]:
         start += size
 
 
+def _tiles_of(selection: Selection, images: pa.Table) -> pa.Table | None:
+    """Return the kept tiles of some images; None where whole images were chosen."""
+    if selection.tiles is None:
+        return None
+    of_images = pc.is_in(selection.tiles["tile_of"], images["id"].combine_chunks())
+    return selection.tiles.filter(of_images)
+
+
 @dataclass(frozen=True)
 class _WriteTask:
     """Shards of the ledger to write, and the decisions on their rows."""
@@ -255,6 +325,8 @@ class _WriteTask:
     shards: Sequence[str]
     decisions: pa.Table
     reviewed: _Reviewed
+    tiles: pa.Table | None
+    """Kept tiles; None where whole images were chosen."""
 
 
 @dataclass(frozen=True)
@@ -278,22 +350,48 @@ def _write_ledger(task: _WriteTask, report: Report) -> _Written:
         path = f"ledger/{name}.parquet"
         outputs[path] = task.folder.write(path, engine.encode_table(ledger))
         counts.update(engine.count_reasons(ledger))
-        kept.append(ledger.filter(pc.equal(ledger["status"], "kept")))
+        images = ledger.filter(pc.equal(ledger["status"], "kept")).drop_columns(["tiles"])
+        kept.append(images if task.tiles is None else _tile_rows(task, name, images))
     return _Written(outputs, counts, pa.concat_tables(kept))
+
+
+def _tile_rows(task: _WriteTask, shard: str, images: pa.Table) -> pa.Table:
+    """Return the manifest's rows of a shard's kept tiles: their own values, else their image's."""
+    assert task.tiles is not None
+    if not len(images):
+        return images
+    tiles = read_run_table(task.folder, f"{_TILES}/{shard}.parquet")
+    tiles = tiles.filter(pc.is_in(tiles["tile_of"], images["id"].combine_chunks()))
+    decided = pc.index_in(tiles["id"], task.tiles["id"].combine_chunks())
+    tiles, decided = tiles.filter(pc.is_valid(decided)), decided.drop_null()
+    owner = pc.index_in(tiles["tile_of"], images["id"].combine_chunks()).combine_chunks()
+    columns = {name: images[name].combine_chunks().take(owner) for name in images.column_names}
+    # measures that tiles don't have are none of the image's either
+    columns |= {name: pa.nulls(len(tiles), images[name].type) for name in _WHOLE_ONLY}
+    for name in ("dup_cluster", "frequency_bin", "split"):
+        columns[name] = task.tiles[name].combine_chunks().take(decided)
+    columns |= {name: tiles[name] for name in tiles.column_names}
+    sides = zip(*(tiles[name].to_pylist() for name in _BOX), strict=True)
+    urls = []
+    for url, (left, top, width, height) in zip(columns["url"].to_pylist(), sides, strict=True):
+        box = fragment((left, top, left + width, top + height))
+        urls.append(f"{url.partition('#')[0]}#{box}")
+    columns["url"] = pa.array(urls, pa.string())
+    pixels = pc.multiply(tiles["width"].cast(pa.int64()), tiles["height"].cast(pa.int64()))
+    return pa.table(columns | {"pixels": pixels}, images.schema)
 
 
 def _ledger(rows: pa.Table, decisions: pa.Table) -> pa.Table:
     """Return a shard's ledger: all columns in the schema's order, then the input's own columns."""
     types = {column.name: column.type for column in LEDGER}
     place = pc.index_in(rows["id"], decisions["id"].combine_chunks())
-    columns = {name: rows[name] for name in rows.column_names}
+    columns = {name: pa.nulls(len(rows), type_) for name, type_ in types.items()}
+    columns |= {name: rows[name] for name in rows.column_names}
     for name in decisions.column_names:
         columns[name] = decisions[name].combine_chunks().take(place)
     columns["id"] = rows["id"]
     columns["reason"] = pc.coalesce(rows["reason"], columns["reason"])
     columns["status"] = pc.coalesce(columns["status"], "rejected")
-    for name in ("tile_of", "tile_x", "tile_y"):
-        columns.setdefault(name, pa.nulls(len(rows)))  # whole images are selected here
     # paths of this machine stay private; an older version measured keypoints
     hidden = {*types, *LOCAL.names, "keypoints"}
     order = [*types, *(name for name in columns if name not in hidden)]

@@ -32,14 +32,16 @@ def _fetch(recipe: Recipe) -> Stage:
 
 
 def _measure(recipe: Recipe) -> Stage:
-    function = MeasureShard(recipe.measure)
-    settings = recipe.measure.essence()
+    function = MeasureShard(recipe.measure, recipe.tiles)
+    settings = function.settings
     return _stage(StageName.MEASURE, function, function.schema, settings, version=4)
 
 
 def _label(recipe: Recipe) -> Stage:
-    function = FilterAndLabel(recipe.filters, LabelShard(recipe.label))
+    function = FilterAndLabel(recipe.filters, LabelShard(recipe.label), recipe.tiles)
     settings = {"filters": recipe.filters.essence(), "label": function.label.settings}
+    if recipe.tiles is not None:
+        settings["tiles"] = recipe.tiles.filtering
     return _stage(StageName.LABEL, function, function.label.schema, settings)
 
 

@@ -8,12 +8,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import engine
-from curate.engine import Shard
+from curate.engine import RunFolder, Shard
 from curate.errors import Reason
-from curate.recipe import THUMBNAIL_SHARE, Filters
+from curate.recipe import THUMBNAIL_SHARE, Filters, Tiles
 from curate.stages.label.shard import LabelShard
+from curate.storage.parquet import read_run_table
 
-__all__ = ["FilterAndLabel", "rejections"]
+__all__ = ["FilterAndLabel", "fitting_tiles", "rejections"]
 
 _SIZES = ("width", "height", "claimed_width", "claimed_height")
 
@@ -36,6 +37,19 @@ def rejections(rows: pa.Table, filters: Filters) -> pa.ChunkedArray:
     return reason
 
 
+def fitting_tiles(folder: RunFolder, shard: str, config: Tiles) -> pa.Table:
+    """Read the tiles of a measured shard that are within the recipe's bounds.
+
+    Raises:
+        RunError: if the file is missing or damaged.
+    """
+    tiles = read_run_table(folder, f"tiles/{shard}.parquet")
+    fits = pa.chunked_array([pa.repeat(True, len(tiles))])
+    for bound in config.bounds:
+        fits = pc.and_(fits, pc.invert(bound.broken_rows(tiles[bound.column])))
+    return tiles.filter(fits)
+
+
 def _thumbnails(rows: pa.Table) -> pa.ChunkedArray:
     """Return a mask of images with far fewer pixels than claimed."""
     width, height, claimed_width, claimed_height = (
@@ -55,10 +69,16 @@ class FilterAndLabel:
 
     filters: Filters
     label: LabelShard
+    tiles: Tiles | None = None
+    """Bounds of tiles: an image needs one that is within them."""
 
     def __call__(self, rows: pa.Table, shard: Shard) -> pa.Table:
         """See curate.engine.ShardFunction."""
         reason = rejections(rows, self.filters)
+        if self.tiles is not None and len(rows):
+            images = fitting_tiles(shard.folder, shard.name, self.tiles)["tile_of"]
+            has_tile = pc.is_in(rows["id"], images.combine_chunks())
+            reason = pc.coalesce(reason, pc.if_else(has_tile, None, Reason.NO_TILE.value))
         passing = rows.filter(pc.is_null(reason))
         for name, count in engine.count_reasons(pa.table({"reason": reason.drop_null()})).items():
             shard.advance(count, name)

@@ -22,7 +22,7 @@ class StageName(StrEnum):
 
     CANDIDATES = "candidates", "candidates"
     FETCH = "fetch", "fetched", ("images", "aside", "log")
-    MEASURE = "measure", "measured"
+    MEASURE = "measure", "measured", ("tiles",)
     LABEL = "label", "labelled", (), "embeddings"
     MATCH = "match", "matched", (), "keypoints"
     SELECT = "select", "select", ("ledger",)

@@ -35,7 +35,7 @@ from curate.restore.models import build_model
 from curate.stages.chain import SHARD_STAGES
 
 SURFACE = Path(__file__).with_name("surface.json")
-RECIPES = ("demo", "hq50k", "laion_hr", "restoration_strict")
+RECIPES = ("demo", "hq50k", "laion_hr", "restoration_strict", "tiles")
 TRAINING_RECIPES = ("airnet", "damoe", "demo", "moe_ir_30g", "restormer", "swinir")
 MODELS = ("airnet", "damoe", "moce_ir_s", "moe_ir_30g", "restormer", "swinir")
 DEGRADATIONS = (

@@ -48,6 +48,8 @@ def test_faults_of_sound_manifest_are_none(table: pa.Table) -> None:
         (1, "orientation", 9, "outside 1 to 8"),
         (3, "jpeg_quality", 0, "outside 1 to 100"),
         (3, "tar", "images/part-00000.tar", "a place needs both tar and offset"),
+        (0, "tile_of", "tile", "not 16 hex digits"),
+        (1, "tile_x", -8, "negative"),
     ],
 )
 def test_faults_of_wrong_value_name_row_and_column(
@@ -185,3 +187,12 @@ def test_compare_with_published_copy_ignores_places(table: pa.Table) -> None:
             copy.column_names.index(name), name, pa.nulls(len(copy), copy.schema.field(name).type)
         )
     assert compare(manifest(table), manifest(copy)).changed == {}
+
+
+def test_faults_of_tile_are_half_boxes_but_not_bpp_of_its_image(table: pa.Table) -> None:
+    tile = planted(planted(table, 1, "tile_of", "0123456789abcdef"), 1, "bpp", 2.5)
+    faults = list(find_faults(manifest(tile)))
+    assert [(fault.row, fault.column) for fault in faults] == [(1, "tile_x"), (1, "tile_y")]
+    assert "of a tile" in faults[0].message
+    whole = planted(planted(tile, 1, "tile_x", 8), 1, "tile_y", 0)
+    assert list(find_faults(manifest(whole))) == []

@@ -248,3 +248,14 @@ def test_manifest_commands_print_their_results(
     assert "2 repeated rows left out" in output
     pytest.importorskip("duckdb")
     assert "│ 6 │" in curate("manifest", "query", "SELECT count(*) AS n FROM images", two)
+
+
+def test_merge_keeps_each_tile_of_an_image_once(table: pa.Table, tmp_path: Path) -> None:
+    """Tiles of an image have its bytes in common, and differ by their boxes."""
+    tiles = table.take(pa.array([0, 0, 0]))
+    tiles = changed(tiles, "id", ["a" * 16, "b" * 16, "c" * 16])
+    tiles = changed(tiles, "tile_of", table["id"][:1].to_pylist() * 3)
+    tiles = changed(changed(tiles, "tile_x", [0, 8, 8]), "tile_y", [0, 0, 0])
+    merged = merge([Manifest("a", tiles, {})], tmp_path / "out.parquet")
+    assert (merged.images, merged.repeated) == (2, 1)
+    assert read_manifest(tmp_path / "out.parquet").column("id") == ["a" * 16, "b" * 16]

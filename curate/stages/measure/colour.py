@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import isqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Extremes", "colourfulness"]
+__all__ = ["channel_spread", "clipped_share", "colourfulness"]
 
 _PIXELS = 2**18
 
@@ -38,32 +37,20 @@ def colourfulness(rgb_HWC: NDArray[np.uint8]) -> float:
     return float(spread + 0.3 * offset)
 
 
-@dataclass(frozen=True)
-class Extremes:
-    """Each pixel's largest and smallest channel."""
+def clipped_share(rgb_HWC: NDArray[np.uint8], level: int) -> float:
+    """Return the share of the pixels with a channel at a level, 0 or 255."""
+    at_HWC = rgb_HWC == level
+    # most pictures have none; by channels, since reducing the last axis is slow
+    if not at_HWC.any():
+        return 0.0
+    at_HW = at_HWC[..., 0] | at_HWC[..., 1] | at_HWC[..., 2]
+    return np.count_nonzero(at_HW) / at_HW.size
 
-    largest_HW: NDArray[np.uint8]
-    smallest_HW: NDArray[np.uint8]
 
-    @classmethod
-    def of(cls, rgb_HWC: NDArray[np.uint8]) -> Extremes:
-        """Return the extremes of an image of shape (height, width, 3)."""
-        # by pairs of channels, since reducing the last axis is slow
-        red, green, blue = (rgb_HWC[..., channel] for channel in range(3))
-        largest_HW = np.maximum(np.maximum(red, green), blue)
-        return cls(largest_HW, np.minimum(np.minimum(red, green), blue))
-
-    @property
-    def clipped_low(self) -> float:
-        """Share of the pixels with a channel at 0."""
-        return 1 - np.count_nonzero(self.smallest_HW) / self.smallest_HW.size
-
-    @property
-    def clipped_high(self) -> float:
-        """Share of the pixels with a channel at 255."""
-        return np.count_nonzero(self.largest_HW == 255) / self.largest_HW.size
-
-    @property
-    def channel_spread(self) -> int:
-        """Levels between the channels of the most colourful pixel: 0 for grey stored as colours."""
-        return int((self.largest_HW - self.smallest_HW).max())
+def channel_spread(rgb_HWC: NDArray[np.uint8]) -> int:
+    """Return the levels between the channels of the most colourful pixel: 0 for grey as colours."""
+    # by pairs of channels, since reducing the last axis is slow
+    red, green, blue = (rgb_HWC[..., channel] for channel in range(3))
+    largest_HW = np.maximum(np.maximum(red, green), blue)
+    largest_HW -= np.minimum(np.minimum(red, green), blue)
+    return int(largest_HW.max())

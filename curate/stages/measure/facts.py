@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from curate.stages.measure.blockiness import blockiness
 from curate.stages.measure.borders import border_share
-from curate.stages.measure.colour import Extremes, colourfulness
+from curate.stages.measure.colour import channel_spread, clipped_share, colourfulness
 from curate.stages.measure.frequency import PowerSpectrum
 from curate.stages.measure.noise import noise_sigma
 from curate.stages.measure.resolution import spectral_cutoff
 from curate.stages.measure.sample import row_bands
+from curate.stages.measure.texture import entropy, flat_share, glcm_contrast, mean_laplacian
 
 __all__ = ["COLOUR_FACTS", "Decoded", "measure_facts"]
 
@@ -45,22 +46,25 @@ class Decoded:
         assert self.rgb_HWC is not None, "facts of colours want rgb_HWC"
         return self.rgb_HWC
 
-    @cached_property
-    def extremes(self) -> Extremes:
-        """Each pixel's largest and smallest channel."""
-        return Extremes.of(self.colours)
-
 
 _FACTS: dict[str, Callable[[Decoded], float | None]] = {
     "blockiness": lambda picture: None if picture.bands is None else blockiness(picture.bands),
     "noise_sigma": lambda picture: None if picture.bands is None else noise_sigma(picture.bands),
     "spectral_cutoff": lambda picture: spectral_cutoff(picture.spectrum),
     "border_share": lambda picture: border_share(picture.luma_HW),
-    "clipped_low": lambda picture: picture.extremes.clipped_low,
-    "clipped_high": lambda picture: picture.extremes.clipped_high,
+    "clipped_low": lambda picture: clipped_share(picture.colours, 0),
+    "clipped_high": lambda picture: clipped_share(picture.colours, 255),
     "colourfulness": lambda picture: colourfulness(picture.colours),
-    "channel_spread": lambda picture: picture.extremes.channel_spread,
+    "channel_spread": lambda picture: channel_spread(picture.colours),
+    "flat_share": lambda picture: _only(flat_share(picture.luma_HW[None])),
+    "laplacian": lambda picture: _only(mean_laplacian(picture.luma_HW[None])),
+    "entropy": lambda picture: _only(entropy(picture.luma_HW[None])),
+    "glcm_contrast": lambda picture: _only(glcm_contrast(picture.luma_HW[None])),
 }
+
+
+def _only(values_T: NDArray[np.float64] | None) -> float | None:
+    return None if values_T is None else float(values_T[0])
 
 
 def measure_facts(picture: Decoded, names: Iterable[str]) -> dict[str, float | None]:

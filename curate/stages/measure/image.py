@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import scipy.fft
-from numpy.typing import NDArray
 from PIL import Image
 
 from curate.errors import ImageError, Reason
@@ -18,9 +15,11 @@ from curate.images.decode import MAX_PIXELS, open_picture, orientation, to_luma,
 from curate.images.header import read_header
 from curate.stages.measure.facts import COLOUR_FACTS, Decoded, measure_facts
 from curate.stages.measure.frequency import PAPER_CUTOFF, PUBLISHED_CUTOFF, ratios_and_spectrum
+from curate.stages.measure.identity import perceptual_hash, pixel_sha256
 from curate.stages.measure.jpeg import chroma_subsampling, jpeg_quality
+from curate.stages.measure.tile_measures import TileColumns, TileGrid, measure_tiles
 
-__all__ = ["Measures", "bits_per_pixel", "measure_image", "perceptual_hash"]
+__all__ = ["Measures", "bits_per_pixel", "measure_image"]
 
 MAX_SIDE = 2**16 - 1
 """Pixels of the longest side that is measured: JPEG's limit. The transform of a single long line
@@ -56,6 +55,8 @@ class Measures:
     """High-frequency ratios of the further cut-offs, in the order of the request."""
     facts: Mapping[str, float | None] = field(default_factory=dict)
     """Column -> value of the further facts; None where the picture is too small for one."""
+    tiles: TileColumns = field(default_factory=dict)
+    """Measures of its tiles, where they were asked for."""
 
 
 def measure_image(
@@ -63,6 +64,7 @@ def measure_image(
     cutoffs: Sequence[float] = (),
     max_pixels: int = MAX_PIXELS,
     facts: Collection[str] = (),
+    tiles: TileGrid | None = None,
 ) -> Measures:
     """Measure an image from the bytes of its file, as served.
 
@@ -71,6 +73,7 @@ def measure_image(
         cutoffs: further cut-offs of the high-frequency ratio, as shares of the half-diagonal.
         max_pixels: images with more are not decoded.
         facts: further facts to measure, by their columns' names.
+        tiles: which tiles to measure as well, from the same pixels.
 
     Raises:
         ImageError: if it can't be measured; `reason` says why.
@@ -81,11 +84,17 @@ def measure_image(
     with open_picture(data) as (image, coded):
         _check_size(*image.size, coded.nbytes, max_pixels)
         header = _header_facts(image, coded)
-        colours = None if COLOUR_FACTS.isdisjoint(facts) else to_rgb(image)
+        in_colours = tiles is not None or not COLOUR_FACTS.isdisjoint(facts)
+        colours = to_rgb(image) if in_colours else None
         luma_HW = to_luma(image) if colours is None else np.asarray(colours.convert("L"))
         rgb_HWC = None if colours is None else np.asarray(colours)
     del image, colours  # their pixels take as much memory as half of the transform
     ratios, spectrum = ratios_and_spectrum(luma_HW, (PAPER_CUTOFF, PUBLISHED_CUTOFF, *cutoffs))
+    found = measure_facts(Decoded(luma_HW, spectrum, rgb_HWC), facts)
+    del spectrum
+    of_tiles: TileColumns = {}
+    if tiles is not None and rgb_HWC is not None:
+        of_tiles = measure_tiles(luma_HW, rgb_HWC, tiles, cutoffs)
     # the size is that of the pixels, since a HEIF's header may differ from it
     return Measures(
         **header,
@@ -95,10 +104,11 @@ def measure_image(
         bpp=bits_per_pixel(coded.nbytes, luma_HW.size),
         hf_ratio=ratios[0],
         hf_ratio_032=ratios[1],
-        pixel_sha256=_pixel_sha256(luma_HW),
+        pixel_sha256=pixel_sha256(luma_HW),
         phash=perceptual_hash(luma_HW),
         cutoffs=tuple(ratios[2:]),
-        facts=measure_facts(Decoded(luma_HW, spectrum, rgb_HWC), facts),
+        facts=found,
+        tiles=of_tiles,
     )
 
 
@@ -118,18 +128,6 @@ def bits_per_pixel(nbytes: int, pixels: int) -> float:
     return 8 * nbytes / pixels
 
 
-def perceptual_hash(luma_HW: NDArray[np.uint8]) -> int:
-    """Return the 64-bit DCT hash of an image.
-
-    Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010: the luma at
-    32 x 32 (whole means to four times that or more, then Lanczos's filter), its type-II DCT, and
-    the 8 x 8 lowest coefficients, each against their median. Bit 63 is DC's.
-    """
-    small = Image.fromarray(luma_HW).resize((32, 32), Image.Resampling.LANCZOS, reducing_gap=4)
-    low = scipy.fft.dctn(np.asarray(small, np.float64), workers=1)[:8, :8]
-    return int.from_bytes(np.packbits(low > np.median(low)).tobytes())
-
-
 def _header_facts(image: Image.Image, coded: CodedPicture) -> dict[str, Any]:
     """Return the measures that need no pixels."""
     return {
@@ -143,12 +141,6 @@ def _header_facts(image: Image.Image, coded: CodedPicture) -> dict[str, Any]:
         "jpeg_quality": jpeg_quality(image),
         "chroma_subsampling": chroma_subsampling(image),
     }
-
-
-def _pixel_sha256(luma_HW: NDArray[np.uint8]) -> str:
-    digest = hashlib.sha256("{}x{}:".format(*reversed(luma_HW.shape)).encode())
-    digest.update(np.ascontiguousarray(luma_HW).data)
-    return digest.hexdigest()
 
 
 def _bit_depth(image: Image.Image, coded: CodedPicture) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import log
 
 import numpy as np
@@ -63,24 +64,47 @@ def spectral_cutoff(spectrum: PowerSpectrum) -> float | None:
 def _ring_power(spectrum: PowerSpectrum) -> NDArray[np.float64]:
     """Return each ring's power per sample, in squared levels; for white noise, its variance."""
     cells_RR = _cell_power(spectrum)
-    medians = [cells_RR[0, 0]]
-    # the cells of a ring of squares: part of a row and part of a column
+    # the 2 r - 1 cells of ring r, a part of a row and a part of a column, and infinity after them
+    padded = np.append(cells_RR.ravel(), np.inf)
+    ascending_RC = np.sort(padded[_RING_CELLS], axis=1)
+    return np.asarray(ascending_RC[np.arange(_RINGS), np.maximum(np.arange(_RINGS) - 1, 0)])
+
+
+def _ring_cells() -> NDArray[np.int64]:
+    """Return the places of each ring's cells, shape (rings, 2 x rings); past the end for none."""
+    places_RC = np.full((_RINGS, 2 * _RINGS), _RINGS**2)
+    places_RC[0, 0] = 0
     for ring in range(1, _RINGS):
-        medians.append(np.median([*cells_RR[ring, 1 : ring + 1], *cells_RR[1:ring, ring]]))
-    return np.array(medians)
+        row = ring * _RINGS + np.arange(1, ring + 1)
+        column = np.arange(1, ring) * _RINGS + ring
+        places_RC[ring, : 2 * ring - 1] = np.concatenate([row, column])
+    return places_RC
+
+
+_RING_CELLS = _ring_cells()
 
 
 def _cell_power(spectrum: PowerSpectrum) -> NDArray[np.float64]:
     """Return the mean power in equal parts of |u| and |v| up to Nyquist, shape (rings, rings)."""
     height, width = spectrum.height, spectrum.width
     # sum columns by ring of v, then rows by ring of u; the half-plane has half of the power
+    order, first_rows, samples_RR = _grouping(height, width)
+    first_columns = np.searchsorted(_rings(width)[: width // 2 + 1], np.arange(_RINGS))
+    sums_HR = np.add.reduceat(spectrum.squares_HV2.reshape(height, -1), 2 * first_columns, axis=1)
+    cells_RR = np.add.reduceat(sums_HR[order], first_rows, axis=0)
+    return 2 * cells_RR / samples_RR / (height * width)
+
+
+@lru_cache(maxsize=16)
+def _grouping(
+    height: int, width: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the order of rows by ring, where each ring begins in it, and the cells' samples."""
     ring_of_u, ring_of_v = _rings(height), _rings(width)
-    firsts = np.searchsorted(ring_of_v[: width // 2 + 1], np.arange(_RINGS))
-    sums_HR = 2 * np.add.reduceat(spectrum.squares_HV2.reshape(height, -1), 2 * firsts, axis=1)
-    cells_RR = np.zeros((_RINGS, _RINGS))
-    np.add.at(cells_RR, ring_of_u, sums_HR)
+    order = np.argsort(ring_of_u, kind="stable")
+    first_rows = np.searchsorted(ring_of_u[order], np.arange(_RINGS))
     samples_RR = np.outer(np.bincount(ring_of_u), np.bincount(ring_of_v))
-    return cells_RR / samples_RR / (height * width)
+    return order, first_rows, samples_RR
 
 
 def _rings(side: int) -> NDArray[np.int64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +11,14 @@ import pyarrow as pa
 from curate.engine.error_log import write_error_log
 from curate.errors import ImageError
 from curate.images.decoder_process import run_in_decoder
-from curate.manifest.schema import MANIFEST
-from curate.recipe import FACTS, LOSS_FACTS, Measure
-from curate.stages.measure.image import measure_image
+from curate.manifest.export.crops import fragment
+from curate.manifest.schema import MANIFEST, candidate_id
+from curate.recipe import FACTS, LOSS_FACTS, TILE_MEASURES, Measure, Tiles
+from curate.stages.measure.image import Measures, measure_image
+from curate.stages.measure.tile_measures import TileGrid
 from curate.stages.names import StageName
 from curate.storage.atomic import read_images
+from curate.storage.parquet import encode_table
 
 if TYPE_CHECKING:
     from curate.engine.stage import Shard
@@ -29,38 +32,86 @@ _COLUMNS = (
 )  # fmt: skip
 
 
+_TYPES = {column.name: column.type for column in MANIFEST}
+_TILE_COLUMNS = (
+    "id", "tile_of", "tile_x", "tile_y", "width", "height", *TILE_MEASURES, "pixel_sha256", "phash",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class MeasureShard:
     """Shard function of the measure stage."""
 
     config: Measure
+    tiles: Tiles | None = None
+    """Which tiles to measure as well; `tiles/<shard>.parquet` holds them."""
 
     @cached_property
     def schema(self) -> pa.Schema:
         """Columns that it adds; those of further cut-offs come last."""
-        types = {column.name: column.type for column in MANIFEST}
-        further = [(self.config.column(cutoff), pa.float64()) for cutoff in self.config.cutoffs]
-        return pa.schema([*((name, types[name]) for name in _COLUMNS), *further])
+        return pa.schema([*((name, _TYPES[name]) for name in _COLUMNS), *self._further])
+
+    @cached_property
+    def tile_schema(self) -> pa.Schema:
+        """Columns of the file of tiles; those of further cut-offs come last."""
+        return pa.schema([*((name, _TYPES[name]) for name in _TILE_COLUMNS), *self._further])
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Settings that the results depend on."""
+        of_tiles = {} if self.tiles is None else {"tiles": self.tiles.measuring}
+        return self.config.essence() | of_tiles
+
+    @property
+    def _further(self) -> list[tuple[str, pa.DataType]]:
+        return [(self.config.column(cutoff), pa.float64()) for cutoff in self.config.cutoffs]
 
     def __call__(self, rows: pa.Table, shard: Shard) -> pa.Table:
         """Measure each image; rows have tar, offset and nbytes; see curate.engine.ShardFunction."""
         measured: list[dict[str, Any]] = []
+        tiles = [self.tile_schema.empty_table()]
         errors: dict[str, ImageError] = {}
-        for id_, data in zip(rows["id"].to_pylist(), read_images(shard.open, rows), strict=True):
+        for number, data in enumerate(read_images(shard.open, rows)):
+            id_ = rows["id"][number].as_py()
             row = {"id": id_, "reason": None}
             try:
-                row |= self._measure(data)
+                measures = self._measure(data)
             except ImageError as error:
                 errors[id_], row["reason"] = error, error.reason.value
+            else:
+                row |= self._row(measures)
+                if measures.tiles:
+                    url = rows["url"][number].as_py()
+                    tiles.append(self._table_of_tiles(id_, url, measures))
             measured.append(row)
             shard.advance(1, row["reason"])
         write_error_log(shard, StageName.MEASURE, errors)
+        if self.tiles is not None:
+            with shard.create(f"tiles/{shard.name}.parquet") as sink:
+                sink.write(encode_table(pa.concat_tables(tiles)))
         schema = pa.schema([("id", pa.string()), ("reason", pa.string()), *self.schema])
         return pa.Table.from_pylist(measured, schema)
 
-    def _measure(self, data: bytes) -> dict[str, Any]:
-        config = self.config
+    def _measure(self, data: bytes) -> Measures:
+        config, grid = self.config, None
+        if self.tiles is not None:
+            grid = TileGrid(self.tiles.size, self.tiles.grid, self.tiles.stride)
         facts = {*config.facts, *LOSS_FACTS}
-        measures = run_in_decoder(measure_image, data, config.cutoffs, config.max_pixels, facts)
-        further = zip(map(config.column, config.cutoffs), measures.cutoffs, strict=True)
-        return asdict(measures) | dict(further) | dict(measures.facts)
+        return run_in_decoder(measure_image, data, config.cutoffs, config.max_pixels, facts, grid)
+
+    def _row(self, measures: Measures) -> dict[str, Any]:
+        further = zip(map(self.config.column, self.config.cutoffs), measures.cutoffs, strict=True)
+        return asdict(replace(measures, tiles={})) | dict(further) | dict(measures.facts)
+
+    def _table_of_tiles(self, id_: str, url: str, measures: Measures) -> pa.Table:
+        columns = dict(measures.tiles)
+        cutoffs = zip(*columns.pop("cutoffs"), strict=True)
+        further = zip(map(self.config.column, self.config.cutoffs), cutoffs, strict=True)
+        sides = (columns["tile_x"], columns["tile_y"], columns["width"], columns["height"])
+        ids = []
+        for left, top, width, height in zip(*sides, strict=True):
+            box = fragment((left, top, left + width, top + height))
+            ids.append(candidate_id(f"{url.partition('#')[0]}#{box}"))
+        columns |= {"id": ids, "tile_of": [id_] * len(ids)}
+        columns |= {name: list(ratios) for name, ratios in further}
+        return pa.table(columns, self.tile_schema)

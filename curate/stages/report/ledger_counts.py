@@ -117,7 +117,9 @@ class Tally:
     labelled: Counter[str] = field(default_factory=Counter)
     """Images by sub-category."""
     cells: Counter[tuple[str, str, int]] = field(default_factory=Counter)
-    """Kept images by split, sub-category and frequency bin."""
+    """Kept images, or tiles, by split, sub-category and frequency bin."""
+    tiled_images: int | None = None
+    """Images that kept tiles are of; None where whole images were chosen."""
     measured: int = 0
     flat: int = 0
     """Measured images without any high frequency: their logarithm has no place in the histogram."""
@@ -136,7 +138,7 @@ class Tally:
 
     @property
     def kept(self) -> int:
-        """Candidates that became part of the dataset."""
+        """Images, or tiles, that became part of the dataset."""
         return self.cells.total()
 
     @property
@@ -181,9 +183,7 @@ class Tally:
         labelled = table.select(["category", "broad"]).drop_null()
         for pair in labelled.group_by(labelled.column_names).aggregate([]).to_pylist():
             self.broad[pair["category"]] = pair["broad"]
-        key = ["split", "category", "frequency_bin"]
-        for row in kept.group_by(key).aggregate([([], "count_all")]).to_pylist():
-            self.cells[row["split"], row["category"], row["frequency_bin"]] += row["count_all"]
+        self._add_cells(kept)
         # sums and histograms of the measures
         self.measured += measured.num_rows
         for name in _MEANS:
@@ -200,6 +200,20 @@ class Tally:
             self.size[group] += histogram.astype(np.int64)
         self.samples.add(table)
         add_effects(self.effects, table)
+
+    def count_tiles(self, tiles: pa.Table, frequency_column: str) -> None:
+        """Count tiles as what was kept, in place of their images: the rows of all manifests."""
+        self.tiled_images = self.kept
+        self.cells.clear()
+        self._add_cells(tiles)
+        ratio_edges = part_at(RATIO_EDGES, self.bounds.ratio)
+        self.ratio["kept"] = np.histogram(_logs(tiles[frequency_column]), ratio_edges)[0]
+        self.samples.take_tiles(tiles)
+
+    def _add_cells(self, kept: pa.Table) -> None:
+        key = ["split", "category", "frequency_bin"]
+        for row in kept.group_by(key).aggregate([([], "count_all")]).to_pylist():
+            self.cells[row["split"], row["category"], row["frequency_bin"]] += row["count_all"]
 
     def _add_losses(self, table: pa.Table) -> None:
         """Count the rejected rows of a part of the ledger."""

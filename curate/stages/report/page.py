@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pyarrow as pa
 import yaml
 
 from curate.humanize import counted, distinct
@@ -53,6 +54,9 @@ def build_report(shard: Shard) -> None:
     column = recipe.select.frequency.column
     bounds, listed = recipe.filters.bounds, recipe.candidates.keep
     tally = count_ledger(shard, column, smallest_passing(recipe), bounds, listed)
+    if recipe.tiles is not None:
+        tiles = pa.concat_tables([manifest.table for manifest in manifests.values()])
+        tally.count_tiles(tiles, column)
     content = _content(shard, recipe, summary, manifests, tally)
     with shard.create("report/index.html") as sink:
         sink.write(render("page.html", content | {"recipe_text": recipe_text}).encode())
@@ -239,7 +243,7 @@ def _heat(
         rows.append((bar, cells))
     names = band_names(summary["frequency_edges"])
     edges = ["", *distinct([100 * 10**edge for edge in summary["frequency_edges"]])]
-    most = max((cell.train for _, cells in rows for cell in cells), default=0)
+    most = max((cell.train for _, cells in rows for cell in cells), default=0) or 1
     pool = list(map(sum, zip(*summary["available"], strict=True)))
     target, taken = summary["frequency_target"], summary["frequency_taken"]
     return Heat(edges, names, rows, most, target, taken, pool)

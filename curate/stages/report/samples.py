@@ -35,7 +35,7 @@ class Samples:
     bounds: Sequence[Bound] = ()
     """Bounds of which the rows on either side are sampled; those that aren't numbers have none."""
     cells: pa.Table | None = None
-    """Kept images of each category and frequency bin."""
+    """Kept images, or tiles, of each category and frequency bin."""
     reasons: pa.Table | None = None
     """Rejected images of each reason."""
     above: dict[Bound, pa.Table] = field(default_factory=dict)
@@ -66,6 +66,10 @@ class Samples:
         if "label_margin" in kept.column_names:
             sure = kept.filter(pc.is_valid(kept["label_margin"]))
             self.uncertain = _smallest(self.uncertain, sure, [], _UNCERTAIN, by="label_margin")
+
+    def take_tiles(self, tiles: pa.Table) -> None:
+        """Sample tiles of each category and frequency bin in place of their images."""
+        self.cells = _smallest(None, tiles, ["category", "frequency_bin"], _PER_CELL)
 
     def _add_borders(self, kept: pa.Table, rejected: pa.Table) -> None:
         for bound in self.bounds:

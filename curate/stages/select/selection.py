@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log10
 from typing import Any
 
@@ -22,6 +22,8 @@ from curate.stages.select.duplicates import DUPLICATE_COLUMNS, find_clusters
 from curate.stages.select.pins import Pins
 from curate.stages.select.seeded_order import id_numbers, seeded_hash
 from curate.stages.select.shopping_list import Yields, by_category, missing_test, missing_train
+from curate.stages.select.tile_choice import worth
+from curate.stages.select.tile_units import mark_tiles, of_image, tile_units
 
 __all__ = ["Selection", "needed_columns", "select"]
 
@@ -35,9 +37,14 @@ class Selection:
     """Decisions on all rows, and how near they come to their targets."""
 
     decisions: pa.Table
-    """id, status, reason, dup_cluster, contaminated_by, frequency_bin, split; one each row."""
+    """id, status, reason, dup_cluster, contaminated_by, frequency_bin, split; one each row.
+
+    With tiles also their number, and no frequency bin: each tile has its own.
+    """
     summary: dict[str, Any]
     """Targets and results, JSON-like."""
+    tiles: pa.Table | None = None
+    """Decisions on tiles that are kept, where tiles were chosen."""
 
 
 def needed_columns(config: Select) -> list[str]:
@@ -58,6 +65,7 @@ def select(
     *,
     pins: Pins | None = None,
     candidates: int | None = None,
+    tiles: pa.Table | None = None,
 ) -> Selection:
     """Decide every row of the ledger. A pure function, and the order of the rows does not matter.
 
@@ -70,6 +78,10 @@ def select(
     the order of a seeded hash of their ids. So new candidates change the picks of a cell only where
     they rank before them, or where its count changes.
 
+    With tiles, those are balanced in place of the images. Duplicates are looked for among images
+    first, then among tiles. The benchmark split takes one tile of an image, and none of its other
+    tiles, nor of images that share a picture with it, goes into the training split.
+
     Args:
         rows: the columns of `needed_columns`, and `contaminated_by`; rows that have a reason are
             rejected for it.
@@ -80,21 +92,33 @@ def select(
         vectors_ND: embeddings of the rows, where `config.dedup.semantic` wants them.
         pins: earlier picks, which count towards their cells first.
         candidates: their number, if rejected ones are not among the rows.
+        tiles: tiles to choose in place of the rows, each with `tile_of`; pins are of tiles then,
+            and `filters` are the bounds of tiles.
     """
     pins = pins or {}
-    pinned_N = _splits_of(rows["id"], pins)
-    marked = _mark_duplicates(rows, config.dedup, vectors_ND, pinned_N)
+    units = rows if tiles is None else tile_units(tiles, rows)
+    pinned_N = _splits_of(units["id"], pins)
+    if tiles is None:
+        images = marked = _mark_duplicates(rows, config.dedup, vectors_ND, pinned_N)
+        group_N = np.arange(len(rows), dtype=np.int32)
+    else:
+        pinned_images_N = of_image(rows, units, pinned_N)
+        images = _mark_duplicates(rows, config.dedup, vectors_ND, pinned_images_N)
+        marked_tiles = mark_tiles(units, images, config.dedup, pinned_N)
+        marked, group_N = marked_tiles.table, marked_tiles.group_N
     pool_N = np.flatnonzero(pc.is_null(marked["reason"]).to_numpy())
-    pool, bins = _cells(rows, pool_N, pinned_N[pool_N], config, filters, categories)
+    group_N = group_N[pool_N]
+    pool, bins = _cells(units, pool_N, pinned_N[pool_N], config, filters, categories)
 
     # the benchmark split takes its cells first
     quota_C = np.array([config.test.quota(name) for name in categories])
-    test_CB = _benchmark(pool, quota_C, config.test.max_share, seed)
+    testable_N = _testable(pool, group_N, seed)
+    test_CB = _benchmark(pool, testable_N, quota_C, config.test.max_share, seed)
     split_N = np.zeros(len(pool_N), np.int8)
-    split_N[pool.take(test_CB, f"{seed}:test", _TEST)] = _TEST
+    split_N[pool.take(test_CB, f"{seed}:test", _TEST, testable_N)] = _TEST
 
     # the training split is balanced over the rest
-    free_N = split_N == 0
+    free_N = ~np.isin(group_N, group_N[split_N == _TEST])
     free_CB, least_CB = pool.counts(free_N), pool.counts(free_N & (pool.pinned_N == _TRAIN))
     weights_C = np.array([config.category_weights.get(name, 1.0) for name in categories])
     weights_B = np.array(bins.weights)
@@ -102,7 +126,7 @@ def select(
     balanced = balance(
         free_CB, config.train, weights_C, weights_B, least_CB=least_CB, importance=importance
     )
-    worth_N = _worth(rows, pool_N, config.prefer)
+    worth_N = worth(units, config.prefer)[pool_N] if config.prefer else None
     split_N[pool.take(balanced.counts_CB, f"{seed}:train", _TRAIN, free_N, worth_N)] = _TRAIN
 
     decisions = _decisions(marked, pool_N, pool.cell_N % pool.bins, split_N)
@@ -110,7 +134,13 @@ def select(
     asked_CB, missing_CB = shortage(free_CB, config.train, weights_C, weights_B)
     lacking = [
         *missing_train(asked_CB, missing_CB, categories, bins.edges, yields),
-        *missing_test(quota_C, test_CB.sum(axis=1), config.test.max_share, categories, yields),
+        *missing_test(
+            quota_C,
+            test_CB.sum(axis=1),
+            config.test.max_share,
+            categories,
+            replace(yields, pool_CB=pool.counts(testable_N)),
+        ),
     ]
     summary = {
         "candidates": yields.candidates,
@@ -133,7 +163,12 @@ def select(
         "pins": _pins_kept(pins, decisions, pinned_N),
         "shopping": {"rows": lacking, "categories": by_category(lacking)},
     }
-    return Selection(decisions, summary)
+    if tiles is None:
+        return Selection(decisions, summary)
+    kept = decisions.filter(pc.equal(decisions["status"], "kept"))
+    kept = kept.append_column("tile_of", units["tile_of"].filter(pc.is_valid(decisions["split"])))
+    summary["tiles"] = _images_of_tiles(units["tile_of"].take(pa.array(pool_N)), kept)
+    return Selection(_decide_images(images, marked, kept, units), summary, kept)
 
 
 @dataclass(frozen=True)
@@ -204,16 +239,35 @@ def _cells(
     return _Pool(number_N, cell_N, log_ratio_N, pinned_N, len(categories), wanted.bins), bins
 
 
+def _testable(pool: _Pool, group_N: NDArray[np.integer[Any]], seed: int) -> NDArray[np.bool_]:
+    """Return what may go to the benchmark split: one of each group, by seeded hash.
+
+    Of groups with pins only those that are pinned to that split.
+    """
+    if len(np.unique(group_N)) == len(group_N):
+        return np.ones(len(group_N), bool)
+    order = np.lexsort([seeded_hash(pool.number_N, f"{seed}:tile"), group_N])
+    is_first = np.diff(group_N[order], prepend=-1) != 0
+    first_N = np.zeros(len(group_N), bool)
+    first_N[order[is_first]] = True
+    has_pin_N = np.isin(group_N, group_N[pool.pinned_N > 0])
+    return np.asarray((first_N & ~has_pin_N) | (pool.pinned_N == _TEST))
+
+
 def _benchmark(
-    pool: _Pool, quota_C: NDArray[np.int64], max_share: float, seed: int
+    pool: _Pool,
+    testable_N: NDArray[np.bool_],
+    quota_C: NDArray[np.int64],
+    max_share: float,
+    seed: int,
 ) -> NDArray[np.int64]:
     """Return how many images of each cell go to the benchmark split.
 
     The pinned ones go, and others so that the bins are even.
     """
     test_CB = pool.counts(pool.pinned_N == _TEST)
-    available_CB = pool.counts(pool.pinned_N != _TRAIN)
-    allowed_C = np.floor(max_share * pool.counts().sum(axis=1) + 1e-9).astype(np.int64)
+    available_CB = pool.counts(testable_N & (pool.pinned_N != _TRAIN))
+    allowed_C = np.floor(max_share * pool.counts(testable_N).sum(axis=1) + 1e-9).astype(np.int64)
     total_C = np.minimum(quota_C, allowed_C)
     # the bins of the odd images are drawn, or it would always be the lowest
     draw = np.random.default_rng([seed, 0x7E57])
@@ -223,16 +277,6 @@ def _benchmark(
         short_B = np.maximum(even_B - test_B, 0).astype(float)
         test_B += share_out(available_B - test_B, short_B, max(int(total - test_B.sum()), 0))
     return test_CB
-
-
-def _worth(
-    rows: pa.Table, pool_N: NDArray[np.int64], prefer: str | None
-) -> NDArray[np.float64] | None:
-    """Return the worth of each image, the larger the better; -inf where it is unknown."""
-    if prefer is None:
-        return None
-    value_N = pc.cast(rows[prefer.removeprefix("-")], pa.float64()).to_numpy()[pool_N]
-    return np.nan_to_num(-value_N if prefer.startswith("-") else value_N, nan=-np.inf)
 
 
 def _mark_duplicates(
@@ -325,6 +369,40 @@ def _decisions(
             "split": pa.array(_SPLITS, pa.string()).take(pa.array(split_N)),
         }
     )
+
+
+def _decide_images(images: pa.Table, marked: pa.Table, kept: pa.Table, units: pa.Table) -> pa.Table:
+    """Return the decision on every image, in the ledger's columns, from those on its tiles."""
+    # an image with no tile left is a duplicate like all of them
+    unmarked = units["tile_of"].filter(pc.is_null(marked["reason"]))
+    counts = kept["tile_of"].value_counts()
+    place = pc.index_in(images["id"], counts.field("values"))
+    tiles = counts.field("counts").cast(pa.int32()).take(place.combine_chunks())
+    is_kept = pc.is_valid(tiles)
+    has_tile = pc.is_in(images["id"], unmarked.combine_chunks())
+    lost = pc.if_else(has_tile, Reason.SURPLUS.value, Reason.DUPLICATE.value)
+    of_tiles = pc.if_else(is_kept, pa.scalar(None, pa.string()), lost)
+    first = pc.index_in(images["id"], kept["tile_of"].combine_chunks()).combine_chunks()
+    return pa.table(
+        {
+            "id": images["id"],
+            "status": pc.if_else(is_kept, "kept", "rejected"),
+            "reason": pc.coalesce(images["reason"], of_tiles),
+            "dup_cluster": images["dup_cluster"],
+            "contaminated_by": images["contaminated_by"],
+            "frequency_bin": pa.nulls(len(images), pa.int16()),
+            "split": kept["split"].combine_chunks().take(first),
+            "tiles": tiles,
+        }
+    )
+
+
+def _images_of_tiles(tile_of: pa.ChunkedArray, kept: pa.Table) -> dict[str, int]:
+    """Return the number of images that tiles are of: in the pool, and in each split."""
+    counts = {"pool": len(tile_of.unique())}
+    for split in ("train", "test"):
+        counts[split] = len(kept["tile_of"].filter(pc.equal(kept["split"], split)).unique())
+    return counts
 
 
 def _summarise(

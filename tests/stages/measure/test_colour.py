@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.stages.measure.colour import Extremes, colourfulness
+from curate.stages.measure.colour import channel_spread, clipped_share, colourfulness
 
 
 def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -14,7 +14,7 @@ def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
 def test_colourfulness_of_grey_is_0(level: int, height: int, width: int) -> None:
     grey = np.full((height, width, 3), level, np.uint8)
     assert colourfulness(grey) == 0
-    assert Extremes.of(grey).channel_spread == 0
+    assert channel_spread(grey) == 0
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -50,20 +50,18 @@ def test_clipped_shares_count_pixels_with_one_clipped_channel() -> None:
     image[1, :3] = 255  # 3 more, in all channels
     image[2, 5, 2] = 0
     image[2, 6] = (0, 255, 1)  # both
-    extremes = Extremes.of(image)
-    assert extremes.clipped_high == pytest.approx(0.08)
-    assert extremes.clipped_low == pytest.approx(0.02)
-    assert extremes.channel_spread == 255
+    assert clipped_share(image, 255) == pytest.approx(0.08)
+    assert clipped_share(image, 0) == pytest.approx(0.02)
+    assert channel_spread(image) == 255
 
 
 def test_clipped_shares_ignore_levels_1_and_254() -> None:
     image = np.full((3, 3, 3), 254, np.uint8)
     image[1] = 1
-    extremes = Extremes.of(image)
-    assert (extremes.clipped_low, extremes.clipped_high) == (0, 0)
+    assert (clipped_share(image, 0), clipped_share(image, 255)) == (0, 0)
 
 
 def test_channel_spread_shows_one_coloured_pixel() -> None:
     image = np.full((50, 50, 3), 90, np.uint8)
     image[49, 49] = (90, 100, 90)
-    assert Extremes.of(image).channel_spread == 10
+    assert channel_spread(image) == 10
