@@ -16,10 +16,12 @@ from curate.images.header import read_header
 from curate.manifest import CATEGORIES, Manifest, read_manifest
 from curate.manifest.table import place_of
 from curate.manifest.verdicts import Sidecar
+from curate.pipeline.finding.matches import MOST, find
 from curate.pipeline.recipe_changes import open_run
 from curate.recipe import Bound, Candidates, Recipe
 from curate.stages.candidates import CandidateReader
 from curate.stages.label.taxonomy import load_taxonomy
+from curate.stages.names import StageName
 from curate.storage import places
 
 __all__ = ["MAX_NBYTES", "Collection", "Row", "open_collection"]
@@ -84,8 +86,12 @@ def _of_run(source: str, sidecar: Sidecar) -> Collection:
     def read(row: Row) -> bytes:
         return _read_range(lambda name: places.resolve(folder.url, name), row)
 
+    def near(text: str) -> list[str]:
+        return [match.id for match in find(source, text, count=MOST).matches]
+
     names = load_taxonomy(recipe.label.taxonomy).names
-    return Collection(source, rows, read, sidecar, names, _numeric(recipe))
+    searched = near if folder.names(str(StageName.LABEL.cache), ".parquet") else None
+    return Collection(source, rows, read, sidecar, names, _numeric(recipe), searched)
 
 
 def _of_manifest(manifest: Manifest, sidecar: Sidecar) -> Collection:

@@ -1,5 +1,6 @@
 import io
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from curate.errors import CurateError, InputError, RunError
 from curate.manifest import read_manifest
 from curate.manifest.verdicts import Sidecar, Verdicts
 from curate.review.collection import open_collection
+from curate.review.review_session import Review
 from tests.contracts.contracts_run import RUN
 from tests.review.conftest import TOKEN, Reviewing, reviewing
 
@@ -181,7 +183,7 @@ def test_filters_narrow_the_list(reader: Reviewing) -> None:
 @pytest.mark.parametrize(
     "query",
     ["min.bpp=x", "min.bpp=nan", "min.none=1", "max.url=1", "sort=url", "wrong=1", "sample=a.b"]
-    + ['min.bpp"%20OR%201=1%20--=1', "offset=x", "find=cat"],
+    + ['min.bpp"%20OR%201=1%20--=1', "offset=x"],
 )
 def test_query_that_names_nothing_is_refused(query: str, reader: Reviewing) -> None:
     answer = reader.client.get(f"/{TOKEN}/api/images?{query}")
@@ -189,11 +191,15 @@ def test_query_that_names_nothing_is_refused(query: str, reader: Reviewing) -> N
     assert "\n" not in answer.json()["error"]
 
 
+def test_search_by_words_is_refused_where_there_are_no_embeddings(run: Path) -> None:
+    shutil.rmtree(run / "embeddings")
+    with Review(open_collection(str(run)), "ann") as review:
+        assert not review.state()["searchable"]
+        with pytest.raises(InputError, match="no 'find'"):
+            review.images([("find", "a cat")])
+
+
 def test_search_by_words_orders_the_list_where_there_is_one(run: Path) -> None:
-    from dataclasses import replace
-
-    from curate.review.review_session import Review
-
     collection = open_collection(str(run))
     ids = pq.read_table(run / "ledger")["id"].to_pylist()
     found = replace(collection, find=lambda words: [ids[3], "unknown", ids[1]])

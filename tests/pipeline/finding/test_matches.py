@@ -16,6 +16,7 @@ from curate.engine.cache import vectors
 from curate.errors import CurateError, InputError, LabelError, RunError
 from curate.pipeline.finding.matches import _check_words
 from curate.recipe import Label, Recipe
+from curate.review.collection import open_collection
 from curate.stages.label.clip import load_labeller
 
 
@@ -39,6 +40,13 @@ def test_text_finds_images_in_the_order_of_their_cosines(undisturbed: Path) -> N
     expected = sorted((cached_ND @ query).tolist(), reverse=True)[:5]
     assert similarities == pytest.approx(expected, abs=1e-4)
     assert found.images == len(cached_ND)
+
+
+def test_review_of_the_run_finds_the_same_images(undisturbed: Path) -> None:
+    search = open_collection(str(undisturbed)).find
+    assert search is not None
+    found = curate.find(undisturbed, "a red house", count=500)
+    assert search("a red house") == [match.id for match in found.matches]
 
 
 def test_image_of_the_run_finds_others_but_not_itself(undisturbed: Path) -> None:
