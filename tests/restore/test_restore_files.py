@@ -305,6 +305,18 @@ def test_plans_that_would_lose_a_picture_are_refused(checkpoint: Path, tmp_path:
     assert not (tmp_path / "out").exists()
 
 
+def test_pictures_of_one_name_in_two_formats_keep_both(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for seed, ending in enumerate(("gif", "png", "tif")):
+        Image.fromarray(draw(seed)).save(tmp_path / f"in/a.{ending}")
+    found = restore_files(checkpoint, [tmp_path / "in"], tmp_path / "out", format="png")
+    assert [result.output for result in found] == [
+        tmp_path / "out" / name for name in ("a.gif.png", "a.png", "a.tif.png")
+    ]
+    again = restore_files(checkpoint, [tmp_path / "in"], tmp_path / "out", format="png")
+    assert all(result.kept for result in again)
+
+
 def test_animated_inputs_give_their_first_frame(checkpoint: Path, tmp_path: Path) -> None:
     frames = [Image.fromarray(draw(seed)) for seed in range(2)]
     buffer = io.BytesIO()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -151,10 +152,7 @@ def _plan(
             f"no format {format_!r} that can be written: say png, jpg, webp, tif, avif or the like"
         )
     jobs, sources = [], dict[Path, Path]()
-    for source, output in _pairs(inputs, out):
-        output = output.with_suffix(ending) if ending else output
-        if writable_format(output) is None:
-            output = output.with_suffix(".png")
+    for source, output in _distinct(_converted(_pairs(inputs, out), ending)):
         files = [output, output.with_suffix(".compare.png")] if compare else [output]
         for path in files:
             if path in sources:
@@ -167,6 +165,23 @@ def _plan(
             sources[path] = source
         jobs.append((source, files))
     return jobs
+
+
+def _converted(pairs: list[tuple[Path, Path]], ending: str | None) -> Iterator[tuple[Path, Path]]:
+    """Yield each picture with its output, whose ending is of a format that can be written."""
+    for source, output in pairs:
+        output = output.with_suffix(ending) if ending else output
+        yield source, output if writable_format(output) else output.with_suffix(".png")
+
+
+def _distinct(pairs: Iterable[tuple[Path, Path]]) -> Iterator[tuple[Path, Path]]:
+    """Yield the pairs; where a.png and a.bmp would both become a.png, the other is a.bmp.png."""
+    pairs = list(pairs)
+    counts = Counter(output for _, output in pairs)
+    for source, output in pairs:
+        if counts[output] > 1 and source.suffix.lower() != output.suffix.lower():
+            output = output.with_name(source.name + output.suffix)
+        yield source, output
 
 
 def _pairs(inputs: list[Path], out: Path) -> list[tuple[Path, Path]]:
