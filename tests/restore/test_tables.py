@@ -368,6 +368,7 @@ def test_texts_of_all_formats_have_the_same_figures(tmp_path: Path) -> None:
     evaluation = evaluation_of({"input": [20.0, 22.0], "a_1": [30.25, 31.0]})
     table = summary_table(evaluation, metrics=["psnr", "ssim"])
     rows = list(csv.DictReader(io.StringIO(SCORE_TEXTS["csv"](evaluation, [table]))))
+    assert {row["notes"] for row in rows} == {". ".join(table.notes)}
     assert [(r["row"], r["metric"], float(r["mean"]), r["images"]) for r in rows[:3]] == [
         ("input", "psnr", 21, "2"),
         ("input", "ssim", 21, "2"),

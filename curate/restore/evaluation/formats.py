@@ -18,7 +18,7 @@ from curate.storage.text_table import TextColumn, TextTable, to_csv, to_json
 __all__ = ["SCORE_TEXTS", "score_table", "scores_csv"]
 
 _FIELDS = ("benchmark", "degradation", "group", "metric")
-_FIGURE = ("table", "row", "kind", *_FIELDS, "mean", "low", "high", "images")
+_FIGURE = ("table", "row", "kind", *_FIELDS, "mean", "low", "high", "images", "notes")
 _RIVALS = ("model", "paper")
 _MOST_INTERVALS = 6
 """Largest number of columns for which a terminal has room for intervals."""
@@ -188,10 +188,11 @@ def _escape(text: str) -> str:
 
 
 def _csv(evaluation: Evaluation, tables: Sequence[ScoreTable]) -> str:
-    """Return a line for each figure."""
+    """Return a line for each figure, with the notes of its table, such as how noise was added."""
     figures = []
     for table in tables:
-        figures += [{"table": table.title, **figure} for figure in _figures(table)]
+        of_table = {"table": table.title, "notes": ". ".join(table.notes)}
+        figures += [of_table | figure for figure in _figures(table)]
     return to_csv(_FIGURE, figures)
 
 
