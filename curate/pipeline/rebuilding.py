@@ -207,9 +207,10 @@ def _ledger(
     columns = dict(zip(reviewed.column_names, reviewed.columns, strict=True))
     dropped = pc.fill_null(pc.equal(columns["reason"], str(Reason.DROPPED_BY_REVIEW)), False)
     columns["status"] = pc.if_else(dropped, "rejected", columns["status"])
-    names = dict.fromkeys([*_LEDGER, *columns])
+    empty = {name: pa.nulls(len(reviewed), type_) for name, type_ in _LEDGER.items()}
+    columns = empty | columns
     types = {name: column.type for name, column in columns.items()} | _LEDGER
-    return pa.table({name: columns[name].cast(types[name]) for name in names})
+    return pa.table({name: column.cast(types[name]) for name, column in columns.items()})
 
 
 def _reasons(judged: pa.Table) -> pa.ChunkedArray:

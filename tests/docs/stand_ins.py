@@ -51,6 +51,7 @@ NOT_RUN = {
     r"curate review": "serves until it is stopped; tests/review/test_browser.py starts it",
     r"^img2dataset": "starts processes; tests/manifest/test_img2dataset.py runs it",
     r"^python -m benchmarks": "needs published datasets; tests/docs/test_calibrate.py",
+    r"^curate run tiles": "textures here are smaller than tiles; tests/pipeline/test_tiles.py",
     r"taxonomy=land\.yaml": "the labeller here knows other names; tests/pipeline/test_relabel.py",
     r"^curate models export": "traces for a minute; tests/restore/test_export.py",
     r"InferenceSession": "has nothing exported to run; tests/restore/test_export.py",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 from itertools import product
 from pathlib import Path
@@ -199,4 +200,6 @@ def test_evaluate_with_unforeseen_error_names_the_picture_and_judges_the_others(
 
     found = evaluate(checkpoints["one"], {"set": tmp_path}, ["denoise_25"], ratio_of=measure)
     assert {score.image for score in found.scores} == {"1.png"}
-    assert found.failures == {"set/0.png, denoise_25": "unexpected error: short"}
+    assert list(found.failures) == ["set/0.png, denoise_25"]
+    failure = found.failures["set/0.png, denoise_25"]
+    assert re.fullmatch(r"unexpected error: short \(.+:\d+\)", failure)

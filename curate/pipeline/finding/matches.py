@@ -32,8 +32,8 @@ MOST = 500
 """Images that one search finds at most: a page of them stays near ten megabytes."""
 
 _COLUMNS = (
-    "id", "url", "sha256", "tar", "offset", "nbytes", "width", "height", "bpp", "hf_ratio_032",
-    "category", "reason",
+    "id", "url", "host", "source", "sha256", "tar", "offset", "nbytes", "width", "height", "bpp",
+    "hf_ratio_032", "category", "reason",
 )  # fmt: skip
 _SHOWN = ("id", "url", "width", "height", "category", "split", "reason")
 
