@@ -4,7 +4,8 @@
 
 FOLDER holds images; the default is 12 generated pictures of 0.5 to 3 megapixels, as JPEG and PNG,
 awkward sizes among them. The naive method is Pillow's decoder, `numpy.fft.fft2` in complex128, and
-a mask for each cut-off. Ours is timed for the same ratios alone, and for all measures of the stage.
+a mask for each cut-off. Ours is timed for the same ratios alone, and for all measures of the stage;
+then tiles beside the image's own measures, and the decoder process beside this one.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from PIL import Image
 
 from curate.errors import ImageError
 from curate.images.decode import open_image, to_luma
+from curate.images.decoder_process import run_in_decoder
 from curate.recipe import FACTS
 from curate.stages.measure import (
     PAPER_CUTOFF,
@@ -64,6 +66,22 @@ def main() -> None:
         _print("all", whole)
     # tiles beside the image's own measures with the same facts
     print(f"tiles of 512: {(whole['tiles'] - whole['facts']) / whole['facts']:.2f} x")
+    every = [data for files in groups.values() for data in files]
+    print(f"in the decoder process: {_in_decoder(every, arguments.rounds):.2f} x")
+
+
+def _in_decoder(files: list[bytes], rounds: int) -> float:
+    """Return wall time of measuring in the decoder process, of that within this process."""
+    methods = (measure_image, partial(run_in_decoder, measure_image))
+    sums = [0.0, 0.0]
+    for data in files:
+        fastest = [float("inf"), float("inf")]
+        for number in 2 * rounds * [0, 1]:
+            start = time.perf_counter()
+            methods[number](data)
+            fastest[number] = min(fastest[number], time.perf_counter() - start)
+        sums = [total + seconds for total, seconds in zip(sums, fastest, strict=True)]
+    return sums[1] / sums[0]
 
 
 def _seconds(files: list[bytes], rounds: int) -> dict[str, float]:
