@@ -16,9 +16,10 @@ from curate.errors import ImageError, InputError
 from curate.images.decode import decode_size, open_image, to_rgb
 from curate.images.decoder_process import run_in_decoder
 from curate.manifest import MANIFEST, PAIRED, arrow_schema
-from curate.manifest.export.crops import boxes, fragment
+from curate.manifest.export.crops import boxes
 from curate.manifest.export.images import to_png
 from curate.manifest.schema import candidate_id
+from curate.manifest.tiles import fragment
 from curate.runtime import isolated
 from curate.stages.measure import measure_image
 from curate.storage import atomic

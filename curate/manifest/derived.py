@@ -8,13 +8,18 @@ from typing import Any
 
 from curate.manifest.schema import candidate_id
 
-__all__ = ["derived_row", "written_tile"]
+__all__ = ["derived_row", "derived_url", "written_tile"]
 
 _INHERITED = (
     "final_url", "host", "source", "licence", "caption", "http_status", "broad", "category",
     "label_score", "label_margin", "label_model", "split",
 )  # fmt: skip
 """Columns that a derived image shares with its original; measures are not among them."""
+
+
+def derived_url(url: str, fragment: str) -> str:
+    """Return the URL of an image that was made from another, as the fragment says."""
+    return f"{url.partition('#')[0]}#{fragment}"
 
 
 def derived_row(
@@ -30,7 +35,7 @@ def derived_row(
         height: in pixels.
         facts: further columns of the new image.
     """
-    url = f"{row['url'].partition('#')[0]}#{fragment}"
+    url = derived_url(row["url"], fragment)
     return {name: row.get(name) for name in _INHERITED} | {
         "id": candidate_id(url),
         "url": url,

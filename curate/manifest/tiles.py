@@ -11,7 +11,7 @@ from curate.errors import ManifestError
 from curate.manifest.schema import arrow_schema
 from curate.manifest.table import Manifest
 
-__all__ = ["Box", "box_of", "check_tiles", "fragment", "require_inside"]
+__all__ = ["Box", "box_of", "boxes_of", "check_tiles", "fragment", "require_inside"]
 
 _NEEDED = ("tile_of", "tile_x", "tile_y", "width", "height", "sha256", "tar", "offset")
 """Columns that say where a tile's pixels are."""
@@ -32,6 +32,12 @@ def box_of(row: Mapping[str, Any]) -> Box | None:
         return None
     left, top = row["tile_x"], row["tile_y"]
     return left, top, left + row["width"], top + row["height"]
+
+
+def boxes_of(tiles: pa.Table) -> list[Box]:
+    """Return the box of each row of a table of tiles."""
+    sides = [tiles[name].to_pylist() for name in ("tile_x", "tile_y", "width", "height")]
+    return [(x, y, x + width, y + height) for x, y, width, height in zip(*sides, strict=True)]
 
 
 def require_inside(box: Box, image_size: tuple[int, int], where: str) -> None:

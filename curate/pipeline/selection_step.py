@@ -20,7 +20,8 @@ from curate.engine import CommitRecord, Executor, Progress, RunFolder, Shard, St
 from curate.engine.executor import Report
 from curate.errors import Reason, RunError
 from curate.manifest import LEDGER, MANIFEST, encode_manifest
-from curate.manifest.export.crops import fragment
+from curate.manifest.derived import derived_url
+from curate.manifest.tiles import boxes_of, fragment
 from curate.manifest.verdicts import Sidecar, Verdicts
 from curate.recipe import FACTS, TILE_FACTS, Filters, Recipe, Tiles
 from curate.stages.candidates.reader import LOCAL
@@ -48,7 +49,6 @@ SHOPPING = "select/shopping_list.csv"
 """Images that the pool lacks; see curate.stages.select.shopping_list."""
 _SUMMARY = "select/summary.json"
 _TILES = StageName.MEASURE.other_folders[0]
-_BOX = ("tile_x", "tile_y", "width", "height")
 _WHOLE_ONLY = tuple(sorted(set(FACTS).difference(TILE_FACTS)))
 """Facts of whole images that tiles don't have."""
 _BLOCK = 64
@@ -250,12 +250,12 @@ def _read_tiles(task: _ReadTask, shard: str, images: pa.ChunkedArray) -> pa.Tabl
     path = f"{_TILES}/{shard}.parquet"
     if not task.folder.exists(path) and not len(images):
         return _with_reason(task.tile_schema.empty_table())  # a shard that was given up
-    fitting = fitting_tiles(task.folder, shard, task.tiles)
+    every = read_run_table(task.folder, path)
+    fitting = fitting_tiles(every, task.tiles)
     fitting = fitting.filter(pc.is_in(fitting["tile_of"], images.combine_chunks()))
     chosen = choose_tiles(fitting, task.tiles, task.pins)
     tiles = [_with_reason(chosen)]
     if task.pins:
-        every = read_run_table(task.folder, path)
         pins = pa.array(list(task.pins), pa.string())
         lost = pc.and_(
             pc.is_in(every["id"], pins),
@@ -371,12 +371,8 @@ def _tile_rows(task: _WriteTask, shard: str, images: pa.Table) -> pa.Table:
     for name in ("dup_cluster", "frequency_bin", "split"):
         columns[name] = task.tiles[name].combine_chunks().take(decided)
     columns |= {name: tiles[name] for name in tiles.column_names}
-    sides = zip(*(tiles[name].to_pylist() for name in _BOX), strict=True)
-    urls = []
-    for url, (left, top, width, height) in zip(columns["url"].to_pylist(), sides, strict=True):
-        box = fragment((left, top, left + width, top + height))
-        urls.append(f"{url.partition('#')[0]}#{box}")
-    columns["url"] = pa.array(urls, pa.string())
+    places = zip(columns["url"].to_pylist(), boxes_of(tiles), strict=True)
+    columns["url"] = pa.array([derived_url(url, fragment(box)) for url, box in places], pa.string())
     pixels = pc.multiply(tiles["width"].cast(pa.int64()), tiles["height"].cast(pa.int64()))
     return pa.table(columns | {"pixels": pixels}, images.schema)
 

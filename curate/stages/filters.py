@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import engine
-from curate.engine import RunFolder, Shard
+from curate.engine import Shard
 from curate.errors import Reason
 from curate.recipe import THUMBNAIL_SHARE, Filters, Tiles
 from curate.stages.label.shard import LabelShard
@@ -37,13 +37,8 @@ def rejections(rows: pa.Table, filters: Filters) -> pa.ChunkedArray:
     return reason
 
 
-def fitting_tiles(folder: RunFolder, shard: str, config: Tiles) -> pa.Table:
-    """Read the tiles of a measured shard that are within the recipe's bounds.
-
-    Raises:
-        RunError: if the file is missing or damaged.
-    """
-    tiles = read_run_table(folder, f"tiles/{shard}.parquet")
+def fitting_tiles(tiles: pa.Table, config: Tiles) -> pa.Table:
+    """Return the measured tiles that are within the recipe's bounds."""
     fits = pa.chunked_array([pa.repeat(True, len(tiles))])
     for bound in config.bounds:
         fits = pc.and_(fits, pc.invert(bound.broken_rows(tiles[bound.column])))
@@ -76,7 +71,8 @@ class FilterAndLabel:
         """See curate.engine.ShardFunction."""
         reason = rejections(rows, self.filters)
         if self.tiles is not None and len(rows):
-            images = fitting_tiles(shard.folder, shard.name, self.tiles)["tile_of"]
+            tiles = read_run_table(shard.folder, f"tiles/{shard.name}.parquet")
+            images = fitting_tiles(tiles, self.tiles)["tile_of"]
             has_tile = pc.is_in(rows["id"], images.combine_chunks())
             reason = pc.coalesce(reason, pc.if_else(has_tile, None, Reason.NO_TILE.value))
         passing = rows.filter(pc.is_null(reason))

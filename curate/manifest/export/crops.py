@@ -18,7 +18,7 @@ from curate.manifest.table import encode_manifest
 from curate.manifest.tiles import Box, fragment
 from curate.storage.tar import TarWriter
 
-__all__ = ["Box", "boxes", "fragment", "positions", "write_crops"]
+__all__ = ["boxes", "positions", "write_crops"]
 
 _FLUSHED = 10_000
 """Rows that are held as objects before they become a table."""

@@ -46,16 +46,13 @@ def write_fiftyone(images: Images, folder: Folder, options: ExportOptions) -> No
     manifest is a field.
     """
     dataset = _object_id("dataset", images.metadata.get("recipe_fingerprint", ""))
-    # the database has no unsigned numbers of 64 bits
-    wide = [field.name for field in images.schema if field.type == pa.uint64()]
     with folder.create("samples.json") as sink:
         separator = b'{"samples": ['
         for split, rows in images.splits.items():
             for row, data in images.read(rows):
                 path = f"data/{name_of(row)}"
                 folder.write(path, data)
-                row |= {column: row[column] and str(row[column]) for column in wide}
-                sample = _sample(row, path, split, dataset)
+                sample = _sample(images.narrow(row), path, split, dataset)
                 line = json.dumps(sample, ensure_ascii=False, separators=(",", ":"))
                 sink.write(separator + line.encode())
                 separator = b",\n"

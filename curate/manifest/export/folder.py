@@ -6,8 +6,6 @@ import json
 import re
 from typing import Any
 
-import pyarrow as pa
-
 from curate.manifest.export.images import ExportOptions, Images, name_of
 from curate.manifest.export.output_folder import Folder
 
@@ -26,16 +24,14 @@ def write_folder(images: Images, folder: Folder, options: ExportOptions) -> None
     Beside them, `train/metadata.jsonl` and `val/metadata.jsonl` hold the rows, as the image folders
     of `datasets` have it.
     """
-    wide = [field.name for field in images.schema if field.type == pa.uint64()]
     for split, rows in images.splits.items():
         top = _FOLDERS[split]
         with folder.create(f"{top}/metadata.jsonl") as sink:
             for row, data in images.read(rows):
                 name = f"{_subfolder(row)}{name_of(row)}"
                 folder.write(f"{top}/{name}", data)
-                # many readers of JSON take a number of 64 bits for a float
-                row |= {column: row[column] and str(row[column]) for column in wide}
-                line = json.dumps({"file_name": name, **row}, ensure_ascii=False)
+                values = {"file_name": name, **images.narrow(row)}
+                line = json.dumps(values, ensure_ascii=False)
                 sink.write(f"{line}\n".encode())
     folder.write_manifest(images)
 

@@ -140,6 +140,11 @@ class Images:
             assert image is not None
             yield row, data, image
 
+    def narrow(self, row: Row) -> Row:
+        """Return a row with its numbers of 64 bits as text: many readers take them for floats."""
+        wide = [field.name for field in self.schema if field.type == pa.uint64()]
+        return row | {name: row[name] and str(row[name]) for name in wide}
+
     def published(self) -> bytes:
         """Encode a manifest of the exported images, without places, in the order of export."""
         rows = self._table.take(pa.array(self.exported, pa.int64()))

@@ -11,8 +11,9 @@ import pyarrow as pa
 from curate.engine.error_log import write_error_log
 from curate.errors import ImageError
 from curate.images.decoder_process import run_in_decoder
-from curate.manifest.export.crops import fragment
+from curate.manifest.derived import derived_url
 from curate.manifest.schema import MANIFEST, candidate_id
+from curate.manifest.tiles import fragment
 from curate.recipe import FACTS, LOSS_FACTS, TILE_MEASURES, Measure, Tiles
 from curate.stages.measure.image import Measures, measure_image
 from curate.stages.measure.tile_measures import TileGrid
@@ -110,8 +111,8 @@ class MeasureShard:
         sides = (columns["tile_x"], columns["tile_y"], columns["width"], columns["height"])
         ids = []
         for left, top, width, height in zip(*sides, strict=True):
-            box = fragment((left, top, left + width, top + height))
-            ids.append(candidate_id(f"{url.partition('#')[0]}#{box}"))
+            box = left, top, left + width, top + height
+            ids.append(candidate_id(derived_url(url, fragment(box))))
         columns |= {"id": ids, "tile_of": [id_] * len(ids)}
         columns |= {name: list(ratios) for name, ratios in further}
         return pa.table(columns, self.tile_schema)

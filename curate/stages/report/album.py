@@ -16,6 +16,7 @@ from PIL import Image
 from curate.errors import ImageError
 from curate.images.decode import decode_small_pixels, open_image, to_rgb
 from curate.images.decoder_process import run_in_decoder
+from curate.manifest.tiles import Box, box_of
 from curate.recipe import SCORE
 
 if TYPE_CHECKING:
@@ -111,14 +112,13 @@ class Album:
 
 def _decode(data: bytes, row: Mapping[str, Any]) -> NDArray[np.uint8]:
     """Return the pixels of an image, or of the box of it that a tile's row points at."""
-    if row.get("tile_of") is None:
+    box = box_of(row)
+    if box is None:
         return run_in_decoder(decode_small_pixels, data, _SIDE)
-    left, top = row["tile_x"], row["tile_y"]
-    box = (left, top, left + row["width"], top + row["height"])
     return run_in_decoder(_decode_box, data, box)
 
 
-def _decode_box(data: bytes, box: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+def _decode_box(data: bytes, box: Box) -> NDArray[np.uint8]:
     with open_image(io.BytesIO(data)) as image:
         return np.asarray(to_rgb(image).crop(box))
 

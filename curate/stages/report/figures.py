@@ -134,12 +134,7 @@ def frequency_figure(
             place = axes.get_xaxis_transform()  # x in data, y in shares of the axes' height
             text = f" filter: {100 * (minimum or 0):g} %"
             axes.text(bound, 0.99, text, transform=place, va="top", color=SOFT)
-        axes.set_xlim(edges[0], edges[-1])
-        axes.set_ylim(0)
-        axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
-        axes.set_xlabel("high-frequency ratio, logarithmic")
-        axes.set_ylabel("% of images per bin")
-        _log_ticks(axes, "x", lambda value: f"{100 * value:g} %")
+        _frame_ratios(axes, edges)
 
     title = "Distribution of the high-frequency ratio of measured and kept images"
     return svg((page, 360 if page == WIDE else 280), draw, "frequency", title)
@@ -193,12 +188,7 @@ def overlay_figure(kept: dict[str, Counts], page: int = WIDE) -> Markup:
         for number, name in enumerate(kept):
             colour, dashes = LINES[number % len(LINES)]
             axes.stairs(shares[name], edges, color=colour, linestyle=dashes, linewidth=1.6)
-        axes.set_xlim(edges[0], edges[-1])
-        axes.set_ylim(0)
-        axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
-        axes.set_xlabel("high-frequency ratio, logarithmic")
-        axes.set_ylabel("% of images per bin")
-        _log_ticks(axes, "x", lambda value: f"{100 * value:g} %")
+        _frame_ratios(axes, edges)
 
     title = f"Distribution of the high-frequency ratio of the kept images of {', '.join(kept)}"
     return svg((page, 360 if page == WIDE else 280), draw, "overlay", title)
@@ -362,6 +352,16 @@ def _extent(counts: Counts, margin: int) -> tuple[int, int]:
     if not len(full):
         return 0, len(counts)
     return max(0, int(full[0]) - margin), min(len(counts), int(full[-1]) + 1 + margin)
+
+
+def _frame_ratios(axes: Axes, edges: Edges) -> None:
+    """Label the axes of a distribution of the high-frequency ratio."""
+    axes.set_xlim(edges[0], edges[-1])
+    axes.set_ylim(0)
+    axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.set_xlabel("high-frequency ratio, logarithmic")
+    axes.set_ylabel("% of images per bin")
+    _log_ticks(axes, "x", lambda value: f"{100 * value:g} %")
 
 
 def _log_ticks(axes: Axes, which: str, name: Callable[[float], str]) -> None:

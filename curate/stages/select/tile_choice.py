@@ -10,12 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from curate.manifest.tiles import Box, boxes_of
 from curate.recipe import Tiles
 
 __all__ = ["choose_tiles", "worth"]
-
-_Box = tuple[int, int, int, int]
-"""Left, top, width and height."""
 
 
 def choose_tiles(tiles: pa.Table, config: Tiles, pinned: Collection[str] = ()) -> pa.Table:
@@ -32,9 +30,8 @@ def choose_tiles(tiles: pa.Table, config: Tiles, pinned: Collection[str] = ()) -
     owner_N = tiles["tile_of"].combine_chunks().dictionary_encode().indices.to_numpy()
     is_pinned = pc.is_in(tiles["id"], pa.array(sorted(pinned), pa.string())).to_numpy()
     order = np.lexsort([np.arange(len(tiles)), -worth(tiles, config.prefer), ~is_pinned, owner_N])
-    sides = [tiles[name].to_pylist() for name in ("tile_x", "tile_y", "width", "height")]
-    boxes: list[_Box] = list(zip(*sides, strict=True))
-    taken: dict[int, list[_Box]] = defaultdict(list)
+    boxes = boxes_of(tiles)
+    taken: dict[int, list[Box]] = defaultdict(list)
     chosen = []
     for row in order.tolist():
         of_image = taken[owner_N[row]]
@@ -58,8 +55,8 @@ def worth(rows: pa.Table, prefer: str) -> NDArray[np.float64]:
     return np.nan_to_num(-value_N if prefer.startswith("-") else value_N, nan=-np.inf)
 
 
-def _overlaps(one: _Box, other: _Box) -> bool:
-    left, top, width, height = one
-    other_left, other_top, other_width, other_height = other
-    beside = left + width <= other_left or other_left + other_width <= left
-    return not (beside or top + height <= other_top or other_top + other_height <= top)
+def _overlaps(one: Box, other: Box) -> bool:
+    left, top, right, bottom = one
+    other_left, other_top, other_right, other_bottom = other
+    across = left < other_right and other_left < right
+    return across and top < other_bottom and other_top < bottom
