@@ -31,7 +31,7 @@ from curate.stages.label.shard import read_embeddings
 from curate.stages.label.taxonomy import load_taxonomy
 from curate.stages.match.benchmarks import Benchmarks
 from curate.stages.measure.shard import MeasureShard
-from curate.stages.names import StageName
+from curate.stages.names import StageName, tiles_path
 from curate.stages.select import (
     Pins,
     Selection,
@@ -48,7 +48,6 @@ __all__ = ["SHOPPING", "read_summary", "write_comparison", "write_report", "writ
 SHOPPING = "select/shopping_list.csv"
 """Images that the pool lacks; see curate.stages.select.shopping_list."""
 _SUMMARY = "select/summary.json"
-_TILES = StageName.MEASURE.other_folders[0]
 _WHOLE_ONLY = tuple(sorted(set(FACTS).difference(TILE_FACTS)))
 """Facts of whole images that tiles don't have."""
 _BLOCK = 64
@@ -247,7 +246,7 @@ def _read_tiles(task: _ReadTask, shard: str, images: pa.ChunkedArray) -> pa.Tabl
     Those are the chosen tiles of images that passed, and all pinned tiles.
     """
     assert task.tiles is not None
-    path = f"{_TILES}/{shard}.parquet"
+    path = tiles_path(shard)
     if not task.folder.exists(path) and not len(images):
         return _with_reason(task.tile_schema.empty_table())  # a shard that was given up
     every = read_run_table(task.folder, path)
@@ -360,7 +359,7 @@ def _tile_rows(task: _WriteTask, shard: str, images: pa.Table) -> pa.Table:
     assert task.tiles is not None
     if not len(images):
         return images
-    tiles = read_run_table(task.folder, f"{_TILES}/{shard}.parquet")
+    tiles = read_run_table(task.folder, tiles_path(shard))
     tiles = tiles.filter(pc.is_in(tiles["tile_of"], images["id"].combine_chunks()))
     decided = pc.index_in(tiles["id"], task.tiles["id"].combine_chunks())
     tiles, decided = tiles.filter(pc.is_valid(decided)), decided.drop_null()

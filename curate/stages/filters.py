@@ -12,6 +12,7 @@ from curate.engine import Shard
 from curate.errors import Reason
 from curate.recipe import THUMBNAIL_SHARE, Filters, Tiles
 from curate.stages.label.shard import LabelShard
+from curate.stages.names import tiles_path
 from curate.storage.parquet import read_run_table
 
 __all__ = ["FilterAndLabel", "fitting_tiles", "rejections"]
@@ -71,7 +72,7 @@ class FilterAndLabel:
         """See curate.engine.ShardFunction."""
         reason = rejections(rows, self.filters)
         if self.tiles is not None and len(rows):
-            tiles = read_run_table(shard.folder, f"tiles/{shard.name}.parquet")
+            tiles = read_run_table(shard.folder, tiles_path(shard.name))
             images = fitting_tiles(tiles, self.tiles)["tile_of"]
             has_tile = pc.is_in(rows["id"], images.combine_chunks())
             reason = pc.coalesce(reason, pc.if_else(has_tile, None, Reason.NO_TILE.value))

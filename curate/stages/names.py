@@ -7,7 +7,7 @@ from typing import Self
 
 from curate.errors import RunError
 
-__all__ = ["StageName"]
+__all__ = ["StageName", "tiles_path"]
 
 
 class StageName(StrEnum):
@@ -73,3 +73,8 @@ class StageName(StrEnum):
     def input_folders(self) -> tuple[str, ...]:
         """Folders of all earlier stages, in order: they hold the columns that this stage sees."""
         return tuple(stage.folder for stage in tuple(StageName)[: self.position])
+
+
+def tiles_path(shard: str) -> str:
+    """Return the path of a shard's measured tiles in the run folder."""
+    return f"{StageName.MEASURE.other_folders[0]}/{shard}.parquet"

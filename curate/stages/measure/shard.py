@@ -17,7 +17,7 @@ from curate.manifest.tiles import fragment
 from curate.recipe import FACTS, LOSS_FACTS, TILE_MEASURES, Measure, Tiles
 from curate.stages.measure.image import Measures, measure_image
 from curate.stages.measure.tile_measures import TileGrid
-from curate.stages.names import StageName
+from curate.stages.names import StageName, tiles_path
 from curate.storage.atomic import read_images
 from curate.storage.parquet import encode_table
 
@@ -88,7 +88,7 @@ class MeasureShard:
             shard.advance(1, row["reason"])
         write_error_log(shard, StageName.MEASURE, errors)
         if self.tiles is not None:
-            with shard.create(f"tiles/{shard.name}.parquet") as sink:
+            with shard.create(tiles_path(shard.name)) as sink:
                 sink.write(encode_table(pa.concat_tables(tiles)))
         schema = pa.schema([("id", pa.string()), ("reason", pa.string()), *self.schema])
         return pa.Table.from_pylist(measured, schema)
